@@ -1,0 +1,39 @@
+"""The one place that imports TensorFlow and Keras, and the check that they fit together.
+
+TFRS and TF-GNN work with Keras 2 only, so mtkit stands on tf_keras. TensorFlow decides which Keras it shows when it is
+first imported; a later switch half-works, so that is refused.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from mtkit.errors import KerasVersionError
+
+
+def _require_legacy_keras() -> None:
+    flag = os.environ.get("TF_USE_LEGACY_KERAS")
+    if flag is not None and flag not in ("1", "true", "True"):
+        raise KerasVersionError(
+            f"mtkit needs Keras 2 (tf_keras), but TF_USE_LEGACY_KERAS={flag!r}; unset it or set it to 1"
+        )
+    tensorflow = sys.modules.get("tensorflow")
+    if tensorflow is not None and not getattr(tensorflow, "_tf_uses_legacy_keras", False):
+        raise KerasVersionError(
+            "tensorflow was imported with Keras 3 before mtkit; import mtkit first, or set TF_USE_LEGACY_KERAS=1 in "
+            "the environment, and restart Python"
+        )
+    os.environ["TF_USE_LEGACY_KERAS"] = "1"
+
+
+_require_legacy_keras()
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import tensorflow as tf  # noqa: E402
+import tf_keras as keras  # noqa: E402
+
+if tf.keras.layers.Layer is not keras.layers.Layer:
+    raise KerasVersionError("tf.keras is not tf_keras although TF_USE_LEGACY_KERAS=1; reinstall tf-keras")
+
+__all__ = ["keras", "tf"]

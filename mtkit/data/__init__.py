@@ -1,0 +1,1 @@
+"""From raw tables to batches: cuts, catalogs, as-of histories, row tables."""

@@ -1,0 +1,52 @@
+"""Errors that a user can cause. The command line shows them as text, without traceback, and exits with 2."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class MtkitError(Exception):
+    """A mistake in what the user gave: a recipe, data, a plugin, the environment. `str()` is the whole message."""
+
+    exit_code = 2
+
+
+class DataError(MtkitError):
+    """Data that do not fit what was declared."""
+
+
+class PluginError(MtkitError):
+    """A plugin that is missing, broken, or offers a name that another one offers too."""
+
+
+class WiringError(MtkitError):
+    """Components that cannot be connected as the recipe asks."""
+
+
+class KerasVersionError(MtkitError, ImportError):
+    """TensorFlow was imported with Keras 3 before mtkit."""
+
+
+class RunError(MtkitError):
+    """A run directory that cannot be used as asked."""
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One mistake at one place of a recipe: `file:line: key: message`."""
+
+    place: str
+    key: str
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.key}: {self.message}" if self.key else f"{self.place}: {self.message}"
+
+
+class RecipeError(MtkitError):
+    """All mistakes found in a recipe, one line each."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))

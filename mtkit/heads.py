@@ -1,0 +1,65 @@
+"""What a task head's layer does, whoever wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from mtkit.backend import keras, tf
+
+
+class Candidates(NamedTuple):
+    """The candidates that a retrieval loss sees.
+
+    Attributes:
+        embeddings: `[candidates, dim]`. With `form = "batch"`: of the rows of the global batch, rolled so that candidate i
+            is the positive of local row i. With `form = "catalog"`: of every item, row i = item i, row 0 = the unknown.
+        ids: int32 `[candidates]`.
+        weights: `[candidates]`; 0 = not there (padding, removed rows).
+    """
+
+    embeddings: tf.Tensor
+    ids: tf.Tensor
+    weights: tf.Tensor
+
+
+class PredictionHead(keras.layers.Layer):
+    """One output per row. `call(view)` takes name -> `[rows, dim]` and returns logits, `[rows]` or `[rows, classes]`."""
+
+    def loss(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Per-row loss `[rows]`; the model masks, weights and normalizes."""
+        raise NotImplementedError
+
+    def predict(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Probabilities of the shape of `outputs`."""
+        raise NotImplementedError
+
+
+class RetrievalHead(keras.layers.Layer):
+    """Query, candidates, and optionally a sparse term over the query's own past items."""
+
+    def query(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Query embeddings `[rows, dim]` from the embeddings of the query side."""
+        raise NotImplementedError
+
+    def candidate(self, view: Mapping[str, tf.Tensor], ids: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Candidate embeddings `[candidates, dim]` of the items `ids`."""
+        raise NotImplementedError
+
+    def loss(
+        self, query: tf.Tensor, candidates: Candidates, batch: Mapping[str, Any], training: bool = False
+    ) -> tf.Tensor:
+        """Per-row loss `[rows]`.
+
+        Args:
+            query: `[rows, dim]`.
+            candidates: what the rows are ranked against.
+            batch: the row features: `target.item` int32 `[rows, t]` padded with 0 where the table has targets, `own.id`
+                int32 `[rows, n]` padded with 0 and `own.channels` `[rows, n, c]` where it has own past items.
+            training: whether dropout is on.
+        """
+        raise NotImplementedError
+
+    def score(self, query: tf.Tensor, candidates: tf.Tensor, batch: Mapping[str, Any]) -> tf.Tensor:
+        """Scores `[rows, candidates]` of the whole catalog, the pair term included."""
+        return tf.matmul(query, candidates, transpose_b=True)

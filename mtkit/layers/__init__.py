@@ -1,0 +1,1 @@
+"""Keras layers of mtkit, usable alone in any tf_keras model."""

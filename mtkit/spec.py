@@ -1,0 +1,332 @@
+"""Base classes of the specs: what a recipe's tables become, one base per kind (no TensorFlow).
+
+A component is a frozen *spec* (its declaration: validation, defaults, documentation, JSON schema in one) in a module that
+does not import TensorFlow. `spec.build(context)` imports what it needs and returns an ordinary tf_keras layer. A plugin
+offers a spec class under an entry point of the group `mtkit.<kind>`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mtkit.schema import Schema
+    from mtkit.types import Dataset, Events, Fold, LabeledRows, Part, Ranking, RowTable
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Address = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.[A-Za-z0-9_]+$")]
+PositiveInt = Annotated[int, Field(gt=0)]
+PositiveFloat = Annotated[float, Field(gt=0)]
+Fraction = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Spec(BaseModel):
+    """A component as declared. Frozen; unknown keys are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    kind: ClassVar[str]
+
+
+@dataclass(frozen=True)
+class FeatureInfo:
+    """How an address arrives at an encoder.
+
+    Attributes:
+        size: for integer features, the number of values (0 = unknown or missing); 0 for float features.
+        width: for float features, the length of the last axis; 0 for integer features.
+    """
+
+    size: int = 0
+    width: int = 0
+
+
+@dataclass(frozen=True)
+class BuildContext:
+    """What a component may know when it is built.
+
+    Attributes:
+        name: the component's name in the recipe.
+        tasks: names of all tasks, in recipe order.
+        features: address -> how it arrives; holds derived columns too.
+        sizes: entity -> number of rows of its table, the unknown included.
+        classes: task -> number of classes (2 for binary labels, 0 for retrieval).
+        cache_dir: where results that depend on content alone may be kept between runs.
+        column: `(entity, column)` -> raw values of the entity table, `[rows]` (row 0 is None).
+        counters: numbers that end in `metrics.json` under `timing` (`texts_encoded`).
+    """
+
+    name: str
+    tasks: tuple[str, ...]
+    features: Mapping[str, FeatureInfo]
+    sizes: Mapping[str, int]
+    classes: Mapping[str, int]
+    cache_dir: Path
+    column: Callable[[str, str], np.ndarray]
+    counters: dict[str, int] = field(default_factory=dict)
+
+
+class DataSource(Spec):
+    """Yields raw tables under a declared schema."""
+
+    kind: ClassVar[str] = "data_source"
+
+    def schema(self) -> Schema:
+        """The declared columns, without reading the data."""
+        raise NotImplementedError
+
+    def load(self) -> Dataset:
+        """The raw tables.
+
+        Raises:
+            DataError: files are missing or do not have the declared columns.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A moment that divides known from unknown: train strictly before `cut`, evaluate in `[cut, end)` (seconds)."""
+
+    name: str
+    cut: int
+    end: int
+
+
+class Split(Spec):
+    """Says where the data are cut."""
+
+    kind: ClassVar[str] = "split"
+
+    def cuts(self, time: np.ndarray) -> tuple[Cut, Cut]:
+        """The cuts for validation and test.
+
+        Args:
+            time: int64 `[interactions]`, seconds.
+
+        Raises:
+            DataError: a part would be empty.
+        """
+        raise NotImplementedError
+
+
+class Rows(Spec):
+    """Makes a row table of a fold, one part at a time."""
+
+    kind: ClassVar[str] = "rows"
+
+    batch_size: PositiveInt = Field(description="global rows per training step")
+
+    def make(self, fold: Fold, part: Part) -> RowTable:
+        """The rows to train on, or to be evaluated on, with features as of each row.
+
+        Raises:
+            DataError: the part would be empty.
+        """
+        raise NotImplementedError
+
+
+class Preprocessor(Spec):
+    """Learns on training rows, and applies as TensorFlow ops in training and in the servable alike."""
+
+    kind: ClassVar[str] = "preprocessor"
+
+    columns: tuple[Address, ...] = Field(description="addresses it applies to, each for itself")
+
+    def fit(self, values: np.ndarray) -> Mapping[str, Any]:
+        """What is learned from raw training values of one column: JSON-able state."""
+        raise NotImplementedError
+
+    def info(self, state: Mapping[str, Any]) -> FeatureInfo:
+        """How the column arrives at encoders once preprocessed."""
+        raise NotImplementedError
+
+    def build(self, state: Mapping[str, Any]) -> Any:
+        """A tf_keras layer from raw `[rows]` (string, or float32 with nan) to int32 `[rows]` or float32 `[rows, width]`."""
+        raise NotImplementedError
+
+
+class Encoder(Spec):
+    """Turns the features it reads into one embedding per row.
+
+    The layer is called with a dictionary address -> tensor: exactly the addresses of `reads` and those that `derive`
+    added, and for `history.<entity>` also `history.age` (float32 `[rows, n]`, days), and `catalog.<encoder>` for `content`.
+    It returns `[rows, dim]`.
+    """
+
+    kind: ClassVar[str] = "encoder"
+
+    reads: tuple[Address, ...] = Field(min_length=1, description="addresses of the features it reads")
+    dim: PositiveInt = Field(64, description="width of the embedding")
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """Names of encoders of one entity whose embeddings of the whole catalog this encoder needs as inputs."""
+        return ()
+
+    def derive(self, context: BuildContext) -> Mapping[str, np.ndarray]:
+        """New static columns of entity tables (`item.text/NAME` -> `[rows, width]`), computed once per distinct value."""
+        return {}
+
+    def build(self, context: BuildContext) -> Any:
+        """A tf_keras layer."""
+        raise NotImplementedError
+
+
+class Correlation(Spec):
+    """Lets tasks inform one another: task states in, task states out.
+
+    The layer takes `[rows, dim]` (one state shared by all tasks) or `[rows, tasks, dim]` and returns `[rows, tasks, dim]`.
+    With `apply = "each"` every named embedding gets a layer of its own, so that what depends on the user alone still does.
+    With `apply = "pair"` the embeddings of `on` are concatenated, and the result has the component's name.
+    """
+
+    kind: ClassVar[str] = "correlation"
+
+    apply: Literal["each", "pair"] = Field("each", description="each embedding for itself, or all of `on` joined")
+    on: tuple[Name, ...] = Field((), description="embeddings it works on; empty = all")
+
+    def build(self, context: BuildContext) -> Any:
+        """A tf_keras layer."""
+        raise NotImplementedError
+
+
+class TaskHead(Spec):
+    """A task: what it reads, on which rows, and its loss.
+
+    The layer's methods are those of `mtkit.heads.PredictionHead` or `mtkit.heads.RetrievalHead`.
+    """
+
+    kind: ClassVar[str] = "task_head"
+    #: `prediction`: one output per row. `batch`: retrieval against the candidates of the global batch. `catalog`:
+    #: retrieval against every item.
+    form: ClassVar[Literal["prediction", "batch", "catalog"]]
+
+    rows: Name = Field(description="the row table it trains on")
+    weight: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of its loss before balancing")
+
+    def build(self, context: BuildContext) -> Any:
+        """A tf_keras layer."""
+        raise NotImplementedError
+
+
+class PredictionTask(TaskHead):
+    """A head that predicts a label of its row. Inputs may be predictions of other tasks, `task.NAME`."""
+
+    form: ClassVar[Literal["prediction"]] = "prediction"
+
+    inputs: tuple[str, ...] = Field(min_length=1, description="embeddings it reads, and `task.NAME` for predictions")
+    label: str = Field(description="label of the row table (`coupon`), or of an entity (`item.department`)")
+    stop_gradient: bool = Field(False, description="do not train the tasks whose predictions it reads")
+
+
+class RetrievalTask(TaskHead):
+    """A head that ranks a catalog: a query that does not depend on the candidate, and candidates."""
+
+    query: tuple[Name, ...] = Field(min_length=1, description="embeddings of the query side")
+    candidate: tuple[Name, ...] = Field(min_length=1, description="embeddings of the candidate's entity")
+    evaluate: Name | None = Field(None, description="row table with targets to evaluate on; default: `rows`")
+
+
+class Balancer(Spec):
+    """Combines the losses of the tasks.
+
+    The layer is called with a dictionary task -> scalar loss (global, weighted by the task's `weight`) and returns the
+    scalar to minimize.
+    """
+
+    kind: ClassVar[str] = "balancer"
+
+    def build(self, context: BuildContext) -> Any:
+        """A tf_keras layer."""
+        raise NotImplementedError
+
+
+class RankingMetric(Spec):
+    """A metric over the top of a ranking."""
+
+    kind: ClassVar[str] = "ranking_metric"
+
+    def per_row(self, ranking: Ranking, k: int) -> np.ndarray:
+        """Values float64 `[rows]` at cutoff `k` (at most `ranking.items.shape[1]`)."""
+        raise NotImplementedError
+
+    def value(self, ranking: Ranking, k: int) -> float:
+        """The metric: the mean over rows, unless it is defined over all rows together."""
+        return float(self.per_row(ranking, k).mean())
+
+
+class PredictionMetric(Spec):
+    """A metric over predictions and labels."""
+
+    kind: ClassVar[str] = "prediction_metric"
+    #: `binary`, `classes`, or both.
+    labels: ClassVar[frozenset[str]]
+
+    def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
+        """The metric over rows.
+
+        Args:
+            labels: `[rows]`, 0/1 or class numbers.
+            predictions: probabilities, `[rows]` for binary labels, `[rows, classes]` otherwise.
+            weights: float32 `[rows]`, positive.
+
+        Returns:
+            The value; nan where it is undefined (AUC with one class).
+        """
+        raise NotImplementedError
+
+
+class Baseline(Spec):
+    """Something simple that a model has to beat; fits on the same rows and scores the same candidates."""
+
+    kind: ClassVar[str] = "baseline"
+    #: `retrieval` baselines implement `rank`, `prediction` baselines implement `predict`.
+    form: ClassVar[Literal["retrieval", "prediction"]]
+
+    def grid(self) -> Sequence[Baseline]:
+        """The settings tried on validation, from which the best is taken; itself alone if nothing is tuned."""
+        return (self,)
+
+    def rank(self, events: Events, cut: int, items: int) -> Callable[[np.ndarray], np.ndarray]:
+        """A scorer of the catalog.
+
+        Args:
+            events: all events; only those strictly before `cut` may be used.
+            cut: seconds.
+            items: number of rows of the item table, the unknown included.
+
+        Returns:
+            A function from users int32 `[rows]` to scores float64 `[rows, items]`.
+        """
+        raise NotImplementedError
+
+    def predict(self, train: LabeledRows, rows: LabeledRows) -> np.ndarray | None:
+        """Probabilities, `[rows]` or `[rows, classes]`; None where the baseline does not fit the task (no text to read)."""
+        raise NotImplementedError
+
+
+class Exporter(Spec):
+    """Writes what serves the trained model."""
+
+    kind: ClassVar[str] = "exporter"
+
+    def export(self, pipeline: Any, directory: Path) -> Path:
+        """Writes into a new version directory under `directory`, whole or not at all, and returns it."""
+        raise NotImplementedError
+
+
+BASES: Mapping[str, type[Spec]] = {
+    base.kind: base
+    for base in (
+        DataSource, Split, Rows, Preprocessor, Encoder, Correlation, TaskHead, Balancer,
+        RankingMetric, PredictionMetric, Baseline, Exporter,
+    )
+}  # fmt: skip

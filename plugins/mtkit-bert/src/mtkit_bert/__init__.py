@@ -1,0 +1,1 @@
+"""BERT-family text encoders for mtkit."""

@@ -1,0 +1,1 @@
+"""Task graphs on TF-GNN for mtkit."""

@@ -1,0 +1,1 @@
+"""TensorFlow Recommenders tasks and layers for mtkit."""
