@@ -259,8 +259,9 @@ class RankingMetric(Spec):
         raise NotImplementedError
 
     def value(self, ranking: Ranking, k: int) -> float:
-        """The metric: the mean over rows, unless it is defined over all rows together."""
-        return float(self.per_row(ranking, k).mean())
+        """The metric: the mean over rows, unless it is defined over all rows together; nan where no row was ranked."""
+        values = self.per_row(ranking, k)
+        return float(values.mean()) if len(values) else float("nan")
 
 
 class PredictionMetric(Spec):

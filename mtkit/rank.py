@@ -1,0 +1,139 @@
+"""Exact ranking of the full catalog in blocks of rows, so that memory does not grow with their number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from mtkit.errors import DataError
+from mtkit.types import Ragged, Ranking
+
+Scorer = Callable[[np.ndarray], np.ndarray]
+
+
+def rank(
+    scores: Scorer, targets: Ragged, k: int, exclude: Ragged | None = None, block: int = 256
+) -> tuple[Ranking, np.ndarray]:
+    """The top `k` of the catalog for every row that has relevant items, and the numbers of these rows.
+
+    A candidate is every item but 0 (the unknown), the row's `exclude`d items, and items whose score is -inf. Rows
+    whose relevant items are all excluded, or that have none, are left out and not scored. Equal scores are ordered by
+    item id, lower first, as by `np.argsort(-scores, kind="stable")`.
+
+    Args:
+        scores: from row numbers int64 `[b]` to a new array of floats `[b, items]`, which is overwritten.
+        targets: each row's relevant items (values `item`); repeated ones count once.
+        k: length of the top.
+        exclude: each row's items (values `item`) that are neither candidates nor relevant.
+        block: rows scored at once; memory is `block * items * (itemsize + 1)` bytes.
+
+    Returns:
+        The ranking of the rows that are left, and their numbers int64 `[rows]`. Its `catalog` is 0 if no row is left.
+
+    Raises:
+        DataError: a score is nan.
+    """
+    keys = _relevant(targets, exclude, block)
+    kept, relevant = np.unique(keys >> 32, return_counts=True)
+    top = np.zeros((len(kept), k), np.int32)
+    hits = np.zeros((len(kept), k), np.bool_)
+    catalog = 0
+    for start in range(0, len(kept), block):
+        rows = kept[start : start + block]
+        block_scores = _candidate_scores(scores, rows, exclude)
+        catalog = block_scores.shape[1] - 1
+        top[start : start + block] = items = top_k(block_scores, k)
+        hits[start : start + block] = _contains(keys, _key(rows[:, None], items))
+    return Ranking(items=top, hits=hits, relevant=relevant, catalog=catalog), kept
+
+
+def top_k(scores: np.ndarray, k: int) -> np.ndarray:
+    """Columns of the `k` largest scores of each row, best first, lower column first among equals.
+
+    The k-th largest of the maxima of some disjoint groups of columns bounds the k-th largest score from below, so one
+    pass for the maxima and one comparison leave few columns to sort.
+
+    Args:
+        scores: floats `[rows, columns]`; -inf marks what must not be returned.
+        k: length of the top.
+
+    Returns:
+        int32 `[rows, k]`, 0 where fewer than `k` scores are above -inf.
+
+    Raises:
+        DataError: a score is nan.
+    """
+    rows, columns = scores.shape
+    bound = _lower_bound(scores, min(k, columns))
+    mask = scores >= bound[:, None]
+    for crowded in np.flatnonzero(np.count_nonzero(mask, axis=1) > 4 * k):
+        tied = np.flatnonzero(scores[crowded] == bound[crowded])
+        mask[crowded] = scores[crowded] > bound[crowded]
+        mask[crowded, tied[:k]] = True
+    row, column = np.divmod(np.flatnonzero(mask), columns)
+    candidate = scores[row, column] > -np.inf
+    row, column = row[candidate], column[candidate]
+    column = column[np.lexsort((-scores[row, column], row))]
+    place = np.arange(len(row)) - np.searchsorted(row, row)
+    top = np.zeros((rows, k), np.int32)
+    top[row[place < k], place[place < k]] = column[place < k]
+    return top
+
+
+def _lower_bound(scores: np.ndarray, k: int) -> np.ndarray:
+    """At least `k` scores of each row are not below this bound `[rows]`."""
+    rows, columns = scores.shape
+    groups = min(columns, 16 * k)
+    whole = columns // groups * groups
+    peaks = scores[:, :whole].reshape(rows, -1, groups).max(axis=1)
+    rest = columns - whole
+    np.maximum(peaks[:, :rest], scores[:, whole:], out=peaks[:, :rest])
+    if np.isnan(peaks).any():
+        raise DataError("cannot rank the catalog: scores must be numbers, got nan; the model has probably diverged")
+    peaks.partition(groups - k, axis=1)
+    bound: np.ndarray = peaks[:, groups - k]
+    return bound
+
+
+def _candidate_scores(scores: Scorer, rows: np.ndarray, exclude: Ragged | None) -> np.ndarray:
+    block = np.require(scores(rows), requirements="W")
+    block[:, 0] = -np.inf
+    if exclude is not None:
+        block[_flatten(exclude, rows)] = -np.inf
+    return block
+
+
+def _relevant(targets: Ragged, exclude: Ragged | None, block: int) -> np.ndarray:
+    """Sorted keys of the distinct (row, item) that are relevant."""
+    parts = [np.zeros(0, np.int64)]
+    for start in range(0, len(targets.offsets) - 1, block):
+        rows = np.arange(start, min(start + block, len(targets.offsets) - 1))
+        keys = _keys(targets, rows)
+        unknown = _key(rows, np.zeros_like(rows))
+        parts.append(np.setdiff1d(keys, unknown if exclude is None else np.append(unknown, _keys(exclude, rows))))
+    return np.concatenate(parts)
+
+
+def _keys(ragged: Ragged, rows: np.ndarray) -> np.ndarray:
+    place, items = _flatten(ragged, rows)
+    return _key(rows[place], items)
+
+
+def _key(rows: np.ndarray, items: np.ndarray) -> np.ndarray:
+    key: np.ndarray = (rows.astype(np.int64) << 32) | items
+    return key
+
+
+def _contains(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
+    """Which of `wanted` are among the sorted `keys` (at least one)."""
+    found: np.ndarray = keys[np.searchsorted(keys, wanted).clip(max=len(keys) - 1)] == wanted
+    return found
+
+
+def _flatten(ragged: Ragged, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places in `rows`, and items, of everything in these rows."""
+    begin, end = ragged.offsets[rows], ragged.offsets[rows + 1]
+    place = np.repeat(np.arange(len(rows)), end - begin)
+    first = np.cumsum(end - begin) - (end - begin)
+    return place, ragged.values["item"][begin[place] + np.arange(len(place)) - first[place]]
