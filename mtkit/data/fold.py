@@ -1,0 +1,130 @@
+"""A fold: catalogs as of a cut in time, and the interactions by dense ids."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mtkit.data.columns import UNKNOWN_NUMBER, UNKNOWN_TEXT, check, plain, seconds
+from mtkit.errors import DataError
+from mtkit.schema import INTERACTIONS, Schema
+from mtkit.spec import Cut
+from mtkit.types import Dataset, Entity, Events, Fold
+
+
+def make_fold(dataset: Dataset, cut: Cut, min_count: Mapping[str, int]) -> Fold:
+    """Cuts a data set in time.
+
+    The catalog of an entity holds the rows of its table with at least `min_count` interactions strictly before the cut,
+    sorted by id; entities that interactions do not refer to are there as a whole. Interactions of which an id is in no
+    catalog are left out.
+
+    Args:
+        dataset: raw tables.
+        cut: the moment, and the end of what is evaluated.
+        min_count: entity -> interactions strictly before the cut that it needs; 1 where nothing is said.
+
+    Raises:
+        DataError: the data do not fit the declared schema, a catalog is empty, or `min_count` names no entity.
+    """
+    check(dataset)
+    schema = dataset.schema
+    if unknown := set(min_count) - set(schema.entities):
+        raise DataError(f"min_count: {sorted(unknown)} are no entities; the data have {sorted(schema.entities)}")
+    time = seconds(dataset.interactions[schema.time])
+    references = {e: schema.reference(e) for e in _acting_first(schema)}
+    found = {
+        entity: _find(entity, dataset, reference, time < cut.cut, min_count.get(entity, 1))
+        for entity, reference in references.items()
+    }
+    entities = {entity: catalog.entity for entity, catalog in found.items()}
+    for entity in schema.entities.keys() - references.keys():
+        order = pc.sort_indices(plain(dataset.entities[entity]["id"]))
+        entities[entity] = _entity(entity, dataset, order)
+    kept, dropped = _keep(time < cut.end, found)
+    events = _events(
+        dataset, {e: catalog.ids for e, catalog in found.items()}, time, kept, len(next(iter(entities.values())))
+    )
+    return Fold(
+        name=cut.name, cut=cut.cut, end=cut.end, entities=entities, events=events, schema=schema, dropped=dropped
+    )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class _Catalog:
+    """A catalog, and where each interaction's id is in it (int32 `[interactions]`, 0 = not there)."""
+
+    entity: Entity
+    ids: np.ndarray
+    minimum: int
+
+
+def _acting_first(schema: Schema) -> list[str]:
+    """The entities that interactions refer to, in the order of their columns."""
+    ids = (column for column in schema.interactions.values() if column.kind == "id" and column.entity)
+    return list(dict.fromkeys(column.entity for column in ids))
+
+
+def _find(entity: str, dataset: Dataset, reference: str, known: np.ndarray, minimum: int) -> _Catalog:
+    keys = plain(dataset.entities[entity]["id"])
+    column = plain(dataset.interactions[reference])
+    if column.type != keys.type:
+        raise DataError(
+            f"{INTERACTIONS}.{reference} has ids of type {column.type}, but {entity}.id is of type {keys.type}; "
+            "both must be strings, or both integers"
+        )
+    order = pc.sort_indices(keys)
+    code = pc.index_in(column, value_set=keys.take(order)).fill_null(-1).to_numpy()
+    enough = np.bincount(code[known & (code >= 0)], minlength=len(keys)) >= minimum
+    if not enough.any():
+        raise DataError(f"{entity}: no row has {minimum} or more interactions before the cut; the catalog is empty")
+    dense = np.append(np.where(enough, np.cumsum(enough), 0), 0).astype(np.int32)
+    return _Catalog(_entity(entity, dataset, order.filter(pa.array(enough))), dense[code], minimum)
+
+
+def _entity(name: str, dataset: Dataset, rows: pa.Array) -> Entity:
+    table = dataset.entities[name]
+    key = plain(table["id"]).take(rows)
+    if pa.types.is_string(key.type):
+        ids = np.array([UNKNOWN_TEXT, *key.to_pylist()], dtype=object)
+    else:
+        ids = np.append(np.int64(UNKNOWN_NUMBER), key.to_numpy())
+    with_unknown = pa.concat_arrays([pa.nulls(1, rows.type), rows])
+    columns = table.select(list(dataset.schema.entities[name])).take(with_unknown)
+    return Entity(name=name, ids=ids, columns=columns)
+
+
+def _keep(kept: np.ndarray, found: Mapping[str, _Catalog]) -> tuple[np.ndarray, dict[str, int]]:
+    """Which interactions stay, and how many each catalog turned away."""
+    dropped = {}
+    for entity, catalog in found.items():
+        missing = kept & (catalog.ids == 0)
+        dropped[f"{entity} with fewer than {catalog.minimum} interactions before the cut"] = int(missing.sum())
+        kept = kept & ~missing
+    return kept, dropped
+
+
+def _events(dataset: Dataset, ids: Mapping[str, np.ndarray], time: np.ndarray, kept: np.ndarray, users: int) -> Events:
+    schema = dataset.schema
+    user = next(iter(ids.values()))
+    (rows,) = np.nonzero(kept)
+    rows = rows[np.lexsort((time[rows], user[rows]))]
+    others = [n for n, column in schema.interactions.items() if column.kind not in ("id", "time")]
+    return Events(
+        ids={entity: values[rows] for entity, values in ids.items()},
+        time=time[rows],
+        group=_groups(dataset.interactions[schema.group], user, rows) if schema.group else np.arange(len(rows)),
+        columns=dataset.interactions.select(others).combine_chunks().take(pa.array(rows)),
+        offsets=np.searchsorted(user[rows], np.arange(users + 1)),
+    )
+
+
+def _groups(column: pa.ChunkedArray, user: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Numbers of the groups of `rows`; a group that two users share counts as two."""
+    code = plain(column).combine_chunks().dictionary_encode().indices.to_numpy()[rows].astype(np.int64)
+    _, group = np.unique(user[rows] * (code.max(initial=0) + 1) + code, return_inverse=True)
+    return group.astype(np.int64)

@@ -1,0 +1,73 @@
+"""Labels of row tables: finite placeholders, and weights that say where there is a label."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from mtkit.data.columns import plain, raw
+from mtkit.errors import DataError
+from mtkit.schema import Column
+from mtkit.types import Fold, Part
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Labels of a row table, their weights, and the names of classes, by label."""
+
+    values: dict[str, np.ndarray] = field(default_factory=dict)
+    weights: dict[str, np.ndarray] = field(default_factory=dict)
+    classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+
+    def add(self, name: str, column: pa.ChunkedArray, declared: Column, known: pa.ChunkedArray) -> None:
+        """Adds the label of a column; its classes are the distinct values of `known`."""
+        if declared.classes:
+            classes = pc.unique(_strings(known)).drop_null().sort()
+            self.classes[name] = tuple(classes.to_pylist())
+            values = pc.index_in(_strings(column), value_set=classes).fill_null(-1).to_numpy()
+            missing = values < 0
+        else:
+            values = raw(column, declared)
+            missing = np.isnan(values)
+        self.values[name] = np.where(missing, values.dtype.type(0), values)
+        self.weights[name] = (~missing).astype(np.float32)
+
+
+def event_labels(fold: Fold, positions: np.ndarray, names: Sequence[str], part: Part) -> Labels:
+    """Labels of events. Classes are the ones seen before the cut.
+
+    The weight is 0 where the label is null, its class was not seen before the cut, or its horizon crosses the end of
+    the part.
+
+    Raises:
+        DataError: a name is no label of the interactions.
+    """
+    available = fold.schema.of_kind("label")
+    if wrong := sorted(set(names) - set(available)):
+        raise DataError(f"{wrong} are no labels of the interactions; they have {list(available)}")
+    before = pa.array(fold.events.time < fold.cut)
+    end = fold.cut if part == "train" else fold.end
+    labels = Labels()
+    for name in names:
+        declared, column = fold.schema.interactions[name], fold.events.columns[name]
+        labels.add(name, column.take(pa.array(positions)), declared, column.filter(before))
+        if declared.horizon is not None:
+            labels.weights[name][fold.events.time[positions] + declared.horizon.total_seconds() > end] = 0
+    return labels
+
+
+def entity_labels(fold: Fold, entity: str, rows: np.ndarray) -> Labels:
+    """Labels `<entity>.<column>` of rows of an entity table. Classes are those of the whole catalog."""
+    labels = Labels()
+    for name in fold.schema.of_kind("label", entity):
+        column = fold.entities[entity].columns[name]
+        labels.add(f"{entity}.{name}", column.take(pa.array(rows)), fold.schema.entities[entity][name], column)
+    return labels
+
+
+def _strings(column: pa.ChunkedArray) -> pa.Array:
+    return plain(column).cast(pa.string()).combine_chunks()

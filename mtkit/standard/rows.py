@@ -1,0 +1,157 @@
+"""Row tables: what the rows are on which tasks train and are evaluated."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING, Annotated
+
+from pydantic import Field
+
+from mtkit.errors import DataError
+from mtkit.spec import Name, PositiveInt, Rows
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mtkit.types import Fold, Part, RowTable
+
+Duration = Annotated[timedelta, Field(ge=timedelta(seconds=1))]
+
+
+class Windows(Rows):
+    """(user, window) with the distinct items of the window as targets.
+
+    Training has windows that end at the cut and at `stride` before each other; evaluation has one, from the cut on.
+    A user has a row if he or she has a past before the window and acts in it. Features are as of the window's start.
+    """
+
+    length: Duration = Field(timedelta(days=30), description="how long a training window is")
+    count: PositiveInt = Field(13, description="number of training windows")
+    stride: Duration | None = Field(None, description="from one training window's start to the next; default: `length`")
+
+    def make(self, fold: Fold, part: Part) -> RowTable:
+        """Windows with targets, histories and own past items."""
+        from mtkit.data.rows import window_table
+
+        if part == "eval":
+            days = (fold.end - fold.cut) / 86400
+            note = f"users with a past who act in the {days:g} days from the cut; targets: their distinct items"
+            return window_table(fold, [(fold.cut, fold.end)], note)
+        length, stride = _seconds(self.length), _seconds(self.stride or self.length)
+        starts = [fold.cut - length - k * stride for k in range(self.count)]
+        note = f"{self.count} windows of {_days(self.length)} before the cut; users with a past who act in the window"
+        return window_table(fold, [(start, start + length) for start in starts], note)
+
+
+class _EventRows(Rows):
+    """Options of tables whose rows are events."""
+
+    since: Duration | None = Field(None, description="train only on what happened so shortly before the cut")
+    sample: PositiveInt | None = Field(None, description="train on at most so many events, drawn uniformly")
+    seed: int = Field(0, description="of what is drawn")
+
+    def _positions(self, fold: Fold, part: Part) -> np.ndarray:
+        from mtkit.data.rows import event_positions
+
+        return event_positions(fold, part, _seconds(self.since) if self.since else None)
+
+
+class Interactions(_EventRows):
+    """Events as they are, with their labels: lines of purchase, clicks, ratings."""
+
+    labels: tuple[Name, ...] = Field((), description="labels of the interactions; empty = all")
+
+    def make(self, fold: Fold, part: Part) -> RowTable:
+        """Events with ids, context, labels, and the history before their group."""
+        from mtkit.data.labels import event_labels
+        from mtkit.data.rows import event_table, sample
+
+        positions = self._positions(fold, part)
+        if part == "train":
+            positions = sample(positions, self.sample, self.seed)
+        labels = event_labels(fold, positions, self.labels or fold.schema.of_kind("label"), part)
+        return event_table(fold, positions, labels, f"interactions that took place{_scope(self, part)}")
+
+
+class SampledNegatives(_EventRows):
+    """Events with label `preferred` 1, and random items that the user never had, with label 0.
+
+    An item counts once per group (basket). A negative differs from its positive in nothing but the item. Items of the
+    user's events before the cut are never negatives; in evaluation, nor are those before the end.
+    """
+
+    negatives: PositiveInt = Field(4, description="negatives per positive, drawn uniformly from the catalog")
+
+    def make(self, fold: Fold, part: Part) -> RowTable:
+        """Positives, then their negatives."""
+        from mtkit.data.labels import Labels
+        from mtkit.data.negatives import with_negatives
+        from mtkit.data.rows import event_table, first_in_group, sample
+
+        positions = first_in_group(fold.events, self._positions(fold, part))
+        if part == "train":
+            positions = sample(positions, self.sample, self.seed)
+        until = "cut" if part == "train" else "end of evaluation"
+        note = (
+            f"items acted on, once per group{_scope(self, part)}, each with {self.negatives} items drawn uniformly "
+            f"from those that the user has never had until the {until} (seed {self.seed})"
+        )
+        positives = event_table(fold, positions, Labels(), note)
+        known_before = fold.cut if part == "train" else fold.end
+        return with_negatives(fold, positives, self.negatives, known_before, self.seed)
+
+
+class EntityRows(Rows):
+    """One row per entity, with its labels; evaluation is on groups that training never sees.
+
+    Groups fall to a part by a hash of their value, so that a group is where it is whatever the catalog. Training for
+    validation goes without the groups of test, too.
+    """
+
+    entity: Name = Field("item", description="the entity whose rows these are")
+    holdout_by: Name = Field(description="column of the entity; rows with the same value stay together")
+    holdout: Annotated[float, Field(gt=0, lt=0.5)] = Field(
+        0.2, description="share of the groups held out for validation, and again for test"
+    )
+    seed: int = Field(0, description="of what is held out")
+
+    def make(self, fold: Fold, part: Part) -> RowTable:
+        """The catalog's rows in or out of the held-out groups, with weight 1."""
+        from mtkit.data.rows import entity_table
+
+        rows = 1 + self._held_out(fold, part).nonzero()[0]
+        where = "in held-out" if part == "eval" else "in the other"
+        note = f"each {self.entity} of the catalog once, {where} groups by {self.holdout_by} (seed {self.seed})"
+        return entity_table(fold, self.entity, rows, note)
+
+    def _held_out(self, fold: Fold, part: Part) -> np.ndarray:
+        """Whether each row of the catalog (without the unknown) belongs to the part."""
+        from mtkit.data.columns import layer_input, raw
+        from mtkit.data.rows import held_out
+
+        declared = fold.schema.entities.get(self.entity, {})
+        if self.holdout_by not in declared:
+            raise DataError(f"{self.entity}.{self.holdout_by} is no declared column; there are {sorted(declared)}")
+        column = fold.entities[self.entity].columns[self.holdout_by]
+        groups = layer_input(raw(column, declared[self.holdout_by]))[1:]
+        for_test = held_out(groups, 0.0, self.holdout, self.seed)
+        for_valid = held_out(groups, self.holdout, 2 * self.holdout, self.seed)
+        if part == "eval":
+            return for_test if fold.name == "test" else for_valid
+        return ~for_test if fold.name == "test" else ~(for_test | for_valid)
+
+
+def _seconds(duration: timedelta) -> int:
+    return int(duration.total_seconds())
+
+
+def _days(duration: timedelta) -> str:
+    return f"{duration.total_seconds() / 86400:g} days"
+
+
+def _scope(rows: _EventRows, part: Part) -> str:
+    """What a note says about the part."""
+    if part == "eval":
+        return " from the cut on"
+    since = f" in the {_days(rows.since)}" if rows.since else ""
+    return f"{since} before the cut" + (f", at most {rows.sample} of them" if rows.sample else "")
