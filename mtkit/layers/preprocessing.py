@@ -13,17 +13,16 @@ class Vocabulary(keras.layers.Layer):
     """Strings `[rows]` to int32 `[rows]`: value i of `values` to i + 1, all others to 0.
 
     Args:
-        values: distinct strings.
+        values: distinct strings, none of them empty.
         **kwargs: of the Keras layer.
     """
 
     def __init__(self, values: Sequence[str], **kwargs: Any) -> None:
         super().__init__(**{"autocast": False, **kwargs})
         self.values = list(values)
-        initializer = tf.lookup.KeyValueTensorInitializer(
-            tf.constant(self.values, shape=[len(self.values)], dtype=tf.string),
-            tf.range(1, len(self.values) + 1, dtype=tf.int64),
-        )
+        # the empty string stands for a missing value; it is a key because tables cannot be empty
+        keys = tf.constant(["", *self.values])
+        initializer = tf.lookup.KeyValueTensorInitializer(keys, tf.range(len(self.values) + 1, dtype=tf.int64))
         self.table = tf.lookup.StaticHashTable(initializer, default_value=0)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
@@ -56,7 +55,9 @@ class Standardize(keras.layers.Layer):
         """Standardizes."""
         known = tf.math.is_finite(inputs)
         value = tf.where(known, inputs, self.mean)
-        return tf.stack([(value - self.mean) / self.std, tf.cast(~known, inputs.dtype)], axis=-1)
+        # graphs turn a division by a constant into this product; written out, eager results are the same bits
+        standardized = (value - self.mean) * (1 / self.std)
+        return tf.stack([standardized, tf.cast(~known, inputs.dtype)], axis=-1)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""

@@ -1,0 +1,110 @@
+"""Whatever happens after a moment, the features of rows up to that moment are the same, bit by bit."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mtkit.data.fold import make_fold
+from mtkit.data.history import own_items
+from mtkit.spec import Cut
+from mtkit.standard.preprocessors import Buckets, Standardize, Vocabulary
+from mtkit.standard.rows import EntityRows, Interactions, SampledNegatives, Windows
+from mtkit.types import Dataset
+
+DAY = 86400
+CUT = Cut("test", 60 * DAY, 100 * DAY)
+
+
+def shuffle_after(shop, moment):
+    """The shop with every column of the later interactions permuted on its own; all of them stay later."""
+    rng = np.random.default_rng(5)
+    table = shop.interactions
+    late = np.flatnonzero(table["when"].to_numpy() > moment)
+    columns = {}
+    for name in table.column_names:
+        order = np.arange(len(table))
+        order[late] = rng.permutation(late)
+        columns[name] = table[name].take(pa.array(order))
+    return Dataset(pa.table(columns), shop.entities, shop.schema)
+
+
+def features(fold, table, moment):
+    """What a row is made of, by ids of the data: all rows up to the moment."""
+    events = fold.events
+    names = {entity: catalog.ids for entity, catalog in fold.entities.items()}
+    for row in np.flatnonzero(table.time <= moment):
+        past = slice(*table.history[row])
+        assert (events.time[past] < table.time[row]).all()
+        yield (
+            [names[entity][ids[row]] for entity, ids in table.ids.items()],
+            table.time[row],
+            names["item"][events.ids["item"][past]].tolist(),
+            (table.time[row] - events.time[past]).tolist(),
+            [repr(values[row]) for values in table.context.values()],
+            own_of(table, names["item"], row),
+        )
+
+
+def own_of(table, names, row):
+    if table.own is None:
+        return None
+    mine = slice(*table.own.offsets[row : row + 2])
+    return names[table.own.values["id"][mine]].tolist(), table.own.values["channels"][mine].tobytes()
+
+
+def same_features(before, after, tables, moment):
+    first, second = (list(features(*pair, moment)) for pair in zip((before, after), tables, strict=True))
+    assert len(first) > 5
+    assert first == second
+
+
+@pytest.mark.parametrize(
+    "rows",
+    [
+        Windows(batch_size=1, count=2, length="15d"),
+        Interactions(batch_size=1, since="50d", sample=100),
+        SampledNegatives(batch_size=1),
+    ],
+    ids=lambda rows: type(rows).__name__,
+)
+def test_training_rows_do_not_depend_on_what_follows_the_cut(shop, rows):
+    before, after = (make_fold(data, CUT, {"item": 3}) for data in (shop, shuffle_after(shop, CUT.cut - 1)))
+    tables = [rows.make(fold, "train") for fold in (before, after)]
+    same_features(before, after, tables, CUT.cut)
+    for name, values in tables[0].labels.items():
+        np.testing.assert_array_equal(values, tables[1].labels[name])
+        np.testing.assert_array_equal(tables[0].weights[name], tables[1].weights[name])
+
+
+def test_catalogs_vocabularies_and_statistics_do_not_depend_on_what_follows_the_cut(shop):
+    before, after = (make_fold(data, CUT, {"item": 3}) for data in (shop, shuffle_after(shop, CUT.cut - 1)))
+    for entity, catalog in before.entities.items():
+        assert catalog.ids.tolist() == after.entities[entity].ids.tolist()
+        assert catalog.columns.equals(after.entities[entity].columns)
+    tables = [Interactions(batch_size=1).make(fold, "train") for fold in (before, after)]
+    for spec, name in ((Vocabulary, "store"), (Standardize, "amount"), (Buckets, "amount")):
+        states = [spec(columns=()).fit(table.context[name]) for table in tables]
+        assert states[0] == states[1]
+    items = [EntityRows(batch_size=1, holdout_by="family").make(fold, "train") for fold in (before, after)]
+    np.testing.assert_array_equal(items[0].ids["item"], items[1].ids["item"])
+
+
+@pytest.mark.parametrize("day", [20, 45, 75])
+def test_rows_do_not_depend_on_what_follows_them(shop, day):
+    moment = day * DAY + 150
+    everyone = {"item": 0, "user": 0}
+    before, after = (make_fold(data, CUT, everyone) for data in (shop, shuffle_after(shop, moment)))
+    parts = ["train"] if moment < CUT.cut else ["train", "eval"]
+    for part in parts:
+        tables = [Interactions(batch_size=1).make(fold, part) for fold in (before, after)]
+        same_features(before, after, tables, moment)
+    user = np.arange(1, len(before.entities["user"]), dtype=np.int32)
+    owns = [own_items(fold.events, user, np.full(len(user), moment + 1)) for fold in (before, after)]
+    for name, values in owns[0].values.items():
+        assert values.tobytes() == owns[1].values[name].tobytes()
+
+
+def test_the_shuffle_does_change_the_future(shop):
+    before, after = (make_fold(data, CUT, {}) for data in (shop, shuffle_after(shop, CUT.cut)))
+    tables = [Interactions(batch_size=1).make(fold, "eval") for fold in (before, after)]
+    assert list(features(before, tables[0], CUT.end)) != list(features(after, tables[1], CUT.end))

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from mtkit.data.fold import make_fold
+from mtkit.data.labels import entity_labels, event_labels
+from mtkit.data.rows import event_positions
+from mtkit.errors import DataError
+from mtkit.spec import Cut
+
+DAY = 86400
+
+
+@pytest.fixture
+def fold(shop):
+    return make_fold(shop, Cut("test", 60 * DAY, 90 * DAY), {})
+
+
+@pytest.mark.parametrize("part", ["train", "eval"])
+def test_null_labels_have_weight_0_and_a_finite_placeholder(fold, part):
+    positions = event_positions(fold, part)
+    labels = event_labels(fold, positions, ["cheap", "payment"], part)
+    raw = fold.events.columns.take(positions)
+    names = ("card", "cash")
+    assert labels.classes == {"payment": names}
+    assert labels.values["cheap"].dtype == labels.weights["cheap"].dtype == np.float32
+    assert labels.values["payment"].dtype == np.int32
+    assert labels.values["cheap"].tolist() == [float(bool(value)) for value in raw["cheap"].to_pylist()]
+    assert labels.weights["cheap"].tolist() == [float(value is not None) for value in raw["cheap"].to_pylist()]
+    payments = raw["payment"].to_pylist()
+    assert labels.values["payment"].tolist() == [names.index(value) if value else 0 for value in payments]
+    assert labels.weights["payment"].tolist() == [float(value is not None) for value in payments]
+
+
+@pytest.mark.parametrize(("part", "end"), [("train", 60 * DAY), ("eval", 90 * DAY)])
+def test_a_horizon_that_crosses_the_end_of_the_part_has_weight_0(fold, part, end):
+    positions = event_positions(fold, part)
+    weights = event_labels(fold, positions, ["returns"], part).weights["returns"]
+    np.testing.assert_array_equal(weights, fold.events.time[positions] + 5 * DAY <= end)
+    assert 0 < weights.mean() < 1
+
+
+def test_a_class_first_seen_after_the_cut_has_weight_0(shop):
+    times = np.sort(shop.interactions["when"].to_numpy())
+    payment = np.where(shop.interactions["when"].to_numpy() > times[-40], "voucher", "cash")
+    interactions = shop.interactions.set_column(9, "payment", [payment.tolist()])
+    shop = type(shop)(interactions, shop.entities, shop.schema)
+    fold = make_fold(shop, Cut("test", int(times[-80]), int(times[-1]) + 1), {"item": 0, "user": 0})
+    labels = event_labels(fold, event_positions(fold, "eval"), ["payment"], "eval")
+    assert labels.classes["payment"] == ("cash",)
+    late = fold.events.time[event_positions(fold, "eval")] > times[-40]
+    np.testing.assert_array_equal(labels.weights["payment"], ~late)
+
+
+def test_labels_of_an_entity(fold):
+    labels = entity_labels(fold, "item", np.array([2, 1]))
+    shelves = fold.entities["item"].columns["shelf"].to_pylist()
+    assert labels.classes == {"item.shelf": ("low", "top")}
+    assert [("low", "top")[code] for code in labels.values["item.shelf"]] == [shelves[2], shelves[1]]
+    assert labels.weights["item.shelf"].tolist() == [1, 1]
+
+
+def test_a_name_that_is_no_label(fold):
+    with pytest.raises(
+        DataError, match=r"\['store'\] are no labels of the interactions; they have \['cheap', 'returns'"
+    ):
+        event_labels(fold, np.arange(3), ["cheap", "store"], "train")

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from mtkit.backend import keras, tf
+from mtkit.layers.preprocessing import Buckets, Standardize, Vocabulary
+
+NUMBERS = np.concatenate(
+    [np.random.default_rng(0).normal(size=500), [np.nan, np.inf, -np.inf, -1.5, 0.25, 0, -0.0, 3e38]]
+).astype(np.float32)
+WORDS = np.random.default_rng(0).choice(["", "a", "b", "never seen", "é", "A"], size=300).astype(object)
+EDGES = [-1.5, 0.0, 0.25, 1.0]
+CASES = [
+    (Vocabulary(values=["a", "b", "é"]), WORDS),
+    (Vocabulary(values=[]), WORDS),
+    (Standardize(mean=0.3, std=2.5), NUMBERS),
+    (Buckets(edges=EDGES), NUMBERS),
+    (Buckets(edges=[]), NUMBERS),
+]
+
+
+def by_hand(layer, value):
+    if isinstance(layer, Vocabulary):
+        return layer.values.index(value) + 1 if value in layer.values else 0
+    if isinstance(layer, Buckets):
+        return 0 if np.isnan(value) else 1 + sum(edge <= value for edge in layer.edges)
+    return [(value - layer.mean) / layer.std, 0] if np.isfinite(value) else [0, 1]
+
+
+@pytest.mark.parametrize(("layer", "values"), CASES)
+def test_equals_the_calculation_by_hand(layer, values):
+    outputs = layer(values)
+    assert outputs.dtype == (tf.float32 if isinstance(layer, Standardize) else tf.int32)
+    np.testing.assert_allclose(outputs, [by_hand(layer, value) for value in values], rtol=1e-6)
+
+
+@pytest.mark.parametrize(("layer", "values"), CASES)
+def test_config_round_trip(layer, values):
+    again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    np.testing.assert_array_equal(again(values), layer(values))
+
+
+def test_float32_under_mixed_precision():
+    keras.mixed_precision.set_global_policy("mixed_float16")
+    try:
+        layer = Standardize(mean=100000.0, std=2.0)
+        outputs = layer(tf.constant([100002.0]))
+    finally:
+        keras.mixed_precision.set_global_policy("float32")
+    assert outputs.dtype == tf.float32
+    np.testing.assert_array_equal(outputs, [[1, 0]])
+
+
+def test_goes_into_a_saved_model(tmp_path):
+    class Servable(tf.Module):
+        def __init__(self, layers):
+            super().__init__()
+            self.layers = layers
+
+        @tf.function(input_signature=[tf.TensorSpec([None], tf.string), tf.TensorSpec([None], tf.float32)])
+        def serve(self, words, numbers):
+            return {str(n): layer(words if n < 2 else numbers) for n, layer in enumerate(self.layers)}
+
+    tf.saved_model.save(Servable([layer for layer, _ in CASES]), str(tmp_path))
+    outputs = tf.saved_model.load(str(tmp_path)).serve(tf.constant(WORDS), tf.constant(NUMBERS))
+    for n, (layer, values) in enumerate(CASES):
+        np.testing.assert_array_equal(outputs[str(n)], layer(values))

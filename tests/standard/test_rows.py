@@ -1,0 +1,132 @@
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from mtkit.data.fold import make_fold
+from mtkit.errors import DataError
+from mtkit.spec import Cut
+from mtkit.standard.rows import EntityRows, Interactions, SampledNegatives, Windows
+
+DAY = 86400
+VALID, TEST = Cut("valid", 50 * DAY, 70 * DAY), Cut("test", 70 * DAY, 100 * DAY)
+
+
+@pytest.fixture
+def fold(shop):
+    return make_fold(shop, TEST, {})
+
+
+def test_windows_end_at_the_cut(fold):
+    rows = Windows.model_validate_json('{"batch_size": 8, "length": "20d", "count": 2}', strict=True)
+    train, evaluated = rows.make(fold, "train"), rows.make(fold, "eval")
+    assert set(train.time) == {50 * DAY, 30 * DAY}
+    assert set(evaluated.time) == {fold.cut}
+    assert train.note == "2 windows of 20 days before the cut; users with a past who act in the window"
+    close = Windows(batch_size=8, length=timedelta(days=20), stride=timedelta(days=5), count=3)
+    assert set(close.make(fold, "train").time) == {50 * DAY, 45 * DAY, 40 * DAY}
+
+
+def test_targets_of_evaluation_are_all_items_from_the_cut_on(fold):
+    table, events = Windows(batch_size=8).make(fold, "eval"), fold.events
+    for row, user in enumerate(table.ids["user"]):
+        begin, end = table.targets.offsets[row : row + 2]
+        expected = events.ids["item"][(events.ids["user"] == user) & (events.time >= fold.cut)]
+        assert table.targets.values["item"][begin:end].tolist() == sorted(set(expected.tolist()))
+
+
+@pytest.mark.parametrize("part", ["train", "eval"])
+def test_interactions_are_the_lines_of_the_part(fold, part):
+    table, events = Interactions(batch_size=8).make(fold, part), fold.events
+    there = np.flatnonzero(events.time < fold.cut) if part == "train" else np.flatnonzero(events.time >= fold.cut)
+    for entity in ("user", "item"):
+        np.testing.assert_array_equal(table.ids[entity], events.ids[entity][there])
+    np.testing.assert_array_equal(table.time, events.time[there])
+    assert set(table.context) == {"store", "amount"}
+    assert table.context["store"].tolist() == events.columns["store"].take(there).to_pylist()
+    assert set(table.labels) == set(table.weights) == {"cheap", "returns", "payment"}
+    assert table.classes == {"payment": ("card", "cash")}
+
+
+def test_interactions_may_be_fewer(fold):
+    rows = Interactions(batch_size=8, labels=("cheap",), since=timedelta(days=20), sample=15)
+    table = rows.make(fold, "train")
+    assert set(table.labels) == {"cheap"}
+    assert len(table) == 15
+    assert table.time.min() >= fold.cut - 20 * DAY
+    assert table.note == "interactions that took place in the 20 days before the cut, at most 15 of them"
+    assert len(rows.make(fold, "eval")) > 15
+
+
+@pytest.mark.parametrize("part", ["train", "eval"])
+def test_negatives_differ_in_the_item_alone(fold, part):
+    table, events = SampledNegatives(batch_size=8, negatives=3).make(fold, part), fold.events
+    positive = table.labels["preferred"] == 1
+    number = positive.sum()
+    assert not positive[number:].any()
+    until = fold.cut if part == "train" else fold.end
+    user, item = table.ids["user"], table.ids["item"]
+    known = set(zip(events.ids["user"][events.time < until], events.ids["item"][events.time < until], strict=True))
+    pairs = list(zip(user, item, strict=True))
+    assert known.issuperset(pairs[:number])
+    assert known.isdisjoint(pairs[number:])
+    assert (item > 0).all()
+    context = [table.context["store"], table.context["amount"].astype(str)]
+    keys = list(zip(user, table.time, map(tuple, table.history), *context, strict=True))
+    assert set(keys[number:]) <= set(keys[:number])
+    assert len(table) == 4 * number
+    assert (table.weights["preferred"] == 1).all()
+    assert "3 items drawn uniformly" in table.note
+
+
+def test_positives_count_once_per_group_and_are_sampled(fold):
+    events = fold.events
+    before = events.time < fold.cut
+    positives = SampledNegatives(batch_size=8).make(fold, "train").labels["preferred"].sum()
+    assert positives == len(set(zip(events.group[before], events.ids["item"][before], strict=True))) < before.sum()
+    few = SampledNegatives(batch_size=8, negatives=2, sample=10)
+    assert len(few.make(fold, "train")) == 30
+
+
+def parts_of(shop, rows):
+    folds = {cut.name: make_fold(shop, cut, {}) for cut in (VALID, TEST)}
+    return {
+        (name, part): {fold.entities["item"].ids[i] for i in rows.make(fold, part).ids["item"]}
+        for name, fold in folds.items()
+        for part in ("train", "eval")
+    }
+
+
+def test_held_out_groups_are_never_trained_on(make_shop):
+    shop = make_shop(items=60, baskets=500)
+    family = dict(zip(*(shop.entities["item"][name].to_pylist() for name in ("id", "family")), strict=True))
+    parts = parts_of(shop, EntityRows(batch_size=8, holdout_by="family", holdout=0.3, seed=2))
+    families = {key: {family[item] for item in items} for key, items in parts.items()}
+    assert not families["valid", "eval"] & families["test", "eval"]
+    assert not families["valid", "train"] & (families["valid", "eval"] | families["test", "eval"])
+    assert not families["test", "train"] & families["test", "eval"]
+    assert families["test", "train"] >= families["valid", "eval"]
+    assert set(map(len, families.values())) != {0}
+
+
+def test_rows_of_an_entity_have_no_time(shop, fold):
+    table = EntityRows(batch_size=8, holdout_by="family", holdout=0.3).make(fold, "train")
+    assert 0 not in table.ids["item"]
+    assert len(table.time) == 0
+    assert table.history.shape == (0, 2)
+    assert (table.weights["item.shelf"] == 1).all()
+    assert table.classes == {"item.shelf": ("low", "top")}
+
+
+def test_the_group_must_be_a_column(fold):
+    with pytest.raises(DataError, match=r"item\.colour is no declared column; there are \['family', 'shelf', 'text'"):
+        EntityRows(batch_size=8, holdout_by="colour").make(fold, "train")
+
+
+@pytest.mark.parametrize(
+    "values", [{"length": timedelta(0)}, {"count": 0}, {"stride": timedelta(days=-1)}, {"windows": 3}]
+)
+def test_windows_refuse_what_makes_no_sense(values):
+    with pytest.raises(ValidationError):
+        Windows(batch_size=8, **values)
