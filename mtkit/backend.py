@@ -6,8 +6,11 @@ first imported; a later switch half-works, so that is refused.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+import tempfile
+from collections.abc import Iterator
 
 from mtkit.errors import KerasVersionError
 
@@ -27,11 +30,33 @@ def _require_legacy_keras() -> None:
     os.environ["TF_USE_LEGACY_KERAS"] = "1"
 
 
+@contextlib.contextmanager
+def _quiet_start() -> Iterator[None]:
+    """Keeps the messages of TensorFlow's start from the terminal, unless it fails.
+
+    They are written by C++ before any log level holds, on every machine without a GPU.
+    """
+    with tempfile.TemporaryFile() as messages:
+        stderr = os.dup(2)
+        os.dup2(messages.fileno(), 2)
+        try:
+            yield
+        except BaseException:
+            messages.seek(0)
+            os.write(stderr, messages.read())
+            raise
+        finally:
+            os.dup2(stderr, 2)
+            os.close(stderr)
+
+
 _require_legacy_keras()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+with _quiet_start():
+    import tensorflow as tf
+    import tf_keras as keras
 
-import tensorflow as tf  # noqa: E402
-import tf_keras as keras  # noqa: E402
+    tf.config.list_physical_devices()
 
 if tf.keras.layers.Layer is not keras.layers.Layer:
     raise KerasVersionError("tf.keras is not tf_keras although TF_USE_LEGACY_KERAS=1; reinstall tf-keras")

@@ -57,7 +57,8 @@ class BuildContext:
         tasks: names of all tasks, in recipe order.
         features: address -> how it arrives; holds derived columns too.
         sizes: entity -> number of rows of its table, the unknown included.
-        classes: task -> number of classes (2 for binary labels, 0 for retrieval).
+        classes: prediction task -> number of classes, 2 for binary labels.
+        candidates: retrieval task -> number of rows of the table that it ranks, the unknown included.
         cache_dir: where results that depend on content alone may be kept between runs.
         column: `(entity, column)` -> raw values of the entity table, `[rows]` (row 0 is None).
         counters: numbers that end in `metrics.json` under `timing` (`texts_encoded`).
@@ -68,6 +69,7 @@ class BuildContext:
     features: Mapping[str, FeatureInfo]
     sizes: Mapping[str, int]
     classes: Mapping[str, int]
+    candidates: Mapping[str, int]
     cache_dir: Path
     column: Callable[[str, str], np.ndarray]
     counters: dict[str, int] = field(default_factory=dict)
@@ -121,6 +123,8 @@ class Rows(Spec):
     """Makes a row table of a fold, one part at a time."""
 
     kind: ClassVar[str] = "rows"
+    #: Whether rows are drawn at random; such rows are kept in the run directory.
+    drawn: ClassVar[bool] = False
 
     batch_size: PositiveInt = Field(description="global rows per training step")
 

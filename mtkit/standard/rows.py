@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -79,6 +79,8 @@ class SampledNegatives(_EventRows):
     An item counts once per group (basket). A negative differs from its positive in nothing but the item. Items of the
     user's events before the cut are never negatives; in evaluation, nor are those before the end.
     """
+
+    drawn: ClassVar[bool] = True
 
     negatives: PositiveInt = Field(4, description="negatives per positive, drawn uniformly from the catalog")
 

@@ -1,0 +1,177 @@
+"""From a recipe and data to a pipeline: fold, row tables, features, layers, model."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtkit.backend import keras, tf
+from mtkit.data.columns import raw
+from mtkit.data.features import FeatureTables, fit_features
+from mtkit.data.fold import make_fold
+from mtkit.data.store import EntityTable, EventLog, RowStore
+from mtkit.errors import WiringError
+from mtkit.model import DeviceData, Layers, MultiTaskModel
+from mtkit.recipe import Recipe
+from mtkit.spec import BuildContext, Cut, FeatureInfo, Rows
+from mtkit.types import Dataset, Fold, Part, RowTable
+from mtkit.plan import Plan
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """A model on one fold of the data, ready to train, evaluate and export.
+
+    Attributes:
+        recipe: the resolved recipe.
+        fold: what was known, and what is to be predicted.
+        tables: row table -> part -> its rows, context columns as they were in the data.
+        features: preprocessed columns and the state of what was learned for them.
+        plan: who reads what.
+        strategy: where the model's variables live.
+        model: the model, built; not compiled.
+        eval_rows: row table -> the rows to be evaluated, on the device.
+        classes: task -> names of its label's classes; empty for binary labels.
+    """
+
+    recipe: Recipe
+    fold: Fold
+    tables: Mapping[str, Mapping[Part, RowTable]]
+    features: FeatureTables
+    plan: Plan
+    strategy: tf.distribute.Strategy
+    model: MultiTaskModel
+    eval_rows: Mapping[str, RowStore]
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+
+def build_pipeline(
+    recipe: Recipe,
+    dataset: Dataset,
+    cut: Cut,
+    strategy: tf.distribute.Strategy,
+    cache_dir: Path,
+    counters: dict[str, int],
+) -> Pipeline:
+    """Assembles everything for one cut.
+
+    Args:
+        recipe: the resolved recipe.
+        dataset: the raw tables.
+        cut: what is known and what is to be predicted.
+        strategy: created variables are placed by it.
+        cache_dir: where frozen encoders keep their vectors.
+        counters: receives counts such as `texts_encoded`.
+
+    Raises:
+        DataError: the data do not fit the recipe.
+        WiringError: components cannot be connected as the recipe asks.
+    """
+    fold = make_fold(dataset, cut, {name: catalog.min_count for name, catalog in recipe.data.catalog.items()})
+    tables = {name: _row_tables(name, rows, fold) for name, rows in recipe.rows.items()}
+    plan = Plan(recipe.encoder, recipe.correlation, recipe.task)
+    classes = {
+        name: tuple(tables[spec.rows]["train"].classes.get(spec.label, ())) for name, spec in plan.predictions().items()
+    }
+    reads = [address for spec in recipe.encoder.values() for address in spec.reads]
+    features = fit_features(reads, recipe.preprocess.values(), fold, tables)
+    context = _context(recipe, plan, fold, features, classes, cache_dir, counters)
+    with strategy.scope():
+        derived, inputs = _derived(recipe, features, context)
+        context = replace(context, features=dict(context.features) | _infos(derived))
+        data = _device_data(fold, features, tables, derived)
+        eval_rows = {name: RowStore(features.apply(parts["eval"])) for name, parts in tables.items()}
+        keras.utils.set_random_seed(recipe.seed)
+        layers = _layers(recipe, plan, context, inputs)
+        model = MultiTaskModel(plan, layers, data)
+        model({name: tf.zeros([1], tf.int64) for name in tables})
+    _refuse_batch_norm(model)
+    return Pipeline(recipe, fold, tables, features, plan, strategy, model, eval_rows, classes)
+
+
+def _row_tables(name: str, rows: Rows, fold: Fold) -> dict[Part, RowTable]:
+    parts: tuple[Part, ...] = ("train", "eval")
+    return {part: replace(rows.make(fold, part), name=name) for part in parts}
+
+
+def _context(
+    recipe: Recipe,
+    plan: Plan,
+    fold: Fold,
+    features: FeatureTables,
+    classes: Mapping[str, tuple[str, ...]],
+    cache_dir: Path,
+    counters: dict[str, int],
+) -> BuildContext:
+    sizes = {name: len(entity) for name, entity in fold.entities.items()}
+
+    def column(entity: str, name: str) -> np.ndarray:
+        return raw(fold.entities[entity].columns[name], fold.schema.entities[entity][name])
+
+    return BuildContext(
+        name="",
+        tasks=tuple(recipe.task),
+        features=dict(features.infos) | {f"{name}.id": FeatureInfo(size=size) for name, size in sizes.items()},
+        sizes=sizes,
+        classes={name: max(2, len(names)) for name, names in classes.items()},
+        candidates={name: sizes[plan.candidate_entity(name)] for name in plan.retrievals()},
+        cache_dir=cache_dir,
+        column=column,
+        counters=counters,
+    )
+
+
+def _derived(
+    recipe: Recipe, features: FeatureTables, context: BuildContext
+) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, ...]]]:
+    """Static columns that encoders compute once, and the addresses that each encoder's layer is called with."""
+    derived: dict[str, np.ndarray] = {}
+    inputs: dict[str, tuple[str, ...]] = {}
+    for name, spec in recipe.encoder.items():
+        own = dict(spec.derive(replace(context, name=name)))
+        derived |= own
+        direct = [a for a in spec.reads if a in context.features or a.startswith("history.")]
+        inputs[name] = (*direct, *own)
+    return derived, inputs
+
+
+def _infos(derived: Mapping[str, np.ndarray]) -> dict[str, FeatureInfo]:
+    return {address: FeatureInfo(width=values.shape[1]) for address, values in derived.items()}
+
+
+def _device_data(
+    fold: Fold,
+    features: FeatureTables,
+    tables: Mapping[str, Mapping[Part, RowTable]],
+    derived: Mapping[str, np.ndarray],
+) -> DeviceData:
+    entities = {}
+    for name, entity in fold.entities.items():
+        columns = {a.partition(".")[2]: v for a, v in (features.entities | derived).items() if a.startswith(f"{name}.")}
+        entities[name] = EntityTable(name, len(entity), columns)
+    item = list(fold.events.ids)[1]
+    rows = {name: RowStore(features.apply(parts["train"])) for name, parts in tables.items()}
+    return DeviceData(entities, EventLog(fold.events, item), rows)
+
+
+def _layers(recipe: Recipe, plan: Plan, context: BuildContext, inputs: Mapping[str, tuple[str, ...]]) -> Layers:
+    encoders = {name: spec.build(replace(context, name=name)) for name, spec in recipe.encoder.items()}
+    correlations: dict[str, dict[str, Any]] = {}
+    for name, spec in recipe.correlation.items():
+        targets = (name,) if spec.apply == "pair" else plan.on(name)
+        correlations[name] = {e: spec.build(replace(context, name=f"{name}_{e}")) for e in targets}
+    heads = {name: spec.build(replace(context, name=name)) for name, spec in recipe.task.items()}
+    return Layers(encoders, inputs, correlations, heads, recipe.balance.build(replace(context, name="balance")))
+
+
+def _refuse_batch_norm(model: MultiTaskModel) -> None:
+    for layer in model._flatten_layers():  # noqa: SLF001 - the public `layers` is not recursive
+        if isinstance(layer, keras.layers.BatchNormalization):
+            raise WiringError(
+                f"layer {layer.name!r} normalizes over the batch, so a row's result would depend on other rows, and one "
+                "replica would train differently from several; use LayerNormalization"
+            )

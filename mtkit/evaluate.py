@@ -1,0 +1,139 @@
+"""Exact evaluation outside the training step: full-catalog rankings and predictions, slice by slice."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mtkit.backend import tf
+from mtkit.data.store import RowStore
+from mtkit.model import Forward, MultiTaskModel
+from mtkit.rank import rank
+from mtkit.spec import PredictionMetric, PredictionTask, RankingMetric, RetrievalTask
+from mtkit.types import LabeledRows, Ragged, RowTable
+
+if TYPE_CHECKING:
+    from mtkit.build import Pipeline
+    from mtkit.sections import Evaluate
+
+Scorer = Callable[[np.ndarray], np.ndarray]
+"""From row numbers `[rows]` to scores of the catalog `[rows, items]`."""
+
+PREDICTION_BLOCKS = 16
+"""Rows predicted at once, in blocks of the ranking protocol: a prediction is small beside a row of the catalog."""
+
+SLICES = ("new",)
+"""Slices of a retrieval task beside all items: `new` = items that are not in the row's own past."""
+
+
+@dataclass(frozen=True)
+class RankingProtocol:
+    """How rankings are judged.
+
+    Attributes:
+        metrics: name -> metric.
+        k: cutoffs.
+        slices: slices beside all items.
+        block: rows that are scored at once; bounds the memory.
+    """
+
+    metrics: Mapping[str, RankingMetric]
+    k: Sequence[int]
+    slices: Sequence[str]
+    block: int
+
+    @classmethod
+    def of(cls, settings: Evaluate) -> RankingProtocol:
+        """The protocol of a recipe's section."""
+        return cls(settings.metrics, settings.k, settings.slices, settings.block)
+
+
+def rank_metrics(task: str, score: Scorer, table: RowTable, protocol: RankingProtocol) -> dict[str, float]:
+    """`task/[slice/]metric@k` -> value, for a scorer of the table's rows.
+
+    Rows without relevant candidates in a slice do not count in that slice.
+    """
+    assert table.targets is not None
+    values = {}
+    for name, excluded in _slices(table, protocol.slices).items():
+        ranking, _ = rank(score, table.targets, max(protocol.k), excluded, protocol.block)
+        for metric_name, metric in protocol.metrics.items():
+            for k in protocol.k:
+                values[f"{task}/{name}{metric_name}@{k}"] = metric.value(ranking, k)
+    return values
+
+
+def _slices(table: RowTable, names: Iterable[str]) -> dict[str, Ragged | None]:
+    slices: dict[str, Ragged | None] = {"": None}
+    for name in names:
+        assert name in SLICES
+        assert table.own is not None
+        slices[f"{name}/"] = Ragged(table.own.offsets, {"item": table.own.values["id"]})
+    return slices
+
+
+def predict_metrics(
+    task: str, predictions: np.ndarray, rows: LabeledRows, metrics: Mapping[str, PredictionMetric]
+) -> dict[str, float]:
+    """`task/metric` -> value, over rows of positive weight, for the metrics that fit the label."""
+    form = "binary" if rows.classes == 2 else "classes"
+    there = rows.weights > 0
+    return {
+        f"{task}/{name}": metric.value(rows.labels[there], predictions[there], rows.weights[there])
+        for name, metric in metrics.items()
+        if form in metric.labels
+    }
+
+
+def labeled(table: RowTable, label: str, columns: Mapping[str, np.ndarray] | None = None) -> LabeledRows:
+    """The table's rows with one label, and raw columns for baselines that read them."""
+    classes = max(2, len(table.classes.get(label, ())))
+    return LabeledRows(columns or {}, table.labels[label], table.weights[label], classes)
+
+
+def model_scorer(model: MultiTaskModel, task: str, rows: RowStore) -> Scorer:
+    """Scores of the catalog by a retrieval task; the candidates are embedded once."""
+    candidates = tf.function(lambda: Forward(model).catalog(task))()
+
+    @tf.function(reduce_retracing=True)
+    def score(numbers: tf.Tensor) -> tf.Tensor:
+        batch = rows.gather(numbers)
+        query = Forward(model, whole=frozenset()).query(task, batch)
+        return model.heads[task].score(query, candidates, batch)
+
+    return lambda numbers: np.array(score(tf.constant(numbers, tf.int64)))
+
+
+def model_predictions(model: MultiTaskModel, tasks: Sequence[str], rows: RowStore, block: int) -> dict[str, np.ndarray]:
+    """Task -> probabilities of every row, `[rows]` or `[rows, classes]`."""
+
+    @tf.function(reduce_retracing=True)
+    def predict(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+        batch = rows.gather(numbers)
+        forward = Forward(model)
+        return {task: forward.prediction(task, batch) for task in tasks}
+
+    blocks = [
+        predict(tf.range(begin, min(begin + block, rows.rows), dtype=tf.int64)) for begin in range(0, rows.rows, block)
+    ]
+    return {task: np.concatenate([part[task].numpy() for part in blocks]) for task in tasks}
+
+
+def evaluate(
+    pipeline: Pipeline, protocol: RankingProtocol, metrics: Mapping[str, PredictionMetric]
+) -> dict[str, float]:
+    """Metric key -> value of every task on the pipeline's evaluation rows."""
+    model, plan, values = pipeline.model, pipeline.plan, {}
+    for task, spec in plan.tasks.items():
+        name = plan.rows_of(task)
+        table, rows = pipeline.tables[name]["eval"], pipeline.eval_rows[name]
+        if isinstance(spec, RetrievalTask):
+            values |= rank_metrics(task, model_scorer(model, task, rows), table, protocol)
+        else:
+            assert isinstance(spec, PredictionTask)
+            predictions = model_predictions(model, [task], rows, protocol.block * PREDICTION_BLOCKS)[task]
+            values |= predict_metrics(task, predictions, labeled(table, spec.label), metrics)
+    return values

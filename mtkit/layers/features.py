@@ -1,0 +1,81 @@
+"""An encoder of features: every feature is mapped to the width of the embedding, and the results are added."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mtkit.backend import keras, tf
+
+
+@keras.saving.register_keras_serializable(package="mtkit")
+class Features(keras.layers.Layer):
+    """Adds one embedding per integer feature and one linear map per float feature, then applies hidden layers.
+
+    Args:
+        sizes: address of an integer feature -> number of its values.
+        widths: address of a float feature -> length of its last axis.
+        dim: width of the embedding.
+        hidden: widths of layers between the sum and the output; empty = the sum itself.
+        id_dropout: share of training rows whose entity id is replaced by 0, which trains the unknown's row.
+        dropout: dropout rate of the output.
+
+    Call: a dictionary address -> int `[rows]` or float `[rows, width]`. Returns `[rows, dim]`.
+    """
+
+    def __init__(
+        self,
+        sizes: Mapping[str, int],
+        widths: Mapping[str, int],
+        dim: int,
+        hidden: Sequence[int] = (),
+        id_dropout: float = 0.0,
+        dropout: float = 0.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.sizes, self.widths = dict(sizes), dict(widths)
+        self.dim, self.hidden = dim, tuple(hidden)
+        self.id_dropout, self.dropout = id_dropout, dropout
+        self._tables = {
+            address: keras.layers.Embedding(size, dim, name=_variable_name(address)) for address, size in sizes.items()
+        }
+        self._maps = {
+            address: keras.layers.Dense(dim, use_bias=False, name=_variable_name(address)) for address in widths
+        }
+        self._hidden = [keras.layers.Dense(width, activation="relu") for width in self.hidden]
+        self._output = keras.layers.Dense(dim) if self.hidden else None
+        self._id_dropout = keras.layers.Dropout(id_dropout, rng_type="stateful")
+        self._dropout = keras.layers.Dropout(dropout, rng_type="stateful")
+
+    def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """The embedding of each row."""
+        parts = [table(self._ids(address, inputs[address], training)) for address, table in self._tables.items()]
+        parts += [linear(inputs[address]) for address, linear in self._maps.items()]
+        state = tf.add_n(parts)
+        for layer in self._hidden:
+            state = layer(state)
+        if self._output is not None:
+            state = self._output(state)
+        return self._dropout(state, training=training)
+
+    def _ids(self, address: str, ids: tf.Tensor, training: bool) -> tf.Tensor:
+        if not (training and self.id_dropout and address.endswith(".id")):
+            return ids
+        kept = self._id_dropout(tf.ones_like(ids, tf.float32), training=True) > 0
+        return tf.where(kept, ids, 0)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return super().get_config() | {
+            "sizes": self.sizes,
+            "widths": self.widths,
+            "dim": self.dim,
+            "hidden": list(self.hidden),
+            "id_dropout": self.id_dropout,
+            "dropout": self.dropout,
+        }
+
+
+def _variable_name(address: str) -> str:
+    return address.replace(".", "_").replace("/", "_")

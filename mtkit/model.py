@@ -1,0 +1,295 @@
+"""The multi-task model: encode, correlate, heads, and one training step over several row tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mtkit.backend import keras, tf
+from mtkit.data.store import EntityTable, EventLog, RowStore
+from mtkit.distribute import gather_rolled, global_sum, replicas
+from mtkit.heads import Candidates, PredictionHead, RetrievalHead
+from mtkit.spec import PredictionTask, RetrievalTask
+from mtkit.plan import PREDICTION, Plan
+
+Batch = Mapping[str, tf.Tensor]
+
+
+@dataclass(frozen=True)
+class DeviceData:
+    """What batches are gathered from. Not part of the model's weights.
+
+    Attributes:
+        entities: entity -> its table.
+        events: what histories are read from.
+        rows: row table -> its training rows.
+    """
+
+    entities: Mapping[str, EntityTable]
+    events: EventLog
+    rows: Mapping[str, RowStore]
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The layers of a model by name.
+
+    Attributes:
+        encoders: embedding -> layer.
+        inputs: embedding -> the addresses that its layer is called with.
+        correlations: correlation -> embedding -> layer.
+        heads: task -> layer.
+        balancer: combines the losses of the tasks.
+    """
+
+    encoders: Mapping[str, Any]
+    inputs: Mapping[str, tuple[str, ...]]
+    correlations: Mapping[str, Mapping[str, Any]]
+    heads: Mapping[str, Any]
+    balancer: Any
+
+
+class MultiTaskModel(keras.Model):
+    """Tasks that train together on shared parameters.
+
+    Training and evaluation steps take a dictionary row table -> row numbers (int64 `[batch]`, -1 = no row); the columns are
+    gathered on the device. A step adds up Σwℓ/Σw per task over the global batch and lets the balancer combine them.
+
+    Args:
+        plan: who reads what.
+        layers: the layers by name.
+        data: entity and row tables on the device.
+    """
+
+    def __init__(self, plan: Plan, layers: Layers, data: DeviceData) -> None:
+        super().__init__(name="multi_task")
+        self.plan = plan
+        self.inputs_of = layers.inputs
+        self.encoders = dict(layers.encoders)
+        self.correlations = {name: dict(by_embedding) for name, by_embedding in layers.correlations.items()}
+        self.heads = dict(layers.heads)
+        self.balancer = layers.balancer
+        self.data = data
+        self.trackers = {name: keras.metrics.Mean(name=f"{name}_loss") for name in self.heads}
+
+    def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
+        """Per-task losses summed over rows, for rows by table; builds every variable."""
+        return {name: total for name, (total, _) in self.task_losses(inputs, training).items()}
+
+    def task_losses(self, rows: Mapping[str, tf.Tensor], training: bool) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """Task -> (Σwℓ over local rows, Σw over local rows)."""
+        forward = Forward(self, training)
+        losses = {}
+        for table, numbers in rows.items():
+            batch = self.data.rows[table].gather(numbers)
+            for name, spec in self.plan.tasks.items():
+                if spec.rows == table:
+                    losses[name] = forward.loss(name, batch)
+        return losses
+
+    def compile(self, optimizer: Any = "adam", loss: Any = None, **options: Any) -> None:  # noqa: A003
+        """Configures training. Losses belong to the task heads.
+
+        Raises:
+            ValueError: `loss` was given.
+        """
+        if loss is not None:
+            raise ValueError(
+                "losses belong to task heads: set a head's options (`weight`, ...) instead of compile(loss=...)"
+            )
+        super().compile(optimizer=optimizer, **options)
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """One mean loss per task."""
+        return list(self.trackers.values())
+
+    def train_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """One step on the given rows."""
+        with tf.GradientTape() as tape:
+            losses = self.task_losses(data, training=True)
+            objective = self._objective(losses)
+            scaled = self._scaled(objective)
+        gradients = tape.gradient(scaled, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(self._unscaled(gradients), self.trainable_variables, strict=True))
+        return self._track(losses)
+
+    def test_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Losses on the given rows."""
+        return self._track(self.task_losses(data, training=False))
+
+    def _objective(self, losses: Mapping[str, tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
+        """This replica's share of the scalar to minimize: shares and gradients add up over replicas."""
+        shares, present = {}, {}
+        for name, (total, weight) in losses.items():
+            weight = global_sum(weight)
+            shares[name] = self.plan.tasks[name].weight * tf.math.divide_no_nan(total, weight)
+            present[name] = tf.cast(weight > 0, tf.float32)
+        combined = self.balancer(shares, present=present)
+        return combined + tf.add_n([tf.constant(0.0), *self.losses]) / replicas()
+
+    def _scaled(self, objective: tf.Tensor) -> tf.Tensor:
+        scale = getattr(self.optimizer, "get_scaled_loss", None)
+        return objective if scale is None else scale(objective)
+
+    def _unscaled(self, gradients: Sequence[Any]) -> Sequence[Any]:
+        unscale = getattr(self.optimizer, "get_unscaled_gradients", None)
+        return gradients if unscale is None else unscale(gradients)
+
+    def _track(self, losses: Mapping[str, tuple[tf.Tensor, tf.Tensor]]) -> dict[str, tf.Tensor]:
+        for name, (total, weight) in losses.items():
+            self.trackers[name].update_state(tf.math.divide_no_nan(total, weight), sample_weight=weight)
+        return {metric.name: metric.result() for metric in self.metrics}
+
+
+class Forward:
+    """One forward pass: what was computed for a whole entity is computed once and shared by all tables and tasks.
+
+    Args:
+        model: the model.
+        training: whether dropout is on.
+        whole: entities whose rows are all encoded, rows of batches being looked up in the result.
+        encoded: outputs of `encoded_entity` that are known already.
+    """
+
+    def __init__(
+        self,
+        model: MultiTaskModel,
+        training: bool = False,
+        whole: frozenset[str] | None = None,
+        encoded: Mapping[str, tf.Tensor] | None = None,
+    ) -> None:
+        self.model = model
+        self.plan = model.plan
+        self.training = training
+        self.whole = model.plan.whole_entities() if whole is None else whole
+        self._encoded = dict(encoded or {})
+        self._states: dict[str, tf.Tensor] = {}
+        self._of_batch: dict[tuple[str, int], tf.Tensor] = {}
+
+    def loss(self, task: str, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """Σwℓ and Σw of a task over the batch's rows."""
+        spec, head = self.plan.tasks[task], self.model.heads[task]
+        if isinstance(spec, RetrievalTask):
+            weights = batch["row.weight"]
+            losses = head.loss(self.query(task, batch), self._candidates(task, batch), batch, training=self.training)
+        else:
+            weights = batch[f"weight.{spec.label}"]
+            losses = head.loss(self.outputs(task, batch), batch[f"label.{spec.label}"])
+        # Rows of weight 0 may hold anything; a product would let their nan through.
+        losses = tf.where(weights > 0, tf.cast(losses, tf.float32), 0.0)
+        return tf.reduce_sum(weights * losses), tf.reduce_sum(weights)
+
+    def outputs(self, task: str, batch: Batch) -> tf.Tensor:
+        """Logits of a prediction task on the batch's rows."""
+        spec = self.plan.tasks[task]
+        assert isinstance(spec, PredictionTask)
+        view = {}
+        for name in spec.inputs:
+            if name.startswith(PREDICTION):
+                prediction = self.prediction(name.removeprefix(PREDICTION), batch)
+                view[name] = tf.stop_gradient(prediction) if spec.stop_gradient else prediction
+            else:
+                view[name] = self._of_task(self.states(name, batch), task)
+        return self.model.heads[task](view, training=self.training)
+
+    def prediction(self, task: str, batch: Batch) -> tf.Tensor:
+        """Probabilities of a prediction task on the batch's rows."""
+        head: PredictionHead = self.model.heads[task]
+        return head.predict(self.outputs(task, batch))
+
+    def query(self, task: str, batch: Batch) -> tf.Tensor:
+        """Query embeddings of a retrieval task, `[rows, dim]`."""
+        head: RetrievalHead = self.model.heads[task]
+        spec = self.plan.tasks[task]
+        assert isinstance(spec, RetrievalTask)
+        view = {name: self._of_task(self.states(name, batch), task) for name in spec.query}
+        return head.query(view, training=self.training)
+
+    def catalog(self, task: str) -> tf.Tensor:
+        """Candidate embeddings of every item, row i = item i."""
+        spec = self.plan.tasks[task]
+        assert isinstance(spec, RetrievalTask)
+        view = {name: self._of_task(self.entity_states(name), task) for name in spec.candidate}
+        ids = tf.range(self.model.data.entities[self.plan.candidate_entity(task)].rows)
+        return self.model.heads[task].candidate(view, ids, training=self.training)
+
+    def states(self, embedding: str, batch: Batch) -> tf.Tensor:
+        """An embedding after all correlations on the batch's rows: `[rows, dim]` or `[rows, tasks, dim]`."""
+        entity = self.plan.entity(embedding)
+        if entity in self.whole:
+            return tf.gather(self.entity_states(embedding), batch[entity])
+        key = (embedding, id(batch))
+        if key not in self._of_batch:
+            self._of_batch[key] = self._through(embedding, lambda name: self._encode(name, batch))
+        return self._of_batch[key]
+
+    def entity_states(self, embedding: str) -> tf.Tensor:
+        """An embedding of one entity after all correlations, for all rows of the entity."""
+        if embedding not in self._states:
+            self._states[embedding] = self._through(embedding, self.encoded_entity)
+        return self._states[embedding]
+
+    def encoded_entity(self, embedding: str) -> tf.Tensor:
+        """An encoder's output for all rows of its entity, before correlations: `[entity rows, dim]`."""
+        if embedding not in self._encoded:
+            entity = self.plan.entity(embedding)
+            ids = tf.range(self.model.data.entities[entity].rows)
+            self._encoded[embedding] = self._encode(embedding, {entity: ids})
+        return self._encoded[embedding]
+
+    def _candidates(self, task: str, batch: Batch) -> Candidates:
+        entity = self.plan.candidate_entity(task)
+        if self.plan.tasks[task].form == "catalog":
+            embeddings = self.catalog(task)
+            ids = tf.range(tf.shape(embeddings)[0])
+            return Candidates(embeddings, ids, tf.cast(ids > 0, tf.float32))
+        spec = self.plan.tasks[task]
+        view = {name: self._of_task(self.states(name, batch), task) for name in spec.candidate}
+        embeddings = self.model.heads[task].candidate(view, batch[entity], training=self.training)
+        return Candidates(*map(gather_rolled, (embeddings, batch[entity], batch["row.weight"])))
+
+    def _through(self, embedding: str, encode: Callable[[str], tf.Tensor], until: str | None = None) -> tf.Tensor:
+        """The embedding after the correlations that come before `until`."""
+        names = list(self.plan.correlations)
+        if embedding in self.plan.encoders:
+            state, begin = encode(embedding), 0
+        else:
+            members = [self._through(name, encode, embedding) for name in self.plan.on(embedding)]
+            state = self.model.correlations[embedding][embedding](_concatenated(members), training=self.training)
+            begin = names.index(embedding) + 1
+        end = len(names) if until is None else names.index(until)
+        for name in names[begin:end]:
+            layer = self.model.correlations[name].get(embedding)
+            state = state if layer is None else layer(state, training=self.training)
+        return state
+
+    def _encode(self, embedding: str, batch: Batch) -> tf.Tensor:
+        inputs: dict[str, tf.Tensor] = {}
+        for address in self.model.inputs_of[embedding]:
+            inputs |= self._feature(address, embedding, batch)
+        for name in self.plan.encoders[embedding].content:
+            inputs[f"catalog.{name}"] = self.encoded_entity(name)
+        return self.model.encoders[embedding](inputs, training=self.training)
+
+    def _feature(self, address: str, embedding: str, batch: Batch) -> dict[str, tf.Tensor]:
+        scope, _, column = address.partition(".")
+        if scope == "history":
+            length = self.model.encoders[embedding].length
+            return self.model.data.events.last(batch["history"], batch["time"], length)
+        if scope == "context":
+            return {address: batch[address]}
+        if column == "id":
+            return {address: batch[scope]}
+        return {address: self.model.data.entities[scope].gather(column, batch[scope])}
+
+    def _of_task(self, state: tf.Tensor, task: str) -> tf.Tensor:
+        return state if state.shape.rank == 2 else state[:, list(self.plan.tasks).index(task)]
+
+
+def _concatenated(states: Sequence[tf.Tensor]) -> tf.Tensor:
+    tasks = next((state.shape[1] for state in states if state.shape.rank == 3), None)
+    if tasks is not None:
+        states = [s if s.shape.rank == 3 else tf.repeat(s[:, None], tasks, axis=1) for s in states]
+    return tf.concat(states, axis=-1)

@@ -1,0 +1,71 @@
+"""Who reads what in a model: the connections between encoders, correlations and tasks, without TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from mtkit.spec import Correlation, Encoder, PredictionTask, RetrievalTask, TaskHead
+
+PREDICTION = "task."
+
+
+@dataclass(frozen=True)
+class Plan:
+    """The components of a model by name, in recipe order.
+
+    Attributes:
+        encoders: embedding name -> spec.
+        correlations: name -> spec, in the order of application.
+        tasks: task name -> spec.
+    """
+
+    encoders: Mapping[str, Encoder]
+    correlations: Mapping[str, Correlation]
+    tasks: Mapping[str, TaskHead]
+
+    def on(self, correlation: str) -> tuple[str, ...]:
+        """The embeddings that a correlation works on: those it names, or all that there are before it."""
+        spec = self.correlations[correlation]
+        if spec.on:
+            return spec.on
+        before = list(self.correlations)[: list(self.correlations).index(correlation)]
+        return (*self.encoders, *(name for name in before if self.correlations[name].apply == "pair"))
+
+    def entity(self, embedding: str) -> str | None:
+        """The entity on whose static features alone the embedding depends; None if it depends on anything else."""
+        scopes = self._scopes(embedding)
+        (scope, *others) = sorted(scopes)
+        return None if others or scope in ("context", "history") else scope
+
+    def _scopes(self, embedding: str) -> frozenset[str]:
+        if embedding in self.encoders:
+            return frozenset(address.split(".")[0] for address in self.encoders[embedding].reads)
+        return frozenset[str]().union(*map(self._scopes, self.on(embedding)))
+
+    def rows_of(self, task: str) -> str:
+        """The row table on which a task is evaluated."""
+        spec = self.tasks[task]
+        return (spec.evaluate or spec.rows) if isinstance(spec, RetrievalTask) else spec.rows
+
+    def candidate_entity(self, task: str) -> str:
+        """The entity that a retrieval task ranks."""
+        spec = self.tasks[task]
+        assert isinstance(spec, RetrievalTask)
+        entity = self.entity(spec.candidate[0])
+        assert entity is not None
+        return entity
+
+    def whole_entities(self) -> frozenset[str]:
+        """Entities of which a training step encodes every row: candidates of catalog heads, and content of histories."""
+        content = {name for encoder in self.encoders.values() for name in encoder.content}
+        ranked = {self.candidate_entity(name) for name, task in self.tasks.items() if task.form == "catalog"}
+        return frozenset(ranked | {entity for name in content if (entity := self.entity(name))})
+
+    def predictions(self) -> dict[str, PredictionTask]:
+        """The tasks that predict a label of their row."""
+        return {name: spec for name, spec in self.tasks.items() if isinstance(spec, PredictionTask)}
+
+    def retrievals(self) -> dict[str, RetrievalTask]:
+        """The tasks that rank a catalog."""
+        return {name: spec for name, spec in self.tasks.items() if isinstance(spec, RetrievalTask)}

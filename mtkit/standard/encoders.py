@@ -1,0 +1,61 @@
+"""Built-in encoders."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from pydantic import Field
+
+from mtkit.spec import BuildContext, Encoder, Fraction, Name, PositiveInt
+
+
+class Features(Encoder):
+    """Adds an embedding per id or categorical feature and a linear map per numeric one."""
+
+    hidden: tuple[PositiveInt, ...] = Field((), description="widths of hidden layers after the sum")
+    id_dropout: Fraction = Field(0.1, description="share of training rows whose id is hidden: trains the unknown")
+    dropout: Fraction = Field(0.0, description="dropout rate of the output")
+
+    def build(self, context: BuildContext) -> Any:
+        """A `mtkit.layers.Features`."""
+        from mtkit.layers.features import Features as Layer
+
+        known = {address: context.features[address] for address in self.reads}
+        return Layer(
+            sizes={address: info.size for address, info in known.items() if info.size},
+            widths={address: info.width for address, info in known.items() if info.width},
+            dim=self.dim,
+            hidden=self.hidden,
+            id_dropout=self.id_dropout,
+            dropout=self.dropout,
+            name=context.name,
+        )
+
+
+class History(Encoder):
+    """A weighted sum over the past: recent items count more, by half-lives whose weights are learned."""
+
+    length: PositiveInt = Field(100, description="how many of the last events are read")
+    items: Name | None = Field(None, description="encoder of the items whose output is added to each item's own embedding")
+    dropout: Fraction = Field(0.5, description="share of items dropped from the past in training")
+
+    @property
+    def content(self) -> tuple[str, ...]:
+        """The encoder named by `items`."""
+        return () if self.items is None else (self.items,)
+
+    def build(self, context: BuildContext) -> Any:
+        """A `mtkit.layers.History`."""
+        from mtkit.layers.history import History as Layer
+
+        (address,) = self.reads
+        entity = address.removeprefix("history.")
+        return Layer(
+            entity=entity,
+            size=context.sizes[entity],
+            dim=self.dim,
+            length=self.length,
+            content=self.items,
+            dropout=self.dropout,
+            name=context.name,
+        )

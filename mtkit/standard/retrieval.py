@@ -1,0 +1,36 @@
+"""Built-in retrieval heads."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from mtkit.spec import BuildContext, PositiveInt, RetrievalTask
+
+
+class GatedRetrieval(RetrievalTask):
+    """Ranks the whole catalog: items of the past by how they were consumed, all others by a dot product.
+
+    Its row table has targets and own past items (`windows`).
+    """
+
+    form: ClassVar[Literal["prediction", "batch", "catalog"]] = "catalog"
+
+    dim: PositiveInt = Field(64, description="width of query and candidate")
+    discovery: Annotated[float, Field(ge=0)] = Field(
+        1.0, description="weight of the softmax over items that are not in the past, beside the cross-entropy over all"
+    )
+
+    def build(self, context: BuildContext) -> Any:
+        """A `mtkit.layers.GatedRetrieval`."""
+        from mtkit.data.history import OWN_CHANNELS
+        from mtkit.layers.gated_retrieval import GatedRetrieval as Layer
+
+        return Layer(
+            size=context.candidates[context.name],
+            channels=len(OWN_CHANNELS),
+            dim=self.dim,
+            discovery=self.discovery,
+            name=context.name,
+        )
