@@ -1,1 +1,67 @@
 """Task graphs on TF-GNN for mtkit."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+from mtkit.errors import WiringError
+from mtkit.spec import BuildContext, Correlation, Name, PositiveInt
+from mtkit.suggest import nearest
+from pydantic import Field
+
+__all__ = ["TaskGraph"]
+
+
+class TaskGraph(Correlation):
+    """Lets tasks exchange messages: each row is a graph whose nodes are the tasks, and a graph network runs on it."""
+
+    edges: Literal["complete", "none"] | tuple[tuple[Name, Name], ...] = Field(
+        "complete", description="from which task to which: every pair, no pair, or a list of [source, target]"
+    )
+    conv: Literal["gcn", "gat_v2"] = Field("gcn", description="mean of the sources' states, or attention over them")
+    heads: PositiveInt = Field(4, description="attention heads of `gat_v2`; divide the width of the states")
+    layers: PositiveInt = Field(1, description="how often messages are passed")
+    residual: bool = Field(True, description="add the update to the state instead of replacing it")
+
+    def build(self, context: BuildContext) -> Any:
+        """A `mtkit_tfgnn.layers.TaskGraph`.
+
+        Raises:
+            WiringError: an edge names an unknown task, or joins a task with itself.
+        """
+        pairs = self._pairs(context)
+        from mtkit_tfgnn.layers import TaskGraph as Layer
+
+        return Layer(
+            tasks=len(context.tasks),
+            edges=pairs,
+            conv=self.conv,
+            heads=self.heads,
+            layers=self.layers,
+            residual=self.residual,
+            name=context.name,
+        )
+
+    def _pairs(self, context: BuildContext) -> list[tuple[int, int]]:
+        tasks = range(len(context.tasks))
+        if self.edges == "none":
+            return []
+        if self.edges == "complete":
+            return [(source, target) for source in tasks for target in tasks if source != target]
+        return sorted({_numbers(edge, context) for edge in self.edges})
+
+
+def _numbers(edge: Sequence[str], context: BuildContext) -> tuple[int, int]:
+    for task in edge:
+        if task not in context.tasks:
+            raise WiringError(
+                f"correlation.{context.name}: edges: no task {task!r} in edge {list(edge)}; {nearest(task, context.tasks)}"
+            )
+    source, target = map(context.tasks.index, edge)
+    if source == target:
+        raise WiringError(
+            f"correlation.{context.name}: edges: edge {list(edge)} joins a task with itself; a task's own state is "
+            "always part of its update, so leave the edge out"
+        )
+    return source, target

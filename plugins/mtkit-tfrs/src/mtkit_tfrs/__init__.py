@@ -1,1 +1,61 @@
 """TensorFlow Recommenders tasks and layers for mtkit."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, ClassVar, Literal
+
+from mtkit.errors import WiringError
+from mtkit.spec import BuildContext, PositiveFloat, PositiveInt, PredictionTask, RetrievalTask
+from pydantic import Field
+
+__all__ = ["TfrsRanking", "TfrsRetrieval"]
+
+
+class TfrsRetrieval(RetrievalTask):
+    """A two-tower model under `tfrs.tasks.Retrieval`: softmax over the candidates of the global batch."""
+
+    form: ClassVar[Literal["prediction", "batch", "catalog"]] = "batch"
+
+    dim: PositiveInt = Field(64, description="width of query and candidate")
+    hidden: tuple[PositiveInt, ...] = Field((), description="widths of the layers of each tower before the last")
+    temperature: PositiveFloat = Field(1.0, description="divides the scores in the loss")
+    remove_accidental_hits: bool = Field(
+        True, description="other rows with the item of the row are not negatives of that row"
+    )
+
+    def build(self, context: BuildContext) -> Any:
+        """A `mtkit_tfrs.layers.TwoTower`."""
+        from mtkit_tfrs.layers import TwoTower
+
+        return TwoTower(
+            query=self.query,
+            candidate=self.candidate,
+            dim=self.dim,
+            hidden=self.hidden,
+            temperature=self.temperature,
+            remove_accidental_hits=self.remove_accidental_hits,
+            name=context.name,
+        )
+
+
+class TfrsRanking(PredictionTask):
+    """A deep and cross network (Wang et al., 2021) under `tfrs.tasks.Ranking`, for a binary label."""
+
+    cross_layers: Annotated[int, Field(ge=0)] = Field(1, description="number of cross layers")
+    units: tuple[PositiveInt, ...] = Field((64,), description="widths of the layers between the crosses and the logit")
+
+    def build(self, context: BuildContext) -> Any:
+        """A `mtkit_tfrs.layers.DeepCross`.
+
+        Raises:
+            WiringError: the label has more than two classes.
+        """
+        classes = context.classes[context.name]
+        if classes != 2:
+            raise WiringError(
+                f"task.{context.name}: tfrs_ranking predicts a binary label, but {self.label!r} has {classes} classes; "
+                'use = "content" or "user_preference" predicts classes'
+            )
+        from mtkit_tfrs.layers import DeepCross
+
+        return DeepCross(inputs=self.inputs, cross_layers=self.cross_layers, units=self.units, name=context.name)

@@ -1,0 +1,66 @@
+"""The three reference heads: linear, so that what they show is what the embeddings hold."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from pydantic import model_validator
+
+from mtkit.spec import BuildContext, PredictionTask
+
+_PREDICTION = "task."
+
+
+class _Linear(PredictionTask):
+    """A head that is linear on its inputs side by side."""
+
+    def build(self, context: BuildContext) -> Any:
+        """A `mtkit.layers.reference_heads.LinearHead`."""
+        from mtkit.layers.reference_heads import LinearHead
+
+        return LinearHead(self.inputs, classes=context.classes[context.name], name=context.name)
+
+
+class _OnEmbeddings(_Linear):
+    """A linear head on embeddings alone."""
+
+    @model_validator(mode="after")
+    def _no_predictions(self) -> Self:
+        predictions = [name for name in self.inputs if name.startswith(_PREDICTION)]
+        if predictions:
+            raise ValueError(
+                f"inputs are embeddings here, but {', '.join(predictions)} is the prediction of a task; "
+                "the head `recommendation` reads predictions"
+            )
+        return self
+
+
+class UserPreference(_OnEmbeddings):
+    """Whether the user prefers the item: p = σ(W1·[U; C] + b1), on embeddings of the user and of the item.
+
+    Labels that only ever say yes need negatives: its row table (`sampled_negatives`) says where they come from. With a
+    label of several classes the softmax over classes takes the place of σ.
+    """
+
+
+class Content(_OnEmbeddings):
+    """What the item is about: f = σ(W2·C + b2), on embeddings of the item.
+
+    With a label of several classes the softmax over classes takes the place of σ.
+    """
+
+
+class Recommendation(_Linear):
+    """Whether to recommend: r = σ(W3·[U; f] + b3), on embeddings of the user and predictions f of other tasks.
+
+    f is a probability, or one per class. With a label of several classes the softmax over classes takes the place of σ.
+    """
+
+    @model_validator(mode="after")
+    def _a_prediction(self) -> Self:
+        if not any(name.startswith(_PREDICTION) for name in self.inputs):
+            raise ValueError(
+                f"inputs need the prediction of another task, `task.NAME`, but are {list(self.inputs)}; "
+                "the head `user_preference` reads embeddings alone"
+            )
+        return self

@@ -1,0 +1,268 @@
+"""The conformance kit: what every component of a kind must do, as plain functions for the tests of plugins.
+
+Each function raises AssertionError with what was expected. Nothing here needs pytest, and TensorFlow is imported only by
+the functions that take layers.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from pydantic import ValidationError
+
+from mtkit.spec import BASES, Spec
+
+if TYPE_CHECKING:
+    from mtkit.heads import PredictionHead, RetrievalHead
+
+HEAVY = ("keras", "numpy", "pandas", "pyarrow", "sklearn", "tensorflow", "tf_keras", "transformers")
+_ROWS, _TOLERANCE = 6, 1e-5
+
+
+def check_import_is_light(module: str, heavy: Sequence[str] = HEAVY) -> None:
+    """Importing `module`, in a process of its own, imports none of the packages `heavy`."""
+    code = f"import sys, {module}; print(*sorted(set({list(heavy)!r}) & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
+    assert done.returncode == 0, f"import {module} failed:\n{done.stderr}"
+    found = done.stdout.split()
+    assert not found, f"import {module} imports {', '.join(found)}; import them inside functions"
+
+
+def check_spec(spec: Spec) -> None:
+    """The spec belongs to a kind, is documented, refuses unknown keys and changes, and survives JSON."""
+    cls = type(spec)
+    assert issubclass(cls, BASES[cls.kind]), f"{cls.__name__}: kind {cls.kind!r} is that of {BASES[cls.kind].__name__}"
+    assert cls.__doc__, f"{cls.__name__} has no docstring"
+    values = json.loads(spec.model_dump_json())
+    again = cls.model_validate_json(json.dumps(values), strict=True)
+    assert again == spec, f"{spec!r} comes back from JSON as {again!r}"
+    _assert_refused(lambda: cls.model_validate(values | {"no_such_key": 1}), f"{cls.__name__} accepts unknown keys")
+    _assert_refused(lambda: setattr(spec, next(iter(values), "x"), None), f"{cls.__name__} is not frozen")
+    undescribed = [name for name, field in cls.model_fields.items() if not field.description]
+    assert not undescribed, f"{cls.__name__}: fields {undescribed} have no description"
+    json.dumps(cls.model_json_schema())
+
+
+def check_layer_config(layer: Any) -> None:
+    """`get_config` is JSON, and gives an equal layer of the same class, by `from_config` and by Keras' registry."""
+    from mtkit.backend import keras
+
+    config = layer.get_config()
+    again = type(layer).from_config(json.loads(json.dumps(config)))
+    assert again.get_config() == config, f"{again.get_config()} is not {config}"
+    restored = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
+    assert type(restored) is type(layer), f"Keras restores {type(layer).__name__} as {type(restored).__name__}"
+
+
+def check_correlation(layer: Any, tasks: int, dim: int, *, shared: bool = False) -> None:
+    """Task states of the right shape from rows that stay apart; every task and every variable gets a gradient.
+
+    Args:
+        layer: the correlation's layer, not yet built.
+        tasks: number of tasks.
+        dim: width of the input.
+        shared: whether the input is one state per row, `[rows, dim]`, instead of `[rows, tasks, dim]`.
+    """
+    from mtkit.backend import tf
+
+    inputs = tf.constant(_normal((_ROWS, dim) if shared else (_ROWS, tasks, dim)))
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(inputs)
+        outputs = layer(inputs)
+        by_task = [tf.reduce_sum(tf.sin(outputs[:, task])) for task in range(tasks)]
+        total = tf.add_n(by_task)
+    assert outputs.shape[:2] == (_ROWS, tasks), f"expected [{_ROWS}, {tasks}, dim], got {outputs.shape}"
+    assert outputs.dtype == inputs.dtype, f"expected {inputs.dtype}, got {outputs.dtype}"
+    _assert_finite(outputs, "outputs")
+    _assert_rows_apart(layer, inputs)
+    for task, value in enumerate(by_task):
+        _assert_nonzero(tape.gradient(value, inputs), f"the gradient from task {task} to the input")
+    _assert_gradients(layer, tape, total)
+
+
+def check_prediction_head(layer: PredictionHead, view: Mapping[str, Any], classes: int = 2) -> None:
+    """Logits, losses and probabilities per row, from rows that stay apart; removed rows leave no trace in gradients.
+
+    Args:
+        layer: the head, not yet built.
+        view: name -> float32 `[rows, dim]` (or `[rows]`), at least 2 rows.
+        classes: number of classes; 2 = a binary label.
+    """
+    from mtkit.backend import tf
+
+    view = {name: tf.constant(values) for name, values in view.items()}
+    rows = len(next(iter(view.values())))
+    labels = tf.constant(np.arange(rows) % classes, tf.float32 if classes == 2 else tf.int32)
+    kept = np.arange(rows) > 0
+    with tf.GradientTape() as tape:
+        outputs = layer(view)
+        loss = layer.loss(outputs, labels)
+        total = tf.reduce_sum(tf.where(kept, loss, 0.0))
+    shape = (rows,) if classes == 2 else (rows, classes)
+    assert outputs.shape == shape, f"expected logits {list(shape)}, got {outputs.shape}"
+    assert loss.shape == (rows,), f"expected one loss per row, [{rows}], got {loss.shape}"
+    _assert_finite(loss, "losses")
+    gradients = _assert_gradients(layer, tape, total)
+    _assert_probabilities(layer.predict(outputs), shape)
+    _assert_rows_apart(layer, view)
+    _assert_equal(layer.loss(outputs[1:], labels[1:]), loss[1:], "losses of rows without row 0")
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(layer.loss(layer({name: x[1:] for name, x in view.items()}), labels[1:]))
+    without = tape.gradient(total, layer.trainable_variables, unconnected_gradients="zero")
+    for variable, gradient, expected in zip(layer.trainable_variables, gradients, without, strict=True):
+        _assert_equal(gradient, expected, f"the gradient to {variable.name} without row 0")
+
+
+def check_retrieval_head(
+    layer: RetrievalHead,
+    query: Mapping[str, Any],
+    candidate: Mapping[str, Any],
+    batch: Mapping[str, Any] | None = None,
+    form: Literal["batch", "catalog"] = "batch",
+) -> None:
+    """Queries and candidates are computed apart; candidates of weight 0 are not there; every variable gets a gradient.
+
+    Args:
+        layer: the head, not yet built.
+        query: name -> float32 `[rows, dim]`, at least 3 rows.
+        candidate: name -> float32 `[candidates, dim]`; with `form = "batch"` as many as rows.
+        batch: what else the loss and the scores read (`target.item`, `own.id`, `own.channels`).
+        form: that of the spec. The last candidate is removed in turn; with `form = "catalog"` it is no row's target.
+    """
+    from mtkit.backend import tf
+    from mtkit.heads import Candidates
+
+    batch = {name: tf.constant(values) for name, values in (batch or {}).items()}
+    views = [{name: tf.constant(values) for name, values in view.items()} for view in (query, candidate)]
+    rows, count = (len(next(iter(view.values()))) for view in views)
+    ids = tf.range(count)
+    with tf.GradientTape() as tape:
+        queries, embeddings = layer.query(views[0]), layer.candidate(views[1], ids)
+        loss = layer.loss(queries, Candidates(embeddings, ids, tf.ones([count])), batch)
+        total = tf.reduce_sum(loss)
+    assert loss.shape == (rows,), f"expected one loss per row, [{rows}], got {loss.shape}"
+    _assert_finite(loss, "losses")
+    _assert_gradients(layer, tape, total)
+    _assert_rows_apart(layer.query, views[0])
+    scores = layer.score(queries, embeddings, batch)
+    assert scores.shape == (rows, count), f"expected scores [{rows}, {count}], got {scores.shape}"
+    _assert_finite(scores, "scores")
+    _check_absent(layer, queries, Candidates(embeddings, ids, tf.cast(ids < count - 1, tf.float32)), batch)
+    if form == "batch":
+        _check_removed(layer, queries, embeddings, batch)
+
+
+def check_balancer(layer: Any, tasks: Sequence[str]) -> None:
+    """A finite scalar that grows with each loss; a task without labels leaves the layer's variables where they are."""
+    from mtkit.backend import tf
+
+    losses = {task: tf.constant(1.0 + i) for i, task in enumerate(tasks)}
+    with tf.GradientTape() as tape:
+        tape.watch(losses)
+        total = layer(losses, present=dict.fromkeys(tasks, tf.constant(1.0)))
+    assert total.shape == (), f"expected a scalar, got shape {total.shape}"
+    _assert_finite(total, "the combined loss")
+    for task, gradient in tape.gradient(total, losses).items():
+        assert gradient is not None, f"the combined loss does not depend on {task}"
+        assert float(gradient) > 0, f"the combined loss does not grow with the loss of {task}"
+    with tf.GradientTape() as tape:
+        zeros = dict.fromkeys(tasks, tf.constant(0.0))
+        total = layer(zeros, present=zeros)
+    for variable in layer.trainable_variables:
+        gradient = tape.gradient(total, variable, unconnected_gradients="zero")
+        assert not np.any(gradient), f"tasks without labels move {variable.name}"
+        break
+
+
+def _check_absent(layer: RetrievalHead, queries: Any, candidates: Any, batch: Mapping[str, Any]) -> None:
+    """What the last candidate, of weight 0, is does not matter to any row but its own."""
+    others = slice(None, -1) if len(queries) == len(candidates.ids) else slice(None)
+    moved = candidates._replace(
+        embeddings=candidates.embeddings + 10.0 * candidates.embeddings[-1:] * _last(candidates)
+    )
+    loss = layer.loss(queries, candidates, batch)
+    _assert_equal(layer.loss(queries, moved, batch)[others], loss[others], "losses with another candidate of weight 0")
+
+
+def _last(candidates: Any) -> Any:
+    from mtkit.backend import tf
+
+    return 1.0 - tf.sign(candidates.weights)[:, None]
+
+
+def _check_removed(layer: RetrievalHead, queries: Any, embeddings: Any, batch: Mapping[str, Any]) -> None:
+    """A row of weight 0 is as good as a row that is not there."""
+    from mtkit.backend import tf
+    from mtkit.heads import Candidates
+
+    count = len(embeddings)
+    ids = tf.range(count)
+    masked = layer.loss(queries, Candidates(embeddings, ids, tf.cast(ids < count - 1, tf.float32)), batch)
+    shorter = {name: values[:-1] for name, values in batch.items()}
+    removed = layer.loss(queries[:-1], Candidates(embeddings[:-1], ids[:-1], tf.ones([count - 1])), shorter)
+    _assert_equal(masked[:-1], removed, "losses with a row of weight 0 and without the row")
+
+
+def _normal(shape: Sequence[int]) -> Any:
+    return np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+
+def _assert_refused(act: Any, message: str) -> None:
+    try:
+        act()
+    except ValidationError:
+        return
+    raise AssertionError(message)
+
+
+def _assert_finite(values: Any, what: str) -> None:
+    assert np.isfinite(values).all(), f"{what} are not finite: {values}"
+
+
+def _assert_nonzero(values: Any, what: str) -> None:
+    assert values is not None, f"{what} is missing"
+    assert np.any(values), f"{what} is 0"
+    _assert_finite(values, what)
+
+
+def _assert_equal(found: Any, expected: Any, what: str) -> None:
+    np.testing.assert_allclose(found, expected, rtol=_TOLERANCE, atol=_TOLERANCE, err_msg=f"{what} differ")
+
+
+def _assert_gradients(layer: Any, tape: Any, total: Any) -> list[Any]:
+    """Every trainable variable of the layer gets a finite gradient that is not 0; returns the gradients."""
+    from mtkit.backend import tf
+
+    gradients = [
+        gradient if gradient is None else tf.convert_to_tensor(gradient)
+        for gradient in tape.gradient(total, layer.trainable_variables)
+    ]
+    for variable, gradient in zip(layer.trainable_variables, gradients, strict=True):
+        _assert_nonzero(gradient, f"the gradient to {variable.name}")
+    return gradients
+
+
+def _assert_probabilities(values: Any, shape: Sequence[int]) -> None:
+    assert values.shape == shape, f"expected probabilities of shape {list(shape)}, got {values.shape}"
+    assert np.all((0 <= values) & (values <= 1)), f"expected probabilities, got {values}"
+    if len(shape) == 2:
+        _assert_equal(np.sum(values, -1), np.ones(shape[0]), "sums of probabilities over classes and 1")
+
+
+def _assert_rows_apart(call: Any, inputs: Any) -> None:
+    """The output of the last rows is the same whatever the first row is, and without it."""
+    from mtkit.backend import tf
+
+    def changed(values: Any) -> Any:
+        return tf.concat([values[:1] + 1.0, values[1:]], 0)
+
+    outputs = call(inputs)
+    _assert_equal(call(tf.nest.map_structure(changed, inputs))[1:], outputs[1:], "outputs of rows when row 0 changes")
+    _assert_equal(
+        call(tf.nest.map_structure(lambda x: x[1:], inputs)), outputs[1:], "outputs of rows with and without row 0"
+    )

@@ -1,0 +1,155 @@
+"""Task heads whose losses are those of TensorFlow Recommenders."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import tensorflow_recommenders as tfrs
+from mtkit.backend import keras, tf
+from mtkit.heads import Candidates, PredictionHead, RetrievalHead
+from mtkit.layers.joined import joined
+
+
+def _in_float32(task: keras.layers.Layer) -> keras.layers.Layer:
+    """The task, computing in the types it is given.
+
+    TFRS's tasks take no dtype, and as layers they would cast the first argument alone to the type of a mixed policy.
+    """
+    task._autocast = False  # noqa: SLF001
+    return task
+
+
+@keras.saving.register_keras_serializable(package="mtkit_tfrs")
+class TwoTower(RetrievalHead):
+    """Query and candidate towers, trained by `tfrs.tasks.Retrieval`.
+
+    A tower is its embeddings side by side, hidden layers with ReLU, and a linear layer. The loss couples rows: row i is
+    ranked against the candidates of all rows of the global batch that have a positive weight.
+
+    Source: Yi et al., Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations, RecSys 2019.
+    Deviation: no correction for the frequency of items in batches.
+
+    Args:
+        query: names in the view of the query tower.
+        candidate: names in the view of the candidate tower.
+        dim: width of query and candidate.
+        hidden: widths of the hidden layers of each tower.
+        temperature: divides the scores in the loss.
+        remove_accidental_hits: whether another row with the same item is no negative of a row.
+    """
+
+    def __init__(
+        self,
+        query: Sequence[str],
+        candidate: Sequence[str],
+        dim: int = 64,
+        hidden: Sequence[int] = (),
+        temperature: float = 1.0,
+        remove_accidental_hits: bool = True,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.query_names, self.candidate_names = tuple(query), tuple(candidate)
+        self.dim, self.hidden = dim, tuple(hidden)
+        self.temperature, self.remove_accidental_hits = temperature, remove_accidental_hits
+        self.query_tower = self._tower("query")
+        self.candidate_tower = self._tower("candidate")
+        self.task = _in_float32(
+            tfrs.tasks.Retrieval(
+                loss=keras.losses.CategoricalCrossentropy(from_logits=True, reduction="none"),
+                temperature=temperature,
+                remove_accidental_hits=remove_accidental_hits,
+            )
+        )
+
+    def _tower(self, name: str) -> keras.Sequential:
+        hidden = [keras.layers.Dense(units, "relu") for units in self.hidden]
+        return keras.Sequential([*hidden, keras.layers.Dense(self.dim)], name=name)
+
+    def query(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Query embeddings `[rows, dim]`."""
+        return tf.cast(self.query_tower(joined(view, self.query_names), training=training), tf.float32)
+
+    def candidate(self, view: Mapping[str, tf.Tensor], ids: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Candidate embeddings `[candidates, dim]`."""
+        return tf.cast(self.candidate_tower(joined(view, self.candidate_names), training=training), tf.float32)
+
+    def loss(
+        self, query: tf.Tensor, candidates: Candidates, batch: Mapping[str, Any], training: bool = False
+    ) -> tf.Tensor:
+        """Softmax cross-entropy `[rows]` of each row's positive, candidate i for row i, among the candidates that exist."""
+        # A row's own positive always stays, so that the loss of a removed row, too, is of ordinary size.
+        positive = tf.eye(tf.shape(query)[0], tf.shape(candidates.ids)[0], dtype=tf.bool)
+        return self.task(
+            query,
+            candidates.embeddings,
+            candidate_ids=candidates.ids,
+            compute_metrics=False,
+            score_mask=positive | (candidates.weights > 0),
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "query": list(self.query_names),
+            "candidate": list(self.candidate_names),
+            "dim": self.dim,
+            "hidden": list(self.hidden),
+            "temperature": self.temperature,
+            "remove_accidental_hits": self.remove_accidental_hits,
+        }
+
+
+@keras.saving.register_keras_serializable(package="mtkit_tfrs")
+class DeepCross(PredictionHead):
+    """Cross layers, then dense layers with ReLU, then one logit, trained by `tfrs.tasks.Ranking`.
+
+    Source: Wang et al., DCN V2: Improved Deep & Cross Network, WWW 2021, figure 1a (stacked) and equation 1.
+
+    Args:
+        inputs: names in the view.
+        cross_layers: number of cross layers.
+        units: widths of the dense layers.
+    """
+
+    def __init__(
+        self, inputs: Sequence[str], cross_layers: int = 1, units: Sequence[int] = (64,), **options: Any
+    ) -> None:
+        super().__init__(**options)
+        self.inputs, self.units = tuple(inputs), tuple(units)
+        self.crosses = [tfrs.layers.dcn.Cross() for _ in range(cross_layers)]
+        self.dense = [keras.layers.Dense(width, "relu") for width in units]
+        self.logit = keras.layers.Dense(1)
+        self.task = _in_float32(
+            tfrs.tasks.Ranking(loss=keras.losses.BinaryCrossentropy(from_logits=True, reduction="none"))
+        )
+
+    def call(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Logits float32 `[rows]`."""
+        first = state = joined(view, self.inputs)
+        for cross in self.crosses:
+            state = cross(first, state)
+        for layer in (*self.dense, self.logit):
+            state = layer(state)
+        return tf.cast(state[:, 0], tf.float32)
+
+    def loss(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Sigmoid cross-entropy `[rows]`."""
+        # Keras averages a loss over its last axis, which is of length 1 here so that rows stay apart.
+        labels = tf.cast(labels, tf.float32)
+        return self.task(labels[:, None], outputs[:, None], compute_metrics=False)
+
+    def predict(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Probabilities `[rows]`."""
+        return tf.sigmoid(outputs)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "inputs": list(self.inputs),
+            "cross_layers": len(self.crosses),
+            "units": list(self.units),
+        }
