@@ -42,16 +42,14 @@ def make_fold(dataset: Dataset, cut: Cut, min_count: Mapping[str, int]) -> Fold:
         for entity, reference in references.items()
     }
     entities = {entity: catalog.entity for entity, catalog in found.items()}
-    for entity in schema.entities.keys() - references.keys():
-        order = pc.sort_indices(plain(dataset.entities[entity]["id"]))
-        entities[entity] = _entity(entity, dataset, order)
+    for entity in schema.entities:
+        if entity not in references:
+            order = pc.sort_indices(plain(dataset.entities[entity]["id"]))
+            entities[entity] = _entity(entity, dataset, order)
     kept, dropped = _keep(time < cut.end, found)
-    events = _events(
-        dataset, {e: catalog.ids for e, catalog in found.items()}, time, kept, len(next(iter(entities.values())))
-    )
-    return Fold(
-        name=cut.name, cut=cut.cut, end=cut.end, entities=entities, events=events, schema=schema, dropped=dropped
-    )  # fmt: skip
+    users = len(next(iter(entities.values())))
+    events = _events(dataset, {entity: catalog.ids for entity, catalog in found.items()}, time, kept, users)
+    return Fold(cut.name, cut.cut, cut.end, entities, events, schema, dropped)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ class Standardize(Preprocessor):
             return {"mean": 0.0, "std": 1.0}
         return {"mean": float(known.mean()), "std": float(known.std()) or 1.0}
 
-    def info(self, state: Mapping[str, Any]) -> FeatureInfo:  # noqa: ARG002
+    def info(self, state: Mapping[str, Any]) -> FeatureInfo:
         """Two floats: the value, and whether it is missing."""
         return FeatureInfo(width=2)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from mtkit.types import Fold, Part, RowTable
 
 Duration = Annotated[timedelta, Field(ge=timedelta(seconds=1))]
+Seed = Annotated[int, Field(ge=0)]
 
 
 class Windows(Rows):
@@ -48,7 +49,7 @@ class _EventRows(Rows):
 
     since: Duration | None = Field(None, description="train only on what happened so shortly before the cut")
     sample: PositiveInt | None = Field(None, description="train on at most so many events, drawn uniformly")
-    seed: int = Field(0, description="of what is drawn")
+    seed: Seed = Field(0, description="of what is drawn")
 
     def _positions(self, fold: Fold, part: Part) -> np.ndarray:
         from mtkit.data.rows import event_positions
@@ -115,7 +116,7 @@ class EntityRows(Rows):
     holdout: Annotated[float, Field(gt=0, lt=0.5)] = Field(
         0.2, description="share of the groups held out for validation, and again for test"
     )
-    seed: int = Field(0, description="of what is held out")
+    seed: Seed = Field(0, description="of what is held out")
 
     def make(self, fold: Fold, part: Part) -> RowTable:
         """The catalog's rows in or out of the held-out groups, with weight 1."""

@@ -82,3 +82,12 @@ def test_refuses_what_it_cannot_cut(shop):
     wrong = shop.interactions.set_column(1, "product", numbers)
     with pytest.raises(DataError, match=r"interactions\.product has ids of type int64, but item\.id is of type string"):
         make_fold(Dataset(wrong, shop.entities, shop.schema), CUT, {})
+
+
+def test_an_entity_without_interactions_is_there_as_a_whole(shop):
+    shops = pa.table({"id": [5, 3], "town": ["b", "a"]})
+    schema = shop.schema.model_copy(update={"entities": {**shop.schema.entities, "shop": shop.schema.entities["user"]}})
+    fold = make_fold(Dataset(shop.interactions, {**shop.entities, "shop": shops}, schema), CUT, {})
+    assert list(fold.entities) == ["user", "item", "shop"]
+    assert fold.entities["shop"].ids.tolist() == [-1, 3, 5]
+    assert fold.entities["shop"].columns["town"].to_pylist() == [None, "a", "b"]
