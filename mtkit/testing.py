@@ -1,7 +1,7 @@
 """The conformance kit: what every component of a kind must do, as plain functions for the tests of plugins.
 
-Each function raises AssertionError with what was expected. Nothing here needs pytest, and TensorFlow is imported only by
-the functions that take layers.
+Each function raises AssertionError with what was expected. Nothing here needs pytest, and TensorFlow is imported only
+by the functions that take layers.
 """
 
 from __future__ import annotations
@@ -249,7 +249,7 @@ def _assert_gradients(layer: Any, tape: Any, total: Any) -> list[Any]:
 
 def _assert_probabilities(values: Any, shape: Sequence[int]) -> None:
     assert values.shape == shape, f"expected probabilities of shape {list(shape)}, got {values.shape}"
-    assert np.all((0 <= values) & (values <= 1)), f"expected probabilities, got {values}"
+    assert np.all((values >= 0) & (values <= 1)), f"expected probabilities, got {values}"
     if len(shape) == 2:
         _assert_equal(np.sum(values, -1), np.ones(shape[0]), "sums of probabilities over classes and 1")
 

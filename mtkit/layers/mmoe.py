@@ -12,11 +12,12 @@ from mtkit.errors import WiringError
 class Mmoe(keras.layers.Layer):
     """Mixes shared experts by one softmax gate per task.
 
-    Takes `[rows, dim]`, one state shared by all tasks, or `[rows, tasks, dim]`, in which case each task's own state goes
-    through the shared experts. Returns `[rows, tasks, units]`.
+    Takes `[rows, dim]`, one state shared by all tasks, or `[rows, tasks, dim]`, in which case each task's own state
+    goes through the shared experts. Returns `[rows, tasks, units]`.
 
     Source: Ma et al., Modeling Task Relationships in Multi-task Learning with Multi-gate Mixture-of-Experts, KDD 2018,
-    equations 6 and 7. Deviations: experts are one layer deep, gates have a bias, and tasks may have states of their own.
+    equations 6 and 7. Deviations: experts are one layer deep, gates have a bias, and tasks may have states of their
+    own.
 
     Args:
         tasks: number of tasks.

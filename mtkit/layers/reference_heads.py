@@ -12,9 +12,10 @@ from mtkit.layers.joined import joined
 
 @keras.saving.register_keras_serializable(package="mtkit")
 class LinearHead(PredictionHead):
-    """Predicts σ(W·x + b), x being its inputs side by side.
+    """Predicts sigmoid(W·x + b), x being its inputs side by side.
 
-    A label of several classes has one row of W and b per class, and the softmax over classes takes the place of σ.
+    A label of several classes has one row of W and b per class, and the softmax over classes takes the place of the
+    sigmoid.
 
     Args:
         inputs: names in the view, in the order in which they meet the columns of W.
@@ -38,7 +39,7 @@ class LinearHead(PredictionHead):
         return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
 
     def predict(self, outputs: tf.Tensor) -> tf.Tensor:
-        """Probabilities: σ for a binary label, else the softmax over classes."""
+        """Probabilities: the sigmoid for a binary label, else the softmax over classes."""
         return tf.sigmoid(outputs) if self.classes == 2 else tf.nn.softmax(outputs)
 
     def get_config(self) -> dict[str, Any]:

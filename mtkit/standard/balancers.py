@@ -11,8 +11,8 @@ class Fixed(Balancer):
     """The sum of the losses, each times the `weight` of its task."""
 
     def build(self, context: BuildContext) -> Any:
-        """A `mtkit.layers.balancers.Sum`."""
-        from mtkit.layers.balancers import Sum
+        """A `mtkit.layers.balancing.Sum`."""
+        from mtkit.layers.balancing import Sum
 
         return Sum(name=context.name)
 
@@ -20,12 +20,12 @@ class Fixed(Balancer):
 class Uncertainty(Balancer):
     """Weighs each task by its own learned uncertainty (Kendall et al., CVPR 2018).
 
-    The `weight` of a task multiplies its loss before; at rest the learned weight undoes it, so that weights set the pace
-    of the start only.
+    The `weight` of a task multiplies its loss before; at rest the learned weight undoes it, so that weights set the
+    pace of the start only.
     """
 
     def build(self, context: BuildContext) -> Any:
-        """A `mtkit.layers.balancers.Uncertainty`."""
-        from mtkit.layers.balancers import Uncertainty as Layer
+        """A `mtkit.layers.balancing.Uncertainty`."""
+        from mtkit.layers.balancing import Uncertainty as Layer
 
         return Layer(context.tasks, name=context.name)

@@ -36,24 +36,25 @@ class _OnEmbeddings(_Linear):
 
 
 class UserPreference(_OnEmbeddings):
-    """Whether the user prefers the item: p = σ(W1·[U; C] + b1), on embeddings of the user and of the item.
+    """Whether the user prefers the item: p = sigmoid(W1·[U; C] + b1), on embeddings of the user and of the item.
 
     Labels that only ever say yes need negatives: its row table (`sampled_negatives`) says where they come from. With a
-    label of several classes the softmax over classes takes the place of σ.
+    label of several classes the softmax over classes takes the place of the sigmoid.
     """
 
 
 class Content(_OnEmbeddings):
-    """What the item is about: f = σ(W2·C + b2), on embeddings of the item.
+    """What the item is about: f = sigmoid(W2·C + b2), on embeddings of the item.
 
-    With a label of several classes the softmax over classes takes the place of σ.
+    With a label of several classes the softmax over classes takes the place of the sigmoid.
     """
 
 
 class Recommendation(_Linear):
-    """Whether to recommend: r = σ(W3·[U; f] + b3), on embeddings of the user and predictions f of other tasks.
+    """Whether to recommend: r = sigmoid(W3·[U; f] + b3), on embeddings of the user and predictions f of other tasks.
 
-    f is a probability, or one per class. With a label of several classes the softmax over classes takes the place of σ.
+    f is a probability, or one per class. With a label of several classes the softmax over classes takes the place of
+    the sigmoid.
     """
 
     @model_validator(mode="after")

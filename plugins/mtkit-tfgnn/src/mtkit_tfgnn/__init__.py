@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from pydantic import Field
+
 from mtkit.errors import WiringError
 from mtkit.spec import BuildContext, Correlation, Name, PositiveInt
 from mtkit.suggest import nearest
-from pydantic import Field
 
 __all__ = ["TaskGraph"]
 
@@ -56,7 +57,8 @@ def _numbers(edge: Sequence[str], context: BuildContext) -> tuple[int, int]:
     for task in edge:
         if task not in context.tasks:
             raise WiringError(
-                f"correlation.{context.name}: edges: no task {task!r} in edge {list(edge)}; {nearest(task, context.tasks)}"
+                f"correlation.{context.name}: edges: no task {task!r} in edge {list(edge)}; "
+                f"{nearest(task, context.tasks)}"
             )
     source, target = map(context.tasks.index, edge)
     if source == target:

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import tensorflow_gnn as tfgnn
+from tensorflow_gnn.models.gat_v2 import GATv2Conv
+
 from mtkit.backend import keras, tf
 from mtkit.errors import WiringError
-from tensorflow_gnn.models.gat_v2 import GATv2Conv
 
 _TASK, _EDGE = "task", "informs"
 
@@ -17,16 +18,17 @@ _TASK, _EDGE = "task", "informs"
 class TaskGraph(keras.layers.Layer):
     """Passes messages between the tasks of a row.
 
-    Takes `[rows, tasks, dim]`, or `[rows, dim]`, one state shared by all tasks, to which a trained vector per task is then
-    added so that the nodes differ. Returns `[rows, tasks, dim]`.
+    Takes `[rows, tasks, dim]`, or `[rows, dim]`, one state shared by all tasks, to which a trained vector per task is
+    then added so that the nodes differ. Returns `[rows, tasks, dim]`.
 
-    The batch is one GraphTensor with a component per row, and a component has a node per task. With `gcn` the state of a
-    node becomes relu(W·[h; m] + b) with m the mean of its sources' states, 0 if it has none; with `gat_v2` m is the
+    The batch is one GraphTensor with a component per row, and a component has a node per task. With `gcn` the state of
+    a node becomes relu(W·[h; m] + b) with m the mean of its sources' states, 0 if it has none; with `gat_v2` m is the
     attention over its sources. With `residual` this is added to h.
 
-    Source: Kipf and Welling, Semi-Supervised Classification with Graph Convolutional Networks, ICLR 2017, with degrees of
-    incoming edges and a weight of its own for the node itself (GraphSAGE's mean, Hamilton et al., NeurIPS 2017); Brody et
-    al., How Attentive are Graph Attention Networks?, ICLR 2022.
+    Source: Kipf and Welling, Semi-Supervised Classification with Graph Convolutional Networks, ICLR 2017. Deviations:
+    normalized by incoming edges alone, and with a weight of its own for the node itself, as in Hamilton et al.,
+    Inductive Representation Learning on Large Graphs, NeurIPS 2017. Brody et al., How Attentive are Graph Attention
+    Networks?, ICLR 2022.
 
     Args:
         tasks: number of tasks.
@@ -41,6 +43,7 @@ class TaskGraph(keras.layers.Layer):
         self,
         tasks: int,
         edges: Sequence[Sequence[int]],
+        *,
         conv: Literal["gcn", "gat_v2"] = "gcn",
         heads: int = 4,
         layers: int = 1,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
+from pydantic import Field
+
 from mtkit.errors import WiringError
 from mtkit.spec import BuildContext, PositiveFloat, PositiveInt, PredictionTask, RetrievalTask
-from pydantic import Field
 
 __all__ = ["TfrsRanking", "TfrsRetrieval"]
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import tensorflow_recommenders as tfrs
+
 from mtkit.backend import keras, tf
 from mtkit.heads import Candidates, PredictionHead, RetrievalHead
 from mtkit.layers.joined import joined
@@ -43,6 +44,7 @@ class TwoTower(RetrievalHead):
         self,
         query: Sequence[str],
         candidate: Sequence[str],
+        *,
         dim: int = 64,
         hidden: Sequence[int] = (),
         temperature: float = 1.0,
@@ -78,7 +80,7 @@ class TwoTower(RetrievalHead):
     def loss(
         self, query: tf.Tensor, candidates: Candidates, batch: Mapping[str, Any], training: bool = False
     ) -> tf.Tensor:
-        """Softmax cross-entropy `[rows]` of each row's positive, candidate i for row i, among the candidates that exist."""
+        """Softmax cross-entropy `[rows]` of candidate i for row i among the candidates that exist."""
         # A row's own positive always stays, so that the loss of a removed row, too, is of ordinary size.
         positive = tf.eye(tf.shape(query)[0], tf.shape(candidates.ids)[0], dtype=tf.bool)
         return self.task(

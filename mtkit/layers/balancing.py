@@ -1,7 +1,7 @@
 """What makes one loss of many.
 
-A balancer is called with each replica's shares of the global task losses, and returns the replica's share of the scalar to
-minimize: shares add up over replicas.
+A balancer is called with each replica's shares of the global task losses, and returns the replica's share of the scalar
+to minimize: shares add up over replicas.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ class Uncertainty(keras.layers.Layer):
     exp(-s_t) L_t = 1/2. A task without labels in the global batch adds nothing, so that s_t stays where it is.
 
     Source: Kendall, Gal and Cipolla, Multi-Task Learning Using Uncertainty to Weigh Losses for Scene Geometry and
-    Semantics, CVPR 2018, equations 7 and 10. Deviation: one form serves all tasks; the paper's L_t / 2 for regression is
-    the same objective with s_t moved by log 2.
+    Semantics, CVPR 2018, equations 7 and 10. Deviation: one form serves all tasks; the paper's L_t / 2 for regression
+    is the same objective with s_t moved by log 2.
 
     Args:
         tasks: names of the tasks.
