@@ -1,7 +1,7 @@
 """What happens around a run: hooks for trackers, guards, report sections. A hook acts only if the recipe names it.
 
-A plugin is a class with methods named as those of `RunHooks` and marked `@hookimpl`, offered in the group `mtkit.hooks`.
-If it is an `mtkit.spec.Spec`, the keys of its table are its options.
+A plugin is a class with methods named as those of `RunHooks` and marked `@hookimpl`, offered in group `mtkit.hooks`. If
+it is an `mtkit.spec.Spec`, the keys of its table are its options.
 """
 
 from __future__ import annotations

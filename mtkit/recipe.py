@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -34,6 +35,8 @@ MEASURES = {"metrics": "ranking_metric", "prediction_metrics": "prediction_metri
 _REQUIRED = ("data", "rows", "encoder", "task")
 _DEFAULT_BALANCER = "fixed"
 _DEFAULT_EXPORTER = "saved_model"
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 Section = TypeVar("Section", bound=BaseModel)
 
@@ -133,18 +136,24 @@ class _Reader:
             uses=self._uses,
             distributions=self._distributions,
         )
-        for section in _REQUIRED:
-            if not self._values.get(section):
-                self._add(
-                    (section,), f"is missing; a recipe has {'[data]' if section == 'data' else f'[{section}.NAME]'}"
-                )
         self._fill_defaults(draft)
         self._check_strategy(draft.train)
+        if self._complete():
+            self._check_wiring(draft)
+        return draft
+
+    def _complete(self) -> bool:
+        """Whether all required sections are there, and all sections are tables; the rest follows from that."""
+        missing = [section for section in _REQUIRED if self._values.get(section, {}) == {}]
+        for section in missing:
+            self._add((section,), f"is missing; a recipe has {'[data]' if section == 'data' else f'[{section}.NAME]'}")
+        return not missing and all(isinstance(self._values.get(section, {}), dict) for section in NAMED)
+
+    def _check_wiring(self, draft: _Draft) -> None:
         try:
             self._mistakes += check_wiring(draft)
         except MtkitError as error:  # a data source whose columns cannot be told
             self._add(("data",), str(error))
-        return draft
 
     def header(self) -> Header | None:
         tables = {*NAMED, "data", "balance", "train", "evaluate", "export"}
@@ -167,29 +176,36 @@ class _Reader:
             return None
         return result
 
-    def _table(self, path: KeyPath) -> dict[str, Any]:
-        """A copy of the table at a path, empty where there is none."""
+    def _table(self, path: KeyPath) -> dict[str, Any] | None:
+        """A copy of the table at a path, empty where there is none; None where something else is."""
         table: Any = self._values
-        for key in path:
+        for depth, key in enumerate(path, 1):
             table = table.get(str(key), {})
             if not isinstance(table, dict):
-                self._add(path, f"expected a table, got {self._document.shown(path)}")
-                return {}
+                self._add(path[:depth], f"expected a table, got {self._document.shown(path[:depth])}")
+                return None
         return dict(table)
 
     def _section(self, path: KeyPath, model: type[Section], without: Sequence[str] = ()) -> Section | None:
         values = self._table(path)
+        if values is None:
+            return None
         return self._valid(model, {key: value for key, value in values.items() if key not in without}, path)
 
     def _components(self, section: str, kind: str) -> dict[str, Any]:
         """The components of a table of tables; a hook is called as its plugin unless `use` says otherwise."""
-        return {
-            name: self._component((section, name), kind, default=name if kind == "hooks" else "")
-            for name in self._table((section,))
-        }
+        names = self._table((section,)) or {}
+        for name in names:
+            if not _NAME.fullmatch(name):
+                self._add(
+                    (section, name), f"expected a name of lower-case letters, digits and underscores, got {name!r}"
+                )
+        return {name: self._component((section, name), kind, default=name if kind == "hooks" else "") for name in names}
 
     def _component(self, path: KeyPath, kind: str, default: str = "", reserved: Sequence[str] = ()) -> Any:
         values = self._table(path)
+        if values is None:
+            return None
         use = values.pop("use", default)
         if not isinstance(use, str):
             self._add((*path, "use"), f"expected a name, got {self._document.shown((*path, 'use'))}")
@@ -221,9 +237,8 @@ class _Reader:
             return None
         source = self._component(("data",), "data_source", reserved=("split", "catalog"))
         split = self._component(("data", "split"), "split")
-        catalog = {
-            entity: self._section(("data", "catalog", entity), Catalog) for entity in self._table(("data", "catalog"))
-        }
+        entities = self._table(("data", "catalog")) or {}
+        catalog = {entity: self._section(("data", "catalog", entity), Catalog) for entity in entities}
         if source is None or split is None or None in catalog.values():
             return None
         return Data(source=source, split=split, catalog=catalog)
@@ -235,7 +250,7 @@ class _Reader:
 
     def _measures(self, path: KeyPath, kind: str) -> dict[str, Any]:
         """Components given as a list of names, or of inline tables with `use` and options."""
-        given = self._table(path[:-1]).get(str(path[-1]), [])
+        given = (self._table(path[:-1]) or {}).get(str(path[-1]), [])
         if not isinstance(given, list):
             self._add(path, f"expected a list of names, got {self._document.shown(path)}")
             return {}
@@ -260,6 +275,8 @@ class _Reader:
         if draft.evaluate and draft.evaluate.main is None:
             keys = (key for name, head in heads.items() for key in draft.evaluate.keys(name, head.form))
             draft.evaluate = draft.evaluate.model_copy(update={"main": next(keys, None)})
+            if draft.evaluate.main is None and not self._mistakes:
+                self._add(("evaluate",), "measures nothing; expected metrics or prediction_metrics that fit the tasks")
 
     def _check_strategy(self, train: Train | None) -> None:
         """The name only: strategies import TensorFlow."""

@@ -93,11 +93,6 @@ class Evaluate(_Section):
         assert self.main is not None
         return self.main.split("/")[0]
 
-    @property
-    def main_task(self) -> str:
-        """The task that `main` measures; empty if the recipe measures nothing."""
-        return (self.main or "").partition("/")[0]
-
     def keys(self, task: str, form: str) -> tuple[str, ...]:
         """Metric keys `task/[slice/]metric[@k]` of a task of this form, the whole catalog first."""
         if form == "prediction":

@@ -67,7 +67,7 @@ def embeddings(parts: Parts) -> dict[str, frozenset[str]]:
     """
     reads = {name: frozenset(encoder.reads if encoder else ()) for name, encoder in parts.encoder.items()}
     for name, correlation in parts.correlation.items():
-        if correlation is None or correlation.apply == "pair":
+        if name not in reads and (correlation is None or correlation.apply == "pair"):
             on = (correlation and correlation.on) or tuple(reads)
             reads[name] = frozenset().union(*(reads.get(n, frozenset()) for n in on))
     return reads

@@ -93,7 +93,7 @@ class Deep(Encoder):
     day: date = date(2017, 1, 1)
     span: timedelta | None = None
     names: tuple[str, ...] = ()
-    weights: dict[str, float] = {}
+    weights: dict[str, float] = Field({})
     options: Options = Options()
 
     @field_validator("count")

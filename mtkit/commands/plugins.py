@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import inspect
-import re
 import sys
 import textwrap
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+import types
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
 
@@ -76,33 +76,49 @@ def show(name: str) -> None:
     click.echo("\n\n".join("\n".join(_component(entry)) for entry in found))
 
 
-def _component(entry: Entry) -> list[str]:
+def _component(entry: Entry) -> Iterator[str]:
     from mtkit.spec import Spec
 
     loaded = entry.load()
-    lines = [f"{entry.kind} {entry.name}", f"  {entry.value}, {entry.distribution} {entry.version}", ""]
-    lines.append(textwrap.indent(inspect.getdoc(loaded) or "(no documentation)", "  "))
+    yield f"{entry.kind} {entry.name}"
+    yield f"  {entry.value}, {entry.distribution} {entry.version}"
+    yield ""
+    for line in (inspect.getdoc(loaded) or "(no documentation)").splitlines():
+        yield from _wrapped(line, 2) or [""]
     if isinstance(loaded, type) and issubclass(loaded, Spec):
         for name, field in loaded.model_fields.items():
-            lines += ["", *_field(name, field)]
-    return lines
+            yield ""
+            yield from _field(name, field)
 
 
-def _field(name: str, field: FieldInfo) -> list[str]:
-    if field.is_required():
-        default = "required"
-    else:
+def _field(name: str, field: FieldInfo) -> Iterator[str]:
+    default = "required"
+    if not field.is_required():
         default = f"default {field.get_default(call_default_factory=True, validated_data={})!r}"
-    lines = textwrap.wrap(f"{name}: {_type(field)}; {default}", _WIDTH, initial_indent="  ", subsequent_indent="      ")
-    description = field.description or ""
-    return lines + textwrap.wrap(description, _WIDTH, initial_indent="      ", subsequent_indent="      ")
+    limits = [limit for part in field.metadata for limit in _limits(part)]
+    yield from _wrapped("; ".join((f"{name}: {_type(field.annotation)}", *limits, default)), 2)
+    yield from _wrapped(field.description or "", 6)
 
 
-def _type(field: FieldInfo) -> str:
-    annotation: Any = field.annotation
-    text = (
-        annotation.__name__ if inspect.isclass(annotation) and not hasattr(annotation, "__args__") else repr(annotation)
-    )
-    text = re.sub(r"\b(?:[a-z_]\w*\.)+(?=\w)", "", text)
-    bounds = [repr(limit) for limit in field.metadata]
-    return f"{text} ({', '.join(bounds)})" if bounds else text
+def _wrapped(line: str, indent: int) -> list[str]:
+    hanging = " " * (indent + len(line) - len(line.lstrip()))
+    return textwrap.wrap(line.strip(), _WIDTH, initial_indent=hanging, subsequent_indent=hanging)
+
+
+def _type(annotation: Any) -> str:
+    """A type as a person writes it, without the constraints inside."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(arguments[0])
+    if origin is Literal:
+        return " | ".join(map(repr, arguments))
+    if origin in (Union, types.UnionType):
+        return " | ".join(map(_type, arguments))
+    name = "..." if annotation is ... else getattr(annotation, "__name__", str(annotation))
+    name = "None" if annotation is type(None) else name
+    return f"{name}[{', '.join(map(_type, arguments))}]" if arguments else name
+
+
+def _limits(constraint: Any) -> list[str]:
+    names = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "min_length": "length >=", "max_length": "length <="}
+    return [f"{sign} {getattr(constraint, name)}" for name, sign in names.items() if hasattr(constraint, name)]

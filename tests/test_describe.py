@@ -1,0 +1,39 @@
+from toy_components import RECIPE, toy_registry
+
+from mtkit.describe import describe
+from mtkit.recipe import load_recipe
+
+EXPECTED = """\
+toy: shop, split by_time, seed 0
+
+task next: retriever, weight 1
+  rows lines: lines, 8 in a batch
+  evaluated on items: lines
+  query
+    user <- sum(user.id, user.age) -> experts: experts
+    past <- sum(history.item, catalog of item) -> experts: experts
+  candidate
+    item <- deep(item.id, item.text) -> experts: experts
+
+task cheap: ranker, weight 1
+  rows lines: lines, 8 in a batch
+  label cheap
+  inputs
+    both <- both: experts joins user, item -> late: experts
+    task.department
+
+task department: ranker, weight 1
+  rows items: lines, 4 in a batch
+  label item.department
+  inputs
+    item <- deep(item.id, item.text) -> experts: experts
+
+losses are combined by fixed; an epoch is a pass over lines
+validation chooses by next/recall@10"""
+
+
+def test_wiring_is_described(tmp_path):
+    path = tmp_path / "toy.toml"
+    path.write_text(RECIPE)
+    sets = ["task.next.evaluate=items", "correlation.late={use='experts', on=['both']}"]
+    assert describe(load_recipe(path, sets, registry=toy_registry())) == EXPECTED
