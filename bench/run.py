@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import os
 import shlex
 import subprocess
@@ -70,7 +71,7 @@ class Target(BaseModel):
         return self
 
     def verdict(self, value: float | None) -> Literal["met", "below goal", "missed", "no value"]:
-        if value is None or value != value:  # noqa: PLR0124 (nan)
+        if value is None or math.isnan(value):
             return "no value"
         outside = (
             (self.floor is not None and value < self.floor)

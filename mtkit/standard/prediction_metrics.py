@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar
 from mtkit.spec import PredictionMetric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy as np
 
@@ -58,7 +58,7 @@ class Accuracy(PredictionMetric):
         """The share of weight in [0, 1]."""
         from sklearn.metrics import accuracy_score
 
-        return _of_classes(accuracy_score, labels, predictions, weights)
+        return _of_classes(accuracy_score, labels, predictions, weights, {})
 
 
 class Recall(PredictionMetric):
@@ -70,7 +70,7 @@ class Recall(PredictionMetric):
         """The share in [0, 1]; nan without positives."""
         from sklearn.metrics import recall_score
 
-        return _of_classes(recall_score, labels, predictions, weights, **_averaged(predictions))
+        return _of_classes(recall_score, labels, predictions, weights, _averaged(predictions))
 
 
 class F1(PredictionMetric):
@@ -82,11 +82,15 @@ class F1(PredictionMetric):
         """The mean in [0, 1]; nan with positives neither among labels nor among predictions."""
         from sklearn.metrics import f1_score
 
-        return _of_classes(f1_score, labels, predictions, weights, **_averaged(predictions))
+        return _of_classes(f1_score, labels, predictions, weights, _averaged(predictions))
 
 
 def _of_classes(
-    score: Callable[..., float], labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, **options: object
+    score: Callable[..., float],
+    labels: np.ndarray,
+    predictions: np.ndarray,
+    weights: np.ndarray,
+    options: Mapping[str, object],
 ) -> float:
     """`score` of predicted classes; nan for no rows or predictions that are not numbers."""
     import warnings
