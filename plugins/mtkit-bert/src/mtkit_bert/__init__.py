@@ -1,1 +1,5 @@
 """BERT-family text encoders for mtkit."""
+
+from mtkit_bert.spec import Bert
+
+__all__ = ["Bert"]

@@ -1,0 +1,71 @@
+"""Vectors of texts on disk, by content: safe with several runs at once, and usable after any of them was killed."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+#: Changes when files of an older layout, or vectors of an older computation, must not be read.
+FORMAT = 1
+
+_KEY_BYTES = 16
+
+
+class VectorCache:
+    """A directory of shards. A shard is an `.npy` file of records (key, vector), and is never changed.
+
+    A shard is written beside the others under another name and then renamed, so that readers see it whole or not at
+    all. Runs that compute the same texts at once write the same shard; the last one stays. Damaged files are ignored.
+
+    Args:
+        directory: holds the vectors of one encoder; is created by the first `add`.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+
+    def read(self, texts: Sequence[str]) -> dict[str, np.ndarray]:
+        """The vectors of those texts that are here, float32 `[width]` each."""
+        wanted = {_key(text): text for text in texts}
+        found: dict[str, np.ndarray] = {}
+        for file in sorted(self.directory.glob("*.npy")):
+            shard = _shard(file)
+            for row, key in enumerate(() if shard is None else shard["key"].tolist()):
+                if key in wanted:
+                    found[wanted[key]] = shard["vector"][row]
+        return found
+
+    def add(self, texts: Sequence[str], vectors: np.ndarray) -> None:
+        """Writes one shard.
+
+        Args:
+            texts: distinct texts.
+            vectors: float32 `[texts, width]`.
+        """
+        shard = np.empty(len(texts), [("key", f"V{_KEY_BYTES}"), ("vector", np.float32, vectors.shape[1:])])
+        shard["key"] = [np.void(_key(text)) for text in texts]
+        shard["vector"] = vectors
+        self.directory.mkdir(parents=True, exist_ok=True)
+        name = hashlib.blake2b(shard["key"].tobytes(), digest_size=_KEY_BYTES).hexdigest()
+        with tempfile.NamedTemporaryFile(dir=self.directory, suffix=".part", delete=False) as stream:
+            np.save(stream, shard, allow_pickle=False)
+            stream.flush()
+            os.fsync(stream.fileno())
+        Path(stream.name).replace(self.directory / f"{name}.npy")
+
+
+def _key(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_KEY_BYTES).digest()
+
+
+def _shard(file: Path) -> np.ndarray | None:
+    try:
+        shard = np.load(file, mmap_mode="r", allow_pickle=False)
+    except (ValueError, EOFError, OSError):
+        return None
+    return shard if shard.dtype.names == ("key", "vector") else None

