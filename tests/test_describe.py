@@ -6,27 +6,27 @@ from mtkit.recipe import load_recipe
 EXPECTED = """\
 toy: shop, split by_time, seed 0
 
+embeddings
+  user <- sum(user.id, user.age) -> experts (experts)
+  past <- sum(history.item, catalog of item) -> experts (experts)
+  item <- deep(item.id, item.text) -> experts (experts)
+  both <- experts joins user, item -> late (experts)
+
 task next: retriever, weight 1
-  rows lines: lines, 8 in a batch
-  evaluated on items: lines
-  query
-    user <- sum(user.id, user.age) -> experts: experts
-    past <- sum(history.item, catalog of item) -> experts: experts
-  candidate
-    item <- deep(item.id, item.text) -> experts: experts
+  rows lines (lines), 8 in a batch
+  evaluated on items (lines)
+  query user, past
+  candidate item
 
 task cheap: ranker, weight 1
-  rows lines: lines, 8 in a batch
+  rows lines (lines), 8 in a batch
   label cheap
-  inputs
-    both <- both: experts joins user, item -> late: experts
-    task.department
+  inputs both, task.department
 
 task department: ranker, weight 1
-  rows items: lines, 4 in a batch
+  rows items (lines), 4 in a batch
   label item.department
-  inputs
-    item <- deep(item.id, item.text) -> experts: experts
+  inputs item
 
 losses are combined by fixed; an epoch is a pass over lines
 validation chooses by next/recall@10"""
