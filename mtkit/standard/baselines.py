@@ -151,7 +151,7 @@ class BagOfWords(Baseline):
 
     form: ClassVar[Literal["retrieval", "prediction"]] = "prediction"
 
-    c: PositiveFloat = Field(10, description="inverse strength of the l2 regularization, as in scikit-learn")
+    c: PositiveFloat = Field(1, description="inverse strength of the l2 regularization, as in scikit-learn")
     max_texts: PositiveInt = Field(100_000, description="more distinct texts than this, and it does not apply")
 
     def predict(self, train: LabeledRows, rows: LabeledRows) -> np.ndarray | None:

@@ -7,7 +7,7 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 from baselines_equal import compare, cutoffs
-from reference_ecommerce import MIN_LINES, TEST, VALID, read, reference
+from reference_ecommerce import END, MIN_LINES, TEST, VALID, Cut, read, reference
 
 from mtkit.rank import rank
 from mtkit.standard import baselines, ranking_metrics
@@ -57,6 +57,15 @@ def test_lines_have_a_quantity_and_an_item(directory, lines):
     raw = pd.read_parquet(directory / "transactions.parquet")
     assert len(lines) == ((raw["quantity"] > 0) & (raw["product_id"] != 7)).sum()
     assert "food | kind 4" in set(lines["item"])
+
+
+def test_the_catalog_counts_lines_before_the_cut_only():
+    before, after = TEST - pd.Timedelta("1s"), TEST
+    lines = [("enough", before)] * 20 + [("too few", before)] * 19 + [("too few", after)] * 5 + [("enough", after)]
+    frame = pd.DataFrame(lines, columns=["item", "time"]).assign(household=1, basket=lambda frame: frame.index)
+    cut = Cut.make(frame, TEST, END)
+    assert cut.binary.tolist() == [[1]]
+    assert cut.future.tolist() == [[True]]
 
 
 def by_ids(lines):
