@@ -7,6 +7,7 @@ by the functions that take layers.
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -27,7 +28,11 @@ _ROWS, _TOLERANCE = 6, 1e-5
 def check_import_is_light(module: str, heavy: Sequence[str] = HEAVY) -> None:
     """Importing `module`, in a process of its own, imports none of the packages `heavy`."""
     code = f"import sys, {module}; print(*sorted(set({list(heavy)!r}) & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)  # noqa: S603
+    # A switch that this process has set would hide that `module` does not set it.
+    environment = {name: value for name, value in os.environ.items() if name != "TF_USE_LEGACY_KERAS"}
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment
+    )
     assert done.returncode == 0, f"import {module} failed:\n{done.stderr}"
     found = done.stdout.split()
     assert not found, f"import {module} imports {', '.join(found)}; import them inside functions"

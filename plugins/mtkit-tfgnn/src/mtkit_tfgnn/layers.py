@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Literal
 
-import tensorflow_gnn as tfgnn
-from tensorflow_gnn.models.gat_v2 import GATv2Conv
-
 from mtkit.backend import keras, tf
 from mtkit.errors import WiringError
+
+# isort: split
+# TF-GNN looks at the version of Keras when it is imported, so the backend has to come first.
+import tensorflow_gnn as tfgnn
+from tensorflow_gnn.models.gat_v2 import GATv2Conv
 
 _TASK, _EDGE = "task", "informs"
 

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import tensorflow_recommenders as tfrs
-
 from mtkit.backend import keras, tf
 from mtkit.heads import Candidates, PredictionHead, RetrievalHead
 from mtkit.layers.joined import joined
+
+# isort: split
+# TFRS looks at the version of Keras when it is imported, so the backend has to come first.
+import tensorflow_recommenders as tfrs
 
 
 def _in_float32(task: keras.layers.Layer) -> keras.layers.Layer:

@@ -1,0 +1,66 @@
+import numpy as np
+import pytest
+
+from mtkit.errors import WiringError
+from mtkit.layers.mmoe import Mmoe
+from mtkit.testing import check_correlation, check_layer_config
+
+
+def _slow(layer, states):
+    """Equations 6 and 7 by loops over tasks and experts, for `[rows, tasks, dim]`."""
+    kernel, bias = (v.numpy() for v in layer.expert.weights)
+    gates = layer.gate_kernel.numpy().reshape(-1, layer.tasks, layer.experts)
+    gate_bias = layer.gate_bias.numpy().reshape(layer.tasks, layer.experts)
+    result = np.zeros((len(states), layer.tasks, layer.units))
+    for task in range(layer.tasks):
+        x = states[:, task].astype(np.float64)
+        logits = np.exp(x @ gates[:, task] + gate_bias[task])
+        weights = logits / logits.sum(-1, keepdims=True)
+        for expert in range(layer.experts):
+            columns = slice(expert * layer.units, (expert + 1) * layer.units)
+            result[:, task] += weights[:, [expert]] * np.maximum(x @ kernel[:, columns] + bias[columns], 0)
+    return result + (states if layer.residual else 0)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("residual", [True, False])
+def test_conforms(shared, residual):
+    check_correlation(Mmoe(3, experts=4, units=8, residual=residual), tasks=3, dim=8, shared=shared)
+
+
+@pytest.mark.parametrize("shared", [True, False])
+@pytest.mark.parametrize("residual", [True, False])
+def test_equals_loops_over_tasks_and_experts(shared, residual):
+    rng = np.random.default_rng(1)
+    states = rng.normal(size=(5, 3, 8)).astype(np.float32)
+    if shared:
+        states = np.repeat(states[:, :1], 3, axis=1)
+    layer = Mmoe(3, experts=4, units=8, residual=residual)
+    layer(states)
+    for variable in layer.trainable_variables:
+        variable.assign(rng.normal(size=variable.shape))
+    outputs = layer(states[:, 0] if shared else states)
+    np.testing.assert_allclose(outputs, _slow(layer, states), rtol=1e-4, atol=1e-5)
+
+
+def test_residual_with_silent_experts_keeps_the_state():
+    layer = Mmoe(2, experts=3, units=4, residual=True)
+    states = np.random.default_rng(0).normal(size=(5, 2, 4)).astype(np.float32)
+    layer(states)
+    for variable in layer.expert.weights:
+        variable.assign(np.zeros(variable.shape))
+    np.testing.assert_array_equal(layer(states), states)
+
+
+def test_config():
+    check_layer_config(Mmoe(3, experts=4, units=8, activation="gelu", residual=True, name="experts"))
+
+
+def test_refuses_a_residual_of_another_width():
+    with pytest.raises(WiringError, match=r"experts: .*the input is 6 wide and units = 8; set units = 6"):
+        Mmoe(3, experts=4, units=8, residual=True, name="experts")(np.zeros((2, 6), np.float32))
+
+
+def test_refuses_states_of_other_tasks():
+    with pytest.raises(WiringError, match="expected the states of 3 tasks, got those of 2"):
+        Mmoe(3, experts=4, units=8)(np.zeros((2, 2, 8), np.float32))

@@ -1,0 +1,35 @@
+import pytest
+from pydantic import ValidationError
+
+from mtkit.standard.heads import Content, Recommendation, UserPreference
+from mtkit.testing import check_import_is_light, check_spec
+
+PREFERENCE = UserPreference(rows="pairs", inputs=("user", "item"), label="preferred")
+CONTENT = Content(rows="items", inputs=("item",), label="item.topic")
+RECOMMENDATION = Recommendation(rows="pairs", inputs=("user", "task.topic"), label="preferred", stop_gradient=True)
+
+
+@pytest.mark.parametrize("spec", [PREFERENCE, CONTENT, RECOMMENDATION])
+def test_spec(spec):
+    check_spec(spec)
+
+
+@pytest.mark.parametrize(("spec", "classes"), [(PREFERENCE, 2), (CONTENT, 7), (RECOMMENDATION, 2)])
+def test_builds_a_linear_head(spec, classes, make_context):
+    head = spec.build(make_context("this", tasks=("this", "other"), classes={"this": classes, "other": 3}))
+    assert (head.name, head.inputs, head.classes) == ("this", spec.inputs, classes)
+
+
+@pytest.mark.parametrize("head", [UserPreference, Content])
+def test_heads_on_embeddings_refuse_predictions(head):
+    with pytest.raises(ValidationError, match=r"task\.topic is the prediction of a task; the head `recommendation`"):
+        head(rows="pairs", inputs=("user", "task.topic"), label="preferred")
+
+
+def test_recommendation_needs_a_prediction():
+    with pytest.raises(ValidationError, match=r"`task\.NAME`, but are \['user', 'item'\]"):
+        Recommendation(rows="pairs", inputs=("user", "item"), label="preferred")
+
+
+def test_import_is_light():
+    check_import_is_light("mtkit.standard.heads")
