@@ -6,6 +6,7 @@ by the functions that take layers.
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
 import subprocess
@@ -54,10 +55,13 @@ def check_spec(spec: Spec) -> None:
 
 
 def check_layer_config(layer: Any) -> None:
-    """`get_config` is JSON, and gives an equal layer of the same class, by `from_config` and by Keras' registry."""
+    """`get_config` has every argument, is JSON, and gives an equal layer, by `from_config` and by Keras' registry."""
     from mtkit.backend import keras
 
     config = layer.get_config()
+    parameters = inspect.signature(type(layer)).parameters.values()
+    missing = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in config]
+    assert not missing, f"the config of {type(layer).__name__} lacks {missing}"
     again = type(layer).from_config(json.loads(json.dumps(config)))
     assert again.get_config() == config, f"{again.get_config()} is not {config}"
     restored = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
@@ -104,18 +108,18 @@ def check_prediction_head(layer: PredictionHead, view: Mapping[str, Any], classe
     rows = len(next(iter(view.values())))
     labels = tf.constant(np.arange(rows) % classes, tf.float32 if classes == 2 else tf.int32)
     kept = np.arange(rows) > 0
+    shape = (rows,) if classes == 2 else (rows, classes)
     with tf.GradientTape() as tape:
         outputs = layer(view)
+        assert outputs.shape == shape, f"expected logits {list(shape)}, got {outputs.shape}"
         loss = layer.loss(outputs, labels)
         total = tf.reduce_sum(tf.where(kept, loss, 0.0))
-    shape = (rows,) if classes == 2 else (rows, classes)
-    assert outputs.shape == shape, f"expected logits {list(shape)}, got {outputs.shape}"
     assert loss.shape == (rows,), f"expected one loss per row, [{rows}], got {loss.shape}"
     _assert_finite(loss, "losses")
     gradients = _assert_gradients(layer, tape, total)
     _assert_probabilities(layer.predict(outputs), shape)
     _assert_rows_apart(layer, view)
-    _assert_equal(layer.loss(outputs[1:], labels[1:]), loss[1:], "losses of rows without row 0")
+    _assert_rows_apart(lambda some: layer.loss(some, labels[-len(some) :]), outputs)
     with tf.GradientTape() as tape:
         total = tf.reduce_sum(layer.loss(layer({name: x[1:] for name, x in view.items()}), labels[1:]))
     without = tape.gradient(total, layer.trainable_variables, unconnected_gradients="zero")
@@ -152,8 +156,8 @@ def check_retrieval_head(
         total = tf.reduce_sum(loss)
     assert loss.shape == (rows,), f"expected one loss per row, [{rows}], got {loss.shape}"
     _assert_finite(loss, "losses")
-    _assert_gradients(layer, tape, total)
     _assert_rows_apart(layer.query, views[0])
+    _assert_gradients(layer, tape, total)
     scores = layer.score(queries, embeddings, batch)
     assert scores.shape == (rows, count), f"expected scores [{rows}, {count}], got {scores.shape}"
     _assert_finite(scores, "scores")
@@ -178,10 +182,9 @@ def check_balancer(layer: Any, tasks: Sequence[str]) -> None:
     with tf.GradientTape() as tape:
         zeros = dict.fromkeys(tasks, tf.constant(0.0))
         total = layer(zeros, present=zeros)
-    for variable in layer.trainable_variables:
-        gradient = tape.gradient(total, variable, unconnected_gradients="zero")
+    gradients = tape.gradient(total, layer.trainable_variables, unconnected_gradients="zero")
+    for variable, gradient in zip(layer.trainable_variables, gradients, strict=True):
         assert not np.any(gradient), f"tasks without labels move {variable.name}"
-        break
 
 
 def _check_absent(layer: RetrievalHead, queries: Any, candidates: Any, batch: Mapping[str, Any]) -> None:
