@@ -111,6 +111,15 @@ def test_too_many_tokens(make_checkpoint, make_context):
         derived(make_checkpoint("roberta"), make_context(TEXTS), max_tokens=24)
 
 
+def test_tokenizer_of_another_network(make_checkpoint, make_context):
+    def change(state):
+        return state | {"embeddings.word_embeddings.weight": state["embeddings.word_embeddings.weight"][:9].copy()}
+
+    path = make_checkpoint(change=change, vocab_size=9)
+    with pytest.raises(DataError, match=r"the tokenizer has 15 token ids, but the network has only 9"):
+        derived(path, make_context(TEXTS))
+
+
 def test_without_tokenizer_json_the_vocabulary_is_read(make_checkpoint, make_context):
     path = make_checkpoint()
     expected = derived(path, make_context(TEXTS))

@@ -30,18 +30,16 @@ class FrozenEncoder:
         passed: called by every forward pass with the number of texts that went through it.
 
     Raises:
-        DataError: the checkpoint does not fit, or has fewer positions than `max_tokens`.
+        DataError: weights or tokenizer do not fit the network, or it has fewer positions than `max_tokens`.
     """
 
     def __init__(
         self, path: Path, pooling: Literal["mean", "cls"], max_tokens: int, passed: Callable[[int], None]
     ) -> None:
         self.model = BertModel.from_checkpoint(path, dtype="float32")
-        limit = self.model.usable_positions
-        if max_tokens > limit:
-            raise DataError(f"max_tokens is {max_tokens}, but {path} has {limit} positions")
         self.pooling = Pooling(pooling, dtype="float32")
         self.tokenizer = load_tokenizer(path, max_tokens)
+        self._check(path, max_tokens)
         self._passed = passed
         self._budget = _TOKENS_PER_BATCH["GPU" if tf.config.list_logical_devices("GPU") else "CPU"]
         spec = tf.TensorSpec([None, None], tf.int32)
@@ -51,6 +49,14 @@ class FrozenEncoder:
     def width(self) -> int:
         """Length of a vector."""
         return self.model.hidden_size
+
+    def _check(self, path: Path, max_tokens: int) -> None:
+        limit = self.model.usable_positions
+        if max_tokens > limit:
+            raise DataError(f"max_tokens is {max_tokens}, but {path} has {limit} positions")
+        ids, rows = self.tokenizer.get_vocab_size(), self.model.words.input_dim
+        if ids > rows:
+            raise DataError(f"{path}: the tokenizer has {ids} token ids, but the network has only {rows}")
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors float32 `[texts, width]`."""

@@ -30,7 +30,7 @@ class Bert(Encoder):
     pooling: Literal["mean", "cls"] = Field("mean", description="one vector from the tokens: their mean, or the first")
     max_tokens: PositiveInt = Field(64, ge=3, description="longer texts are cut; special tokens count")
     transform: Literal["none", "standardize", "whiten"] = Field(
-        "whiten", description="of the frozen vectors, learned on the catalog's distinct texts"
+        "none", description="of the frozen vectors, learned on the catalog's distinct texts"
     )
 
     @model_validator(mode="after")
