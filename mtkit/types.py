@@ -40,7 +40,7 @@ class Entity:
 
     Attributes:
         name: the entity's name.
-        ids: `[rows]` objects or integers in sorted order, `ids[0]` is the unknown's placeholder (an empty string or -1).
+        ids: `[rows]` objects or integers, sorted; `ids[0]` is the unknown's placeholder (an empty string or -1).
         columns: table aligned with `ids`; row 0 is all null.
     """
 
@@ -125,6 +125,9 @@ class RowTable:
         weights: label -> float32 `[rows]`; 0 = the row does not exist for the tasks of this label.
         targets: rows' positives (values `item`), for tables with lists of targets.
         own: rows' own distinct past items (values `id` int32 `[n]`, `channels` float32 `[n, c]`), as of the row's time.
+        activity: float32 `[rows, a]`, how active the rows' users were as of the row's time.
+        moment: int32 `[rows]`, the row's index into `popularity`.
+        popularity: float32 `[moments, items, p]`, how popular the items were as of the distinct times of the rows.
         classes: label -> names of its classes, for labels with several.
         note: one line that states the population ("lines of purchase", "30-day windows of households with a past").
     """
@@ -138,6 +141,9 @@ class RowTable:
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     targets: Ragged | None = None
     own: Ragged | None = None
+    activity: np.ndarray | None = None
+    moment: np.ndarray | None = None
+    popularity: np.ndarray | None = None
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     note: str = ""
 

@@ -1,33 +1,89 @@
-"""What was known about a user at a moment: the bounds of the past, and the user's own past items."""
+"""What was known at a moment: the bounds of a user's past, own past items, activity, and the items' popularity."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import pairwise
+from typing import TypedDict
 
 import numpy as np
 
+from mtkit.data.purchases import Purchases, count_before, run_starts
 from mtkit.types import Events, Ragged
 
 DAY = 86400
 
-#: Channels of a user's own past item, all as of the row's moment and all 0 for an item never bought.
+#: Channels of a user's own past item; "last" is its latest purchase, ages are in days.
 OWN_CHANNELS: tuple[str, ...] = (
     "log(1 + baskets with the item)",
     "log(1 + baskets with the item in the last 30 days)",
     "log(1 + baskets with the item in the last 90 days)",
-    "log(1 + baskets with the item, each halved every 15 days)",
-    "log(1 + baskets with the item, each halved every 60 days)",
+    "exp(-age of last / 30)",
+    "exp(-age of last / 120)",
     "log(1 + baskets with the item, each halved every 120 days)",
-    "log(1 + days since the item was last bought)",
-    "log(1 + days since last bought / mean days between purchases), 0 if bought once",
-    "share of the user's baskets that hold the item",
+    "log(1 + baskets with the item, each halved every 30 days)",
+    "square root of the share of the user's baskets that hold the item",
+    "log((age of last + 3) / (mean days between purchases + 3)) within [-2, 2], 0 if bought once",
+    "1 if bought more than once",
+    "log(1 + baskets with the item in the last 10 days)",
+    "exp(-age of last / 7)",
 )
-_RECENT_DAYS = (30.0, 90.0)
-_HALF_LIVES = (15.0, 60.0, 120.0)
+#: Channels of a user, each shifted and scaled to about unit size.
+ACTIVITY_CHANNELS: tuple[str, ...] = (
+    "log(1 + baskets in the last 30 days) / 2 - 1",
+    "log(1 + baskets in the last 90 days) / 2 - 1.2",
+    "log(1 + distinct items) / 2 - 2",
+    "log(1 + baskets) / 2 - 1.7",
+)
+#: Channels of an item.
+POPULARITY_CHANNELS: tuple[str, ...] = (
+    "log(1 + users who bought the item in the last 30 days)",
+    "log(1 + users who bought the item in the last 90 days)",
+    "log(1 + baskets with the item in the last 14 days)",
+)
+_ACTIVITY_SHIFTS = (1.0, 1.2, 2.0, 1.7)
 #: Purchases looked at together: bounds the memory (8 bytes each, in about ten temporary arrays).
 _CHUNK = 1 << 21
+
+
+class AsOf(TypedDict):
+    """What was known strictly before each row's time, as fields of a `RowTable`.
+
+    Attributes:
+        own: the rows' own distinct past items: values `id` int32 `[n]`, ascending within a row, and `channels`
+            float32 `[n, c]` (`OWN_CHANNELS`).
+        activity: float32 `[rows, a]` (`ACTIVITY_CHANNELS`).
+        moment: int32 `[rows]`, index into `popularity`.
+        popularity: float32 `[moments, items, p]` (`POPULARITY_CHANNELS`), one per distinct time, ascending; 0 for the
+            unknown item.
+    """
+
+    own: Ragged
+    activity: np.ndarray
+    moment: np.ndarray
+    popularity: np.ndarray
+
+
+def as_of(events: Events, user: np.ndarray, time: np.ndarray, items: int) -> AsOf:
+    """What was known about users and items strictly before a moment; an item counts once per group (basket).
+
+    Popularity is computed and stored per distinct time, so the distinct times should be few (windows).
+
+    Args:
+        events: sorted by user, then time.
+        user: int32 `[rows]`.
+        time: int64 `[rows]`, seconds.
+        items: rows of the items' catalog, the unknown included.
+    """
+    purchases = Purchases.of(events)
+    own = _own_items(purchases, user, time)
+    moments, moment = np.unique(time, return_inverse=True)
+    return AsOf(
+        own=own,
+        activity=_activity(purchases, user, time, np.diff(own.offsets)),
+        moment=moment.astype(np.int32),
+        popularity=_popularity(purchases, moments, items),
+    )
 
 
 def history_bounds(events: Events, user: np.ndarray, time: np.ndarray, group: np.ndarray | None = None) -> np.ndarray:
@@ -47,70 +103,17 @@ def history_bounds(events: Events, user: np.ndarray, time: np.ndarray, group: np
         np.minimum.at(starts, events.group, events.time)
         time = np.minimum(time, starts[group])
     begin = events.offsets[user]
-    return np.stack([begin, begin + _count_before(events.offsets, events.time, user, time)], axis=1)
+    return np.stack([begin, begin + count_before(events.offsets, events.time, user, time)], axis=1)
 
 
-def own_items(events: Events, user: np.ndarray, time: np.ndarray) -> Ragged:
-    """The distinct items that each row's user bought strictly before the row's time.
-
-    Args:
-        events: sorted by user, then time; an item counts once per group (basket).
-        user: int32 `[rows]`.
-        time: int64 `[rows]`, seconds.
-
-    Returns:
-        Values `id` int32 `[n]`, ascending within a row, and `channels` float32 `[n, c]` (`OWN_CHANNELS`).
-    """
-    purchases = _purchases(events)
+def _own_items(purchases: Purchases, user: np.ndarray, time: np.ndarray) -> Ragged:
     sizes = np.diff(purchases.offsets)[user]
-    baskets = _count_before(purchases.basket_offsets, purchases.basket_time, user, time)
+    baskets = purchases.baskets_before(user, time)
     parts = [_own_items_of(purchases, user[rows], time[rows], baskets[rows]) for rows in _chunks(sizes)] or [
         (np.zeros(0, np.int64), np.zeros(0, np.int32), np.zeros((0, len(OWN_CHANNELS)), np.float32))
     ]
     counts, ids, channels = (np.concatenate(values) for values in zip(*parts, strict=True))
     return Ragged(np.append(0, np.cumsum(counts)), {"id": ids, "channels": channels})
-
-
-@dataclass(frozen=True)
-class _Purchases:
-    """Items once per basket, sorted by user, item, time; and the baskets themselves, by user and time."""
-
-    item: np.ndarray
-    time: np.ndarray
-    offsets: np.ndarray
-    basket_time: np.ndarray
-    basket_offsets: np.ndarray
-
-
-def _purchases(events: Events) -> _Purchases:
-    user, item = list(events.ids.values())[:2]
-    size = item.max(initial=0) + np.int64(1)
-    users = np.arange(len(events.offsets))
-    # events are sorted by time within a user, so the first occurrence is the earliest
-    _, first = np.unique(events.group * size + item, return_index=True)
-    first.sort()
-    first = first[np.argsort(user[first] * size + item[first], kind="stable")]
-    _, basket = np.unique(events.group, return_index=True)
-    basket.sort()
-    return _Purchases(
-        item=item[first],
-        time=events.time[first],
-        offsets=np.searchsorted(user[first], users),
-        basket_time=events.time[basket],
-        basket_offsets=np.searchsorted(user[basket], users),
-    )
-
-
-def _count_before(offsets: np.ndarray, times: np.ndarray, user: np.ndarray, time: np.ndarray) -> np.ndarray:
-    """How many of the user's `times` (sorted within users) are strictly before `time`, int64 `[rows]`."""
-    if not len(times):
-        return np.zeros(len(user), dtype=np.int64)
-    low = times.min()
-    span = times.max() - low + 2
-    owner = np.repeat(np.arange(len(offsets) - 1), np.diff(offsets))
-    wanted = user * span + np.clip(time - low, 0, span - 1)
-    count: np.ndarray = np.searchsorted(owner * span + (times - low), wanted) - offsets[user]
-    return count
 
 
 def _chunks(sizes: np.ndarray) -> Iterator[slice]:
@@ -122,7 +125,7 @@ def _chunks(sizes: np.ndarray) -> Iterator[slice]:
 
 
 def _own_items_of(
-    purchases: _Purchases, user: np.ndarray, time: np.ndarray, baskets: np.ndarray
+    purchases: Purchases, user: np.ndarray, time: np.ndarray, baskets: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Distinct items per row, ids and channels of all rows."""
     begin, size = purchases.offsets[user], np.diff(purchases.offsets)[user]
@@ -131,13 +134,13 @@ def _own_items_of(
     before = purchases.time[purchase] < time[row]
     row, purchase = row[before], purchase[before]
     item = purchases.item[purchase]
-    (first,) = np.nonzero((np.diff(row, prepend=-1) != 0) | (np.diff(item, prepend=-1) != 0))
+    first = run_starts(row, item)
     age = (time[row] - purchases.time[purchase]) / DAY
     counts = np.bincount(row[first], minlength=len(user))
-    return counts, item[first], _channels(age, first, baskets[row[first]])
+    return counts, item[first], _own_channels(age, first, baskets[row[first]])
 
 
-def _channels(age: np.ndarray, first: np.ndarray, baskets: np.ndarray) -> np.ndarray:
+def _own_channels(age: np.ndarray, first: np.ndarray, baskets: np.ndarray) -> np.ndarray:
     """Channels float32 `[n, c]` of runs of purchases.
 
     Args:
@@ -145,14 +148,48 @@ def _channels(age: np.ndarray, first: np.ndarray, baskets: np.ndarray) -> np.nda
         first: int64 `[n]`, where the runs begin.
         baskets: `[n]`, baskets of the run's user.
     """
+    channels = np.zeros((len(first), len(OWN_CHANNELS)), dtype=np.float32)
     if not len(first):
-        return np.zeros((0, len(OWN_CHANNELS)), dtype=np.float32)
+        return channels
     last = np.append(first[1:], len(age)) - 1
-    count = last - first + 1
-    since = age[last]
-    recent = [np.add.reduceat(age < days, first, dtype=np.int64) for days in _RECENT_DAYS]
-    decayed = [np.add.reduceat(np.exp2(-age / days), first) for days in _HALF_LIVES]
+    count, since = last - first + 1, age[last]
     interval = np.maximum((age[first] - since) / np.maximum(count - 1, 1), 1.0)
-    overdue = np.where(count > 1, since / interval, 0.0)
-    logs = np.log1p(np.stack([count, *recent, *decayed, since, overdue], axis=1))
-    return np.column_stack([logs, count / baskets]).astype(np.float32)
+    channels[:, 0] = np.log1p(count)
+    for channel, days in ((1, 30.0), (2, 90.0), (10, 10.0)):
+        channels[:, channel] = np.log1p(np.add.reduceat(age <= days, first, dtype=np.int64))
+    for channel, days in ((3, 30.0), (4, 120.0), (11, 7.0)):
+        channels[:, channel] = np.exp(-since / days)
+    for channel, days in ((5, 120.0), (6, 30.0)):
+        channels[:, channel] = np.log1p(np.add.reduceat(np.exp2(-age / days), first))
+    channels[:, 7] = np.sqrt(count / baskets)
+    channels[:, 8] = np.where(count > 1, np.clip(np.log((since + 3) / (interval + 3)), -2, 2), 0)
+    channels[:, 9] = count > 1
+    return channels
+
+
+def _activity(purchases: Purchases, user: np.ndarray, time: np.ndarray, distinct: np.ndarray) -> np.ndarray:
+    """Channels float32 `[rows, a]`; `distinct` int64 `[rows]` counts the row's own items."""
+    baskets = purchases.baskets_before(user, time)
+    recent = [baskets - purchases.baskets_before(user, time - days * DAY) for days in (30, 90)]
+    counts = np.stack([*recent, distinct, baskets], axis=1)
+    channels: np.ndarray = (np.log1p(counts) / 2 - _ACTIVITY_SHIFTS).astype(np.float32)
+    return channels
+
+
+def _popularity(purchases: Purchases, moments: np.ndarray, items: int) -> np.ndarray:
+    """Channels float32 `[moments, items, p]`."""
+    counts = np.zeros((len(moments), len(POPULARITY_CHANNELS), items))
+    for number, moment in enumerate(moments):
+        for channel, days in enumerate((30, 90)):
+            recent = _recent(purchases, moment, days)
+            item = purchases.item[recent]
+            counts[number, channel] = np.bincount(item[run_starts(purchases.user[recent], item)], minlength=items)
+        counts[number, 2] = np.bincount(purchases.item[_recent(purchases, moment, 14)], minlength=items)
+    counts[..., 0] = 0
+    channels: np.ndarray = np.log1p(counts).astype(np.float32).transpose(0, 2, 1)
+    return np.ascontiguousarray(channels)
+
+
+def _recent(purchases: Purchases, moment: int, days: int) -> np.ndarray:
+    """Positions of the purchases before `moment` that are at most `days` old."""
+    return np.flatnonzero((purchases.time < moment) & (purchases.time >= moment - days * DAY))

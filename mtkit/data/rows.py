@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 
 from mtkit.data.columns import raw
-from mtkit.data.history import history_bounds, own_items
+from mtkit.data.history import as_of, history_bounds
 from mtkit.data.labels import Labels, entity_labels
 from mtkit.errors import DataError
 from mtkit.types import Events, Fold, Part, Ragged, RowTable
@@ -70,16 +70,16 @@ def window_table(fold: Fold, windows: Iterable[tuple[int, int]], note: str) -> R
     parts = [part for window in windows if len((part := _window(fold.events, *window))[0])]
     if not parts:
         raise DataError(f"fold {fold.name!r} has no rows here: {note}")
-    user, time, counts, items = (np.concatenate(values) for values in zip(*parts, strict=True))
-    acting = next(iter(fold.events.ids))
+    user, time, counts, targets = (np.concatenate(values) for values in zip(*parts, strict=True))
+    acting, item = list(fold.events.ids)[:2]
     return RowTable(
         name="",
         ids={acting: user},
         time=time,
         history=history_bounds(fold.events, user, time),
-        targets=Ragged(np.append(0, np.cumsum(counts)), {"item": items}),
-        own=own_items(fold.events, user, time),
+        targets=Ragged(np.append(0, np.cumsum(counts)), {"item": targets}),
         note=note,
+        **as_of(fold.events, user, time, len(fold.entities[item])),
     )
 
 

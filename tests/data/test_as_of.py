@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from mtkit.data.fold import make_fold
-from mtkit.data.history import own_items
+from mtkit.data.history import as_of
 from mtkit.spec import Cut
 from mtkit.standard.preprocessors import Buckets, Standardize, Vocabulary
 from mtkit.standard.rows import EntityRows, Interactions, SampledNegatives, Windows
@@ -42,6 +42,7 @@ def features(fold, table, moment):
             (table.time[row] - events.time[past]).tolist(),
             [repr(values[row]) for values in table.context.values()],
             own_of(table, names["item"], row),
+            levels_of(table, row),
         )
 
 
@@ -50,6 +51,19 @@ def own_of(table, names, row):
         return None
     mine = slice(*table.own.offsets[row : row + 2])
     return names[table.own.values["id"][mine]].tolist(), table.own.values["channels"][mine].tobytes()
+
+
+def levels_of(table, row):
+    if table.activity is None:
+        return None
+    return table.activity[row].tobytes(), table.popularity[table.moment[row]].tobytes()
+
+
+def known_as_of(fold, user, time):
+    """Name -> bytes of everything that is known."""
+    known = as_of(fold.events, user, time, len(fold.entities["item"]))
+    own = known.pop("own")
+    return {name: values.tobytes() for name, values in {**known, **own.values}.items()}
 
 
 def same_features(before, after, tables, moment):
@@ -99,12 +113,14 @@ def test_rows_do_not_depend_on_what_follows_them(shop, day):
         tables = [Interactions(batch_size=1).make(fold, part) for fold in (before, after)]
         same_features(before, after, tables, moment)
     user = np.arange(1, len(before.entities["user"]), dtype=np.int32)
-    owns = [own_items(fold.events, user, np.full(len(user), moment + 1)) for fold in (before, after)]
-    for name, values in owns[0].values.items():
-        assert values.tobytes() == owns[1].values[name].tobytes()
+    time = np.full(len(user), moment + 1)
+    assert known_as_of(before, user, time) == known_as_of(after, user, time)
 
 
 def test_the_shuffle_does_change_the_future(shop):
     before, after = (make_fold(data, CUT, {}) for data in (shop, shuffle_after(shop, CUT.cut)))
     tables = [Interactions(batch_size=1).make(fold, "eval") for fold in (before, after)]
     assert list(features(before, tables[0], CUT.end)) != list(features(after, tables[1], CUT.end))
+    user = np.arange(1, len(before.entities["user"]), dtype=np.int32)
+    first, second = (known_as_of(fold, user, np.full(len(user), CUT.end)) for fold in (before, after))
+    assert [name for name in first if first[name] != second[name]] == ["activity", "popularity", "id", "channels"]

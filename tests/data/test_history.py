@@ -5,8 +5,17 @@ import pytest
 
 from mtkit.data import history
 from mtkit.data.fold import make_fold
-from mtkit.data.history import DAY, OWN_CHANNELS, history_bounds, own_items
+from mtkit.data.history import (
+    ACTIVITY_CHANNELS,
+    DAY,
+    OWN_CHANNELS,
+    POPULARITY_CHANNELS,
+    as_of,
+    history_bounds,
+)
 from mtkit.spec import Cut
+
+ITEMS = 13
 
 
 @pytest.fixture
@@ -16,10 +25,12 @@ def events(make_shop):
 
 @pytest.fixture
 def rows(events):
-    """Users and moments: before all, after all, at events, in between."""
+    """Users and moments: before all, after all, at events, whole days after events, in between."""
     rng = np.random.default_rng(0)
     user = rng.integers(0, len(events.offsets) - 1, 300).astype(np.int32)
-    time = np.concatenate([rng.choice(events.time, 150), rng.integers(-DAY, 110 * DAY, 148), [-DAY, 10**6 * DAY]])
+    later = rng.choice(events.time, 100) + rng.choice([10, 14, 30, 90], 100) * DAY
+    between = rng.integers(-DAY, 110 * DAY, 98)
+    time = np.concatenate([rng.choice(events.time, 100), later, between, [-DAY, 10**6 * DAY]])
     return user, time
 
 
@@ -27,20 +38,39 @@ def past(events, user, time):
     return [e for e in range(len(events)) if events.ids["user"][e] == user and events.time[e] < time]
 
 
-def slow_channels(events, before, item, time):
-    first = {}
+def first_times(events, before, key):
+    """Key of an event -> group -> time of the group's first event with the key."""
+    times = {}
     for e in before:
-        if events.ids["item"][e] == item:
-            first.setdefault(events.group[e], events.time[e])
-    ages = sorted(((time - moment) / DAY for moment in first.values()), reverse=True)
-    interval = max((ages[0] - ages[-1]) / (len(ages) - 1), 1) if len(ages) > 1 else math.inf
+        moments = times.setdefault(key(e), {})
+        moments[events.group[e]] = min(events.time[e], moments.get(events.group[e], math.inf))
+    return times
+
+
+def ages_of(moments, time):
+    return sorted(((time - moment) / DAY for moment in moments.values()), reverse=True)
+
+
+def slow_own(ages, baskets):
+    first, *_, last = ages if len(ages) > 1 else ages * 2
+    within = {days: math.log(1 + sum(age <= days for age in ages)) for days in (10, 30, 90)}
+    halved = {days: math.log(1 + sum(0.5 ** (age / days) for age in ages)) for days in (30, 120)}
+    due = 0
+    if len(ages) > 1:
+        due = math.log((last + 3) / (max((first - last) / (len(ages) - 1), 1) + 3))
     return [
         math.log(1 + len(ages)),
-        *(math.log(1 + sum(age < days for age in ages)) for days in (30, 90)),
-        *(math.log(1 + sum(0.5 ** (age / days) for age in ages)) for days in (15, 60, 120)),
-        math.log(1 + ages[-1]),
-        math.log(1 + ages[-1] / interval),
-        len(ages) / len({events.group[e] for e in before}),
+        within[30],
+        within[90],
+        math.exp(-last / 30),
+        math.exp(-last / 120),
+        halved[120],
+        halved[30],
+        math.sqrt(len(ages) / baskets),
+        min(max(due, -2), 2),
+        len(ages) > 1,
+        within[10],
+        math.exp(-last / 7),
     ]
 
 
@@ -48,7 +78,7 @@ def slow_channels(events, before, item, time):
 def test_own_items_equal_the_slow_way(events, rows, chunk, monkeypatch):
     monkeypatch.setattr(history, "_CHUNK", chunk)
     user, time = rows
-    own = own_items(events, user, time)
+    own = as_of(events, user, time, ITEMS)["own"]
     assert own.values["id"].dtype == np.int32
     assert own.values["channels"].dtype == np.float32
     assert own.values["channels"].shape == (len(own.values["id"]), len(OWN_CHANNELS))
@@ -56,18 +86,61 @@ def test_own_items_equal_the_slow_way(events, rows, chunk, monkeypatch):
     for row in range(len(user)):
         mine = slice(own.offsets[row], own.offsets[row + 1])
         before = past(events, user[row], time[row])
-        items = sorted({int(events.ids["item"][e]) for e in before})
-        assert own.values["id"][mine].tolist() == items
-        expected = [slow_channels(events, before, item, time[row]) for item in items]
-        np.testing.assert_allclose(own.values["channels"][mine], np.reshape(expected, (-1, len(OWN_CHANNELS))), 1e-6)
+        baskets = len({events.group[e] for e in before})
+        items = sorted(first_times(events, before, lambda e: int(events.ids["item"][e])).items())
+        assert own.values["id"][mine].tolist() == [item for item, _ in items]
+        expected = [slow_own(ages_of(moments, time[row]), baskets) for _, moments in items]
+        expected = np.reshape(expected, (-1, len(OWN_CHANNELS)))
+        np.testing.assert_allclose(own.values["channels"][mine], expected, 1e-6, 1e-7)
+
+
+def test_activity_equals_the_slow_way(events, rows):
+    user, time = rows
+    activity = as_of(events, user, time, ITEMS)["activity"]
+    assert activity.dtype == np.float32
+    assert activity.shape == (len(user), len(ACTIVITY_CHANNELS))
+    for row in range(len(user)):
+        before = past(events, user[row], time[row])
+        ages = ages_of(first_times(events, before, lambda e: 0).get(0, {}), time[row])
+        expected = [
+            math.log(1 + sum(age <= 30 for age in ages)) / 2 - 1,
+            math.log(1 + sum(age <= 90 for age in ages)) / 2 - 1.2,
+            math.log(1 + len({events.ids["item"][e] for e in before})) / 2 - 2,
+            math.log(1 + len(ages)) / 2 - 1.7,
+        ]
+        np.testing.assert_allclose(activity[row], expected, 1e-6)
+
+
+def test_popularity_equals_the_slow_way(events, rows):
+    user, time = rows
+    result = as_of(events, user, time, ITEMS)
+    moments, popularity = np.unique(time), result["popularity"]
+    assert popularity.dtype == np.float32
+    assert popularity.shape == (len(moments), ITEMS, len(POPULARITY_CHANNELS))
+    assert result["moment"].dtype == np.int32
+    np.testing.assert_array_equal(moments[result["moment"]], time)
+    for moment, channels in zip(moments, popularity, strict=True):
+        before = [e for e in range(len(events)) if events.time[e] < moment]
+        times = first_times(events, before, lambda e: (int(events.ids["item"][e]), events.ids["user"][e]))
+        expected = np.zeros((ITEMS, len(POPULARITY_CHANNELS)))
+        for (item, _), groups in times.items():
+            ages = ages_of(groups, moment)
+            expected[item] += [ages[-1] <= 30, ages[-1] <= 90, sum(age <= 14 for age in ages)]
+        np.testing.assert_allclose(channels, np.log1p(expected), 1e-6)
+        assert not channels[0].any()
 
 
 def test_no_rows_and_no_past(events):
     none = np.zeros(0, dtype=np.int32)
-    assert own_items(events, none, np.zeros(0, dtype=np.int64)).offsets.tolist() == [0]
-    own = own_items(events, np.array([1, 2], dtype=np.int32), np.array([-1, -1]))
-    assert own.offsets.tolist() == [0, 0, 0]
-    assert own.values["channels"].shape == (0, len(OWN_CHANNELS))
+    empty = as_of(events, none, np.zeros(0, dtype=np.int64), ITEMS)
+    assert empty["own"].offsets.tolist() == [0]
+    assert empty["activity"].shape == (0, len(ACTIVITY_CHANNELS))
+    assert empty["popularity"].shape == (0, ITEMS, len(POPULARITY_CHANNELS))
+    nothing = as_of(events, np.array([1, 2], dtype=np.int32), np.array([-1, -1]), ITEMS)
+    assert nothing["own"].offsets.tolist() == [0, 0, 0]
+    assert nothing["own"].values["channels"].shape == (0, len(OWN_CHANNELS))
+    assert nothing["moment"].tolist() == [0, 0]
+    assert not nothing["popularity"].any()
 
 
 def test_history_ends_strictly_before_the_moment(events, rows):

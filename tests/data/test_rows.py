@@ -37,6 +37,9 @@ def test_windows_equal_the_slow_way(fold):
     assert (fold.events.time[end - 1] < table.time).all()
     assert (begin == fold.events.offsets[table.ids["user"]]).all()
     assert len(table.own.offsets) == len(table) + 1
+    assert len(table.activity) == len(table)
+    np.testing.assert_array_equal(np.unique(table.time)[table.moment], table.time)
+    assert table.popularity.shape[:2] == (2, len(fold.entities["item"]))
 
 
 def test_parts_of_events(fold):
