@@ -1,0 +1,135 @@
+# ruff: noqa: INP001 - a script, not a package
+"""Fills the generated parts of the documentation from the code: options of components, keys of sections, kinds.
+
+A generated part stands between `<!-- generated: WHAT ARGUMENT -->` and `<!-- end -->`. `make docs` writes them anew;
+a test fails where they are not what the code says.
+"""
+
+from __future__ import annotations
+
+import inspect
+import re
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import click
+from pydantic import BaseModel
+from pydantic.fields import FieldInfo
+
+from mtkit import sections
+from mtkit.cli import main as program
+from mtkit.commands.plugins import _limits, _type
+from mtkit.hooks import RunHooks
+from mtkit.registry import KNOWN_PLUGINS, Entry, Registry
+from mtkit.spec import BASES, Spec
+
+DOCS = Path(__file__).parent
+#: The distributions of this repository; what others have installed is not documented here.
+DISTRIBUTIONS = {"mtkit", *KNOWN_PLUGINS.values()}
+_PART = re.compile(r"(<!-- generated: (\w+) ?([\w.]*) -->\n).*?(<!-- end -->)", re.DOTALL)
+
+
+def render(text: str) -> str:
+    """The text with its generated parts as they should be."""
+
+    def part(match: re.Match[str]) -> str:
+        begin, what, argument, end = match.groups()
+        lines = PARTS[what](argument) if argument else PARTS[what]()
+        return "\n".join((begin, *lines, "", end))
+
+    return _PART.sub(part, text)
+
+
+def section(name: str) -> Iterator[str]:
+    """The keys of a section of recipes, a class of `mtkit.sections`."""
+    components = (BaseModel, Spec)
+    fields = getattr(sections, name).model_fields
+    yield from _table({key: field for key, field in fields.items() if field.annotation not in components})
+
+
+def kind(name: str) -> Iterator[str]:
+    """The components of a kind, after the keys that all of them have."""
+    base = BASES.get(name)
+    if base and base.model_fields:
+        yield "Every one has:"
+        yield ""
+        yield from _table(base.model_fields)
+        yield ""
+    for entry in Registry.installed().entries():
+        if entry.kind == name and entry.distribution in DISTRIBUTIONS:
+            yield from _component(entry, base)
+
+
+def commands() -> Iterator[str]:
+    """What the program's commands do."""
+    context = click.Context(program, info_name="mtkit")
+    for name in program.list_commands(context):
+        command = program.get_command(context, name)
+        inner = command.make_context(name, [], parent=context, resilient_parsing=True)
+        yield from ("```text", command.get_help(inner), "```", "")
+
+
+def hooks() -> Iterator[str]:
+    """The hooks with their arguments."""
+    yield from ("| hook | when |", "|---|---|")
+    for name, function in inspect.getmembers(RunHooks, inspect.isfunction):
+        arguments = [argument for argument in inspect.signature(function).parameters if argument != "self"]
+        yield f"| `{name}({', '.join(arguments)})` | {_cell(inspect.getdoc(function) or '')} |"
+
+
+PARTS: Mapping[str, Callable[..., Iterator[str]]] = {
+    "section": section,
+    "kind": kind,
+    "commands": commands,
+    "hooks": hooks,
+}
+
+
+def _component(entry: Entry, base: type[Spec] | None) -> Iterator[str]:
+    loaded = entry.load()
+    yield f"#### `{entry.name}`" + (f" ({entry.distribution})" if entry.distribution != "mtkit" else "")
+    yield ""
+    yield inspect.getdoc(loaded) or ""
+    yield ""
+    if isinstance(loaded, type) and issubclass(loaded, Spec):
+        known = base.model_fields if base else {}
+        own = {name: field for name, field in loaded.model_fields.items() if _differs(field, known.get(name))}
+        if own:
+            yield from _table(own)
+            yield ""
+
+
+def _differs(field: FieldInfo, base: FieldInfo | None) -> bool:
+    return base is None or (field.annotation, field.default, field.description) != (
+        base.annotation,
+        base.default,
+        base.description,
+    )
+
+
+def _table(fields: Mapping[str, FieldInfo]) -> Iterator[str]:
+    yield from ("| key | type | default | |", "|---|---|---|---|")
+    for name, field in fields.items():
+        limits = [limit for part in field.metadata for limit in _limits(part)]
+        kind_of = ", ".join((f"`{_type(field.annotation)}`", *limits)).replace("|", "\\|")
+        default = "required" if field.is_required() else f"`{_default(field)}`"
+        yield f"| `{name}` | {kind_of} | {default} | {_cell(field.description or '')} |"
+
+
+def _default(field: FieldInfo) -> str:
+    value = field.get_default(call_default_factory=True, validated_data={})
+    return _cell(repr(value)) if value is not None else "none"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def main() -> None:
+    """Writes every page anew."""
+    for page in sorted(DOCS.glob("*.md")):
+        page.write_text(render(page.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
