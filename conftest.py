@@ -22,9 +22,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         try:
             tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
         except RuntimeError as error:
-            raise pytest.UsageError(
-                "a test module makes tensors at import; make them in its tests"
-            ) from error
+            raise pytest.UsageError("a test module makes tensors at import; make them in its tests") from error
 
 
 @pytest.fixture

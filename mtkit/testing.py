@@ -60,7 +60,8 @@ def check_layer_config(layer: Any) -> None:
 
     config = layer.get_config()
     parameters = inspect.signature(type(layer)).parameters.values()
-    missing = [p.name for p in parameters if p.kind is not p.VAR_KEYWORD and p.name not in config]
+    named = [p.name for p in parameters if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    missing = [name for name in named if name not in config]
     assert not missing, f"the config of {type(layer).__name__} lacks {missing}"
     again = type(layer).from_config(json.loads(json.dumps(config)))
     assert again.get_config() == config, f"{again.get_config()} is not {config}"
