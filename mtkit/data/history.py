@@ -55,7 +55,7 @@ class AsOf(TypedDict):
         activity: float32 `[rows, a]` (`ACTIVITY_CHANNELS`).
         moment: int32 `[rows]`, index into `popularity`.
         popularity: float32 `[moments, items, p]` (`POPULARITY_CHANNELS`), one per distinct time, ascending; 0 for the
-            unknown item.
+            unknown item, which no event has.
     """
 
     own: Ragged
@@ -185,7 +185,6 @@ def _popularity(purchases: Purchases, moments: np.ndarray, items: int) -> np.nda
             item = purchases.item[recent]
             counts[number, channel] = np.bincount(item[run_starts(purchases.user[recent], item)], minlength=items)
         counts[number, 2] = np.bincount(purchases.item[_recent(purchases, moment, 14)], minlength=items)
-    counts[..., 0] = 0
     channels: np.ndarray = np.log1p(counts).astype(np.float32).transpose(0, 2, 1)
     return np.ascontiguousarray(channels)
 

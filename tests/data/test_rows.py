@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from mtkit.data.fold import make_fold
+from mtkit.data.history import as_of
 from mtkit.data.rows import entity_table, event_positions, first_in_group, held_out, sample, window_table
 from mtkit.errors import DataError
 from mtkit.spec import Cut
@@ -36,10 +37,17 @@ def test_windows_equal_the_slow_way(fold):
     begin, end = table.history.T
     assert (fold.events.time[end - 1] < table.time).all()
     assert (begin == fold.events.offsets[table.ids["user"]]).all()
-    assert len(table.own.offsets) == len(table) + 1
-    assert len(table.activity) == len(table)
-    np.testing.assert_array_equal(np.unique(table.time)[table.moment], table.time)
-    assert table.popularity.shape[:2] == (2, len(fold.entities["item"]))
+
+
+def test_windows_know_what_was_known_when_they_begin(fold):
+    table = window_table(fold, [(40 * DAY, 60 * DAY), (10 * DAY, 40 * DAY)], "windows")
+    known = as_of(fold.events, table.ids["user"], table.time, len(fold.entities["item"]))
+    own = known.pop("own")
+    np.testing.assert_array_equal(table.own.offsets, own.offsets)
+    for name, values in own.values.items():
+        np.testing.assert_array_equal(table.own.values[name], values)
+    for name, values in known.items():
+        np.testing.assert_array_equal(getattr(table, name), values)
 
 
 def test_parts_of_events(fold):
