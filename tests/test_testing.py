@@ -184,7 +184,7 @@ class Softmax(RetrievalHead):
 
     def __init__(self):
         super().__init__()
-        self.towers = [keras.layers.Dense(3), keras.layers.Dense(3)]
+        self.towers = [keras.layers.Dense(3, use_bias=False) for _ in range(2)]
 
     def query(self, view, training=False):
         return self.towers[0](view["x"])

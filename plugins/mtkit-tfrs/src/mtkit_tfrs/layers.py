@@ -58,7 +58,8 @@ class TwoTower(RetrievalHead):
         self.dim, self.hidden = dim, tuple(hidden)
         self.temperature, self.remove_accidental_hits = temperature, remove_accidental_hits
         self.query_tower = self._tower("query")
-        self.candidate_tower = self._tower("candidate")
+        # A bias of the candidates would move all scores of a query alike, which a softmax does not see.
+        self.candidate_tower = self._tower("candidate", use_bias=False)
         self.task = _in_float32(
             tfrs.tasks.Retrieval(
                 loss=keras.losses.CategoricalCrossentropy(from_logits=True, reduction="none"),
@@ -67,9 +68,9 @@ class TwoTower(RetrievalHead):
             )
         )
 
-    def _tower(self, name: str) -> keras.Sequential:
+    def _tower(self, name: str, *, use_bias: bool = True) -> keras.Sequential:
         hidden = [keras.layers.Dense(units, "relu") for units in self.hidden]
-        return keras.Sequential([*hidden, keras.layers.Dense(self.dim)], name=name)
+        return keras.Sequential([*hidden, keras.layers.Dense(self.dim, use_bias=use_bias)], name=name)
 
     def query(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Query embeddings `[rows, dim]`."""
