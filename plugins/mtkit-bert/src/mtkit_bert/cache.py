@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -33,12 +33,20 @@ class VectorCache:
         """The vectors of those texts that are here, float32 `[width]` each."""
         wanted = {_key(text): text for text in texts}
         found: dict[str, np.ndarray] = {}
-        for file in sorted(self.directory.glob("*.npy")):
-            shard = _shard(file)
-            for row, key in enumerate(() if shard is None else shard["key"].tolist()):
+        for shard in self._shards():
+            for row, key in enumerate(shard["key"].tolist()):
                 if key in wanted:
                     found[wanted[key]] = shard["vector"][row]
         return found
+
+    def _shards(self) -> Iterator[np.ndarray]:
+        for file in sorted(self.directory.glob("*.npy")):
+            try:
+                shard = np.load(file, mmap_mode="r", allow_pickle=False)
+            except (ValueError, EOFError, OSError):
+                continue
+            if shard.dtype.names == ("key", "vector"):
+                yield shard
 
     def add(self, texts: Sequence[str], vectors: np.ndarray) -> None:
         """Writes one shard.
@@ -61,11 +69,3 @@ class VectorCache:
 
 def _key(text: str) -> bytes:
     return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=_KEY_BYTES).digest()
-
-
-def _shard(file: Path) -> np.ndarray | None:
-    try:
-        shard = np.load(file, mmap_mode="r", allow_pickle=False)
-    except (ValueError, EOFError, OSError):
-        return None
-    return shard if shard.dtype.names == ("key", "vector") else None
