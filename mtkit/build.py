@@ -14,10 +14,11 @@ from mtkit.data.columns import raw
 from mtkit.data.features import FeatureTables, fit_features
 from mtkit.data.fold import make_fold
 from mtkit.data.store import EntityTable, EventLog, RowStore
-from mtkit.errors import WiringError
+from mtkit.errors import RecipeError, WiringError
 from mtkit.model import DeviceData, Layers, MultiTaskModel
 from mtkit.recipe import Recipe
 from mtkit.spec import BuildContext, Cut, FeatureInfo, Rows
+from mtkit.suggest import nearest
 from mtkit.types import Dataset, Fold, Part, RowTable
 from mtkit.plan import Plan
 
@@ -74,6 +75,7 @@ def build_pipeline(
     fold = make_fold(dataset, cut, {name: catalog.min_count for name, catalog in recipe.data.catalog.items()})
     tables = {name: _row_tables(name, rows, fold) for name, rows in recipe.rows.items()}
     plan = Plan(recipe.encoder, recipe.correlation, recipe.task)
+    _check_rows(recipe, plan, tables)
     classes = {
         name: tuple(tables[spec.rows]["train"].classes.get(spec.label, ())) for name, spec in plan.predictions().items()
     }
@@ -96,6 +98,23 @@ def build_pipeline(
 def _row_tables(name: str, rows: Rows, fold: Fold) -> dict[Part, RowTable]:
     parts: tuple[Part, ...] = ("train", "eval")
     return {part: replace(rows.make(fold, part), name=name) for part in parts}
+
+
+def _check_rows(recipe: Recipe, plan: Plan, tables: Mapping[str, Mapping[Part, RowTable]]) -> None:
+    """Refuses tasks whose row tables do not have what they need."""
+    problems = []
+    for name, prediction in plan.predictions().items():
+        labels = tables[prediction.rows]["train"].labels
+        if prediction.label not in labels:
+            message = f"row table {prediction.rows!r} has no label {prediction.label!r}; {nearest(prediction.label, labels)}"
+            problems.append(recipe.problem(("task", name, "label"), message))
+    for name in plan.retrievals():
+        rows = plan.rows_of(name)
+        if tables[rows]["eval"].targets is None:
+            message = f"row table {rows!r} has no targets to be evaluated on; set `evaluate` to one that has (`windows`)"
+            problems.append(recipe.problem(("task", name, "rows"), message))
+    if problems:
+        raise RecipeError(problems)
 
 
 def _context(

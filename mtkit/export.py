@@ -16,7 +16,7 @@ import numpy as np
 
 from mtkit.backend import tf
 from mtkit.build import Pipeline
-from mtkit.data.history import history_bounds, own_items
+from mtkit.data.history import as_of, history_bounds
 from mtkit.data.store import RowStore
 from mtkit.model import Forward
 from mtkit.spec import PredictionTask, RetrievalTask
@@ -27,7 +27,7 @@ DEFAULT_K = 10
 
 def serving_rows(fold: Fold) -> RowTable:
     """One row per user, row u = user u, with the past as of the end of the fold."""
-    user_entity = next(iter(fold.events.ids))
+    user_entity, item_entity = list(fold.events.ids)[:2]
     users = np.arange(len(fold.entities[user_entity]), dtype=np.int32)
     time = np.full(len(users), fold.end, np.int64)
     return RowTable(
@@ -35,7 +35,7 @@ def serving_rows(fold: Fold) -> RowTable:
         ids={user_entity: users},
         time=time,
         history=history_bounds(fold.events, users, time),
-        own=own_items(fold.events, users, time),
+        **as_of(fold.events, users, time, len(fold.entities[item_entity])),
     )
 
 
@@ -133,8 +133,13 @@ class Servable(tf.Module):
         excluded = self._excluded(exclude_ids, tf.shape(scores))
         masked = tf.where(excluded, tf.constant(-np.inf, scores.dtype), scores)
         top, rows = tf.math.top_k(masked, tf.minimum(k, tf.shape(scores)[1] - 1))
-        items = tf.where(tf.math.is_finite(top), self.lookups[self.item].names(rows), "")
-        return {f"{self.item}_ids": items, "scores": top}
+        there = tf.math.is_finite(top)
+        own = tf.gather(head.own(batch), rows, batch_dims=1)
+        return {
+            f"{self.item}_ids": tf.where(there, self.lookups[self.item].names(rows), ""),
+            "scores": top,
+            "seen": tf.logical_and(own, there),
+        }
 
     def _excluded(self, exclude_ids: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
         """Which candidates are out, `[rows, items]`: the unknown, and those named by `exclude_ids`."""

@@ -54,8 +54,10 @@ class RetrievalHead(keras.layers.Layer):
         Args:
             query: `[rows, dim]`.
             candidates: what the rows are ranked against.
-            batch: the row features: `target.item` int32 `[rows, t]` padded with 0 where the table has targets, `own.id`
-                int32 `[rows, n]` padded with 0 and `own.channels` `[rows, n, c]` where it has own past items.
+            batch: what the row table has. Lists are end to end: `target.item` int32 `[t]` with `target.row` int64 `[t]`,
+                the row that an entry belongs to; `own.id` int32 `[n]` and `own.channels` `[n, c]` with `own.row`. As of the
+                row's moment: `activity` `[rows, a]`, `moment` int32 `[rows]`, an index into `popularity`
+                `[moments, items, p]`.
             training: whether dropout is on.
         """
         raise NotImplementedError

@@ -75,18 +75,17 @@ class MultiTaskModel(keras.Model):
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
         """Per-task losses summed over rows, for rows by table; builds every variable."""
-        return {name: total for name, (total, _) in self.task_losses(inputs, training).items()}
+        return {name: total for name, (total, _) in self.task_losses(self.gather(inputs), training).items()}
 
-    def task_losses(self, rows: Mapping[str, tf.Tensor], training: bool) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-        """Task -> (Σwℓ over local rows, Σw over local rows)."""
+    def gather(self, rows: Mapping[str, tf.Tensor]) -> dict[str, Batch]:
+        """Row table -> batch, for row table -> row numbers."""
+        return {table: self.data.rows[table].gather(numbers) for table, numbers in rows.items()}
+
+    def task_losses(self, batches: Mapping[str, Batch], training: bool) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """Task -> (Σwℓ over local rows, Σw over local rows), for the tasks whose row tables are there."""
         forward = Forward(self, training)
-        losses = {}
-        for table, numbers in rows.items():
-            batch = self.data.rows[table].gather(numbers)
-            for name, spec in self.plan.tasks.items():
-                if spec.rows == table:
-                    losses[name] = forward.loss(name, batch)
-        return losses
+        tasks = {name: spec.rows for name, spec in self.plan.tasks.items() if spec.rows in batches}
+        return {name: forward.loss(name, batches[rows]) for name, rows in tasks.items()}
 
     def compile(self, optimizer: Any = "adam", loss: Any = None, **options: Any) -> None:  # noqa: A003
         """Configures training. Losses belong to the task heads.
@@ -106,9 +105,13 @@ class MultiTaskModel(keras.Model):
         return list(self.trackers.values())
 
     def train_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """One step on the given rows."""
+        """One step on the rows of each table."""
+        return self.train_on(self.gather(data))
+
+    def train_on(self, batches: Mapping[str, Batch]) -> dict[str, tf.Tensor]:
+        """One step on gathered batches."""
         with tf.GradientTape() as tape:
-            losses = self.task_losses(data, training=True)
+            losses = self.task_losses(batches, training=True)
             objective = self._objective(losses)
             scaled = self._scaled(objective)
         gradients = tape.gradient(scaled, self.trainable_variables)
@@ -116,8 +119,8 @@ class MultiTaskModel(keras.Model):
         return self._track(losses)
 
     def test_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Losses on the given rows."""
-        return self._track(self.task_losses(data, training=False))
+        """Losses on the rows of each table."""
+        return self._track(self.task_losses(self.gather(data), training=False))
 
     def _objective(self, losses: Mapping[str, tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
         """This replica's share of the scalar to minimize: shares and gradients add up over replicas."""

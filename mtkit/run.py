@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mtkit.backend import keras, tf
 from mtkit.build import Pipeline, build_pipeline
 from mtkit.compare import judge, tune
 from mtkit.data.columns import seconds
 from mtkit.evaluate import RankingProtocol, evaluate
+from mtkit.errors import RunError
 from mtkit.lock import lock
-from mtkit.recipe import Recipe
+from mtkit.recipe import Recipe, load_recipe
 from mtkit.registry import Registry
 from mtkit.report import Reporter
-from mtkit.rundir import RunDirectory, write_json
+from mtkit.rundir import RunDirectory, fingerprint, write_json, write_table
 from mtkit.spec import Baseline, Cut
 from mtkit.train import Training
 from mtkit.types import Dataset, RowTable
@@ -59,7 +59,7 @@ class Run:
             RunError: the directory cannot be used as asked.
         """
         begin = time.perf_counter()
-        self.directory.begin(lock(self.recipe), resume)
+        self.directory.begin(lock(self.recipe), fingerprint(self.dataset), resume)
         valid, test = self.recipe.data.split.cuts(seconds(self.dataset.interactions[self.dataset.schema.time]))
         tuned = self._phase(valid, self.recipe.evaluate.baselines)
         baselines = {name: type(spec).model_validate(tuned["tuned"][name]) for name, spec in self.recipe.evaluate.baselines.items()}
@@ -83,6 +83,7 @@ class Run:
         keras.backend.clear_session()
         pipeline = build_pipeline(self.recipe, self.dataset, cut, self.strategy, self.cache_dir, self.counters)
         self._write_rows(pipeline)
+        self._write_state(pipeline)
         timing.lap("build")
         self._fit(pipeline)
         timing.lap("fit")
@@ -132,11 +133,14 @@ class Run:
 
     def _write_table(self, pipeline: Pipeline, name: str, table: RowTable) -> None:
         columns = {entity: pipeline.fold.entities[entity].ids[rows].tolist() for entity, rows in table.ids.items()}
-        columns |= {"time": table.time, **table.labels}
-        path = self.directory.rows / f"{name}.parquet"
-        temporary = path.with_suffix(".tmp")
-        pq.write_table(pa.table(columns), temporary)
-        temporary.replace(path)
+        write_table(self.directory.rows / f"{name}.parquet", pa.table(columns | {"time": table.time, **table.labels}))
+
+    def _write_state(self, pipeline: Pipeline) -> None:
+        """Vocabularies: what preprocessors learned, and the catalogs, row i = id i."""
+        write_json(self.directory.features / f"{pipeline.fold.name}.json", {"features": pipeline.features.states})
+        for name, entity in pipeline.fold.entities.items():
+            table = entity.columns.append_column("id", pa.array(entity.ids.tolist()))
+            write_table(self.directory.entities / f"{pipeline.fold.name}-{name}.parquet", table)
 
 
 def run_recipe(recipe: Recipe, directory: Path, seeds: int = 1, resume: bool = False) -> dict[str, Any]:
@@ -154,7 +158,7 @@ def run_recipe(recipe: Recipe, directory: Path, seeds: int = 1, resume: bool = F
     report = Reporter()
     if recipe.deterministic:
         tf.config.experimental.enable_op_determinism()
-    strategy = Registry.installed().entry("strategy", recipe.train.strategy).load()()
+    strategy = make_strategy(recipe)
     report.start(recipe, strategy, directory)
     dataset = recipe.data.source.load()
 
@@ -170,6 +174,32 @@ def run_recipe(recipe: Recipe, directory: Path, seeds: int = 1, resume: bool = F
         write_json(directory / "metrics.json", results)
     report.results(results, directory)
     return results
+
+
+def make_strategy(recipe: Recipe) -> tf.distribute.Strategy:
+    """The strategy that the recipe names."""
+    return Registry.installed().entry("strategy", recipe.train.strategy).load()()
+
+
+def trained_pipeline(directory: RunDirectory) -> Pipeline:
+    """The pipeline of a run's test, as it was after its last epoch.
+
+    Raises:
+        RunError: there is no such run, it was not trained to the end, or its data have changed.
+    """
+    if not directory.lock.exists():
+        raise RunError(f"{directory.path}: no run here: there is no {directory.lock.name}")
+    recipe = load_recipe(directory.lock)
+    dataset = recipe.data.source.load()
+    directory.check_data(fingerprint(dataset))
+    _, test = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
+    pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), cache_directory(), {})
+    epochs = Training(pipeline, directory.checkpoints / test.name).restore()
+    if epochs < recipe.train.epochs:
+        raise RunError(
+            f"{directory.path}: trained for {epochs} of {recipe.train.epochs} epochs; finish it with mtkit run --resume"
+        )
+    return pipeline
 
 
 def cache_directory() -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import json
 import os
@@ -11,7 +12,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from mtkit.errors import RunError
+from mtkit.types import Dataset
 
 FORMAT = 1
 
@@ -54,21 +59,39 @@ class RunDirectory:
         self.checkpoints = path / "checkpoints"
         self.export = path / "export"
         self.rows = path / "rows"
+        self.entities = path / "entities"
+        self.features = path / "features"
+        self.data = path / "data.json"
 
-    def begin(self, lock: str, resume: bool) -> None:
-        """Claims the directory for a recipe, or takes up the run that is there.
+    def begin(self, lock: str, fingerprint: str, resume: bool) -> None:
+        """Claims the directory for a recipe on these data, or takes up the run that is there.
 
         Raises:
-            RunError: the directory holds another run, or nothing that could be resumed.
+            RunError: the directory holds another run, or nothing that could be resumed, or data have changed.
         """
         if resume:
             self._check_same(lock)
+            self.check_data(fingerprint)
             return
         if self.path.exists() and any(self.path.iterdir()):
             raise RunError(
                 f"{self.path}: the directory is not empty; choose another with --run-dir, or continue it with --resume"
             )
+        write_json(self.data, {"fingerprint": fingerprint})
         write_text(self.lock, lock)
+
+    def check_data(self, fingerprint: str) -> None:
+        """Compares the data with those of the run.
+
+        Raises:
+            RunError: they are not the same.
+        """
+        known = json.loads(self.data.read_text(encoding="utf-8"))["fingerprint"]
+        if known != fingerprint:
+            raise RunError(
+                f"{self.path}: the data have changed since the run began (fingerprint {known}, now {fingerprint}); "
+                "restore them, or start anew in another --run-dir"
+            )
 
     def _check_same(self, lock: str) -> None:
         if not self.lock.exists():
@@ -109,3 +132,23 @@ class RunDirectory:
             return []
         with self.history.open(encoding="utf-8", newline="") as file:
             return list(csv.DictReader(file))
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """A hash of all tables' names, types and values."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, table in {"interactions": dataset.interactions, **dataset.entities}.items():
+        digest.update(f"{name}:{table.schema.to_string()}".encode())
+        for column in table.columns:
+            values = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+            for buffer in values.combine_chunks().buffers():
+                digest.update(b"" if buffer is None else buffer)
+    return digest.hexdigest()
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Writes a Parquet file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    pq.write_table(table, temporary)
+    temporary.replace(path)

@@ -30,7 +30,7 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 class Spec(BaseModel):
     """A component as declared. Frozen; unknown keys are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: ClassVar[str]
 
@@ -80,7 +80,7 @@ class DataSource(Spec):
 
     kind: ClassVar[str] = "data_source"
 
-    def schema(self) -> Schema:
+    def schema(self) -> Schema:  # type: ignore[override]  # pydantic's own `schema` is deprecated and of no use here
         """The declared columns, without reading the data."""
         raise NotImplementedError
 

@@ -21,6 +21,9 @@ OPTIMIZERS: Mapping[str, Callable[..., Any]] = {
     "sgd": keras.optimizers.SGD,
 }
 
+FINAL_RATE = 0.02
+"""Where a cosine schedule ends, as a share of the learning rate."""
+
 
 def rates(pipeline: Pipeline) -> dict[str, Rate]:
     """How each row table that a task trains on is consumed."""
@@ -38,7 +41,7 @@ def make_optimizer(settings: Train, steps: int) -> Any:
     if settings.schedule == "cosine":
         warm = min(settings.warmup_steps, steps - 1)
         rate = keras.optimizers.schedules.CosineDecay(
-            0.0 if warm else rate, steps - warm, warmup_target=rate if warm else None, warmup_steps=warm
+            0.0 if warm else rate, steps - warm, FINAL_RATE, warmup_target=rate if warm else None, warmup_steps=warm
         )
     return OPTIMIZERS[settings.optimizer](learning_rate=rate, global_clipnorm=settings.clip_norm)
 
@@ -48,10 +51,10 @@ class Training:
 
     Args:
         pipeline: what to train.
-        checkpoints: directory of the checkpoints; the last two are kept.
+        checkpoints: directory of the checkpoints, of which the last two are kept; None = keep none.
     """
 
-    def __init__(self, pipeline: Pipeline, checkpoints: Path) -> None:
+    def __init__(self, pipeline: Pipeline, checkpoints: Path | None = None) -> None:
         self.pipeline = pipeline
         settings = pipeline.recipe.train
         self.rates = rates(pipeline)
@@ -66,7 +69,9 @@ class Training:
             )
             model.optimizer.build(model.trainable_variables)
             checkpoint = tf.train.Checkpoint(model=model, optimizer=model.optimizer)
-        self.manager = tf.train.CheckpointManager(checkpoint, str(checkpoints), max_to_keep=2, checkpoint_name="epoch")
+        self.manager = checkpoints and tf.train.CheckpointManager(
+            checkpoint, str(checkpoints), max_to_keep=2, checkpoint_name="epoch"
+        )
 
     @property
     def epoch(self) -> int:
@@ -75,7 +80,8 @@ class Training:
 
     def restore(self) -> int:
         """Takes up the last checkpoint, if there is one; returns the number of complete epochs."""
-        self.manager.restore_or_initialize()
+        if self.manager:
+            self.manager.restore_or_initialize()
         return self.epoch
 
     def fit(self, callbacks: Sequence[Any] = ()) -> None:
@@ -91,7 +97,7 @@ class Training:
             initial_epoch=self.epoch,
             steps_per_epoch=self.steps_per_epoch,
             verbose=0,
-            callbacks=[_SaveEpochs(self.manager), *callbacks],
+            callbacks=[*([_SaveEpochs(self.manager)] if self.manager else []), *callbacks],
         )
 
 

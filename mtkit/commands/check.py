@@ -20,6 +20,6 @@ def command(recipe: Path, sets: tuple[str, ...], unsets: tuple[str, ...], *, fas
     loaded = load_recipe(recipe, sets, unsets)
     click.echo(describe(loaded))
     if not fast:
-        from mtkit.build import check_full
+        from mtkit.check import check_full
 
-        check_full(loaded)
+        click.echo("\n" + "\n".join(check_full(loaded)))

@@ -71,7 +71,7 @@ class EventLog(tf.Module):
 
 
 class RaggedColumns(tf.Module):
-    """Rows of unequal length, gathered as dense tensors padded with zeros."""
+    """Rows of unequal length, gathered end to end: nothing is spent on padding."""
 
     def __init__(self, name: str, ragged: Ragged) -> None:
         super().__init__(name=name)
@@ -79,13 +79,10 @@ class RaggedColumns(tf.Module):
         self.values = {key: _variable(f"{name}.{key}", _padded(values)) for key, values in ragged.values.items()}
 
     def gather(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Values of `rows`, each `[batch, n, ...]` with n the longest of the batch (at least 1)."""
-        begin = tf.gather(self.offsets, rows)
-        length = tf.gather(self.offsets, rows + 1) - begin
-        span = tf.range(tf.maximum(tf.reduce_max(length), 1))
-        inside = span < length[:, None]
-        position = tf.where(inside, begin[:, None] + span, 0)
-        return {f"{self.name}.{key}": _masked(tf.gather(values, position), inside) for key, values in self.values.items()}
+        """The entries of `rows`: `NAME.row` int64 `[n]`, which of `rows` an entry belongs to, and its values `[n, ...]`."""
+        entries = tf.ragged.range(tf.gather(self.offsets, rows), tf.gather(self.offsets, rows + 1))
+        gathered = {f"{self.name}.{key}": tf.gather(values, entries.values) for key, values in self.values.items()}
+        return gathered | {f"{self.name}.row": entries.value_rowids()}
 
 
 class RowStore(tf.Module):
@@ -106,8 +103,11 @@ class RowStore(tf.Module):
             columns["time"] = table.time
         if len(table.history):
             columns["history"] = table.history
+        if table.activity is not None:
+            columns |= {"activity": table.activity, "moment": table.moment}
         self.columns = {key: _variable(f"{table.name}.{key}", values) for key, values in columns.items()}
         ragged = {"target": table.targets, "own": table.own}
+        self.popularity = None if table.popularity is None else _variable("popularity", table.popularity)
         self.ragged = {key: RaggedColumns(key, values) for key, values in ragged.items() if values is not None}
 
     def gather(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -118,13 +118,10 @@ class RowStore(tf.Module):
         batch |= {key: value * present for key, value in batch.items() if key.startswith("weight.")}
         for ragged in self.ragged.values():
             batch |= ragged.gather(rows)
+        if self.popularity is not None:
+            batch["popularity"] = tf.convert_to_tensor(self.popularity)
         return batch | {"row.weight": present}
 
 
 def _padded(values: np.ndarray) -> np.ndarray:
     return values if len(values) else np.zeros((1, *values.shape[1:]), values.dtype)
-
-
-def _masked(values: tf.Tensor, inside: tf.Tensor) -> tf.Tensor:
-    shape = tf.concat([tf.shape(inside), tf.ones(values.shape.rank - 2, tf.int32)], 0)
-    return values * tf.cast(tf.reshape(inside, shape), values.dtype)

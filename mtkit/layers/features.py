@@ -38,10 +38,12 @@ class Features(keras.layers.Layer):
         self.dim, self.hidden = dim, tuple(hidden)
         self.id_dropout, self.dropout = id_dropout, dropout
         self._tables = {
-            address: keras.layers.Embedding(size, dim, name=_variable_name(address)) for address, size in sizes.items()
+            address: keras.layers.Embedding(size, dim, _small(), name=_variable_name(address))
+            for address, size in sizes.items()
         }
         self._maps = {
-            address: keras.layers.Dense(dim, use_bias=False, name=_variable_name(address)) for address in widths
+            address: keras.layers.Dense(dim, use_bias=False, kernel_initializer=_small(), name=_variable_name(address))
+            for address in widths
         }
         self._hidden = [keras.layers.Dense(width, activation="relu") for width in self.hidden]
         self._output = keras.layers.Dense(dim) if self.hidden else None
@@ -75,6 +77,11 @@ class Features(keras.layers.Layer):
             "id_dropout": self.id_dropout,
             "dropout": self.dropout,
         }
+
+
+def _small() -> keras.initializers.Initializer:
+    # What is known of an item in advance should be heard over the noise of ids that have not been learned yet.
+    return keras.initializers.RandomNormal(stddev=0.01)
 
 
 def _variable_name(address: str) -> str:

@@ -13,92 +13,110 @@ from mtkit.heads import Candidates, RetrievalHead
 class GatedRetrieval(RetrievalHead):
     """Scores items of the past by how they were consumed, and all others by a dot product.
 
-    logit(u, i) = b_i + s(u, i) pair(u, i) + (1 - s(u, i)) q_u · c_i, where s is 1 if i is in u's own past, and
-    pair(u, i) = (v + V_i + A a_u) · x(u, i) + p_i with x the channels of the past item (counts, recency, intervals), V_i
-    and p_i the item's own weights, and a_u the activity of u (the logarithm of its number of past items).
+    logit(u, i) = b_i + w·p_i + s (v·p_i + pair(u, i)) + (1 - s) (q_u·c_i + r·a_u), where s is 1 if i is in u's own past and
+    else 0, p_i are popularity channels of the item and a_u activity channels of the user, both as of the row's moment,
+    q_u and c_i are sums of the embeddings of the query and of the candidate, and
 
-    The loss adds a binary cross-entropy over the whole catalog, which ranks repeats against discoveries, and a softmax over
-    the items that are not in the past, which ranks discoveries among themselves.
+    pair(u, i) = (g + G_i + A a_u)·x_ui + k + k_i + h·a_u, where x_ui are the channels of the past item (counts, recency,
+    intervals), and G_i and k_i the item's own weights.
+
+    The loss of a row is Σ_i BCE(logit, target) over the whole catalog, which ranks repeats against discoveries, plus
+    `discovery` times the softmax cross-entropy of the targets that are not in the past among the items that are not.
+    Both are sums over the catalog and over the targets, not means.
 
     Args:
         size: number of rows of the item table.
-        channels: number of channels of a past item.
-        dim: width of query and candidate.
+        channels: of a past item.
+        activity: channels of a user's activity.
+        popularity: channels of an item's popularity.
         discovery: weight of the softmax beside the cross-entropy.
     """
 
-    def __init__(self, size: int, channels: int, dim: int, discovery: float = 1.0, **options: Any) -> None:
+    def __init__(
+        self, size: int, channels: int, activity: int, popularity: int, discovery: float = 3.0, **options: Any
+    ) -> None:
         super().__init__(**options)
-        self.size, self.channels, self.dim, self.discovery = size, channels, dim, discovery
-        self._query = keras.layers.Dense(dim, use_bias=False, name="query")
-        self._candidate = keras.layers.Dense(dim, use_bias=False, name="candidate")
+        self.size, self.channels, self.activity, self.popularity = size, channels, activity, popularity
+        self.discovery = discovery
+        small = keras.initializers.Constant(0.1)
+        # Where nearly nothing is bought: the start of a cross-entropy over a whole catalog.
         self.bias = self.add_weight("bias", (size,), initializer=keras.initializers.Constant(-4.0))
-        self.pair_weights = self.add_weight("pair_weights", (channels,), initializer="zeros")
-        self.pair_by_activity = self.add_weight("pair_by_activity", (channels,), initializer="zeros")
+        self.prior = self.add_weight("prior", (popularity,), initializer=small)
+        self.prior_if_own = self.add_weight("prior_if_own", (popularity,), initializer="zeros")
+        self.pair = self.add_weight("pair", (channels,), initializer=small)
         self.pair_of_item = self.add_weight("pair_of_item", (size, channels), initializer="zeros")
-        self.pair_bias = self.add_weight("pair_bias", (size,), initializer="zeros")
+        self.pair_by_activity = self.add_weight("pair_by_activity", (activity, channels), initializer="zeros")
+        self.own_bias = self.add_weight("own_bias", (), initializer="zeros")
+        self.own_bias_of_item = self.add_weight("own_bias_of_item", (size,), initializer="zeros")
+        self.own_bias_by_activity = self.add_weight("own_bias_by_activity", (activity,), initializer="zeros")
+        self.new_bias_by_activity = self.add_weight("new_bias_by_activity", (activity,), initializer="zeros")
 
     def query(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Query embeddings `[rows, dim + 1]`; the last coordinate is 1 and meets the item's bias."""
-        query = self._query(tf.concat(list(view.values()), -1))
+        query = tf.cast(tf.add_n(list(view.values())), tf.float32)
         return tf.concat([query, tf.ones_like(query[:, :1])], -1)
 
     def candidate(self, view: Mapping[str, tf.Tensor], ids: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Candidate embeddings `[candidates, dim + 1]`; the last coordinate is the item's bias."""
-        candidate = self._candidate(tf.concat(list(view.values()), -1))
+        candidate = tf.cast(tf.add_n(list(view.values())), tf.float32)
         return tf.concat([candidate, tf.gather(self.bias, ids)[:, None]], -1)
 
     def score(self, query: tf.Tensor, candidates: tf.Tensor, batch: Mapping[str, Any]) -> tf.Tensor:
         """Scores `[rows, size]` of the whole catalog."""
-        dense = tf.matmul(query, candidates, transpose_b=True)
-        own = self._own(batch["own.id"])
-        pair = self._scatter(batch["own.id"], self._pair(batch["own.id"], batch["own.channels"]))
-        bias = candidates[:, -1]
-        return tf.where(own, pair + bias, dense)
+        return self._score(query, candidates, batch, tf.cast(self.own(batch), tf.float32))
 
     def loss(
         self, query: tf.Tensor, candidates: Candidates, batch: Mapping[str, Any], training: bool = False
     ) -> tf.Tensor:
-        """Per-row loss `[rows]`: mean cross-entropy per target, and softmax cross-entropy of the discoveries."""
-        logits = self.score(query, candidates.embeddings, batch)
-        positive = self._own(batch["target.item"])
-        count = tf.reduce_sum(tf.cast(positive, tf.float32), 1)
-        labels = tf.cast(positive, tf.float32)
-        binary = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits) * candidates.weights
-        loss = tf.math.divide_no_nan(tf.reduce_sum(binary, 1), count)
-        if not self.discovery:
-            return loss
-        unseen = tf.logical_and(~self._own(batch["own.id"]), candidates.weights > 0)
-        return loss + self.discovery * _softmax_loss(logits, labels, unseen)
+        """Per-row loss `[rows]`."""
+        own = self.own(batch)
+        logits = self._score(query, candidates.embeddings, batch, tf.cast(own, tf.float32))
+        labels = tf.cast(self._marked(batch, "target.row", "target.item"), tf.float32) * candidates.weights
+        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits) * candidates.weights
+        new = tf.logical_and(~own, candidates.weights > 0)
+        return tf.reduce_sum(losses, 1) + self.discovery * _softmax_loss(logits, labels, new)
 
-    def _pair(self, ids: tf.Tensor, channels: tf.Tensor) -> tf.Tensor:
-        """The pair term of each past item, `[rows, n]`."""
-        activity = tf.math.log1p(tf.reduce_sum(tf.cast(ids > 0, tf.float32), 1))[:, None, None]
-        weights = self.pair_weights + self.pair_by_activity * activity + tf.gather(self.pair_of_item, ids)
-        return tf.reduce_sum(weights * channels, -1) + tf.gather(self.pair_bias, ids)
+    def own(self, batch: Mapping[str, Any]) -> tf.Tensor:
+        """Which items are in the rows' own past, bool `[rows, size]`."""
+        return self._marked(batch, "own.row", "own.id")
 
-    def _scatter(self, ids: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
-        """Values by item, `[rows, size]`; padding falls on the unknown, which is never a candidate."""
-        rows = tf.shape(ids)[0]
-        flat = tf.reshape(ids + self.size * tf.range(rows)[:, None], [-1])
-        return tf.reshape(tf.math.unsorted_segment_sum(tf.reshape(values, [-1]), flat, rows * self.size), [rows, self.size])
+    def _score(self, query: tf.Tensor, candidates: tf.Tensor, batch: Mapping[str, Any], own: tf.Tensor) -> tf.Tensor:
+        dense = tf.matmul(query[:, :-1], candidates[:, :-1], transpose_b=True)
+        dense += tf.linalg.matvec(batch["activity"], self.new_bias_by_activity)[:, None]
+        pair = self._scattered(batch, "own.row", "own.id", self._pair(batch))
+        prior = tf.gather(tf.linalg.matvec(batch["popularity"], self.prior), batch["moment"])
+        prior_if_own = tf.gather(tf.linalg.matvec(batch["popularity"], self.prior_if_own), batch["moment"])
+        return candidates[:, -1] + prior + own * prior_if_own + pair + (1.0 - own) * dense
 
-    def _own(self, ids: tf.Tensor) -> tf.Tensor:
-        return self._scatter(ids, tf.cast(ids > 0, tf.float32)) > 0
+    def _pair(self, batch: Mapping[str, Any]) -> tf.Tensor:
+        """The pair term of each past item, `[n]`."""
+        rows, ids, activity = batch["own.row"], batch["own.id"], batch["activity"]
+        weights = self.pair + tf.gather(self.pair_of_item, ids)
+        weights += tf.gather(tf.matmul(activity, self.pair_by_activity), rows)
+        bias = self.own_bias + tf.gather(self.own_bias_of_item, ids)
+        bias += tf.gather(tf.linalg.matvec(activity, self.own_bias_by_activity), rows)
+        return tf.reduce_sum(weights * batch["own.channels"], -1) + bias
+
+    def _marked(self, batch: Mapping[str, Any], rows: str, items: str) -> tf.Tensor:
+        return self._scattered(batch, rows, items, tf.ones_like(batch[items], tf.float32)) > 0
+
+    def _scattered(self, batch: Mapping[str, Any], rows: str, items: str, values: tf.Tensor) -> tf.Tensor:
+        """Values by row and item, `[rows, size]`."""
+        index = tf.stack([tf.cast(batch[rows], tf.int32), batch[items]], 1)
+        return tf.scatter_nd(index, values, [tf.shape(batch["activity"])[0], self.size])
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return super().get_config() | {
             "size": self.size,
             "channels": self.channels,
-            "dim": self.dim,
+            "activity": self.activity,
+            "popularity": self.popularity,
             "discovery": self.discovery,
         }
 
 
 def _softmax_loss(logits: tf.Tensor, labels: tf.Tensor, among: tf.Tensor) -> tf.Tensor:
-    """Mean over a row's positives of their negative log-probability among the items of `among`; 0 without positives."""
-    labels = labels * tf.cast(among, tf.float32)
+    """Sum over a row's positives of their negative log-probability among the items of `among`; 0 without positives."""
     masked = tf.where(among, logits, tf.constant(-1e9, logits.dtype))
-    losses = -tf.nn.log_softmax(masked, -1) * labels
-    return tf.math.divide_no_nan(tf.reduce_sum(losses, 1), tf.reduce_sum(labels, 1))
+    return -tf.reduce_sum(tf.nn.log_softmax(masked, -1) * labels * tf.cast(among, tf.float32), 1)

@@ -1,4 +1,4 @@
-"""An encoder of the past: a weighted bag of items."""
+"""An encoder of the past: a bag of items."""
 
 from __future__ import annotations
 
@@ -7,29 +7,25 @@ from typing import Any
 
 from mtkit.backend import keras, tf
 
-HALF_LIVES = (7.0, 30.0, 90.0, 365.0)
-"""Half-lives of the decays that are mixed, in days."""
-
-DENSE_CATALOG = 8192
-"""Up to this many items a bag is a row of the catalog and its sum one matrix product; above, embeddings are gathered."""
-
 
 @keras.saving.register_keras_serializable(package="mtkit")
 class History(keras.layers.Layer):
-    """Sums the embeddings of past items, weighted by a learned mixture of exponential decays of their age.
+    """Sums the embeddings of past items, weighted by how often they occur.
 
-    state = Σ_j d_j w_j e_j / sqrt(Σ_j w_j), w_j = Σ_h softplus(a_h) 2^(-age_j / h), where d drops whole items in training.
+    state = Σ_j d_j log(1 + n_j) e_j / sqrt(number of distinct items), where n_j counts item j among the last events and d
+    drops whole items in training. e_j is the item's own embedding, to which a map of the output of another encoder
+    (of text, say) is added.
 
     Args:
         entity: what the events are about; the call's input is `history.<entity>`.
         size: number of rows of the entity's table.
         dim: width of the embedding.
         length: events that are read, the last ones.
-        content: name of an encoder of the entity; its output is mapped to `dim` and added to the items' own embeddings.
+        content: name of an encoder of the entity, whose output is mapped to `dim` and added.
         dropout: share of items dropped from each past in training.
 
-    Call: a dictionary with `history.<entity>` int `[rows, length]` (0 = padding), `history.age` `[rows, length]` in days,
-    and `catalog.<content>` `[size, width]`. Returns `[rows, dim]`.
+    Call: a dictionary with `history.<entity>` int `[rows, length]` (0 = padding) and `catalog.<content>` `[size, width]`.
+    Returns `[rows, dim]`. Time and memory are those of a `[rows, size]` matrix.
     """
 
     def __init__(
@@ -45,38 +41,27 @@ class History(keras.layers.Layer):
         super().__init__(**options)
         self.entity, self.size, self.dim, self.length = entity, size, dim, length
         self.content, self.dropout = content, dropout
+        small = keras.initializers.RandomNormal(stddev=0.01)
         self._map = keras.layers.Dense(dim, use_bias=False, name="content") if content else None
         self._dropout = keras.layers.Dropout(dropout, rng_type="stateful")
-
-    def build(self, input_shape: Any) -> None:
-        """Creates the items' own embeddings and the weights of the decays."""
-        self.items = self.add_weight("items", (self.size, self.dim), initializer=keras.initializers.RandomNormal(stddev=0.05))
-        self.decays = self.add_weight("decays", (len(HALF_LIVES),), initializer="zeros")
-        super().build(input_shape)
+        self.items = self.add_weight("items", (size, dim), initializer=small)
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """The embedding of each row's past."""
-        ids, age = inputs[f"history.{self.entity}"], inputs["history.age"]
-        weights = self._weights(age) * tf.cast(ids > 0, self.compute_dtype)
-        norm = tf.math.rsqrt(tf.reduce_sum(weights, axis=1, keepdims=True) + 1.0)
         table = tf.cast(self.items, self.compute_dtype)
         if self._map is not None:
-            table += self._map(inputs[f"catalog.{self.content}"])
-        if self.size <= DENSE_CATALOG:
-            return norm * tf.matmul(self._dropout(self._bag(ids, weights), training=training), table)
-        kept = self._dropout(weights, training=training)
-        return norm * tf.einsum("rn,rnd->rd", kept, tf.gather(table, ids))
+            table = table + self._map(inputs[f"catalog.{self.content}"])
+        counts = self._counts(inputs[f"history.{self.entity}"])
+        distinct = tf.reduce_sum(tf.cast(counts > 0, self.compute_dtype), 1, keepdims=True)
+        bag = self._dropout(tf.math.log1p(counts), training=training)
+        return tf.matmul(bag, table) * tf.math.rsqrt(tf.maximum(distinct, 1.0))
 
-    def _weights(self, age: tf.Tensor) -> tf.Tensor:
-        rates = tf.pow(tf.constant(2.0, self.compute_dtype), -tf.cast(age, self.compute_dtype)[..., None] / HALF_LIVES)
-        return tf.linalg.matvec(rates, tf.nn.softplus(tf.cast(self.decays, self.compute_dtype)))
-
-    def _bag(self, ids: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
-        """Weights by item, `[rows, size]`."""
+    def _counts(self, ids: tf.Tensor) -> tf.Tensor:
+        """How often each item occurs, `[rows, size]`."""
         rows = tf.shape(ids)[0]
-        flat = ids + self.size * tf.range(rows)[:, None]
-        bag = tf.math.unsorted_segment_sum(tf.reshape(weights, [-1]), tf.reshape(flat, [-1]), rows * self.size)
-        return tf.reshape(bag, [rows, self.size])
+        flat = tf.reshape(ids + self.size * tf.range(rows)[:, None], [-1])
+        there = tf.reshape(tf.cast(ids > 0, self.compute_dtype), [-1])
+        return tf.reshape(tf.math.unsorted_segment_sum(there, flat, rows * self.size), [rows, self.size])
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -33,10 +33,10 @@ class Features(Encoder):
 
 
 class History(Encoder):
-    """A weighted sum over the past: recent items count more, by half-lives whose weights are learned."""
+    """A bag of the past: the sum of the embeddings of past items, weighted by the logarithm of their counts."""
 
-    length: PositiveInt = Field(100, description="how many of the last events are read")
-    items: Name | None = Field(None, description="encoder of the items whose output is added to each item's own embedding")
+    length: PositiveInt = Field(512, description="how many of the last events are read")
+    items: Name | None = Field(None, description="encoder whose output is added to the items' own embeddings")
     dropout: Fraction = Field(0.5, description="share of items dropped from the past in training")
 
     @property

@@ -6,31 +6,32 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from mtkit.spec import BuildContext, PositiveInt, RetrievalTask
+from mtkit.spec import BuildContext, RetrievalTask
 
 
 class GatedRetrieval(RetrievalTask):
     """Ranks the whole catalog: items of the past by how they were consumed, all others by a dot product.
 
-    Its row table has targets and own past items (`windows`).
+    Query and candidate are sums of their embeddings, which have one width. The row table has targets and own past items
+    (`windows`).
     """
 
     form: ClassVar[Literal["prediction", "batch", "catalog"]] = "catalog"
 
-    dim: PositiveInt = Field(64, description="width of query and candidate")
     discovery: Annotated[float, Field(ge=0)] = Field(
-        1.0, description="weight of the softmax over items that are not in the past, beside the cross-entropy over all"
+        3.0, description="weight of the softmax over items that are not in the past, beside the cross-entropy over all"
     )
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.GatedRetrieval`."""
-        from mtkit.data.history import OWN_CHANNELS
+        from mtkit.data.history import ACTIVITY_CHANNELS, OWN_CHANNELS, POPULARITY_CHANNELS
         from mtkit.layers.gated_retrieval import GatedRetrieval as Layer
 
         return Layer(
             size=context.candidates[context.name],
             channels=len(OWN_CHANNELS),
-            dim=self.dim,
+            activity=len(ACTIVITY_CHANNELS),
+            popularity=len(POPULARITY_CHANNELS),
             discovery=self.discovery,
             name=context.name,
         )

@@ -1,0 +1,86 @@
+"""Speed of `fit` through the data layer against the same compiled step fed one batch that was gathered before.
+
+Both run in one process, in turn, on the recipe's model. Prints one JSON line: the median ratio of the pairs.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from statistics import median
+
+from mtkit.backend import tf
+from mtkit.build import build_pipeline
+from mtkit.data.columns import seconds
+from mtkit.data.stream import training_rows
+from mtkit.recipe import load_recipe
+from mtkit.run import cache_directory, make_strategy
+from mtkit.train import Training
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments.add_argument("--recipe", type=Path, default=Path("recipes/ecommerce.toml"))
+    arguments.add_argument("--steps", type=int, default=200)
+    arguments.add_argument("--pairs", type=int, default=3)
+    options = arguments.parse_args()
+    training = _training(options.recipe)
+    through_fit, prebuilt = _fit(training, options.steps), _prebuilt(training, options.steps)
+    pairs = [(_timed(prebuilt), _timed(through_fit)) for _ in range(options.pairs + 1)][1:]
+    print(
+        json.dumps(
+            {
+                "speed_ratio": median(bare / fit for bare, fit in pairs),
+                "fit_steps_per_second": median(options.steps / fit for _, fit in pairs),
+                "prebuilt_steps_per_second": median(options.steps / bare for bare, _ in pairs),
+            }
+        )
+    )
+
+
+def _training(path: Path) -> Training:
+    recipe = load_recipe(path)
+    dataset = recipe.data.source.load()
+    _, test = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
+    pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), cache_directory(), {})
+    return Training(pipeline, None)
+
+
+def _fit(training: Training, steps: int) -> Callable[[], None]:
+    model, seed = training.pipeline.model, training.pipeline.recipe.seed
+
+    def run() -> None:
+        model.fit(training_rows(training.rates, seed, 0, steps), steps_per_epoch=steps, verbose=0)
+
+    return run
+
+
+def _prebuilt(training: Training, steps: int) -> Callable[[], None]:
+    model = training.pipeline.model
+    rows = next(iter(training_rows(training.rates, training.pipeline.recipe.seed, 0, 1)))
+    batches = model.gather(rows)
+    block = training.pipeline.recipe.train.steps_per_execution
+
+    @tf.function(autograph=True)
+    def several(count: tf.Tensor) -> None:
+        for _ in tf.range(count):
+            model.train_on(batches)
+
+    def run() -> None:
+        for begin in range(0, steps, block):
+            several(tf.constant(min(block, steps - begin)))
+
+    return run
+
+
+def _timed(run: Callable[[], None]) -> float:
+    begin = time.perf_counter()
+    run()
+    return time.perf_counter() - begin
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,71 @@
+"""What only data and tensors can tell about a recipe, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from mtkit.backend import tf
+from mtkit.build import Pipeline, build_pipeline
+from mtkit.data.columns import seconds
+from mtkit.errors import WiringError
+from mtkit.model import Forward
+from mtkit.recipe import Recipe
+from mtkit.run import cache_directory, make_strategy
+
+PROBE_ROWS = 8
+
+
+def check_full(recipe: Recipe) -> list[str]:
+    """Builds the recipe's model on its data and probes it; returns what the rows are, a line for each table.
+
+    Raises:
+        DataError: the data do not fit the recipe.
+        RecipeError: a task asks for something that its row table does not have.
+        WiringError: a query depends on the candidate of its row, or a candidate on anything but itself.
+    """
+    dataset = recipe.data.source.load()
+    valid, _ = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
+    pipeline = build_pipeline(recipe, dataset, valid, make_strategy(recipe), cache_directory(), {})
+    check_factorized(pipeline)
+    return [
+        f"rows {name} {part}: {len(table):,}, {table.note}"
+        for name, parts in pipeline.tables.items()
+        for part, table in parts.items()
+    ]
+
+
+def check_factorized(pipeline: Pipeline) -> None:
+    """Confirms on a tiny batch that queries stay when candidates change, and candidates when all else does.
+
+    Declared reads say the same; this catches a component that does otherwise.
+
+    Raises:
+        WiringError: one of them does not stay.
+    """
+    for task, spec in pipeline.plan.retrievals().items():
+        rows = pipeline.model.data.rows[spec.rows]
+        entity = pipeline.plan.candidate_entity(task)
+        if entity not in rows.columns:
+            continue  # candidates are the catalog: no row could tell its query about them
+        batch = rows.gather(tf.range(min(PROBE_ROWS, rows.rows), dtype=tf.int64))
+        moved = {key: tf.roll(value, 1, 0) if key in pipeline.fold.entities else value for key, value in batch.items()}
+        query = _differs(pipeline, task, spec.query, batch, batch | {entity: moved[entity]})
+        candidate = _differs(pipeline, task, spec.candidate, batch, moved | {entity: batch[entity]})
+        for name in (*query, *candidate):
+            role, other = ("query", f"its row's {entity}") if name in query else ("candidate", "more than its own row")
+            raise WiringError(
+                f"task {task}: {role} {name!r} depends on {other}, so the catalog cannot be ranked by a dot product"
+            )
+
+
+def _differs(
+    pipeline: Pipeline, task: str, names: tuple[str, ...], batch: Mapping[str, tf.Tensor], other: Mapping[str, tf.Tensor]
+) -> list[str]:
+    """Those of the embeddings that are not the same on both batches."""
+
+    def states(of: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        forward = Forward(pipeline.model, whole=frozenset())
+        return {name: forward.states(name, of) for name in names}
+
+    first, second = states(batch), states(other)
+    return [name for name in names if bool(tf.reduce_any(first[name] != second[name]))]

@@ -1,0 +1,23 @@
+"""`mtkit evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def command(run: Path) -> None:
+    """Evaluate the model of RUN on its test again, and print the metrics as JSON."""
+    import json
+
+    from mtkit.evaluate import RankingProtocol, evaluate
+    from mtkit.run import trained_pipeline
+    from mtkit.rundir import RunDirectory
+
+    pipeline = trained_pipeline(RunDirectory(run))
+    settings = pipeline.recipe.evaluate
+    values = evaluate(pipeline, RankingProtocol.of(settings), settings.prediction_metrics)
+    click.echo(json.dumps({"format": 1, "test": values}, indent=2))
