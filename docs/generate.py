@@ -15,6 +15,7 @@ from pathlib import Path
 import click
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
+from pydantic_core import to_jsonable_python
 
 from mtkit import sections
 from mtkit.cli import main as program
@@ -22,6 +23,7 @@ from mtkit.commands.plugins import _limits, _type
 from mtkit.hooks import RunHooks
 from mtkit.registry import KNOWN_PLUGINS, Entry, Registry
 from mtkit.spec import BASES, Spec
+from mtkit.toml_writer import toml_value
 
 DOCS = Path(__file__).parent
 #: The distributions of this repository; what others have installed is not documented here.
@@ -35,7 +37,7 @@ def render(text: str) -> str:
     def part(match: re.Match[str]) -> str:
         begin, what, argument, end = match.groups()
         lines = PARTS[what](argument) if argument else PARTS[what]()
-        return "\n".join((begin, *lines, "", end))
+        return "\n".join((begin, *lines)).rstrip() + f"\n\n{end}"
 
     return _PART.sub(part, text)
 
@@ -112,13 +114,13 @@ def _table(fields: Mapping[str, FieldInfo]) -> Iterator[str]:
     for name, field in fields.items():
         limits = [limit for part in field.metadata for limit in _limits(part)]
         kind_of = ", ".join((f"`{_type(field.annotation)}`", *limits)).replace("|", "\\|")
-        default = "required" if field.is_required() else f"`{_default(field)}`"
+        default = "required" if field.is_required() else _default(field)
         yield f"| `{name}` | {kind_of} | {default} | {_cell(field.description or '')} |"
 
 
 def _default(field: FieldInfo) -> str:
     value = field.get_default(call_default_factory=True, validated_data={})
-    return _cell(repr(value)) if value is not None else "none"
+    return "" if value is None else f"`{_cell(toml_value(to_jsonable_python(value)))}`"
 
 
 def _cell(text: str) -> str:
