@@ -9,13 +9,17 @@ import ast
 import importlib
 import importlib.util
 import json
+import os
 import pkgutil
 import re
 import shlex
+import subprocess
 import sys
 import tomllib
+from datetime import date, timedelta
 from importlib import metadata
 from pathlib import Path
+from random import Random
 from typing import NamedTuple
 
 import click
@@ -310,3 +314,38 @@ def test_the_hook_of_the_guide():
     names = {}
     exec(block.text, names)
     assert hasattr(names["Bell"].run_end, f"{hookimpl.project_name}_impl")
+
+
+@pytest.mark.slow
+def test_the_tutorial_runs(install, tmp_path):
+    """On made-up purchases, in a process of its own."""
+    site = install("docs/tutorial.md")["src/mtkit_shop/__init__.py"].parents[1]
+    (recipe,) = [b.text for b in TOML if b.page == "docs/tutorial.md" and b.text.startswith("recipe")]
+    (tmp_path / "shop.toml").write_text(recipe, encoding="utf-8")
+    write_shop(tmp_path)
+    code = "import sys; from mtkit.cli import main; main(sys.argv[1:])"
+    environment = os.environ | {"PYTHONPATH": str(site), "MTKIT_CACHE": str(tmp_path / "cache")}
+    words = [sys.executable, "-c", code, "run", "shop.toml", "--run-dir", "runs/shop"]
+    subprocess.run(words, cwd=tmp_path, env=environment, check=True)
+    results = json.loads((tmp_path / "runs/shop/metrics.json").read_text(encoding="utf-8"))
+    assert {"next/recall@10", "next/ndcg@10", "returned/auc"} <= results["test"].keys()
+    assert (tmp_path / "runs/shop/export/1/saved_model.pb").is_file()
+
+
+def write_shop(directory):
+    """The tutorial's two files."""
+    random = Random(0)
+    products = [f"p{i},Thing {i},c{i % 5},{random.random():.3f}" for i in range(60)]
+    purchases = []
+    for basket in range(1500):
+        customer, day = random.randrange(80), date(2024, 1, 1) + timedelta(days=random.randrange(120))
+        for _ in range(random.randrange(1, 5)):
+            product = min(59, int(random.expovariate(0.08)))
+            returned = int(random.random() < 0.1)
+            purchases.append(f"{customer},p{product},{basket},{day}T12:00:00,{random.random():.2f},{returned}")
+    files = {
+        "products.csv": ["id,title,category,weight", *products],
+        "purchases.csv": ["customer,product,basket,time,price,returned", *purchases],
+    }
+    for name, lines in files.items():
+        (directory / name).write_text("\n".join(lines), encoding="utf-8")
