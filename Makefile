@@ -1,8 +1,7 @@
 # Everything that a checkout can do. One virtual environment serves all targets; it is made on first use.
 #
-#   make run PYTHON=python3.12        another Python (3.11 to 3.13)
-#   make run EXTRAS=gpu               with the CUDA libraries
-#   make test VENV=~/venvs/mtkit      another place for the environment
+#   make run EXTRAS=gpu                               with the CUDA libraries
+#   make test PYTHON=python3.12 VENV=../venv-3.12     another Python (3.11 to 3.13), in an environment of its own
 
 PYTHON ?= python3
 VENV   ?= .venv

@@ -35,6 +35,7 @@ from mtkit.spec import Spec
 
 ROOT = Path(mtkit.__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES += sorted((ROOT / "plugins").glob("*/README.md"))
 SETTINGS = {"train": sections.Train, "evaluate": sections.Evaluate}
 COMPONENTS = {"balance": "balancer", "export": "exporter"}
 
@@ -135,7 +136,7 @@ def test_generated_parts_are_up_to_date(page, all_plugins):
 
 
 @pytest.mark.parametrize("page", sorted({block.page for block in PYTHON}))
-def test_python_runs(page, tmp_path, monkeypatch):
+def test_python_runs(page, all_plugins, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "example"}
     for block in PYTHON:
@@ -265,7 +266,7 @@ def test_every_module_is_on_the_map():
         assert f"`{name}.*`" in page if is_package else f"`{name}`" in page, f"docs/design.md has no {name}"
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_lead_somewhere(page):
     prose = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     for target in re.findall(r"\]\(([^)#]+)(?:#[^)]*)?\)", prose):
