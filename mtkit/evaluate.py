@@ -12,7 +12,7 @@ from mtkit.backend import tf
 from mtkit.data.store import RowStore
 from mtkit.model import Forward, MultiTaskModel
 from mtkit.rank import rank
-from mtkit.spec import PredictionMetric, PredictionTask, RankingMetric, RetrievalTask
+from mtkit.spec import PredictionMetric, PredictionTask, RankingMetric
 from mtkit.types import LabeledRows, Ragged, RowTable
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Scorer = Callable[[np.ndarray], np.ndarray]
 """From row numbers `[rows]` to scores of the catalog `[rows, items]`."""
 
-PREDICTION_BLOCKS = 16
+PREDICTION_BLOCKS = 4
 """Rows predicted at once, in blocks of the ranking protocol: a prediction is small beside a row of the catalog."""
 
 SLICES = ("new",)
@@ -96,9 +96,9 @@ def labeled(table: RowTable, label: str, columns: Mapping[str, np.ndarray] | Non
 
 def model_scorer(model: MultiTaskModel, task: str, rows: RowStore) -> Scorer:
     """Scores of the catalog by a retrieval task; the candidates are embedded once."""
-    candidates = tf.function(lambda: Forward(model).catalog(task))()
+    candidates = tf.function(lambda: Forward(model).catalog(task), autograph=False)()
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def score(numbers: tf.Tensor) -> tf.Tensor:
         batch = rows.gather(numbers)
         query = Forward(model, whole=frozenset()).query(task, batch)
@@ -110,7 +110,7 @@ def model_scorer(model: MultiTaskModel, task: str, rows: RowStore) -> Scorer:
 def model_predictions(model: MultiTaskModel, tasks: Sequence[str], rows: RowStore, block: int) -> dict[str, np.ndarray]:
     """Task -> probabilities of every row, `[rows]` or `[rows, classes]`."""
 
-    @tf.function(reduce_retracing=True)
+    @tf.function(reduce_retracing=True, autograph=False)
     def predict(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
         batch = rows.gather(numbers)
         forward = Forward(model)
@@ -126,14 +126,23 @@ def evaluate(
     pipeline: Pipeline, protocol: RankingProtocol, metrics: Mapping[str, PredictionMetric]
 ) -> dict[str, float]:
     """Metric key -> value of every task on the pipeline's evaluation rows."""
-    model, plan, values = pipeline.model, pipeline.plan, {}
+    model, plan, values = pipeline.model, pipeline.plan, dict[str, float]()
+    predicted = _all_predictions(pipeline, protocol.block * PREDICTION_BLOCKS)
     for task, spec in plan.tasks.items():
         name = plan.rows_of(task)
-        table, rows = pipeline.tables[name]["eval"], pipeline.eval_rows[name]
-        if isinstance(spec, RetrievalTask):
-            values |= rank_metrics(task, model_scorer(model, task, rows), table, protocol)
+        table = pipeline.tables[name]["eval"]
+        if isinstance(spec, PredictionTask):
+            values |= predict_metrics(task, predicted[task], labeled(table, spec.label), metrics)
         else:
-            assert isinstance(spec, PredictionTask)
-            predictions = model_predictions(model, [task], rows, protocol.block * PREDICTION_BLOCKS)[task]
-            values |= predict_metrics(task, predictions, labeled(table, spec.label), metrics)
+            values |= rank_metrics(task, model_scorer(model, task, pipeline.eval_rows[name]), table, protocol)
     return values
+
+
+def _all_predictions(pipeline: Pipeline, block: int) -> dict[str, np.ndarray]:
+    """Probabilities of all prediction tasks; tasks on the same rows share one pass."""
+    tasks = pipeline.plan.predictions()
+    predicted: dict[str, np.ndarray] = {}
+    for name in dict.fromkeys(spec.rows for spec in tasks.values()):
+        here = [task for task, spec in tasks.items() if spec.rows == name]
+        predicted |= model_predictions(pipeline.model, here, pipeline.eval_rows[name], block)
+    return predicted

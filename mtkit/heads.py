@@ -16,11 +16,13 @@ class Candidates(NamedTuple):
             is the positive of local row i. With `form = "catalog"`: of every item, row i = item i, row 0 = the unknown.
         ids: int32 `[candidates]`.
         weights: `[candidates]`; 0 = not there (padding, removed rows).
+        shares: `[candidates]`, of the training rows that have this item as theirs; None with `form = "catalog"`.
     """
 
     embeddings: tf.Tensor
     ids: tf.Tensor
     weights: tf.Tensor
+    shares: tf.Tensor | None = None
 
 
 class PredictionHead(keras.layers.Layer):

@@ -251,7 +251,8 @@ class Forward:
         spec = self.plan.tasks[task]
         view = {name: self._of_task(self.states(name, batch), task) for name in spec.candidate}
         embeddings = self.model.heads[task].candidate(view, batch[entity], training=self.training)
-        return Candidates(*map(gather_rolled, (embeddings, batch[entity], batch["row.weight"])))
+        shares = tf.gather(self.model.data.rows[spec.rows].shares[entity], batch[entity])
+        return Candidates(*map(gather_rolled, (embeddings, batch[entity], batch["row.weight"], shares)))
 
     def _through(self, embedding: str, encode: Callable[[str], tf.Tensor], until: str | None = None) -> tf.Tensor:
         """The embedding after the correlations that come before `until`."""

@@ -103,9 +103,10 @@ class RowStore(tf.Module):
             columns["time"] = table.time
         if len(table.history):
             columns["history"] = table.history
-        if table.activity is not None:
+        if table.activity is not None and table.moment is not None:
             columns |= {"activity": table.activity, "moment": table.moment}
         self.columns = {key: _variable(f"{table.name}.{key}", values) for key, values in columns.items()}
+        self.shares = {entity: _variable(f"{table.name}.{entity}.share", _shares(ids)) for entity, ids in table.ids.items()}
         ragged = {"target": table.targets, "own": table.own}
         self.popularity = None if table.popularity is None else _variable("popularity", table.popularity)
         self.ragged = {key: RaggedColumns(key, values) for key, values in ragged.items() if values is not None}
@@ -121,6 +122,11 @@ class RowStore(tf.Module):
         if self.popularity is not None:
             batch["popularity"] = tf.convert_to_tensor(self.popularity)
         return batch | {"row.weight": present}
+
+
+def _shares(ids: np.ndarray) -> np.ndarray:
+    """The share of rows that have each id, float32 up to the largest id."""
+    return (np.bincount(ids) / max(len(ids), 1)).astype(np.float32)
 
 
 def _padded(values: np.ndarray) -> np.ndarray:

@@ -49,12 +49,18 @@ class _EventRows(Rows):
 
     since: Duration | None = Field(None, description="train only on what happened so shortly before the cut")
     sample: PositiveInt | None = Field(None, description="train on at most so many events, drawn uniformly")
+    eval_sample: PositiveInt | None = Field(None, description="evaluate on at most so many events, drawn uniformly")
     seed: Seed = Field(0, description="of what is drawn")
 
     def _positions(self, fold: Fold, part: Part) -> np.ndarray:
         from mtkit.data.rows import event_positions
 
         return event_positions(fold, part, _seconds(self.since) if self.since else None)
+
+    def _sampled(self, positions: np.ndarray, part: Part) -> np.ndarray:
+        from mtkit.data.rows import sample
+
+        return sample(positions, self.sample if part == "train" else self.eval_sample, self.seed)
 
 
 class Interactions(_EventRows):
@@ -65,11 +71,9 @@ class Interactions(_EventRows):
     def make(self, fold: Fold, part: Part) -> RowTable:
         """Events with ids, context, labels, and the history before their group."""
         from mtkit.data.labels import event_labels
-        from mtkit.data.rows import event_table, sample
+        from mtkit.data.rows import event_table
 
-        positions = self._positions(fold, part)
-        if part == "train":
-            positions = sample(positions, self.sample, self.seed)
+        positions = self._sampled(self._positions(fold, part), part)
         labels = event_labels(fold, positions, self.labels or fold.schema.of_kind("label"), part)
         return event_table(fold, positions, labels, f"interactions that took place{_scope(self, part)}")
 
@@ -89,11 +93,9 @@ class SampledNegatives(_EventRows):
         """Positives, then their negatives."""
         from mtkit.data.labels import Labels
         from mtkit.data.negatives import with_negatives
-        from mtkit.data.rows import event_table, first_in_group, sample
+        from mtkit.data.rows import event_table, first_in_group
 
-        positions = first_in_group(fold.events, self._positions(fold, part))
-        if part == "train":
-            positions = sample(positions, self.sample, self.seed)
+        positions = self._sampled(first_in_group(fold.events, self._positions(fold, part)), part)
         until = "cut" if part == "train" else "end of evaluation"
         note = (
             f"items acted on, once per group{_scope(self, part)}, each with {self.negatives} items drawn uniformly "
@@ -154,7 +156,9 @@ def _days(duration: timedelta) -> str:
 
 def _scope(rows: _EventRows, part: Part) -> str:
     """What a note says about the part."""
+    drawn = rows.sample if part == "train" else rows.eval_sample
+    some = f", at most {drawn:,} of them" if drawn else ""
     if part == "eval":
-        return " from the cut on"
+        return f" from the cut on{some}"
     since = f" in the {_days(rows.since)}" if rows.since else ""
-    return f"{since} before the cut" + (f", at most {rows.sample} of them" if rows.sample else "")
+    return f"{since} before the cut{some}"

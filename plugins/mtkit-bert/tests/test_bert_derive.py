@@ -6,13 +6,13 @@ from mtkit.errors import DataError
 from mtkit_bert import Bert
 from mtkit_bert.frozen import FrozenEncoder, batches
 from mtkit_bert.layers import BertModel
-from mtkit_bert.transform import transformed
+from mtkit_bert.transform import principal_components
 
 TEXTS = [None, "milk", "fresh bread | a", "", "milk", "  ", "牛奶 milky", float("nan")]
 
 
 def spec(path, **changes):
-    return Bert(**{"reads": ["item.text"], "checkpoint": str(path), "max_tokens": 16, "transform": "none"} | changes)
+    return Bert(**{"reads": ["item.text"], "checkpoint": str(path), "max_tokens": 16} | changes)
 
 
 def derived(path, context, **changes):
@@ -88,8 +88,8 @@ def test_a_killed_run_is_continued(make_checkpoint, make_context, monkeypatch):
 
 
 def test_no_texts_at_all(make_checkpoint, make_context):
-    vectors = derived(make_checkpoint(), make_context([None, ""]), transform="whiten")
-    np.testing.assert_array_equal(vectors, np.zeros([2, 12]))
+    vectors = derived(make_checkpoint(), make_context([None, ""]), components=3)
+    np.testing.assert_array_equal(vectors, np.zeros([2, 3]))
 
 
 def test_random_state_is_the_same_with_and_without_cached_texts(make_checkpoint, make_context):
@@ -137,27 +137,28 @@ def test_batches_hold_all_rows_within_budget():
     assert list(batches([], 12)) == []
 
 
-@pytest.mark.parametrize("transform", ["standardize", "whiten"])
-def test_transforms(transform):
+def test_principal_components_are_the_directions_of_largest_variance():
     random = np.random.default_rng(0)
     vectors = (random.normal(size=[500, 6]) @ random.normal(size=[6, 6]) + 5).astype(np.float32)
-    result = transformed(vectors, transform)
-    np.testing.assert_allclose(result.mean(0), 0, atol=1e-5)
-    correlation = np.cov(result.T, bias=True)
-    if transform == "standardize":
-        np.testing.assert_allclose(np.diag(correlation), 1, atol=1e-4)
-    else:
-        values = np.linalg.eigvalsh(np.cov(vectors.T, bias=True))
-        np.testing.assert_allclose(np.linalg.eigvalsh(correlation), values / (values + 0.1 * values.mean()), atol=1e-4)
-    order = random.permutation(500)
-    np.testing.assert_allclose(transformed(vectors[order], transform), result[order], atol=1e-4)
-    assert not transformed(vectors[:1], transform).any()
+    result = principal_components(vectors, 4)
+    np.testing.assert_allclose(result.mean(0), 0, atol=1e-4)
+    np.testing.assert_allclose(np.cov(result.T, bias=True), np.eye(4), atol=1e-4)
+    values, directions = np.linalg.eigh(np.cov(vectors.T, bias=True))
+    expected = (vectors - vectors.mean(0)) @ directions[:, :1:-1] / np.sqrt(values[:1:-1])
+    np.testing.assert_allclose(np.abs(result), np.abs(expected), atol=1e-3)
+    assert (result[np.abs(result).argmax(0), range(4)] > 0).all()
 
 
-def test_row_order_does_not_matter_to_a_transform(make_checkpoint, make_context):
+def test_components_beyond_the_span_are_zero():
+    vectors = np.eye(5, dtype=np.float32)[:3]
+    result = principal_components(vectors, 4)
+    np.testing.assert_allclose(np.cov(result.T, bias=True), np.diag([1, 1, 0, 0]), atol=1e-5)
+
+
+def test_row_order_does_not_matter_to_components(make_checkpoint, make_context):
     path = make_checkpoint()
-    forth = derived(path, make_context(TEXTS), transform="whiten")
-    back = derived(path, make_context(TEXTS[::-1]), transform="whiten")
+    forth = derived(path, make_context(TEXTS), components=2)
+    back = derived(path, make_context(TEXTS[::-1]), components=2)
     np.testing.assert_array_equal(forth, back[::-1])
 
 

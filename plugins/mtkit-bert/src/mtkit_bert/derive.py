@@ -16,7 +16,7 @@ from mtkit.errors import DataError
 from mtkit_bert.cache import FORMAT, VectorCache
 from mtkit_bert.checkpoint import digest, locate
 from mtkit_bert.families import read_config
-from mtkit_bert.transform import Transform, transformed
+from mtkit_bert.transform import principal_components
 
 COUNTER = "texts_encoded"
 
@@ -31,18 +31,18 @@ def text_vectors(
     *,
     pooling: Literal["mean", "cls"],
     max_tokens: int,
-    transform: Transform,
+    components: int | None,
     cache_dir: Path,
     counters: MutableMapping[str, int],
 ) -> np.ndarray:
-    """Vectors float32 `[rows, width]`, zeros where a row has no text.
+    """Vectors float32 `[rows, width]`, or `[rows, components]`, zeros where a row has no text.
 
     Args:
         values: `[rows]` strings; None, nan and blank strings are no texts.
         checkpoint: as `mtkit_bert.checkpoint.locate` takes it.
         pooling: how hidden states become one vector.
         max_tokens: texts are cut to this many tokens, special ones included.
-        transform: of the vectors, learned on the distinct texts of `values`.
+        components: principal components of the distinct texts' vectors to keep, of variance 1 each; None = the vectors.
         cache_dir: vectors are kept under `texts/` here, one folder per checkpoint and settings.
         counters: `texts_encoded` grows by the number of texts that went through the network.
 
@@ -58,9 +58,11 @@ def text_vectors(
     for block, vectors in _encoded(missing, path, pooling, max_tokens, counters):
         cache.add(block, vectors)
         known |= zip(block, vectors, strict=True)
-    result = np.zeros([len(values), read_config(path)[1]["hidden_size"]], np.float32)
+    result = np.zeros([len(values), components or read_config(path)[1]["hidden_size"]], np.float32)
     if texts:
-        result[rows >= 0] = transformed(np.stack([known[text] for text in texts]), transform)[rows[rows >= 0]]
+        vectors = np.stack([known[text] for text in texts])
+        vectors = principal_components(vectors, components) if components else vectors
+        result[rows >= 0] = vectors[rows[rows >= 0]]
     return result
 
 

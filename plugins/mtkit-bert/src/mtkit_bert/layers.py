@@ -346,7 +346,8 @@ class TextProjection(keras.layers.Layer):
     def __init__(self, address: str, dim: int = 64, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.address, self.dim = address, dim
-        self.dense = keras.layers.Dense(dim, name="dense", dtype=self.dtype_policy)
+        small = keras.initializers.RandomNormal(stddev=0.01)
+        self.dense = keras.layers.Dense(dim, kernel_initializer=small, name="dense", dtype=self.dtype_policy)
 
     def call(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Embeddings `[rows, dim]` of the vectors `features[address]`, `[rows, width]`; other features are ignored."""

@@ -29,8 +29,9 @@ class Bert(Encoder):
     mode: Literal["frozen"] = Field("frozen", description="`frozen`: every distinct text is encoded once, and cached")
     pooling: Literal["mean", "cls"] = Field("mean", description="one vector from the tokens: their mean, or the first")
     max_tokens: PositiveInt = Field(64, ge=3, description="longer texts are cut; special tokens count")
-    transform: Literal["none", "standardize", "whiten"] = Field(
-        "none", description="of the frozen vectors, learned on the catalog's distinct texts"
+    components: PositiveInt | None = Field(
+        None,
+        description="keep so many principal components of the catalog's vectors, each of variance 1; default: the vectors",
     )
 
     @model_validator(mode="after")
@@ -62,7 +63,7 @@ class Bert(Encoder):
                 self.checkpoint,
                 pooling=self.pooling,
                 max_tokens=self.max_tokens,
-                transform=self.transform,
+                components=self.components,
                 cache_dir=Path(context.cache_dir),
                 counters=context.counters,
             )

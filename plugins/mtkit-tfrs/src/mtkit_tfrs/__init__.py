@@ -23,6 +23,9 @@ class TfrsRetrieval(RetrievalTask):
     remove_accidental_hits: bool = Field(
         True, description="other rows with the item of the row are not negatives of that row"
     )
+    correct_sampling: bool = Field(
+        True, description="correct for frequent items being negatives more often (logQ), so that scores rank by probability"
+    )
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit_tfrs.layers.TwoTower`."""
@@ -35,6 +38,7 @@ class TfrsRetrieval(RetrievalTask):
             hidden=self.hidden,
             temperature=self.temperature,
             remove_accidental_hits=self.remove_accidental_hits,
+            correct_sampling=self.correct_sampling,
             name=context.name,
         )
 

@@ -31,7 +31,7 @@ class TwoTower(RetrievalHead):
     ranked against the candidates of all rows of the global batch that have a positive weight.
 
     Source: Yi et al., Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations, RecSys 2019.
-    Deviation: no correction for the frequency of items in batches.
+    Deviation: the probability that an item is in a batch is its share of the training rows, not estimated as they pass.
 
     Args:
         query: names in the view of the query tower.
@@ -40,6 +40,8 @@ class TwoTower(RetrievalHead):
         hidden: widths of the hidden layers of each tower.
         temperature: divides the scores in the loss.
         remove_accidental_hits: whether another row with the same item is no negative of a row.
+        correct_sampling: whether the loss takes into account that frequent items are negatives more often, so that
+            scores rank by probability; without it they rank by how much likelier an item is than it is in general.
     """
 
     def __init__(
@@ -51,12 +53,14 @@ class TwoTower(RetrievalHead):
         hidden: Sequence[int] = (),
         temperature: float = 1.0,
         remove_accidental_hits: bool = True,
+        correct_sampling: bool = True,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.query_names, self.candidate_names = tuple(query), tuple(candidate)
         self.dim, self.hidden = dim, tuple(hidden)
         self.temperature, self.remove_accidental_hits = temperature, remove_accidental_hits
+        self.correct_sampling = correct_sampling
         self.query_tower = self._tower("query")
         # A bias of the candidates would move all scores of a query alike, which a softmax does not see.
         self.candidate_tower = self._tower("candidate", use_bias=False)
@@ -90,6 +94,7 @@ class TwoTower(RetrievalHead):
             query,
             candidates.embeddings,
             candidate_ids=candidates.ids,
+            candidate_sampling_probability=candidates.shares if self.correct_sampling else None,
             compute_metrics=False,
             score_mask=positive | (candidates.weights > 0),
         )
@@ -104,6 +109,7 @@ class TwoTower(RetrievalHead):
             "hidden": list(self.hidden),
             "temperature": self.temperature,
             "remove_accidental_hits": self.remove_accidental_hits,
+            "correct_sampling": self.correct_sampling,
         }
 
 
