@@ -5,24 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from mtkit.backend import keras, tf
 from mtkit.build import Pipeline
 from mtkit.data.stream import Rate, training_rows
-
-if TYPE_CHECKING:
-    from mtkit.sections import Train
-
-OPTIMIZERS: Mapping[str, Callable[..., Any]] = {
-    "adam": keras.optimizers.Adam,
-    "adamw": keras.optimizers.AdamW,
-    "adagrad": keras.optimizers.Adagrad,
-    "sgd": keras.optimizers.SGD,
-}
-
-FINAL_RATE = 0.02
-"""Where a cosine schedule ends, as a share of the learning rate."""
+from mtkit.optimizers import make_optimizer
 
 
 def rates(pipeline: Pipeline) -> dict[str, Rate]:
@@ -33,17 +21,6 @@ def rates(pipeline: Pipeline) -> dict[str, Rate]:
         for name, spec in pipeline.recipe.rows.items()
         if name in used
     }
-
-
-def make_optimizer(settings: Train, steps: int) -> Any:
-    """The recipe's optimizer, its learning rate scheduled over `steps`."""
-    rate: Any = settings.learning_rate
-    if settings.schedule == "cosine":
-        warm = min(settings.warmup_steps, steps - 1)
-        rate = keras.optimizers.schedules.CosineDecay(
-            0.0 if warm else rate, steps - warm, FINAL_RATE, warmup_target=rate if warm else None, warmup_steps=warm
-        )
-    return OPTIMIZERS[settings.optimizer](learning_rate=rate, global_clipnorm=settings.clip_norm)
 
 
 class Training:

@@ -23,7 +23,7 @@ LAYERS = (
         "describe",
     ),
     ("backend",),
-    ("data.*", "distribute", "heads", "layers.*", "model", "rank"),
+    ("data.*", "distribute", "heads", "layers.*", "model", "optimizers", "rank"),
     ("build",),
     ("train", "evaluate", "compare", "export", "rundir", "report", "run", "check", "recommend"),
     ("cli", "commands.*"),
