@@ -33,7 +33,7 @@ def tune(
         candidates = baseline.grid()
         if len(candidates) == 1:
             return candidates[0]
-        return max(candidates, key=lambda setting: _ranked(setting, task, fold, table, protocol)[key])
+        return max(candidates, key=lambda setting: _ranked(setting, task, fold, table, protocol.only(key))[key])
 
     return {name: best(b) if b.form == "retrieval" else b for name, b in baselines.items()}
 

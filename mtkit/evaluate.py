@@ -50,6 +50,12 @@ class RankingProtocol:
         """The protocol of a recipe's section."""
         return cls(settings.metrics, settings.k, settings.slices, settings.block)
 
+    def only(self, key: str) -> RankingProtocol:
+        """The protocol that measures nothing but `task/[slice/]metric@k`."""
+        *slices, metric = key.split("/")[1:]
+        name, _, k = metric.partition("@")
+        return RankingProtocol({name: self.metrics[name]}, [int(k)], slices, self.block)
+
 
 def rank_metrics(task: str, score: Scorer, table: RowTable, protocol: RankingProtocol) -> dict[str, float]:
     """`task/[slice/]metric@k` -> value, for a scorer of the table's rows.
