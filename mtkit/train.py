@@ -65,9 +65,8 @@ class Training:
         """Trains the remaining epochs, saving after each."""
         settings = self.pipeline.recipe.train
         first = self.epoch * self.steps_per_epoch
-        replicas = self.pipeline.strategy.num_replicas_in_sync
         seed = self.pipeline.recipe.seed
-        rows = training_rows(self.rates, seed, first, self.steps - first, replicas)
+        rows = training_rows(self.rates, seed, first, self.steps - first, self.pipeline.strategy)
         self.pipeline.model.fit(
             rows,
             epochs=settings.epochs,

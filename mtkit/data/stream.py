@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from mtkit.backend import tf
 
@@ -49,14 +50,48 @@ def step_rows(rate: Rate, seed: int, step: tf.Tensor, replicas: int = 1) -> tf.T
 
 
 def training_rows(
-    rates: Mapping[str, Rate], seed: int, first_step: int, steps: int, replicas: int = 1
-) -> tf.data.Dataset:
-    """A dataset of `steps` elements table -> rows int64 `[batch]`, from `first_step` on."""
+    rates: Mapping[str, Rate], seed: int, first_step: int, steps: int, strategy: tf.distribute.Strategy | None = None
+) -> Any:
+    """A dataset of `steps` steps table -> rows int64, from `first_step` on.
 
-    def rows(step: tf.Tensor) -> dict[str, tf.Tensor]:
+    Args:
+        rates: table -> its rate.
+        seed: seed of the orders.
+        first_step: counted from the start of training.
+        steps: how many.
+        strategy: whose replicas share the rows of a step, each an equal part. Keras cannot divide such a dataset itself,
+            because the batches of tables differ in size.
+
+    Returns:
+        A `tf.data.Dataset`, or a distributed one where there are several replicas.
+    """
+    if strategy is None or strategy.num_replicas_in_sync == 1:
+        return _shares(rates, seed, first_step, steps, 1, range(1))
+
+    def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
+        replicas = context.num_replicas_in_sync
+        local = replicas // context.num_input_pipelines
+        first = context.input_pipeline_id * local
+        return _shares(rates, seed, first_step, steps, replicas, range(first, first + local))
+
+    return strategy.distribute_datasets_from_function(of_worker)
+
+
+def _shares(
+    rates: Mapping[str, Rate], seed: int, first_step: int, steps: int, replicas: int, local: range
+) -> tf.data.Dataset:
+    """For each step the rows of replica `local[0]`, then those of `local[1]`, and so on."""
+
+    def rows(number: tf.Tensor) -> dict[str, tf.Tensor]:
+        step, replica = number // len(local), local.start + number % len(local)
         return {
-            name: step_rows(rate, seed + number, step, replicas) for number, (name, rate) in enumerate(rates.items())
+            name: _share(step_rows(rate, seed + order, step, replicas), replica, replicas)
+            for order, (name, rate) in enumerate(rates.items())
         }
 
-    dataset = tf.data.Dataset.range(first_step, first_step + steps).map(rows)
+    dataset = tf.data.Dataset.range(first_step * len(local), (first_step + steps) * len(local)).map(rows)
     return dataset.prefetch(tf.data.AUTOTUNE)
+
+
+def _share(rows: tf.Tensor, replica: tf.Tensor, replicas: int) -> tf.Tensor:
+    return tf.reshape(rows, [replicas, -1])[replica]
