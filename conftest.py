@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
+from mtkit.recipe import Recipe, load_recipe
 from mtkit.spec import BuildContext, Spec
+
+if TYPE_CHECKING:
+    from mtkit.build import Pipeline
+
+TESTS = Path(__file__).parent / "tests"
 
 
 def pytest_collection_finish(session: pytest.Session) -> None:
@@ -66,3 +73,77 @@ def entry_point() -> Callable[[str, str], type[Spec]]:
         return loaded
 
     return load
+
+
+@contextlib.contextmanager
+def _tiny_plugin(site: Path) -> Iterator[None]:
+    """Installs the data source `tiny_shop` for this process and those that it starts."""
+    information = site / "tiny_shop-1.0.dist-info"
+    information.mkdir(parents=True, exist_ok=True)
+    (information / "METADATA").write_text("Name: tiny-shop\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[mtkit.data_source]\ntiny_shop = tiny_shop:TinyShop\n")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(site)
+        patch.syspath_prepend(TESTS)
+        patch.setenv("PYTHONPATH", str(site), prepend=":")
+        patch.setenv("PYTHONPATH", str(TESTS), prepend=":")
+        yield
+
+
+def _tiny_file(directory: Path) -> Path:
+    from tiny_shop import RECIPE
+
+    path = directory / "tiny.toml"
+    path.write_text(RECIPE, encoding="utf-8")
+    return path
+
+
+def _train_tiny(recipe: Recipe, cache_dir: Path) -> Pipeline:
+    """The pipeline of the test's cut, trained to the end."""
+    from mtkit.build import build_pipeline
+    from mtkit.data.columns import seconds
+    from mtkit.run import make_strategy
+    from mtkit.train import Training
+
+    dataset = recipe.data.source.load()
+    _, test = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
+    pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), cache_dir, {})
+    Training(pipeline).fit()
+    return pipeline
+
+
+@pytest.fixture
+def tiny_recipe(tmp_path: Path) -> Iterator[Path]:
+    """A recipe file of core components alone, on a made-up shop; while it is there, `tiny_shop` is installed."""
+    with _tiny_plugin(tmp_path / "site"):
+        yield _tiny_file(tmp_path)
+
+
+@pytest.fixture
+def train_tiny(tiny_recipe: Path, tmp_path: Path) -> Callable[..., Pipeline]:
+    """`train_tiny(*sets, recipe=PATH)` trains the tiny recipe, or another on the same shop, with `--set` options."""
+    return lambda *sets, recipe=tiny_recipe: _train_tiny(load_recipe(recipe, sets), tmp_path)
+
+
+@pytest.fixture(scope="session")
+def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
+    """The tiny recipe trained; shared by all tests, which leave it as it is."""
+    directory = tmp_path_factory.mktemp("tiny")
+    with _tiny_plugin(directory / "site"):
+        return _train_tiny(load_recipe(_tiny_file(directory)), directory)
+
+
+@pytest.fixture(scope="session")
+def _tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from mtkit.run import run_recipe
+
+    directory = tmp_path_factory.mktemp("tiny-run")
+    with _tiny_plugin(directory / "site"):
+        run_recipe(load_recipe(_tiny_file(directory)), directory / "run")
+    return directory / "run"
+
+
+@pytest.fixture
+def tiny_run(tiny_recipe: Path, _tiny_run: Path) -> Path:  # noqa: ARG001 - keeps the plugin installed
+    """The directory of a finished run of the tiny recipe; shared by all tests, which leave it as it is."""
+    return _tiny_run
