@@ -14,10 +14,12 @@ from mtkit.data.columns import raw
 from mtkit.data.features import FeatureTables, fit_features
 from mtkit.data.fold import make_fold
 from mtkit.data.store import EntityTable, EventLog, RowStore
+from mtkit.distribute import check_replicas
 from mtkit.errors import RecipeError, WiringError
 from mtkit.model import DeviceData, Layers, MultiTaskModel
+from mtkit.optimizers import precision_scope
 from mtkit.recipe import Recipe
-from mtkit.spec import BuildContext, Cut, FeatureInfo, Rows
+from mtkit.spec import BuildContext, Cut, FeatureInfo, Rows, Spec
 from mtkit.suggest import nearest
 from mtkit.types import Dataset, Fold, Part, RowTable
 from mtkit.plan import Plan
@@ -82,7 +84,8 @@ def build_pipeline(
     reads = [address for spec in recipe.encoder.values() for address in spec.reads]
     features = fit_features(reads, recipe.preprocess.values(), fold, tables)
     context = _context(recipe, plan, fold, features, classes, cache_dir, counters)
-    with strategy.scope():
+    check_replicas(strategy, _parts(recipe))
+    with strategy.scope(), precision_scope(recipe.train.precision):
         derived, inputs = _derived(recipe, features, context)
         context = replace(context, features=dict(context.features) | _infos(derived))
         data = _device_data(fold, features, tables, derived)
@@ -90,9 +93,16 @@ def build_pipeline(
         keras.utils.set_random_seed(recipe.seed)
         layers = _layers(recipe, plan, context, inputs)
         model = MultiTaskModel(plan, layers, data)
-        model({name: tf.zeros([1], tf.int64) for name in tables})
+        model({name: tf.zeros([2], tf.int64) for name in tables})
     _refuse_batch_norm(model)
     return Pipeline(recipe, fold, tables, features, plan, strategy, model, eval_rows, classes)
+
+
+def _parts(recipe: Recipe) -> dict[str, Spec]:
+    """Place in the recipe -> spec, for what the model consists of."""
+    kinds = {"encoder": recipe.encoder, "correlation": recipe.correlation, "task": recipe.task}
+    parts: dict[str, Spec] = {f"{kind}.{name}": spec for kind, specs in kinds.items() for name, spec in specs.items()}
+    return parts | {"balance": recipe.balance}
 
 
 def _row_tables(name: str, rows: Rows, fold: Fold) -> dict[Part, RowTable]:
@@ -184,7 +194,10 @@ def _layers(recipe: Recipe, plan: Plan, context: BuildContext, inputs: Mapping[s
         targets = (name,) if spec.apply == "pair" else plan.on(name)
         correlations[name] = {e: spec.build(replace(context, name=f"{name}_{e}")) for e in targets}
     heads = {name: spec.build(replace(context, name=name)) for name, spec in recipe.task.items()}
-    return Layers(encoders, inputs, correlations, heads, recipe.balance.build(replace(context, name="balance")))
+    # Losses are sums over many rows, which half precision cannot hold.
+    with precision_scope("float32"):
+        balancer = recipe.balance.build(replace(context, name="balance"))
+    return Layers(encoders, inputs, correlations, heads, balancer)
 
 
 def _refuse_batch_norm(model: MultiTaskModel) -> None:

@@ -24,6 +24,10 @@ class WiringError(MtkitError):
     """Components that cannot be connected as the recipe asks."""
 
 
+class StrategyError(MtkitError):
+    """A strategy that does not fit the machine, or a component that does not fit the strategy."""
+
+
 class KerasVersionError(MtkitError, ImportError):
     """TensorFlow was imported with Keras 3 before mtkit."""
 

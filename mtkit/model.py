@@ -10,6 +10,7 @@ from mtkit.backend import keras, tf
 from mtkit.data.store import EntityTable, EventLog, RowStore
 from mtkit.distribute import gather_rolled, global_sum, replicas
 from mtkit.heads import Candidates, PredictionHead, RetrievalHead
+from mtkit.layers.finite import StepsSinceNonFinite
 from mtkit.spec import PredictionTask, RetrievalTask
 from mtkit.plan import PREDICTION, Plan
 
@@ -72,6 +73,7 @@ class MultiTaskModel(keras.Model):
         self.balancer = layers.balancer
         self.data = data
         self.trackers = {name: keras.metrics.Mean(name=f"{name}_loss") for name in self.heads}
+        self.alarms = {name: StepsSinceNonFinite(f"{name}_alarm") for name in self.heads}
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
         """Per-task losses summed over rows, for rows by table; builds every variable."""
@@ -142,7 +144,9 @@ class MultiTaskModel(keras.Model):
 
     def _track(self, losses: Mapping[str, tuple[tf.Tensor, tf.Tensor]]) -> dict[str, tf.Tensor]:
         for name, (total, weight) in losses.items():
-            self.trackers[name].update_state(tf.math.divide_no_nan(total, weight), sample_weight=weight)
+            mean = tf.math.divide_no_nan(total, weight)
+            self.trackers[name].update_state(mean, sample_weight=weight)
+            self.alarms[name].update_state(mean)
         return {metric.name: metric.result() for metric in self.metrics}
 
 
@@ -179,8 +183,10 @@ class Forward:
             losses = head.loss(self.query(task, batch), self._candidates(task, batch), batch, training=self.training)
         else:
             weights = batch[f"weight.{spec.label}"]
-            losses = head.loss(self.outputs(task, batch), batch[f"label.{spec.label}"])
-        # Rows of weight 0 may hold anything; a product would let their nan through.
+            labels = batch[f"label.{spec.label}"]
+            labels = tf.where(weights > 0, labels, tf.zeros_like(labels))
+            losses = head.loss(self.outputs(task, batch), labels)
+        # Rows of weight 0 may hold anything; a product would let their nan through, and so would the gradient of a loss.
         losses = tf.where(weights > 0, tf.cast(losses, tf.float32), 0.0)
         return tf.reduce_sum(weights * losses), tf.reduce_sum(weights)
 

@@ -56,13 +56,17 @@ class Train(_Section):
 
     epochs: PositiveInt = Field(1, description="number of epochs")
     epoch_of: Name | None = Field(None, description="row table whose pass is an epoch; default: the first task's")
-    optimizer: Literal["adam", "adagrad", "sgd", "adamw"] = Field("adam", description="optimizer")
+    optimizer: Literal["adam", "adagrad", "sgd", "adamw"] = Field(
+        "adam", description="optimizer; tables of more than 4096 rows are updated by rows"
+    )
     learning_rate: PositiveFloat = Field(1e-3, description="learning rate after warm-up")
     schedule: Literal["constant", "cosine"] = Field("constant", description="learning rate after warm-up, over steps")
     warmup_steps: Annotated[int, Field(ge=0)] = Field(0, description="steps of linear warm-up")
     clip_norm: PositiveFloat | None = Field(None, description="largest global norm of the gradient; default: any")
     strategy: str = Field("auto", description="entry point of mtkit.strategy")
-    precision: Literal["float32", "mixed_bfloat16"] = Field("float32", description="precision of computation")
+    precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
+        "float32", description="precision of computation; variables are float32 in all of them"
+    )
     jit_compile: bool = Field(False, description="whether XLA compiles the training step (one replica only)")
     steps_per_execution: PositiveInt = Field(16, description="training steps in one compiled call")
 

@@ -33,6 +33,9 @@ class Spec(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: ClassVar[str]
+    #: Whether a part of a model trains the same on several replicas as on one. Recipes with a part that does not are
+    #: refused where there are several.
+    replicable: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)

@@ -59,39 +59,30 @@ def training_rows(
         seed: seed of the orders.
         first_step: counted from the start of training.
         steps: how many.
-        strategy: whose replicas share the rows of a step, each an equal part. Keras cannot divide such a dataset itself,
-            because the batches of tables differ in size.
+        strategy: whose replicas share the rows of a step, each an equal part. Keras cannot divide such a dataset
+            itself, because the batches of tables differ in size.
 
     Returns:
         A `tf.data.Dataset`, or a distributed one where there are several replicas.
     """
-    if strategy is None or strategy.num_replicas_in_sync == 1:
-        return _shares(rates, seed, first_step, steps, 1, range(1))
+    streams = [(rate, seed + number) for number, rate in enumerate(rates.values())]
+
+    def of(replicas: int, local: range) -> tf.data.Dataset:
+        """For each step the rows of replica `local[0]`, then those of `local[1]`, and so on."""
+
+        def rows(number: tf.Tensor) -> dict[str, tf.Tensor]:
+            step, replica = number // len(local), local.start + number % len(local)
+            parts = [tf.reshape(step_rows(*stream, step, replicas), [replicas, -1])[replica] for stream in streams]
+            return dict(zip(rates, parts, strict=True))
+
+        numbers = tf.data.Dataset.range(first_step * len(local), (first_step + steps) * len(local))
+        return numbers.map(rows).prefetch(tf.data.AUTOTUNE)
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
-        replicas = context.num_replicas_in_sync
-        local = replicas // context.num_input_pipelines
-        first = context.input_pipeline_id * local
-        return _shares(rates, seed, first_step, steps, replicas, range(first, first + local))
+        count = context.num_replicas_in_sync // context.num_input_pipelines
+        first = context.input_pipeline_id * count
+        return of(context.num_replicas_in_sync, range(first, first + count))
 
+    if strategy is None or strategy.num_replicas_in_sync == 1:
+        return of(1, range(1))
     return strategy.distribute_datasets_from_function(of_worker)
-
-
-def _shares(
-    rates: Mapping[str, Rate], seed: int, first_step: int, steps: int, replicas: int, local: range
-) -> tf.data.Dataset:
-    """For each step the rows of replica `local[0]`, then those of `local[1]`, and so on."""
-
-    def rows(number: tf.Tensor) -> dict[str, tf.Tensor]:
-        step, replica = number // len(local), local.start + number % len(local)
-        return {
-            name: _share(step_rows(rate, seed + order, step, replicas), replica, replicas)
-            for order, (name, rate) in enumerate(rates.items())
-        }
-
-    dataset = tf.data.Dataset.range(first_step * len(local), (first_step + steps) * len(local)).map(rows)
-    return dataset.prefetch(tf.data.AUTOTUNE)
-
-
-def _share(rows: tf.Tensor, replica: tf.Tensor, replicas: int) -> tf.Tensor:
-    return tf.reshape(rows, [replicas, -1])[replica]

@@ -7,6 +7,9 @@ from typing import Any
 
 from mtkit.backend import keras, tf
 
+GATHERED = 32
+"""How many times longer than the past a table is from which on embeddings of the past are gathered."""
+
 
 @keras.saving.register_keras_serializable(package="mtkit")
 class History(keras.layers.Layer):
@@ -25,7 +28,8 @@ class History(keras.layers.Layer):
         dropout: share of items dropped from each past in training.
 
     Call: a dictionary with `history.<entity>` int `[rows, length]` (0 = padding) and `catalog.<content>` `[size, width]`.
-    Returns `[rows, dim]`. Time and memory are those of a `[rows, size]` matrix.
+    Returns `[rows, dim]`. Time and memory are those of a `[rows, size]` matrix, or of a `[rows, length, dim]` one where the
+    table is more than 32 times as long as the past.
     """
 
     def __init__(
@@ -48,20 +52,42 @@ class History(keras.layers.Layer):
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """The embedding of each row's past."""
-        table = tf.cast(self.items, self.compute_dtype)
-        if self._map is not None:
-            table = table + self._map(inputs[f"catalog.{self.content}"])
-        counts = self._counts(inputs[f"history.{self.entity}"])
-        distinct = tf.reduce_sum(tf.cast(counts > 0, self.compute_dtype), 1, keepdims=True)
+        ids = inputs[f"history.{self.entity}"]
+        by_rows = self.size > GATHERED * self.length
+        items, counts = self._distinct(ids) if by_rows else (None, self._counts(ids))
+        number = tf.reduce_sum(tf.cast(counts > 0, tf.float32), 1, keepdims=True)
         bag = self._dropout(tf.math.log1p(counts), training=training)
-        return tf.matmul(bag, table) * tf.math.rsqrt(tf.maximum(distinct, 1.0))
+        scale = tf.cast(tf.math.rsqrt(tf.maximum(number, 1.0)), bag.dtype)
+        embeddings = self._embeddings(items, inputs)
+        state = tf.matmul(bag, embeddings) if items is None else tf.linalg.matvec(embeddings, bag, transpose_a=True)
+        return state * scale
+
+    def _embeddings(self, items: tf.Tensor | None, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        """Of `items` `[rows, length, dim]`, or of all: `[size, dim]`."""
+        own = tf.cast(self.items if items is None else tf.gather(self.items, items), self.compute_dtype)
+        if self._map is None:
+            return own
+        content = self._map(inputs[f"catalog.{self.content}"])
+        return own + (content if items is None else tf.gather(content, items))
 
     def _counts(self, ids: tf.Tensor) -> tf.Tensor:
-        """How often each item occurs, `[rows, size]`."""
+        """How often each item occurs, float32 `[rows, size]`."""
         rows = tf.shape(ids)[0]
         flat = tf.reshape(ids + self.size * tf.range(rows)[:, None], [-1])
-        there = tf.reshape(tf.cast(ids > 0, self.compute_dtype), [-1])
+        there = tf.reshape(tf.cast(ids > 0, tf.float32), [-1])
         return tf.reshape(tf.math.unsorted_segment_sum(there, flat, rows * self.size), [rows, self.size])
+
+    def _distinct(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The distinct items of each row, filled up with 0, and how often they occur, float32; both `[rows, length]`."""
+        ids = tf.sort(ids, 1)
+        begins = tf.cast(ids[:, 1:] != ids[:, :-1], tf.int32)
+        rank = tf.pad(tf.cumsum(begins, 1), [[0, 0], [1, 0]])
+        rows, length = tf.unstack(tf.shape(ids))
+        flat = tf.reshape(rank + length * tf.range(rows)[:, None], [-1])
+        items = tf.maximum(tf.math.unsorted_segment_max(tf.reshape(ids, [-1]), flat, rows * length), 0)
+        there = tf.reshape(tf.cast(ids > 0, tf.float32), [-1])
+        counts = tf.math.unsorted_segment_sum(there, flat, rows * length)
+        return tf.reshape(items, [rows, length]), tf.reshape(counts, [rows, length])
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
