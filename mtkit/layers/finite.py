@@ -1,0 +1,30 @@
+"""An alarm that stays on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from mtkit.backend import keras, tf
+
+
+@keras.saving.register_keras_serializable(package="mtkit")
+class StepsSinceNonFinite(keras.metrics.Metric):
+    """Counts steps from the first one whose value was nan or infinite, that one included; 0 while all were finite.
+
+    Where several steps run in one compiled block, the count tells afterwards which of them was the first, and for
+    which of several values: one step later everything is nan.
+    """
+
+    def __init__(self, name: str = "steps_since_non_finite", **kwargs: Any) -> None:
+        super().__init__(name=name, **kwargs)
+        self.count = self.add_weight("count", initializer="zeros")
+
+    def update_state(self, value: tf.Tensor) -> None:
+        """Takes the value of one step, any shape."""
+        finite = tf.reduce_all(tf.math.is_finite(value))
+        on = tf.logical_or(self.count > 0, tf.logical_not(finite))
+        self.count.assign_add(tf.cast(on, self.count.dtype))
+
+    def result(self) -> tf.Tensor:
+        """The count, float scalar; summed over replicas."""
+        return tf.convert_to_tensor(self.count)
