@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,7 @@ class Pipeline:
         model: the model, built; not compiled.
         eval_rows: row table -> the rows to be evaluated, on the device.
         classes: task -> names of its label's classes; empty for binary labels.
+        context: what the components were built with.
     """
 
     recipe: Recipe
@@ -49,7 +50,8 @@ class Pipeline:
     strategy: tf.distribute.Strategy
     model: MultiTaskModel
     eval_rows: Mapping[str, RowStore]
-    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    classes: Mapping[str, tuple[str, ...]]
+    context: BuildContext
 
 
 def build_pipeline(
@@ -95,7 +97,7 @@ def build_pipeline(
         model = MultiTaskModel(plan, layers, data)
         model({name: tf.zeros([2], tf.int64) for name in tables})
     _refuse_batch_norm(model)
-    return Pipeline(recipe, fold, tables, features, plan, strategy, model, eval_rows, classes)
+    return Pipeline(recipe, fold, tables, features, plan, strategy, model, eval_rows, classes, context)
 
 
 def _parts(recipe: Recipe) -> dict[str, Spec]:

@@ -78,6 +78,21 @@ class BuildContext:
     counters: dict[str, int] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class ServingInput:
+    """What a request carries for an entity that is not in the data.
+
+    Attributes:
+        dtype: name of a TensorFlow type (`int32`).
+        shape: after the axis of rows; None = any length.
+        about: what it holds, for those who call the servable.
+    """
+
+    dtype: str
+    shape: tuple[int | None, ...] = ()
+    about: str = ""
+
+
 class DataSource(Spec):
     """Yields raw tables under a declared schema."""
 
@@ -181,6 +196,14 @@ class Encoder(Spec):
     def derive(self, context: BuildContext) -> Mapping[str, np.ndarray]:
         """New static columns of entity tables (`item.text/NAME` -> `[rows, width]`), computed once per distinct value."""
         return {}
+
+    def derivation(self, context: BuildContext) -> Any:
+        """A tf_keras layer that computes the columns of `derive` for entities that are not in the data.
+
+        It has an attribute `inputs`, name -> `ServingInput`, and is called with name -> `[rows, *shape]`; it returns
+        address -> `[rows, width]`. None: such entities cannot be served.
+        """
+        return None
 
     def build(self, context: BuildContext) -> Any:
         """A tf_keras layer."""

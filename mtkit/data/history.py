@@ -41,7 +41,8 @@ POPULARITY_CHANNELS: tuple[str, ...] = (
     "log(1 + users who bought the item in the last 90 days)",
     "log(1 + baskets with the item in the last 14 days)",
 )
-_ACTIVITY_SHIFTS = (1.0, 1.2, 2.0, 1.7)
+#: Subtracted from the channels of a user.
+ACTIVITY_SHIFTS = (1.0, 1.2, 2.0, 1.7)
 #: Purchases looked at together: bounds the memory (8 bytes each, in about ten temporary arrays).
 _CHUNK = 1 << 21
 
@@ -172,7 +173,7 @@ def _activity(purchases: Purchases, user: np.ndarray, time: np.ndarray, distinct
     baskets = purchases.baskets_before(user, time)
     recent = [baskets - purchases.baskets_before(user, time - days * DAY) for days in (30, 90)]
     counts = np.stack([*recent, distinct, baskets], axis=1)
-    channels: np.ndarray = (np.log1p(counts) / 2 - _ACTIVITY_SHIFTS).astype(np.float32)
+    channels: np.ndarray = (np.log1p(counts) / 2 - ACTIVITY_SHIFTS).astype(np.float32)
     return channels
 
 
