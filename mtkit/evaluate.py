@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -100,11 +100,17 @@ def labeled(table: RowTable, label: str, columns: Mapping[str, np.ndarray] | Non
     return LabeledRows(columns or {}, table.labels[label], table.weights[label], classes)
 
 
+def _of_rows(function: Callable[[tf.Tensor], Any]) -> Any:
+    """A function of row numbers, traced once, however many there are."""
+    signature = [tf.TensorSpec([None], tf.int64)]
+    return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
+
+
 def model_scorer(model: MultiTaskModel, task: str, rows: RowStore) -> Scorer:
     """Scores of the catalog by a retrieval task; the candidates are embedded once."""
     candidates = tf.function(lambda: Forward(model).catalog(task), autograph=False)()
 
-    @tf.function(reduce_retracing=True, autograph=False)
+    @_of_rows
     def score(numbers: tf.Tensor) -> tf.Tensor:
         batch = rows.gather(numbers)
         query = Forward(model, whole=frozenset()).query(task, batch)
@@ -116,7 +122,7 @@ def model_scorer(model: MultiTaskModel, task: str, rows: RowStore) -> Scorer:
 def model_predictions(model: MultiTaskModel, tasks: Sequence[str], rows: RowStore, block: int) -> dict[str, np.ndarray]:
     """Task -> probabilities of every row, `[rows]` or `[rows, classes]`."""
 
-    @tf.function(reduce_retracing=True, autograph=False)
+    @_of_rows
     def predict(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
         batch = rows.gather(numbers)
         forward = Forward(model)

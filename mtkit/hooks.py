@@ -28,11 +28,11 @@ class RunHooks:
 
     @_hookspec
     def run_start(self, recipe: Recipe, directory: Path) -> None:
-        """Before data are loaded; an exception stops the run."""
+        """Before data are loaded, also when a run is resumed; an exception stops the run."""
 
     @_hookspec
-    def epoch_end(self, epoch: int, metrics: Mapping[str, float]) -> None:
-        """After each epoch, counted from 1, with its losses, speeds and validation metrics."""
+    def epoch_end(self, phase: str, epoch: int, metrics: Mapping[str, float]) -> None:
+        """After each epoch, counted from 1, of phase `valid` or `test`, with its losses and speed."""
 
     @_hookspec
     def run_end(self, directory: Path, metrics: Mapping[str, Any]) -> None:
@@ -40,7 +40,7 @@ class RunHooks:
 
     @_hookspec
     def report_section(self, directory: Path, metrics: Mapping[str, Any]) -> str:  # type: ignore[empty-body]
-        """A section of text for the end of the report."""
+        """A section of text for the end of what the run prints."""
 
 
 def hook_relay(recipe: Recipe) -> pluggy.HookRelay:

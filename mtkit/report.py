@@ -2,140 +2,197 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.padding import Padding
 from rich.table import Table
+from rich.text import Text
 
-from mtkit.backend import keras
+from mtkit.progress import Bar, EpochTable
 from mtkit.train import EpochLog
 
 if TYPE_CHECKING:
     from mtkit.recipe import Recipe
     from mtkit.spec import Cut
     from mtkit.train import Training
+    from mtkit.types import Part
+
+PHASES = 2
+_MODEL = "mtkit"
+_INDENT = (0, 0, 0, 2)
 
 
 class Reporter:
     """Prints a run's course and results.
 
     Args:
-        console: where to.
+        console: where to; default: standard output, 80 columns where it is no terminal.
     """
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
+        self._seeds = 1
+        self._seed_number = 0
+
+    def start(self, recipe: Recipe, strategy: Any, directory: Path, seeds: int) -> None:
+        """Announces a run."""
+        self._seeds = seeds
+        self._recipe, self._directory = recipe, directory
+        replicas = strategy.num_replicas_in_sync
+        where = "1 replica" if replicas == 1 else f"{replicas} replicas"
+        self.console.print(f"[bold]{recipe.name}[/bold]: {len(recipe.task)} tasks, {where}, results in {directory}")
+
+    def seed(self, seed: int) -> None:
+        """Announces the run of one of several seeds."""
+        self._seed_number += 1
+        if self._seeds > 1:
+            self.console.print(f"\n[bold]seed {seed}[/bold], {self._seed_number} of {self._seeds}")
 
     def phase(self, cut: Cut) -> None:
         """Announces a phase."""
-        does = "tune on" if cut.name == "valid" else "refit, then test on"
+        does = "train up to, and tune baselines on," if cut.name == "valid" else "train anew up to, and test once on,"
         self.console.print(f"\n[bold]{cut.name}[/bold]: {does} {_day(cut.cut)} to {_day(cut.end)}")
 
-    def rows(self, notes: Mapping[str, Mapping[str, Mapping[str, Any]]], dropped: Mapping[str, int]) -> None:
+    def rows(self, notes: Mapping[str, Mapping[Part, Mapping[str, Any]]], dropped: Mapping[str, int]) -> None:
         """Says what the rows are."""
+        table = Table.grid("rows", "part", "count", "population", padding=(0, 1))
+        table.columns[2].justify = "right"
+        for column in table.columns[:3]:
+            column.no_wrap = True
         for name, parts in notes.items():
             for part, note in parts.items():
-                self.console.print(f"  [cyan]{name}[/cyan] {part}: {note['rows']:,} rows, {note['population']}", soft_wrap=False)
+                table.add_row(f"[cyan]{name}[/cyan]", part, f"{note['rows']:,}", str(note["population"]))
+        self._indented(table)
         for reason, count in dropped.items():
             if count:
-                self.console.print(f"  left out: {count:,} interactions, {reason}")
+                self._indented(f"left out: {count:,} interactions, {reason}")
 
-    def callbacks(self, phase: str, training: Training, log: Callable[[Mapping[str, float]], None]) -> list[Any]:
-        """Keras callbacks that show progress and log epochs."""
+    @contextlib.contextmanager
+    def progress(
+        self, phase: str, training: Training, done: Callable[[Mapping[str, float]], None]
+    ) -> Iterator[list[Any]]:
+        """Keras callbacks that show the progress of a fit, and hand finished epochs to `done`."""
         rows = sum(rate.batch_size for rate in training.rates.values())
+        table = EpochTable(self.console, list(training.pipeline.recipe.task))
+        if training.step:
+            self._indented(f"goes on after step {training.step} of {training.steps}")
 
-        def done(numbers: Mapping[str, float]) -> None:
-            log(numbers)
-            losses = ", ".join(f"{k.removesuffix('_loss')} {v:.4f}" for k, v in numbers.items() if k.endswith("_loss"))
-            self.console.print(
-                f"  epoch {numbers['epoch']:.0f}: {numbers['seconds']:.1f} s, {numbers['rows_per_second']:,.0f} examples/s, loss: {losses}"
-            )
+        def epoch(numbers: Mapping[str, float]) -> None:
+            done(numbers)
+            table.add(numbers)
 
-        bar = [_Bar(self.console, phase, training, rows)] if self.console.is_terminal else []
-        return [*bar, EpochLog(rows, done)]
+        fit = PHASES * (self._seed_number - 1) + (1 if phase == "valid" else 2)
+        if not self.console.is_terminal:
+            yield [EpochLog(rows, epoch)]
+            return
+        bar = Bar(self.console, training, rows, fit, PHASES * self._seeds)
+        with bar.live:
+            yield [bar, EpochLog(rows, epoch)]
 
     def exported(self, path: Path) -> None:
         """Says where the servable is."""
-        self.console.print(f"  exported {path}")
+        self._indented(f"exported {path}")
 
-    def start(self, recipe: Recipe, strategy: Any, directory: Path) -> None:
-        """Announces a run."""
-        devices = f"{strategy.num_replicas_in_sync} replica(s), {strategy.__class__.__name__}"
-        self.console.print(f"[bold]{recipe.name}[/bold]: {len(recipe.task)} tasks, {devices}, run directory {directory}")
+    def warn(self, message: str) -> None:
+        """Says what is not as it should be, and does no harm."""
+        self._indented(f"[yellow]{message}[/yellow]")
 
-    def results(self, results: Mapping[str, Any], directory: Path) -> None:
+    def results(self, results: Mapping[str, Any], sections: Sequence[str]) -> None:
         """Prints the test's metrics beside the baselines, a table per task, and what to try next."""
         model, baselines = results["test"], results["baselines"]
         for task in dict.fromkeys(key.split("/")[0] for key in model):
             keys = [key for key in model if key.split("/")[0] == task]
-            columns = {"mtkit": model} | {n: b for n, b in baselines.items() if any(key in b for key in keys)}
-            self.console.print(_table(task, keys, columns))
-        self.console.print(
-            f"\nEverything is in {directory}. Try next:\n"
-            f"  mtkit recommend {directory} --user ID -k 10   recommendations of the exported model\n"
-            f"  mtkit check RECIPE                            how the tasks are wired"
-        )
+            columns = {_MODEL: model} | {n: b for n, b in baselines.items() if any(key in b for key in keys)}
+            for table in result_tables(task, keys, columns, self.console.width):
+                self.console.print(table)
+        for section in sections:
+            self.console.print(f"\n{section}", markup=False)
+        self._next()
+
+    def _next(self) -> None:
+        directory = self._directory / f"seed-{self._recipe.seed}" if self._seeds > 1 else self._directory
+        table = Table.grid(padding=(0, 2))
+        table.add_column(overflow="fold")
+        table.add_row(f"mtkit recommend {directory} --user ID -k 10", "ask the exported model")
+        table.add_row(f"mtkit evaluate {directory}", "measure it again")
+        table.add_row(f"mtkit check {self._recipe.document.file} --fast", "how the tasks are wired")
+        self.console.print(f"\nmetrics.json, history.csv and the rest are in {self._directory}. Try next:")
+        self._indented(table)
+
+    def _indented(self, what: Any) -> None:
+        self.console.print(Padding(what, _INDENT, expand=False))
 
 
-def _table(task: str, keys: Sequence[str], columns: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Metrics down, model and baselines across; the best of a row is bold."""
-    table = Table(title=f"[bold]{task}[/bold]", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-    table.add_column("test", no_wrap=True)
-    for name in columns:
-        table.add_column(name.replace("_", " "), justify="right")
-    for key in keys:
-        numbers = [_mean(column[key]) for column in columns.values() if key in column]
-        best = min(numbers) if key.endswith("log_loss") else max(numbers)
-        cells = (_cell(column[key], best) if key in column else "" for column in columns.values())
-        table.add_row(key.partition("/")[2], *cells)
-    return table
+def result_tables(
+    task: str, keys: Sequence[str], columns: Mapping[str, Mapping[str, Any]], width: int
+) -> Iterator[Table]:
+    """Metrics down, the model and as many baselines across as fit; the best of a row is bold in every table.
+
+    Args:
+        task: the title.
+        keys: metric keys.
+        columns: name -> metric key -> value, or mean and standard deviation; the first is repeated in every table.
+        width: columns of the terminal.
+    """
+    cells = {name: [_cell(values.get(key)) for key in keys] for name, values in columns.items()}
+    best = [_best(key, [values.get(key) for values in columns.values()]) for key in keys]
+    widths = {name: 1 + max(map(len, [*name.split("_"), *cells[name]])) for name in columns}
+    first, *others = columns
+    room = width - max(len(key.partition("/")[2]) for key in [*keys, "/test"]) - 1 - widths[first]
+    for names in _chunks(others, widths, room):
+        table = Table(title=f"[bold]{task}[/bold]", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        table.add_column("test", no_wrap=True)
+        for name in (first, *names):
+            table.add_column(name.replace("_", " "), justify="right", min_width=widths[name] - 1)
+        for row, key in enumerate(keys):
+            shown = [
+                Text(cells[name][row], style="bold" if best[row] == _mean(columns[name].get(key)) else "")
+                for name in (first, *names)
+            ]
+            table.add_row(key.partition("/")[2], *shown)
+        yield table
 
 
-def _cell(value: Any, best: float) -> str:
+def _chunks(names: Sequence[str], widths: Mapping[str, int], room: int) -> list[list[str]]:
+    """The names in groups that fit; at least one group, and one name in each but an only one."""
+    groups: list[list[str]] = [[]]
+    for name in names:
+        if groups[-1] and sum(widths[other] for other in (*groups[-1], name)) > room:
+            groups.append([])
+        groups[-1].append(name)
+    return groups
+
+
+def lower_is_better(key: str) -> bool:
+    """Whether a metric key is of a loss."""
+    return key.partition("@")[0].endswith("loss")
+
+
+def _best(key: str, values: Sequence[Any]) -> float | None:
+    means = [mean for value in values if (mean := _mean(value)) is not None]
+    return (min if lower_is_better(key) else max)(means, default=None)
+
+
+def _cell(value: Any) -> str:
+    """A figure to four digits; with several seeds the standard deviation too, where there is any."""
     mean = _mean(value)
-    text = f"{mean:.4f}" + (f" ±{value['std']:.4f}" if isinstance(value, Mapping) else "")
-    return f"[bold]{text}[/bold]" if mean == best else text
+    if mean is None:
+        return "" if value is None else "-"
+    spread = value["std"] if isinstance(value, Mapping) else 0.0
+    return f"{mean:.4f}" + (f"±{spread:.4f}".replace("±0.", "±.") if spread else "")
 
 
-def _mean(value: Any) -> float:
-    return float(value["mean"]) if isinstance(value, Mapping) else float(value)
+def _mean(value: Any) -> float | None:
+    """The figure; None where there is none, or where it is undefined."""
+    mean = value["mean"] if isinstance(value, Mapping) else value
+    return None if mean is None or mean != mean else float(mean)  # noqa: PLR0124 - nan
 
 
 def _day(seconds: int) -> str:
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"
-
-
-class _Bar(keras.callbacks.Callback):
-    """A progress bar over all steps, with the losses of the tasks and the speed."""
-
-    def __init__(self, console: Console, phase: str, training: Training, rows_per_step: int) -> None:
-        super().__init__()
-        self.training, self.rows_per_step = training, rows_per_step
-        self.progress = Progress(
-            TextColumn(f"  {phase}"),
-            BarColumn(bar_width=None),
-            MofNCompleteColumn(),
-            TimeRemainingColumn(),
-            TextColumn("{task.fields[loss]}"),
-            console=console,
-            transient=True,
-        )
-        done = training.epoch * training.steps_per_epoch
-        self.bar = self.progress.add_task(phase, total=training.steps, completed=done, loss="")
-
-    def on_train_begin(self, logs: Mapping[str, float] | None = None) -> None:
-        self.progress.start()
-
-    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
-        step = int(self.model.optimizer.iterations.numpy())
-        total = sum(float(value) for value in (logs or {}).values())
-        self.progress.update(self.bar, completed=step, loss=f"loss {total:.3f}")
-
-    def on_train_end(self, logs: Mapping[str, float] | None = None) -> None:
-        self.progress.stop()
-

@@ -5,19 +5,23 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pluggy
 import pyarrow as pa
 
 from mtkit.backend import keras, tf
 from mtkit.build import Pipeline, build_pipeline
+from mtkit.checkpoints import writing_tensors
 from mtkit.compare import judge, tune
 from mtkit.data.columns import seconds
-from mtkit.evaluate import RankingProtocol, evaluate
 from mtkit.errors import RunError
+from mtkit.evaluate import RankingProtocol, evaluate
+from mtkit.hooks import hook_relay
+from mtkit.interrupt import Signals
 from mtkit.lock import lock
 from mtkit.recipe import Recipe, load_recipe
 from mtkit.registry import Registry
@@ -39,8 +43,8 @@ class Run:
         report: what the user sees meanwhile.
         strategy: where the model's variables live.
         cache_dir: where frozen encoders keep their vectors.
-        counters: counts such as `texts_encoded`.
-        timing: phase -> seconds.
+        hooks: calls the hooks that the recipe names.
+        signals: where a wish to stop comes from.
     """
 
     recipe: Recipe
@@ -49,27 +53,30 @@ class Run:
     report: Reporter
     strategy: tf.distribute.Strategy
     cache_dir: Path
-    counters: dict[str, int] = field(default_factory=dict)
-    timing: dict[str, float] = field(default_factory=dict)
+    hooks: pluggy.HookRelay
+    signals: Signals
 
     def execute(self, resume: bool = False) -> dict[str, Any]:
         """Runs what is not done yet, and returns what `metrics.json` holds.
 
         Raises:
-            RunError: the directory cannot be used as asked.
+            RunError: the directory cannot be used as asked, or training failed.
         """
         begin = time.perf_counter()
         self.directory.begin(lock(self.recipe), fingerprint(self.dataset), resume)
         valid, test = self.recipe.data.split.cuts(seconds(self.dataset.interactions[self.dataset.schema.time]))
         tuned = self._phase(valid, self.recipe.evaluate.baselines)
-        baselines = {name: type(spec).model_validate(tuned["tuned"][name]) for name, spec in self.recipe.evaluate.baselines.items()}
+        baselines = {
+            name: type(spec).model_validate(tuned["tuned"][name])
+            for name, spec in self.recipe.evaluate.baselines.items()
+        }
         final = self._phase(test, baselines)
-        self.timing["total_seconds"] = time.perf_counter() - begin
+        total = {"total_seconds": time.perf_counter() - begin}
         results = {
             "test": final["model"],
             "baselines": final["baselines"],
             "valid": {"model": tuned["model"], "baselines": tuned["baselines"], "tuned": tuned["tuned"]},
-            "timing": {**tuned["timing"], **final["timing"], **self.timing, **self.counters},
+            "timing": {**tuned["timing"], **final["timing"], **total, **self.directory.count({})},
         }
         write_json(self.directory.metrics, results)
         return results
@@ -80,41 +87,55 @@ class Run:
             return done
         timing = _Clock(cut.name)
         self.report.phase(cut)
-        keras.backend.clear_session()
-        pipeline = build_pipeline(self.recipe, self.dataset, cut, self.strategy, self.cache_dir, self.counters)
-        self._write_rows(pipeline)
-        self._write_state(pipeline)
+        pipeline = self._build(cut)
         timing.lap("build")
         self._fit(pipeline)
         timing.lap("fit")
-        protocol = RankingProtocol.of(self.recipe.evaluate)
-        results = {"model": evaluate(pipeline, protocol, self.recipe.evaluate.prediction_metrics)}
+        protocol, metrics = RankingProtocol.of(self.recipe.evaluate), self.recipe.evaluate.prediction_metrics
+        results: dict[str, Any] = {"model": evaluate(pipeline, protocol, metrics)}
         timing.lap("evaluate")
         if cut.name == "valid":
             baselines = self._tuned(pipeline, baselines, protocol)
         results["tuned"] = {name: spec.model_dump(mode="json") for name, spec in baselines.items()}
-        results["baselines"] = judge(
-            baselines, pipeline.plan, pipeline.fold, pipeline.tables, protocol, self.recipe.evaluate.prediction_metrics
-        )
+        results["baselines"] = judge(baselines, pipeline.plan, pipeline.fold, pipeline.tables, protocol, metrics)
         timing.lap("baselines")
-        if cut.name == "test" and self.recipe.export is not None:
-            self.report.exported(self.recipe.export.export(pipeline, self.directory.export))
+        if cut.name == "test":
+            self._export(pipeline)
             timing.lap("export")
         results["timing"] = timing.laps
         self.directory.write_phase(cut.name, results)
         return results
 
+    def _build(self, cut: Cut) -> Pipeline:
+        keras.backend.clear_session()
+        counters: dict[str, int] = {}
+        pipeline = build_pipeline(self.recipe, self.dataset, cut, self.strategy, self.cache_dir, counters)
+        self.directory.count(counters)
+        self._write_rows(pipeline)
+        self._write_state(pipeline)
+        return pipeline
+
     def _fit(self, pipeline: Pipeline) -> None:
-        training = Training(pipeline, self.directory.checkpoints / pipeline.fold.name)
-        training.restore()
         name = pipeline.fold.name
+        training = Training(pipeline, self.directory.checkpoints / name, self.report.warn)
+        training.restore()
 
-        def log(numbers: Mapping[str, float]) -> None:
+        def done(numbers: Mapping[str, float]) -> None:
             self.directory.append_history({"phase": name, **numbers})
+            self.hooks.epoch_end(phase=name, epoch=int(numbers["epoch"]), metrics=numbers)
 
-        training.fit(self.report.callbacks(name, training, log))
+        with self.report.progress(name, training, done) as callbacks:
+            training.fit(callbacks, self.signals)
 
-    def _tuned(self, pipeline: Pipeline, baselines: Mapping[str, Baseline], protocol: RankingProtocol) -> dict[str, Baseline]:
+    def _export(self, pipeline: Pipeline) -> None:
+        if self.directory.exported():
+            return  # by a run that was stopped after it
+        with writing_tensors(self.directory.export):
+            self.report.exported(self.recipe.export.export(pipeline, self.directory.export))
+
+    def _tuned(
+        self, pipeline: Pipeline, baselines: Mapping[str, Baseline], protocol: RankingProtocol
+    ) -> dict[str, Baseline]:
         task = self.recipe.evaluate.main_task
         table = pipeline.tables[pipeline.plan.rows_of(task)]["eval"]
         return tune(baselines, task, pipeline.fold, table, protocol, self.recipe.evaluate.main)
@@ -128,7 +149,9 @@ class Run:
                 for part, table in parts.items():
                     self._write_table(pipeline, f"{pipeline.fold.name}-{name}-{part}", table)
         dropped = dict(pipeline.fold.dropped)
-        write_json(self.directory.rows / f"{pipeline.fold.name}.json", {"tables": notes, "dropped_interactions": dropped})
+        write_json(
+            self.directory.rows / f"{pipeline.fold.name}.json", {"tables": notes, "dropped_interactions": dropped}
+        )
         self.report.rows(notes, dropped)
 
     def _write_table(self, pipeline: Pipeline, name: str, table: RowTable) -> None:
@@ -139,11 +162,13 @@ class Run:
         """Vocabularies: what preprocessors learned, and the catalogs, row i = id i."""
         write_json(self.directory.features / f"{pipeline.fold.name}.json", {"features": pipeline.features.states})
         for name, entity in pipeline.fold.entities.items():
-            table = entity.columns.append_column("id", pa.array(entity.ids.tolist()))
-            write_table(self.directory.entities / f"{pipeline.fold.name}-{name}.parquet", table)
+            columns = {"id": entity.ids.tolist()} | {c: entity.columns[c] for c in entity.columns.column_names}
+            write_table(self.directory.entities / f"{pipeline.fold.name}-{name}.parquet", pa.table(columns))
 
 
-def run_recipe(recipe: Recipe, directory: Path, seeds: int = 1, resume: bool = False) -> dict[str, Any]:
+def run_recipe(
+    recipe: Recipe, directory: Path, seeds: int = 1, resume: bool = False, signals: Signals | None = None
+) -> dict[str, Any]:
     """Runs a recipe, once or with several seeds from its own on, and prints the results.
 
     Args:
@@ -151,29 +176,49 @@ def run_recipe(recipe: Recipe, directory: Path, seeds: int = 1, resume: bool = F
         directory: the run directory; with several seeds each has its own, `seed-N`, below it.
         seeds: how many.
         resume: whether to continue what is there.
+        signals: where a wish to stop comes from.
 
     Returns:
         What `metrics.json` holds; with several seeds every value is `{"mean", "std", "values"}`.
+
+    Raises:
+        MtkitError: something that was given is wrong.
+        Interrupted: it was asked to stop.
     """
     report = Reporter()
+    hooks = hook_relay(recipe)
+    with RunDirectory(directory).claimed(resume):
+        hooks.run_start(recipe=recipe, directory=directory)
+        strategy = prepare(recipe)
+        report.start(recipe, strategy, directory, seeds)
+        dataset = recipe.data.source.load()
+
+        def one(seed: int, target: Path) -> dict[str, Any]:
+            report.seed(seed)
+            seeded = recipe.model_copy(update={"seed": seed})
+            run = Run(
+                seeded, dataset, RunDirectory(target), report, strategy, cache_directory(), hooks, signals or Signals()
+            )
+            return run.execute(resume)
+
+        if seeds == 1:
+            results = one(recipe.seed, directory)
+        else:
+            several = [one(seed, directory / f"seed-{seed}") for seed in range(recipe.seed, recipe.seed + seeds)]
+            results = {part: _spread([result[part] for result in several]) for part in ("test", "baselines", "timing")}
+            write_json(directory / "metrics.json", results)
+        hooks.run_end(directory=directory, metrics=results)
+        report.results(results, hooks.report_section(directory=directory, metrics=results))
+    return results
+
+
+def prepare(recipe: Recipe) -> tf.distribute.Strategy:
+    """Sets TensorFlow up for a recipe, and returns its strategy."""
     if recipe.deterministic:
         tf.config.experimental.enable_op_determinism()
-    strategy = make_strategy(recipe)
-    report.start(recipe, strategy, directory)
-    dataset = recipe.data.source.load()
-
-    def one(seed: int, target: Path) -> dict[str, Any]:
-        seeded = recipe.model_copy(update={"seed": seed})
-        return Run(seeded, dataset, RunDirectory(target), report, strategy, cache_directory()).execute(resume)
-
-    if seeds == 1:
-        results = one(recipe.seed, directory)
-    else:
-        several = [one(seed, directory / f"seed-{seed}") for seed in range(recipe.seed, recipe.seed + seeds)]
-        results = {part: _spread([result[part] for result in several]) for part in ("test", "baselines", "timing")}
-        write_json(directory / "metrics.json", results)
-    report.results(results, directory)
-    return results
+    # Dropout of plugins' layers gets a state that checkpoints can hold.
+    keras.backend.experimental.enable_tf_random_generator()
+    return make_strategy(recipe)
 
 
 def make_strategy(recipe: Recipe) -> tf.distribute.Strategy:
@@ -188,22 +233,25 @@ def trained_pipeline(directory: RunDirectory) -> Pipeline:
         RunError: there is no such run, it was not trained to the end, or its data have changed.
     """
     if not directory.lock.exists():
-        raise RunError(f"{directory.path}: no run here: there is no {directory.lock.name}")
+        seeds = ", ".join(path.name for path in directory.seeds())
+        hint = f"; it holds a run for each seed: {seeds}" if seeds else ""
+        raise RunError(f"{directory.path}: no run here: there is no {directory.lock.name}{hint}")
     recipe = load_recipe(directory.lock)
     dataset = recipe.data.source.load()
     directory.check_data(fingerprint(dataset))
     _, test = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
-    pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), cache_directory(), {})
-    epochs = Training(pipeline, directory.checkpoints / test.name).restore()
-    if epochs < recipe.train.epochs:
+    pipeline = build_pipeline(recipe, dataset, test, prepare(recipe), cache_directory(), {})
+    training = Training(pipeline, directory.checkpoints / test.name)
+    if training.restore() < training.steps:
         raise RunError(
-            f"{directory.path}: trained for {epochs} of {recipe.train.epochs} epochs; finish it with mtkit run --resume"
+            f"{directory.path}: trained for {training.step} of {training.steps} steps; finish it with mtkit run "
+            "--resume"
         )
     return pipeline
 
 
 def cache_directory() -> Path:
-    """Where results that depend on content alone are kept between runs: `MTKIT_CACHE`, or the user's cache directory."""
+    """Where results that depend on content alone are kept: `MTKIT_CACHE`, or the user's cache directory."""
     user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("MTKIT_CACHE") or Path(user) / "mtkit")
 
@@ -216,7 +264,8 @@ def _spread(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         if isinstance(value, Mapping):
             spread[key] = _spread(values)
         else:
-            spread[key] = {"mean": float(np.mean(values)), "std": float(np.std(values, ddof=1)), "values": values}
+            numbers = np.array(values, float)  # None, what is undefined, becomes nan
+            spread[key] = {"mean": float(numbers.mean()), "std": float(numbers.std(ddof=1)), "values": values}
     return spread
 
 
@@ -231,5 +280,3 @@ class _Clock:
         now = time.perf_counter()
         self.laps[f"{self.prefix}_{name}_seconds"] = now - self._last
         self._last = now
-
-

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
+import fcntl
 import hashlib
 import io
 import json
+import math
 import os
-import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,27 +23,70 @@ from mtkit.types import Dataset
 FORMAT = 1
 
 
+@contextlib.contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns a failure of the file system into a message for the user.
+
+    Raises:
+        RunError: `path` cannot be written.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+
 def write_text(path: Path, text: str) -> None:
     """Writes the file whole or not at all.
 
     Raises:
-        RunError: the directory cannot be written.
+        RunError: the file cannot be written.
     """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except OSError as error:
-        raise RunError(f"{path}: cannot be written: {error.strerror}") from error
+    with _replacing(path) as temporary, temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Writes `value` under the format's number, whole or not at all."""
-    write_text(path, json.dumps({"format": FORMAT, **value}, indent=2) + "\n")
+    write_text(path, to_json(value))
+
+
+def to_json(value: Mapping[str, Any]) -> str:
+    """`value` under the format's number; what is undefined (nan) is null, which JSON has."""
+    return json.dumps({"format": FORMAT, **_defined(value)}, indent=2, allow_nan=False) + "\n"
+
+
+def _defined(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _defined(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_defined(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Writes a Parquet file whole or not at all.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    with _replacing(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+@contextlib.contextmanager
+def _replacing(path: Path) -> Iterator[Path]:
+    """A file beside `path` that takes its place in the end, or goes if that is not reached."""
+    with writing(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            yield temporary
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
 
 
 class RunDirectory:
@@ -62,21 +107,68 @@ class RunDirectory:
         self.entities = path / "entities"
         self.features = path / "features"
         self.data = path / "data.json"
+        self.counters = path / "counters.json"
+        self._claim = path / ".lock"
 
-    def begin(self, lock: str, fingerprint: str, resume: bool) -> None:
-        """Claims the directory for a recipe on these data, or takes up the run that is there.
+    @contextlib.contextmanager
+    def claimed(self, resume: bool) -> Iterator[None]:
+        """Holds the directory against other processes; a dead process holds nothing.
 
         Raises:
-            RunError: the directory holds another run, or nothing that could be resumed, or data have changed.
+            RunError: another process holds it, it cannot be written, or it cannot be used as asked.
         """
-        if resume:
+        if resume and not self._resumable():
+            raise RunError(f"{self.path}: nothing to resume: there is no {self.lock.name}; start without --resume")
+        with writing(self._claim):
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = self._locked()
+        try:
+            if not resume and any(path != self._claim for path in self.path.iterdir()):
+                raise RunError(
+                    f"{self.path}: the directory is not empty; choose another with --run-dir, or continue it with "
+                    "--resume"
+                )
+            yield
+        finally:
+            self._claim.unlink(missing_ok=True)
+            os.close(handle)
+
+    def _resumable(self) -> bool:
+        """Whether a run began here; one that was killed at once has written little."""
+        if self.lock.exists() or self.seeds():
+            return True
+        return self.path.is_dir() and all(path == self.data or path.name[0] == "." for path in self.path.iterdir())
+
+    def _locked(self) -> int:
+        """An open handle on the lock file, which holds the lock and our process id."""
+        while True:
+            handle = os.open(self._claim, os.O_RDWR | os.O_CREAT)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.read(handle, 32).decode() or "unknown"
+                os.close(handle)
+                raise RunError(
+                    f"{self.path}: another run is at work here (process {holder}); wait for it, or choose another "
+                    "--run-dir"
+                ) from None
+            with contextlib.suppress(FileNotFoundError):
+                if os.fstat(handle).st_ino == self._claim.stat().st_ino:
+                    os.ftruncate(handle, 0)
+                    os.write(handle, str(os.getpid()).encode())
+                    return handle
+            os.close(handle)  # its holder has just removed it
+
+    def begin(self, lock: str, fingerprint: str, resume: bool) -> None:
+        """Says whose directory it is: writes the recipe and the data's fingerprint, or compares them.
+
+        Raises:
+            RunError: the directory holds another run, or data have changed.
+        """
+        if resume and self.lock.exists():
             self._check_same(lock)
             self.check_data(fingerprint)
             return
-        if self.path.exists() and any(self.path.iterdir()):
-            raise RunError(
-                f"{self.path}: the directory is not empty; choose another with --run-dir, or continue it with --resume"
-            )
         write_json(self.data, {"fingerprint": fingerprint})
         write_text(self.lock, lock)
 
@@ -94,8 +186,6 @@ class RunDirectory:
             )
 
     def _check_same(self, lock: str) -> None:
-        if not self.lock.exists():
-            raise RunError(f"{self.path}: nothing to resume: there is no {self.lock.name}; start without --resume")
         if self.lock.read_text(encoding="utf-8") != lock:
             raise RunError(
                 f"{self.path}: {self.lock.name} is of another recipe; resume with the recipe and the --set it was "
@@ -114,8 +204,24 @@ class RunDirectory:
     def _phase(self, name: str) -> Path:
         return self.path / "phases" / f"{name}.json"
 
+    def count(self, numbers: Mapping[str, int]) -> dict[str, int]:
+        """Adds to the counters of this directory, over all runs in it, and returns them."""
+        known = json.loads(self.counters.read_text(encoding="utf-8")) if self.counters.exists() else {}
+        known.pop("format", None)
+        total = {name: known.get(name, 0) + numbers.get(name, 0) for name in {**known, **numbers}}
+        write_json(self.counters, total)
+        return total
+
+    def exported(self) -> bool:
+        """Whether there is an export."""
+        return self.export.is_dir() and any(path.name.isdigit() for path in self.export.iterdir())
+
+    def seeds(self) -> list[Path]:
+        """The runs in a directory of several seeds."""
+        return sorted(self.path.glob("seed-*"), key=lambda path: int(path.name.partition("-")[2]))
+
     def append_history(self, row: Mapping[str, float | str]) -> None:
-        """Adds an epoch to `history.csv`; an epoch that was repeated after a resume takes the place of the first try."""
+        """Adds an epoch to `history.csv`, in the place of a first try if it was repeated after a resume."""
         rows = self.read_history()
         key = (str(row["phase"]), str(row["epoch"]))
         rows = [r for r in rows if (r["phase"], r["epoch"]) != key] + [{k: str(v) for k, v in row.items()}]
@@ -144,11 +250,3 @@ def fingerprint(dataset: Dataset) -> str:
             for buffer in values.combine_chunks().buffers():
                 digest.update(b"" if buffer is None else buffer)
     return digest.hexdigest()
-
-
-def write_table(path: Path, table: pa.Table) -> None:
-    """Writes a Parquet file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
-    pq.write_table(table, temporary)
-    temporary.replace(path)

@@ -19,13 +19,16 @@ PLUGINS = sorted((ROOT / "plugins").glob("*/src/*"))
 LAYERS = (
     ("errors", "schema", "suggest", "toml_writer", "types"),
     (
-        "spec", "sections", "locate", "document", "validation", "registry", "hooks", "wiring", "plan", "recipe", "lock",
-        "describe",
+        "spec", "sections", "locate", "document", "validation", "registry", "hooks", "interrupt", "wiring", "plan",
+        "recipe", "lock", "describe",
     ),
     ("backend",),
     ("data.*", "distribute", "heads", "layers.*", "model", "optimizers", "rank"),
     ("build",),
-    ("train", "evaluate", "compare", "export", "rundir", "report", "run", "check", "recommend"),
+    (
+        "train", "checkpoints", "evaluate", "compare", "export", "rundir", "progress", "report", "run", "check",
+        "recommend",
+    ),
     ("cli", "commands.*"),
 )  # fmt: skip
 #: Built-in components and the conformance kit stand beside the layers, like plugins: nothing of the core needs them.

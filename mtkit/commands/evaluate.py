@@ -11,13 +11,11 @@ import click
 @click.argument("run", type=click.Path(path_type=Path))
 def command(run: Path) -> None:
     """Evaluate the model of RUN on its test again, and print the metrics as JSON."""
-    import json
-
     from mtkit.evaluate import RankingProtocol, evaluate
     from mtkit.run import trained_pipeline
-    from mtkit.rundir import RunDirectory
+    from mtkit.rundir import RunDirectory, to_json
 
     pipeline = trained_pipeline(RunDirectory(run))
     settings = pipeline.recipe.evaluate
     values = evaluate(pipeline, RankingProtocol.of(settings), settings.prediction_metrics)
-    click.echo(json.dumps({"format": 1, "test": values}, indent=2))
+    click.echo(to_json({"test": values}), nl=False)

@@ -1,0 +1,106 @@
+"""Checkpoints that are whole: written beside their place and renamed, read in full before anything is restored."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from mtkit.backend import tf
+from mtkit.errors import RunError
+from mtkit.rundir import writing
+
+KEEP = 2
+_PREFIX = "step-"
+_FILE = "checkpoint"
+
+
+@contextlib.contextmanager
+def writing_tensors(path: Path) -> Iterator[None]:
+    """As `mtkit.rundir.writing`, for what TensorFlow writes.
+
+    Raises:
+        RunError: `path` cannot be written.
+    """
+    with writing(path):
+        try:
+            yield
+        except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError) as error:
+            reason = error.message.rpartition(";")[2].partition(" [Op")[0].strip()
+            raise RunError(f"{path}: cannot be written: {reason}") from error
+
+
+class Checkpoints:
+    """The last checkpoints of a fit, a directory `step-N` each.
+
+    Args:
+        checkpoint: what is kept.
+        directory: where.
+        warn: is told when a checkpoint cannot be used.
+    """
+
+    def __init__(self, checkpoint: tf.train.Checkpoint, directory: Path, warn: Callable[[str], None]) -> None:
+        self._checkpoint, self._directory, self._warn = checkpoint, directory, warn
+
+    def save(self, step: int) -> None:
+        """Writes the checkpoint of a step, and removes all but the last ones.
+
+        Raises:
+            RunError: it could not be written.
+        """
+        target = self._directory / f"{_PREFIX}{step:08d}"
+        with writing_tensors(target):
+            self._directory.mkdir(parents=True, exist_ok=True)
+            self._clean()
+            temporary = Path(tempfile.mkdtemp(prefix=".", dir=self._directory))
+            self._checkpoint.write(str(temporary / _FILE))
+            _sync(temporary)
+            shutil.rmtree(target, ignore_errors=True)
+            temporary.rename(target)
+        for old in self._all()[KEEP:]:
+            shutil.rmtree(old)
+
+    def restore(self) -> None:
+        """Takes up the last checkpoint that can be read; leaves everything as it is where there is none."""
+        for path in self._all():
+            if reason := _damage(path):
+                self._warn(f"{path} is damaged and left out: {reason}")
+                continue
+            self._checkpoint.read(str(path / _FILE)).assert_consumed()
+            return
+
+    def _all(self) -> list[Path]:
+        """From the last to the first."""
+        return sorted(self._directory.glob(f"{_PREFIX}*"), reverse=True)
+
+    def _clean(self) -> None:
+        """Removes what a killed process was writing."""
+        for path in self._directory.glob(".*"):
+            shutil.rmtree(path)
+
+
+def _damage(path: Path) -> str:
+    """Why a checkpoint cannot be used, found by reading all of it; empty if it can."""
+    try:
+        reader = tf.train.load_checkpoint(str(path / _FILE))
+        for name in reader.get_variable_to_shape_map():
+            reader.get_tensor(name)
+    except (tf.errors.OpError, ValueError) as error:
+        return str(error).splitlines()[0]
+    return ""
+
+
+def _sync(directory: Path) -> None:
+    """Makes the files last through a loss of power."""
+    for path in _with_itself(directory):
+        handle = os.open(path, os.O_RDONLY)
+        os.fsync(handle)
+        os.close(handle)
+
+
+def _with_itself(directory: Path) -> Iterator[Path]:
+    yield from directory.iterdir()
+    yield directory
