@@ -10,11 +10,11 @@ NUMBERS = np.concatenate(
 WORDS = np.random.default_rng(0).choice(["", "a", "b", "never seen", "é", "A"], size=300).astype(object)
 EDGES = [-1.5, 0.0, 0.25, 1.0]
 CASES = [
-    (Vocabulary(values=["a", "b", "é"]), WORDS),
-    (Vocabulary(values=[]), WORDS),
-    (Standardize(mean=0.3, std=2.5), NUMBERS),
-    (Buckets(edges=EDGES), NUMBERS),
-    (Buckets(edges=[]), NUMBERS),
+    (Vocabulary, {"values": ["a", "b", "é"]}, WORDS),
+    (Vocabulary, {"values": []}, WORDS),
+    (Standardize, {"mean": 0.3, "std": 2.5}, NUMBERS),
+    (Buckets, {"edges": EDGES}, NUMBERS),
+    (Buckets, {"edges": []}, NUMBERS),
 ]
 
 
@@ -26,15 +26,17 @@ def by_hand(layer, value):
     return [(value - layer.mean) / layer.std, 0] if np.isfinite(value) else [0, 1]
 
 
-@pytest.mark.parametrize(("layer", "values"), CASES)
-def test_equals_the_calculation_by_hand(layer, values):
+@pytest.mark.parametrize(("cls", "options", "values"), CASES)
+def test_equals_the_calculation_by_hand(cls, options, values):
+    layer = cls(**options)
     outputs = layer(values)
     assert outputs.dtype == (tf.float32 if isinstance(layer, Standardize) else tf.int32)
     np.testing.assert_allclose(outputs, [by_hand(layer, value) for value in values], rtol=1e-6)
 
 
-@pytest.mark.parametrize(("layer", "values"), CASES)
-def test_config_round_trip(layer, values):
+@pytest.mark.parametrize(("cls", "options", "values"), CASES)
+def test_config_round_trip(cls, options, values):
+    layer = cls(**options)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(layer))
     np.testing.assert_array_equal(again(values), layer(values))
 
@@ -60,7 +62,8 @@ def test_goes_into_a_saved_model(tmp_path):
         def serve(self, words, numbers):
             return {str(n): layer(words if n < 2 else numbers) for n, layer in enumerate(self.layers)}
 
-    tf.saved_model.save(Servable([layer for layer, _ in CASES]), str(tmp_path))
+    layers = [cls(**options) for cls, options, _ in CASES]
+    tf.saved_model.save(Servable(layers), str(tmp_path))
     outputs = tf.saved_model.load(str(tmp_path)).serve(tf.constant(WORDS), tf.constant(NUMBERS))
-    for n, (layer, values) in enumerate(CASES):
+    for n, (layer, (_, _, values)) in enumerate(zip(layers, CASES, strict=True)):
         np.testing.assert_array_equal(outputs[str(n)], layer(values))
