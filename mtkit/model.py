@@ -9,6 +9,7 @@ from typing import Any
 from mtkit.backend import keras, tf
 from mtkit.data.store import EntityTable, EventLog, RowStore
 from mtkit.distribute import gather_rolled, global_sum, replicas
+from mtkit.errors import StrategyError
 from mtkit.heads import Candidates, PredictionHead, RetrievalHead
 from mtkit.layers.finite import StepsSinceNonFinite
 from mtkit.spec import PredictionTask, RetrievalTask
@@ -64,7 +65,8 @@ class MultiTaskModel(keras.Model):
     """
 
     def __init__(self, plan: Plan, layers: Layers, data: DeviceData) -> None:
-        super().__init__(name="multi_task")
+        # Losses are added up in float32, whatever the layers compute in.
+        super().__init__(name="multi_task", dtype="float32")
         self.plan = plan
         self.inputs_of = layers.inputs
         self.encoders = dict(layers.encoders)
@@ -89,17 +91,41 @@ class MultiTaskModel(keras.Model):
         tasks = {name: spec.rows for name, spec in self.plan.tasks.items() if spec.rows in batches}
         return {name: forward.loss(name, batches[rows]) for name, rows in tasks.items()}
 
-    def compile(self, optimizer: Any = "adam", loss: Any = None, **options: Any) -> None:  # noqa: A003
+    def compile(self, optimizer: Any = "adam", loss: Any = None, **options: Any) -> None:
         """Configures training. Losses belong to the task heads.
+
+        If layers compute in float16, the loss is scaled so that small gradients do not vanish.
 
         Raises:
             ValueError: `loss` was given.
+            StrategyError: `jit_compile` is set, and there are several replicas, or rows with lists.
         """
         if loss is not None:
             raise ValueError(
                 "losses belong to task heads: set a head's options (`weight`, ...) instead of compile(loss=...)"
             )
+        if options.get("jit_compile"):
+            self._require_compilable()
+        if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            # Steps in one compiled loop overtake one another, and workers gather what belongs to different steps.
+            options["steps_per_execution"] = 1
+        optimizer = keras.optimizers.get(optimizer)
+        scales = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
+        if not scales and any(layer.compute_dtype == "float16" for layer in self._flatten_layers()):
+            optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
         super().compile(optimizer=optimizer, **options)
+
+    def _require_compilable(self) -> None:
+        count = self.distribute_strategy.num_replicas_in_sync
+        lists = sorted(name for name in {spec.rows for spec in self.plan.tasks.values()} if self.data.rows[name].ragged)
+        reason = (
+            f"this strategy has {count}" if count > 1 else f"rows of {', '.join(lists)} have lists" if lists else ""
+        )
+        if reason:
+            raise StrategyError(
+                "train.jit_compile: XLA compiles the training step for one replica and for rows of one shape only, but "
+                f"{reason}; set jit_compile = false"
+            )
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
@@ -186,7 +212,7 @@ class Forward:
             labels = batch[f"label.{spec.label}"]
             labels = tf.where(weights > 0, labels, tf.zeros_like(labels))
             losses = head.loss(self.outputs(task, batch), labels)
-        # Rows of weight 0 may hold anything; a product would let their nan through, and so would the gradient of a loss.
+        # Rows of weight 0 may hold anything, and a product would let their nan through.
         losses = tf.where(weights > 0, tf.cast(losses, tf.float32), 0.0)
         return tf.reduce_sum(weights * losses), tf.reduce_sum(weights)
 
