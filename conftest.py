@@ -15,7 +15,7 @@ from mtkit.recipe import Recipe, load_recipe
 from mtkit.spec import BuildContext, Spec
 
 if TYPE_CHECKING:
-    from mtkit.build import Pipeline
+    from mtkit.pipeline import Pipeline
 
 TESTS = Path(__file__).parent / "tests"
 
@@ -100,8 +100,8 @@ def _tiny_file(directory: Path) -> Path:
 
 def _train_tiny(recipe: Recipe, cache_dir: Path) -> Pipeline:
     """The pipeline of the test's cut, trained to the end."""
-    from mtkit.build import build_pipeline
     from mtkit.data.columns import seconds
+    from mtkit.pipeline import build_pipeline
     from mtkit.run import make_strategy
     from mtkit.train import Training
 

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import numpy as np
 from mtkit.backend import keras
-from mtkit.build import build_pipeline
 from mtkit.data.columns import seconds
 from mtkit.evaluate import RankingProtocol, evaluate
+from mtkit.pipeline import build_pipeline
 from mtkit.recipe import Recipe, load_recipe
 from mtkit.run import cache_directory, make_strategy
 from mtkit.train import Training

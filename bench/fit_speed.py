@@ -13,9 +13,9 @@ from pathlib import Path
 from statistics import median
 
 from mtkit.backend import tf
-from mtkit.build import build_pipeline
 from mtkit.data.columns import seconds
 from mtkit.data.stream import training_rows
+from mtkit.pipeline import build_pipeline
 from mtkit.recipe import load_recipe
 from mtkit.run import cache_directory, make_strategy
 from mtkit.train import Training

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mtkit.backend import tf
-from mtkit.build import Pipeline, build_pipeline
 from mtkit.data.columns import seconds
 from mtkit.errors import WiringError
 from mtkit.model import Forward
+from mtkit.pipeline import Pipeline, build_pipeline
 from mtkit.recipe import Recipe
 from mtkit.run import cache_directory, make_strategy
 

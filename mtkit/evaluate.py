@@ -16,7 +16,7 @@ from mtkit.spec import PredictionMetric, PredictionTask, RankingMetric
 from mtkit.types import LabeledRows, Ragged, RowTable
 
 if TYPE_CHECKING:
-    from mtkit.build import Pipeline
+    from mtkit.pipeline import Pipeline
     from mtkit.sections import Evaluate
 
 Scorer = Callable[[np.ndarray], np.ndarray]

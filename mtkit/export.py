@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from mtkit.backend import tf
-from mtkit.build import Pipeline
 from mtkit.data.history import as_of, history_bounds
 from mtkit.data.store import RowStore
 from mtkit.model import Forward
+from mtkit.pipeline import Pipeline
 from mtkit.spec import PredictionTask, RetrievalTask
 from mtkit.types import Fold, RowTable
 

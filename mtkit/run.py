@@ -14,7 +14,6 @@ import pluggy
 import pyarrow as pa
 
 from mtkit.backend import keras, tf
-from mtkit.build import Pipeline, build_pipeline
 from mtkit.checkpoints import writing_tensors
 from mtkit.compare import judge, tune
 from mtkit.data.columns import seconds
@@ -23,6 +22,7 @@ from mtkit.evaluate import RankingProtocol, evaluate
 from mtkit.hooks import hook_relay
 from mtkit.interrupt import Signals
 from mtkit.lock import lock
+from mtkit.pipeline import Pipeline, build_pipeline
 from mtkit.recipe import Recipe, load_recipe
 from mtkit.registry import Registry
 from mtkit.report import Reporter

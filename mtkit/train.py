@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 
 from mtkit.backend import keras, tf
-from mtkit.build import Pipeline
 from mtkit.checkpoints import Checkpoints
 from mtkit.data.stream import Rate, training_rows
 from mtkit.errors import RunError
 from mtkit.interrupt import Signals
 from mtkit.optimizers import make_optimizer
+from mtkit.pipeline import Pipeline
 
 SAVE_SECONDS = 60.0
 """A checkpoint is kept at the end of each epoch, and within an epoch when the last one is that old."""

@@ -24,7 +24,7 @@ LAYERS = (
     ),
     ("backend",),
     ("data.*", "distribute", "heads", "layers.*", "model", "optimizers", "rank"),
-    ("build",),
+    ("pipeline",),
     (
         "train", "checkpoints", "evaluate", "compare", "export", "rundir", "progress", "report", "run", "check",
         "recommend",
