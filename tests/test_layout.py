@@ -26,7 +26,8 @@ LAYERS = (
     ("data.*", "distribute", "heads", "layers.*", "model", "optimizers", "rank"),
     ("pipeline",),
     (
-        "train", "checkpoints", "evaluate", "compare", "export", "rundir", "progress", "report", "run", "check",
+        "train", "checkpoints", "evaluate", "compare", "rundir", "progress", "report", "run", "check",
+        "export", "servable", "unseen", "answers", "signatures",
         "recommend",
     ),
     ("cli", "commands.*"),

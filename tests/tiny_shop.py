@@ -117,7 +117,9 @@ main = "next/ndcg@3"
 
 
 class TinyShop(DataSource):
-    """Lines of baskets. The label `discounted` goes with the color, `gift` with the channel, `department` with color and weight."""
+    """Lines of baskets. To be learned: `discounted` goes with the color, `gift` with the channel, and a department
+    is a color and a load.
+    """
 
     users: PositiveInt = 80
     items: PositiveInt = 40
@@ -174,9 +176,7 @@ class TinyShop(DataSource):
                     "family": [f"f{i % FAMILIES}" for i in item],
                     "color": [COLORS[c] for c in color],
                     "weight": pa.array(weight, mask=weight < 0.05),
-                    "department": [
-                        f"{COLORS[c]} {'heavy' if w > 0.5 else 'light'}" for c, w in zip(color, weight, strict=True)
-                    ],
+                    "department": [f"{COLORS[color[i]]} {load[i]}" for i in item],
                 }
             ),
         }

@@ -1,0 +1,176 @@
+"""The set of signatures of a servable: which questions it answers, by ids and by raw features."""
+
+from __future__ import annotations
+
+import functools
+import operator
+from collections.abc import Callable, Iterator, Sequence
+
+from mtkit.backend import tf
+from mtkit.errors import WiringError
+from mtkit.heads import RetrievalHead
+from mtkit.model import Batch
+from mtkit.servable import Request, Servable
+from mtkit.signatures import Signature, Tensors
+from mtkit.spec import ServingInput
+from mtkit.unseen import Given
+
+DEFAULT_K = 10
+
+
+def signatures(servable: Servable) -> dict[str, Signature]:
+    """Signature name -> signature.
+
+    Raises:
+        WiringError: a task has the name of another signature.
+    """
+    made = {**_retrieval(servable), **_ranking(servable), "past": _past(servable)}
+    tasks = dict(_alone(servable))
+    if taken := set(tasks) & set(made):
+        raise WiringError(f"task {min(taken)!r} has the name of a signature of the servable; give it another name")
+    return made | tasks
+
+
+def _retrieval(servable: Servable) -> dict[str, Signature]:
+    """Recommendations and embeddings of the main task."""
+    if not servable.retrieves:
+        return {}
+    main, user, item = servable.main, servable.user, servable.item
+    context = servable.context([main])
+    known, new = servable.known(user) | context, servable.new_user([main])
+    made = {
+        "serving_default": _recommendation(servable, known, fixed=True),
+        "recommend": _recommendation(servable, known),
+        f"embed_{user}": _query(servable, known),
+        f"embed_{item}": _candidate(servable, servable.known(item)),
+    }
+    if new:
+        made[f"recommend_new_{user}"] = _recommendation(servable, new | context)
+        made[f"embed_new_{user}"] = _query(servable, new | context)
+    if new := servable.new_item(item, [main]):
+        made[f"embed_new_{item}"] = _candidate(servable, new)
+    return made
+
+
+def _recommendation(servable: Servable, who: Given, fixed: bool = False) -> Signature:
+    item, about = servable.item, "to leave out, padded with empty strings; one row counts for all"
+    inputs = {"k": ServingInput("int32", (), "how many"), "exclude_ids": ServingInput("string", (None,), about)}
+
+    def answer(given: Tensors) -> Tensors:
+        k = tf.constant(DEFAULT_K) if fixed else given["k"]
+        exclude = tf.zeros([1, 0], tf.string) if fixed else given["exclude_ids"]
+        return servable.recommend(who.batch(given), k, exclude)
+
+    outputs = {
+        f"{item}_ids": "best first; empty where there are no more",
+        "scores": f"of `{servable.main}`; -inf where there are no more",
+        "seen": "whether it is in the own past",
+    }
+    number = DEFAULT_K if fixed else "`k`"
+    about = f"The {number} best of the whole catalog by the task `{servable.main}`, exactly."
+    return Signature(about, who.inputs if fixed else {**who.inputs, **inputs}, outputs, answer, frozenset({"k"}))
+
+
+def _query(servable: Servable, who: Given) -> Signature:
+    return _embedding(servable, who, "query", lambda request, batch: request.query(servable.main, batch))
+
+
+def _candidate(servable: Servable, what: Given) -> Signature:
+    return _embedding(servable, what, "candidate", lambda request, batch: request.candidate(servable.main, batch))
+
+
+def _embedding(servable: Servable, given: Given, role: str, embed: Callable[[Request, Batch], tf.Tensor]) -> Signature:
+    note = "The dot product of query and candidate is the score of `recommend`."
+    if type(servable.head).score is not RetrievalHead.score:
+        note = (
+            "The dense part alone: `recommend` adds what the head knows beside the dot product of query and candidate "
+            "(the pair term over own past items, popularity, activity), so the dot product ranks discoveries."
+        )
+    about = f"The {role} of the task `{servable.main}`"
+
+    def answer(values: Tensors) -> Tensors:
+        return {"embedding": embed(servable.request(), given.batch(values))}
+
+    return Signature(f"{about}. {note}", given.inputs, {"embedding": about}, answer)
+
+
+def _ranking(servable: Servable) -> dict[str, Signature]:
+    """Predictions on rows of several entities."""
+    user, item = servable.user, servable.item
+    tasks = [task for task in servable.pipeline.plan.predictions() if len(_entities(servable, task)) > 1]
+    if not tasks:
+        return {}
+    entities = dict.fromkeys(entity for task in tasks for entity in _entities(servable, task))
+    unseen = {user: servable.new_user(tasks), item: servable.new_item(item, tasks)}
+    made = {}
+    for new in (None, user, item):
+        parts = [unseen[entity] if entity == new else servable.known(entity) for entity in entities]
+        there = [part for part in parts if part]
+        if len(there) == len(parts):
+            who = functools.reduce(operator.or_, there) | servable.context(tasks)
+            made[f"rank_new_{new}" if new else "rank"] = _prediction(servable, tasks, who)
+    return made
+
+
+def _prediction(servable: Servable, tasks: Sequence[str], who: Given) -> Signature:
+    def answer(given: Tensors) -> Tensors:
+        request, batch = servable.request(), who.batch(given)
+        return {task: request.prediction(task, batch) for task in tasks}
+
+    outputs = {task: _meaning(servable, task) for task in tasks}
+    return Signature("Probabilities, row by row.", who.inputs, outputs, answer)
+
+
+def _meaning(servable: Servable, task: str) -> str:
+    label = servable.pipeline.plan.predictions()[task].label
+    classes = servable.pipeline.classes[task]
+    return f"of `{label}` = {', '.join(classes)}" if classes else f"of `{label}`"
+
+
+def _alone(servable: Servable) -> Iterator[tuple[str, Signature]]:
+    """Predictions on rows of one entity."""
+    for task in servable.pipeline.plan.predictions():
+        entity, *others = _entities(servable, task)
+        if others:
+            continue
+        context = servable.context([task])
+        yield task, _class(servable, task, servable.known(entity) | context)
+        new = servable.new_user([task]) if entity == servable.user else servable.new_item(entity, [task])
+        if new:
+            yield f"{task}_new_{entity}", _class(servable, task, new | context)
+
+
+def _class(servable: Servable, task: str, what: Given) -> Signature:
+    classes = servable.pipeline.classes[task]
+
+    def answer(given: Tensors) -> Tensors:
+        probabilities = servable.request().prediction(task, what.batch(given))
+        if not classes:
+            return {"probability": probabilities}
+        names = tf.constant(classes)
+        best = tf.gather(names, tf.argmax(probabilities, -1))
+        return {"class": best, "probabilities": probabilities, "classes": names}
+
+    outputs = {"class": "the most probable one", "probabilities": "of all classes", "classes": "their names"}
+    if not classes:
+        outputs = {"probability": _meaning(servable, task)}
+    return Signature(f"The task `{task}`.", what.inputs, outputs, answer)
+
+
+def _past(servable: Servable) -> Signature:
+    who = servable.known(servable.user)
+
+    def answer(given: Tensors) -> Tensors:
+        return servable.past(who.batch(given), given["k"])
+
+    inputs = {**who.inputs, "k": ServingInput("int32", (), "how many")}
+    outputs = {
+        f"{servable.item}_ids": "latest first; empty where there are no more",
+        "times": "seconds since 1970, UTC; 0 where there are no more",
+    }
+    return Signature("The last `k` events that are in the data.", inputs, outputs, answer, frozenset({"k"}))
+
+
+def _entities(servable: Servable, task: str) -> list[str]:
+    """The entities that the rows of a task have."""
+    return list(servable.pipeline.tables[servable.pipeline.plan.rows_of(task)]["train"].ids)

@@ -1,0 +1,122 @@
+"""Features that come with a request: context, and columns of users and items that are not in the data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from mtkit.backend import tf
+from mtkit.pipeline import Pipeline
+from mtkit.plan import PREDICTION, Plan
+from mtkit.signatures import Tensors
+from mtkit.spec import PredictionTask, RetrievalTask, ServingInput
+
+CONTEXT = "context"
+
+
+@dataclass(frozen=True)
+class Given:
+    """A part of a request.
+
+    Attributes:
+        inputs: name -> input.
+        batch: from inputs to the columns of a batch.
+    """
+
+    inputs: Mapping[str, ServingInput] = field(default_factory=dict)
+    batch: Callable[[Tensors], dict[str, tf.Tensor]] = lambda _: {}
+
+    def __or__(self, other: Given) -> Given:
+        """Both parts; where they have the same columns, those of `other`."""
+        return Given({**self.inputs, **other.inputs}, lambda given: self.batch(given) | other.batch(given))
+
+
+class GivenFeatures:
+    """Turns raw values of a request into the features that encoders read, by the layers that made them in training.
+
+    Args:
+        pipeline: the trained pipeline.
+        derive: whether columns that encoders derive can be derived from a request, which takes their networks along.
+    """
+
+    def __init__(self, pipeline: Pipeline, derive: bool) -> None:
+        self._plan, self._addresses = pipeline.plan, pipeline.model.inputs_of
+        self._declared, self._layers = pipeline.fold.schema.features(), pipeline.features.layers
+        self._derivations = dict(_derivations(pipeline)) if derive else {}
+
+    def state(self) -> list[Any]:
+        """Variables and tables that the layers use; layers themselves would be saved as Keras objects."""
+        kinds = (tf.Variable, tf.saved_model.experimental.TrackableResource)
+        layers = (*self._layers.values(), *self._derivations.values())
+        parts = (part for layer in layers for part in tf.train.TrackableView(layer).descendants())
+        return [part for part in parts if isinstance(part, kinds)]
+
+    def of(self, scope: str, tasks: Iterable[str]) -> Given | None:
+        """The features of an entity, or of the context, that some tasks read, without ids.
+
+        Returns:
+            What is to be given; None if a column is derived by an encoder that cannot do it for a request.
+        """
+        given = Given()
+        for encoder in dict.fromkeys(name for task in tasks for name in encoders_of(self._plan, task)):
+            addresses = [a for a in self._addresses[encoder] if a.startswith(f"{scope}.") and a != f"{scope}.id"]
+            for address in addresses:
+                if address in self._layers:
+                    given |= self._raw(address)
+            if derived := [address for address in addresses if address not in self._layers]:
+                if encoder not in self._derivations:
+                    return None
+                given |= self._derived(encoder, derived, given)
+        return given
+
+    def _raw(self, address: str) -> Given:
+        name, layer = address.replace(".", "_"), self._layers[address]
+        numeric = self._declared[address].kind == "numeric"
+        about = f"`{address}` as in the data; " + ("nan if missing" if numeric else "empty if missing")
+        inputs = {name: ServingInput("float32" if numeric else "string", (), about)}
+        return Given(inputs, lambda given: {address: layer(given[name])})
+
+    def _derived(self, encoder: str, addresses: list[str], before: Given) -> Given:
+        layer = self._derivations[encoder]
+        names = {own: self._name(own, known, encoder, before) for own, known in layer.inputs.items()}
+
+        def batch(given: Tensors) -> dict[str, tf.Tensor]:
+            columns = layer({own: given[name] for own, name in names.items()})
+            return {address: columns[address] for address in addresses}
+
+        return Given({names[own]: known for own, known in layer.inputs.items()}, batch)
+
+    def _name(self, own: str, known: ServingInput, encoder: str, before: Given) -> str:
+        """Encoders share an input that means the same, and else carry their name."""
+        return own if before.inputs.get(own, known) == known else f"{own}_{encoder}"
+
+
+def _derivations(pipeline: Pipeline) -> Iterator[tuple[str, Any]]:
+    for name, spec in pipeline.plan.encoders.items():
+        layer = spec.derivation(replace(pipeline.context, name=name))
+        if layer is not None:
+            yield name, layer
+
+
+def encoders_of(plan: Plan, task: str) -> Iterator[str]:
+    """The encoders that a task reads, itself or through the predictions of other tasks."""
+    spec = plan.tasks[task]
+    if isinstance(spec, RetrievalTask):
+        names = (*spec.query, *spec.candidate)
+    else:
+        assert isinstance(spec, PredictionTask)
+        names = spec.inputs
+    for name in names:
+        if name.startswith(PREDICTION):
+            yield from encoders_of(plan, name.removeprefix(PREDICTION))
+        else:
+            yield from _encoders(plan, name)
+
+
+def _encoders(plan: Plan, embedding: str) -> Iterator[str]:
+    if embedding in plan.encoders:
+        yield embedding
+    else:
+        for member in plan.on(embedding):
+            yield from _encoders(plan, member)

@@ -1,0 +1,167 @@
+"""The files of an export: whole or not there, loadable without mtkit and without Python."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mtkit.backend import tf
+from mtkit.data.columns import seconds
+from mtkit.errors import RunError
+from mtkit.export import save, versions
+from mtkit.pipeline import build_pipeline
+from mtkit.recipe import load_recipe
+from mtkit.run import make_strategy
+
+ROOT = Path(__file__).parents[1]
+BARE = """
+import json, sys
+import tensorflow as tf
+
+signatures = tf.saved_model.load(sys.argv[1]).signatures
+answers = {}
+for name, inputs in json.loads(sys.argv[2]).items():
+    specs = signatures[name].structured_input_signature[1]
+    given = {key: tf.constant(value, specs[key].dtype) for key, value in inputs.items()}
+    answers[name] = {key: value.numpy().astype(str).tolist() for key, value in signatures[name](**given).items()}
+imported = [name for name in sys.modules if name.split(".")[0].startswith(("mtkit", "tf_keras", "tensorflow_"))]
+print(json.dumps({"answers": answers, "imported": imported}))
+"""
+QUESTIONS = {
+    "serving_default": {"user_id": ["101", "nobody"]},
+    "embed_item": {"item_id": ["p01", "p02"]},
+    "rank": {"user_id": ["101"], "item_id": ["p03"], "context_channel": ["web"], "context_hour": [12.0]},
+    "department_new_item": {"item_color": ["red"], "item_weight": [0.7]},
+}
+
+
+@pytest.fixture(scope="module")
+def version(tiny_pipeline, tmp_path_factory):
+    return save(tiny_pipeline, tmp_path_factory.mktemp("export"))
+
+
+def answers_of(version, questions):
+    signatures = tf.saved_model.load(str(version)).signatures
+    answers = {}
+    for name, inputs in questions.items():
+        specs = signatures[name].structured_input_signature[1]
+        given = {key: tf.constant(value, specs[key].dtype) for key, value in inputs.items()}
+        answers[name] = {key: value.numpy().astype(str).tolist() for key, value in signatures[name](**given).items()}
+    return answers
+
+
+def test_loads_with_tensorflow_alone(version):
+    environment = {key: value for key, value in os.environ.items() if key not in {"TF_USE_LEGACY_KERAS", "PYTHONPATH"}}
+    command = [sys.executable, "-c", BARE, str(version), json.dumps(QUESTIONS)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=version.parent)
+    result = json.loads(done.stdout.splitlines()[-1])
+    assert result["imported"] == []
+    assert result["answers"] == answers_of(version, QUESTIONS)
+
+
+def test_descriptions_fit_the_model(version):
+    signatures = tf.saved_model.load(str(version)).signatures
+    text = (version / "signatures.md").read_text("utf-8")
+    names = json.loads((version / "signatures.json").read_text("utf-8"))
+    assert names["format"] == 1
+    assert set(names["signatures"]) == set(signatures)
+    for name, signature in signatures.items():
+        (section,) = [part for part in text.split("\n## ") if part.startswith(f"`{name}`\n")]
+        inputs, outputs = (names["signatures"][name][side] for side in ("inputs", "outputs"))
+        assert set(inputs) == set(signature.structured_input_signature[1])
+        assert set(outputs) == set(signature.structured_outputs)
+        for key in (*inputs, *outputs):
+            (row,) = [line for line in section.splitlines() if line.startswith("| ") and f" `{key}` |" in line]
+            assert len(row.split("|")[-2].strip()) > 3, f"{name}: {key} is not explained"
+
+
+def test_versions_count_up(tiny_pipeline, version):
+    assert version.name == "1"
+    assert oct(version.stat().st_mode)[-3:] == "755"
+    (version.parent / "notes").mkdir()
+    assert save(tiny_pipeline, version.parent, unseen=False).name == "2"
+    assert versions(version.parent) == [1, 2]
+    assert sorted(path.name for path in version.parent.iterdir()) == ["1", "2", "notes"]
+
+
+def test_a_failed_export_leaves_nothing(tiny_pipeline, tmp_path, monkeypatch):
+    def fails(directory):
+        assert (directory / "saved_model.pb").exists()
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("mtkit.export.tensor_names", fails)
+    with pytest.raises(RunError, match=r"cannot be exported here: .*No space left"):
+        save(tiny_pipeline, tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_killed_export_leaves_no_version(tiny_pipeline, tmp_path, monkeypatch):
+    def killed(directory):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    process = os.fork()
+    if process == 0:
+        # Nothing of TensorFlow runs in the child: its threads are not there.
+        monkeypatch.setattr("tensorflow.saved_model.save", lambda *args, **options: None)
+        monkeypatch.setattr("mtkit.export.describe", killed)
+        monkeypatch.setattr("mtkit.export.signatures", lambda servable: {})
+        monkeypatch.setattr("mtkit.export.Servable", lambda *args: None)
+        try:
+            save(tiny_pipeline, tmp_path)
+        finally:
+            os._exit(1)
+    _, status = os.waitpid(process, 0)
+    assert os.WTERMSIG(status) == signal.SIGKILL
+    assert versions(tmp_path) == []
+    (left,) = tmp_path.iterdir()
+    # The next export takes it away.
+    assert save(tiny_pipeline, tmp_path, unseen=False).name == "1"
+    assert not left.exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+def test_a_place_that_cannot_be_written(tiny_pipeline, tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match="cannot be exported here"):
+        save(tiny_pipeline, tmp_path / "file")
+
+
+def test_tables_are_stored_once(tiny_recipe, tmp_path):
+    """A catalog of 100,000 items: the graph stays small, and the variables hold each table once."""
+    sets = ["data.items=100_000", "data.users=2_000", "data.lines=200_000", "rows.windows.count=1"]
+    recipe = load_recipe(tiny_recipe, sets)
+    dataset = recipe.data.source.load()
+    _, test = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
+    pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), tmp_path, {})
+    assert len(pipeline.fold.entities["item"]) > 80_000
+    path = save(pipeline, tmp_path / "export")
+    assert (path / "saved_model.pb").stat().st_size < 20e6
+    variables = sum(file.stat().st_size for file in (path / "variables").iterdir())
+    items = len(pipeline.fold.entities["item"])
+    # Once each: ids, features, look, candidates, and the weights of encoders and of the head.
+    assert variables < items * 4 * 120
+
+
+@pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
+@pytest.mark.slow
+def test_serves_from_c(version, tmp_path):
+    sys.path.insert(0, str(ROOT / "bench"))
+    from serving import compile_client, serve
+
+    client = compile_client(tmp_path)
+    for name in ("serving_default", "rank", "department_new_item"):
+        answer = serve(client, version, name, QUESTIONS[name])
+        expected = answers_of(version, {name: QUESTIONS[name]})[name]
+        assert set(answer) == set(expected)
+        for key, values in expected.items():
+            flat = np.array(values, object).ravel().tolist()
+            if answer[key] and isinstance(answer[key][0], float):
+                np.testing.assert_allclose(answer[key], np.array(flat, float), atol=1e-6)
+            else:
+                assert list(map(str, answer[key])) == flat
