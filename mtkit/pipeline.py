@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,13 +16,16 @@ from mtkit.data.fold import make_fold
 from mtkit.data.store import EntityTable, EventLog, RowStore
 from mtkit.distribute import check_replicas
 from mtkit.errors import RecipeError, WiringError
+from mtkit.locate import KeyPath
+from mtkit.memory import check_memory
 from mtkit.model import DeviceData, Layers, MultiTaskModel
 from mtkit.optimizers import precision_scope
+from mtkit.plan import Plan
 from mtkit.recipe import Recipe
 from mtkit.spec import BuildContext, Cut, FeatureInfo, Rows, Spec
 from mtkit.suggest import nearest
 from mtkit.types import Dataset, Fold, Part, RowTable
-from mtkit.plan import Plan
+from mtkit.wiring import embeddings
 
 
 @dataclass(frozen=True)
@@ -73,13 +76,17 @@ def build_pipeline(
         counters: receives counts such as `texts_encoded`.
 
     Raises:
-        DataError: the data do not fit the recipe.
+        DataError: the data do not fit the recipe, or the machine.
+        RecipeError: a task asks for something that its row table does not have.
+        StrategyError: a component does not fit the strategy.
         WiringError: components cannot be connected as the recipe asks.
     """
-    fold = make_fold(dataset, cut, {name: catalog.min_count for name, catalog in recipe.data.catalog.items()})
+    fold = _fold(recipe, dataset, cut)
     tables = {name: _row_tables(name, rows, fold) for name, rows in recipe.rows.items()}
     plan = Plan(recipe.encoder, recipe.correlation, recipe.task)
     _check_rows(recipe, plan, tables)
+    if not tf.config.list_physical_devices("GPU"):
+        check_memory(recipe, plan, fold, tables)
     classes = {
         name: tuple(tables[spec.rows]["train"].classes.get(spec.label, ())) for name, spec in plan.predictions().items()
     }
@@ -88,7 +95,7 @@ def build_pipeline(
     context = _context(recipe, plan, fold, features, classes, cache_dir, counters)
     check_replicas(strategy, _parts(recipe))
     with strategy.scope(), precision_scope(recipe.train.precision):
-        derived, inputs = _derived(recipe, features, context)
+        derived, inputs = _derived(recipe, context)
         context = replace(context, features=dict(context.features) | _infos(derived))
         data = _device_data(fold, features, tables, derived)
         eval_rows = {name: RowStore(features.apply(parts["eval"])) for name, parts in tables.items()}
@@ -107,6 +114,12 @@ def _parts(recipe: Recipe) -> dict[str, Spec]:
     return parts | {"balance": recipe.balance}
 
 
+def _fold(recipe: Recipe, dataset: Dataset, cut: Cut) -> Fold:
+    catalogs = recipe.data.catalog
+    minima = {name: catalog.min_count for name, catalog in catalogs.items()}
+    return make_fold(dataset, cut, minima, {name for name, catalog in catalogs.items() if catalog.unlisted == "drop"})
+
+
 def _row_tables(name: str, rows: Rows, fold: Fold) -> dict[Part, RowTable]:
     parts: tuple[Part, ...] = ("train", "eval")
     return {part: replace(rows.make(fold, part), name=name) for part in parts}
@@ -116,17 +129,55 @@ def _check_rows(recipe: Recipe, plan: Plan, tables: Mapping[str, Mapping[Part, R
     """Refuses tasks whose row tables do not have what they need."""
     problems = []
     for name, prediction in plan.predictions().items():
-        labels = tables[prediction.rows]["train"].labels
-        if prediction.label not in labels:
-            message = f"row table {prediction.rows!r} has no label {prediction.label!r}; {nearest(prediction.label, labels)}"
+        table = tables[prediction.rows]["train"]
+        if message := _unfit_label(table, prediction.label):
             problems.append(recipe.problem(("task", name, "label"), message))
     for name in plan.retrievals():
         rows = plan.rows_of(name)
         if tables[rows]["eval"].targets is None:
-            message = f"row table {rows!r} has no targets to be evaluated on; set `evaluate` to one that has (`windows`)"
+            message = f"row table {rows!r} has no targets to evaluate on; set `evaluate` to one that has (`windows`)"
             problems.append(recipe.problem(("task", name, "rows"), message))
+    problems += [recipe.problem(*missing) for missing in _missing_columns(recipe, plan, tables)]
     if problems:
         raise RecipeError(problems)
+
+
+def _missing_columns(
+    recipe: Recipe, plan: Plan, tables: Mapping[str, Mapping[Part, RowTable]]
+) -> Iterator[tuple[KeyPath, str]]:
+    """Where a task reads an embedding of something that the rows do not have: (path, message)."""
+    addresses = embeddings(recipe)
+    for task in plan.tasks:
+        for table, names in plan.reads(task).items():
+            rows = tables[table]["train"]
+            for key, name in names:
+                if lacking := sorted(a for a in addresses[name] if not _has(rows, a)):
+                    message = f"{name!r} depends on {', '.join(lacking)}, which row table {table!r} does not have"
+                    yield ("task", task, key), message
+
+
+def _has(table: RowTable, address: str) -> bool:
+    scope, _, column = address.partition(".")
+    if scope == "history":
+        return len(table.history) > 0
+    return column in table.context if scope == "context" else scope in table.ids
+
+
+def _unfit_label(table: RowTable, label: str) -> str:
+    """Why no task can learn a label of the table; empty if one can."""
+    if label not in table.labels:
+        return f"row table {table.name!r} has no label {label!r}; {nearest(label, table.labels)}"
+    values = np.unique(table.labels[label][table.weights[label] > 0])
+    known = f"label {label!r} of the training rows of {table.name!r}"
+    if not len(values):
+        return f"{known} is null in all {len(table):,}; expected some with a value"
+    classes = table.classes.get(label, ())
+    if not classes and (other := values[(values != 0) & (values != 1)]).size:
+        return f"{known} has the value {other[0]:g}; expected 0 or 1, or a column declared with several classes"
+    if len(values) == 1:
+        value = repr(classes[int(values[0])]) if classes else f"{values[0]:g}"
+        return f"{known} is {value} in all that have one; expected at least two values to tell apart"
+    return ""
 
 
 def _context(
@@ -156,9 +207,7 @@ def _context(
     )
 
 
-def _derived(
-    recipe: Recipe, features: FeatureTables, context: BuildContext
-) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, ...]]]:
+def _derived(recipe: Recipe, context: BuildContext) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, ...]]]:
     """Static columns that encoders compute once, and the addresses that each encoder's layer is called with."""
     derived: dict[str, np.ndarray] = {}
     inputs: dict[str, tuple[str, ...]] = {}
@@ -182,7 +231,9 @@ def _device_data(
 ) -> DeviceData:
     entities = {}
     for name, entity in fold.entities.items():
-        columns = {a.partition(".")[2]: v for a, v in (features.entities | derived).items() if a.startswith(f"{name}.")}
+        columns = {
+            a.partition(".")[2]: v for a, v in {**features.entities, **derived}.items() if a.startswith(f"{name}.")
+        }
         entities[name] = EntityTable(name, len(entity), columns)
     item = list(fold.events.ids)[1]
     rows = {name: RowStore(features.apply(parts["train"])) for name, parts in tables.items()}
@@ -206,6 +257,6 @@ def _refuse_batch_norm(model: MultiTaskModel) -> None:
     for layer in model._flatten_layers():  # noqa: SLF001 - the public `layers` is not recursive
         if isinstance(layer, keras.layers.BatchNormalization):
             raise WiringError(
-                f"layer {layer.name!r} normalizes over the batch, so a row's result would depend on other rows, and one "
-                "replica would train differently from several; use LayerNormalization"
+                f"layer {layer.name!r} normalizes over the batch, so a row's result would depend on other rows, and "
+                "one replica would train differently from several; use LayerNormalization"
             )

@@ -48,6 +48,24 @@ class Plan:
         spec = self.tasks[task]
         return (spec.evaluate or spec.rows) if isinstance(spec, RetrievalTask) else spec.rows
 
+    def reads(self, task: str) -> dict[str, list[tuple[str, str]]]:
+        """Row table -> (key of the task, embedding) for every embedding that the task needs of the table's rows."""
+        spec = self.tasks[task]
+        if isinstance(spec, PredictionTask):
+            return {spec.rows: [("inputs", name) for name in self._inputs(spec)]}
+        assert isinstance(spec, RetrievalTask)
+        query = [("query", name) for name in spec.query]
+        in_batch = [("candidate", name) for name in spec.candidate] if spec.form == "batch" else []
+        return {self.rows_of(task): query, spec.rows: [*query, *in_batch]}
+
+    def _inputs(self, spec: PredictionTask) -> list[str]:
+        """Embeddings that a prediction needs, those of the predictions that it reads included."""
+        names: list[str] = []
+        for name in spec.inputs:
+            other = self.tasks.get(name.removeprefix(PREDICTION)) if name.startswith(PREDICTION) else None
+            names += self._inputs(other) if isinstance(other, PredictionTask) else [name]
+        return names
+
     def candidate_entity(self, task: str) -> str:
         """The entity that a retrieval task ranks."""
         spec = self.tasks[task]

@@ -41,6 +41,9 @@ class Catalog(_Section):
     """Which rows of an entity belong to its catalog."""
 
     min_count: PositiveInt = Field(1, description="least number of interactions before the cut")
+    unlisted: Literal["refuse", "drop"] = Field(
+        "refuse", description="what becomes of interactions whose id is not in the entity's table"
+    )
 
 
 class Data(_Section):

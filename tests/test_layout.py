@@ -24,7 +24,7 @@ LAYERS = (
     ),
     ("backend",),
     ("data.*", "distribute", "heads", "layers.*", "model", "optimizers", "rank"),
-    ("pipeline",),
+    ("memory", "pipeline"),
     (
         "train", "checkpoints", "evaluate", "compare", "rundir", "progress", "report", "run", "check",
         "export", "servable", "unseen", "answers", "signatures",

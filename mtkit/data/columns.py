@@ -10,10 +10,22 @@ import pyarrow.compute as pc
 
 from mtkit.errors import DataError
 from mtkit.schema import INTERACTIONS, Column
+from mtkit.spec import DataSource
 from mtkit.types import Dataset
 
 #: Rows of an entity table without an id of its own: the unknown.
 UNKNOWN_TEXT, UNKNOWN_NUMBER = "", -1
+
+
+def load(source: DataSource) -> Dataset:
+    """A source's raw tables, checked against their schema.
+
+    Raises:
+        DataError: files are missing, or the tables do not fit the schema.
+    """
+    dataset = source.load()
+    check(dataset)
+    return dataset
 
 
 def check(dataset: Dataset) -> None:

@@ -62,11 +62,13 @@ def fit_features(
     infos, states, layers, entities = {}, {}, {}, {}
     for address in dict.fromkeys(addresses):
         column = declared[address]
-        if column.kind not in PREPROCESSED:
-            continue
         spec = chosen.get(address) or default_preprocessor(column)
+        if spec is None or column.kind not in PREPROCESSED:
+            continue
         scope, _, name = address.partition(".")
-        values = _context_values(name, tables) if scope == "context" else raw(fold.entities[scope].columns[name], column)
+        values = (
+            _context_values(name, tables) if scope == "context" else raw(fold.entities[scope].columns[name], column)
+        )
         known = values if scope == "context" else values[1:]
         states[address] = spec.fit(known)
         infos[address] = spec.info(states[address])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,20 +16,24 @@ from mtkit.spec import Cut
 from mtkit.types import Dataset, Entity, Events, Fold
 
 
-def make_fold(dataset: Dataset, cut: Cut, min_count: Mapping[str, int]) -> Fold:
+def make_fold(
+    dataset: Dataset, cut: Cut, min_count: Mapping[str, int], drop_unlisted: Collection[str] = frozenset()
+) -> Fold:
     """Cuts a data set in time.
 
     The catalog of an entity holds the rows of its table with at least `min_count` interactions strictly before the cut,
-    sorted by id; entities that interactions do not refer to are there as a whole. Interactions of which an id is in no
-    catalog are left out.
+    sorted by id; entities that interactions do not refer to are there as a whole. Interactions of which an id is null
+    or in no catalog are left out.
 
     Args:
         dataset: raw tables.
         cut: the moment, and the end of what is evaluated.
         min_count: entity -> interactions strictly before the cut that it needs; 1 where nothing is said.
+        drop_unlisted: entities whose table need not have every id of the interactions.
 
     Raises:
-        DataError: the data do not fit the declared schema, a catalog is empty, or `min_count` names no entity.
+        DataError: the data do not fit the declared schema, interactions have ids that their entity's table does not
+            have, a catalog is empty, or `min_count` names no entity.
     """
     check(dataset)
     schema = dataset.schema
@@ -38,7 +42,9 @@ def make_fold(dataset: Dataset, cut: Cut, min_count: Mapping[str, int]) -> Fold:
     time = seconds(dataset.interactions[schema.time])
     references = {e: schema.reference(e) for e in _acting_first(schema)}
     found = {
-        entity: _find(entity, dataset, reference, time < cut.cut, min_count.get(entity, 1))
+        entity: _find(
+            entity, dataset, reference, time < cut.cut, min_count.get(entity, 1), drop_unlisted=entity in drop_unlisted
+        )
         for entity, reference in references.items()
     }
     entities = {entity: catalog.entity for entity, catalog in found.items()}
@@ -67,7 +73,9 @@ def _acting_first(schema: Schema) -> list[str]:
     return list(dict.fromkeys(column.entity for column in ids))
 
 
-def _find(entity: str, dataset: Dataset, reference: str, known: np.ndarray, minimum: int) -> _Catalog:
+def _find(
+    entity: str, dataset: Dataset, reference: str, known: np.ndarray, minimum: int, *, drop_unlisted: bool
+) -> _Catalog:
     keys = plain(dataset.entities[entity]["id"])
     column = plain(dataset.interactions[reference])
     if column.type != keys.type:
@@ -76,7 +84,15 @@ def _find(entity: str, dataset: Dataset, reference: str, known: np.ndarray, mini
             "both must be strings, or both integers"
         )
     order = pc.sort_indices(keys)
-    code = pc.index_in(column, value_set=keys.take(order)).fill_null(-1).to_numpy()
+    found = pc.index_in(column, value_set=keys.take(order), skip_nulls=True)
+    unlisted = column.filter(pc.and_(pc.is_null(found), pc.is_valid(column)))
+    if len(unlisted) and not drop_unlisted:
+        raise DataError(
+            f"{INTERACTIONS}.{reference}: {len(unlisted):,} interactions have ids that are not in the table of "
+            f"{entity}, for example {unlisted[0].as_py()!r}; add the missing rows to the table, or leave these "
+            f'interactions out with unlisted = "drop" in [data.catalog.{entity}]'
+        )
+    code = found.fill_null(-1).to_numpy()
     enough = np.bincount(code[known & (code >= 0)], minlength=len(keys)) >= minimum
     if not enough.any():
         raise DataError(f"{entity}: no row has {minimum} or more interactions before the cut; the catalog is empty")

@@ -66,11 +66,24 @@ def test_events_are_their_own_groups_without_a_grouping_column(shop):
     assert len(set(fold.events.group)) == len(fold.events)
 
 
-def test_an_id_without_a_row_is_left_out(shop):
+def test_an_id_without_a_row_is_refused_unless_declared(shop):
     known = shop.entities["item"].filter(pa.compute.not_equal(shop.entities["item"]["id"], "p01"))
-    fold = make_fold(Dataset(shop.interactions, {**shop.entities, "item": known}, shop.schema), CUT, {"item": 0})
+    dataset = Dataset(shop.interactions, {**shop.entities, "item": known}, shop.schema)
+    count = shop.interactions["product"].to_pylist().count("p01")
+    with pytest.raises(DataError, match=rf"product: {count} interactions have ids .* table of item, for example 'p01'"):
+        make_fold(dataset, CUT, {"item": 0})
+    fold = make_fold(dataset, CUT, {"item": 0}, {"item"})
     assert fold.entities["item"].ids[1:].tolist() == sorted(known["id"].to_pylist())
     assert fold.dropped["item with fewer than 0 interactions before the cut"] > 0
+
+
+def test_interactions_without_an_id_are_left_out(shop):
+    items = [None if row % 3 == 0 else item for row, item in enumerate(shop.interactions["product"].to_pylist())]
+    some = shop.interactions.set_column(1, "product", [pa.array(items)])
+    fold = make_fold(Dataset(some, shop.entities, shop.schema), CUT, {"item": 0})
+    assert len(fold.events) == sum(
+        item is not None and when < CUT.end for item, when in zip(items, some["when"].to_pylist(), strict=True)
+    )
 
 
 def test_refuses_what_it_cannot_cut(shop):
