@@ -74,13 +74,10 @@ class Adam(_RowSparse, keras.optimizers.Adam):
     def update_rows(self, gradient: tf.Tensor, rows: tf.Tensor, variable: Any) -> None:
         """Moves the rows and their moments."""
         number = self._index_dict[self._var_key(variable)]
-        rate, step, beta_1, beta_2 = (
-            tf.cast(value, variable.dtype)
-            for value in (self.learning_rate, self.iterations + 1, self.beta_1, self.beta_2)
-        )
-        mean = _averaged(self._momentums[number], rows, gradient, beta_1)
-        square = _averaged(self._velocities[number], rows, tf.square(gradient), beta_2)
-        corrected = rate * tf.sqrt(1 - tf.pow(beta_2, step)) / (1 - tf.pow(beta_1, step))
+        rate, step = (tf.cast(value, variable.dtype) for value in (self.learning_rate, self.iterations + 1))
+        mean = _averaged(self._momentums[number], rows, gradient, self.beta_1)
+        square = _averaged(self._velocities[number], rows, tf.square(gradient), self.beta_2)
+        corrected = rate * tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
         variable.scatter_sub(tf.IndexedSlices(corrected * mean / (tf.sqrt(square) + self.epsilon), rows))
 
 
@@ -150,7 +147,7 @@ def precision_scope(precision: str) -> Iterator[None]:
         keras.mixed_precision.set_global_policy(before)
 
 
-def _averaged(moments: Any, rows: tf.Tensor, values: tf.Tensor, beta: tf.Tensor) -> tf.Tensor:
+def _averaged(moments: Any, rows: tf.Tensor, values: tf.Tensor, beta: float) -> tf.Tensor:
     """The moving average of the rows, after `values` went into it."""
     moved = beta * tf.gather(moments, rows) + (1 - beta) * values
     moments.scatter_update(tf.IndexedSlices(moved, rows))

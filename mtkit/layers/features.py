@@ -70,8 +70,8 @@ class Features(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return super().get_config() | {
-            "sizes": self.sizes,
-            "widths": self.widths,
+            "sizes": dict(self.sizes),
+            "widths": dict(self.widths),
             "dim": self.dim,
             "hidden": list(self.hidden),
             "id_dropout": self.id_dropout,

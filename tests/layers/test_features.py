@@ -1,0 +1,69 @@
+import numpy as np
+import pytest
+
+from mtkit.backend import tf
+from mtkit.layers.features import Features
+from mtkit.testing import check_layer_config
+
+
+def _inputs(rows=5):
+    rng = np.random.default_rng(0)
+    return {
+        "user.id": tf.constant(rng.integers(0, 6, rows), tf.int32),
+        "user.town": tf.constant(rng.integers(0, 3, rows), tf.int32),
+        "user.age": tf.constant(rng.normal(size=(rows, 2)), tf.float32),
+    }
+
+
+def _layer(**options):
+    return Features({"user.id": 6, "user.town": 3}, {"user.age": 2}, 4, **options)
+
+
+def _slow(layer, inputs):
+    total = sum(layer._tables[name].embeddings.numpy()[inputs[name]] for name in layer.sizes)
+    total = total + inputs["user.age"].numpy() @ layer._maps["user.age"].kernel.numpy()
+    for hidden in layer._hidden:
+        total = np.maximum(total @ hidden.kernel.numpy() + hidden.bias.numpy(), 0)
+    return total if layer._output is None else total @ layer._output.kernel.numpy() + layer._output.bias.numpy()
+
+
+@pytest.mark.parametrize("hidden", [(), (7, 5)], ids=str)
+def test_equals_a_slow_version(hidden):
+    layer, inputs = _layer(hidden=hidden), _inputs()
+    np.testing.assert_allclose(layer(inputs), _slow(layer, inputs), atol=1e-6)
+
+
+def test_rows_are_apart():
+    layer, inputs = _layer(hidden=(7,)), _inputs()
+    some = {name: values[2:4] for name, values in inputs.items()}
+    np.testing.assert_allclose(layer(some), layer(inputs)[2:4], atol=1e-6)
+
+
+def test_ids_are_hidden_in_training_alone_and_other_features_stay():
+    layer = Features({"user.id": 3, "user.town": 3}, {}, 1, id_dropout=0.5)
+    ids = tf.ones([2000], tf.int32)
+    layer({"user.id": ids, "user.town": ids})
+    layer._tables["user.id"].set_weights([np.array([[10.0], [20.0], [30.0]])])
+    layer._tables["user.town"].set_weights([np.array([[1.0], [2.0], [3.0]])])
+    values = layer({"user.id": ids, "user.town": ids}, training=True).numpy()[:, 0]
+    assert set(values) == {12, 22}
+    assert 0.45 < np.mean(values == 12) < 0.55
+    np.testing.assert_array_equal(layer({"user.id": ids, "user.town": ids}), np.full((2000, 1), 22))
+
+
+def test_dropout_of_the_output():
+    layer, inputs = _layer(dropout=0.5), _inputs(500)
+    share = np.mean(layer(inputs, training=True).numpy() == 0)
+    assert 0.4 < share < 0.6
+
+
+def test_gradients_of_tables_are_rows():
+    layer, inputs = _layer(), _inputs()
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(layer(inputs))
+    gradient = tape.gradient(total, layer._tables["user.id"].embeddings)
+    assert isinstance(gradient, tf.IndexedSlices)
+
+
+def test_config():
+    check_layer_config(_layer(hidden=(7,), id_dropout=0.1, dropout=0.2, name="user"))
