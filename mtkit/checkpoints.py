@@ -88,7 +88,7 @@ def _damage(path: Path) -> str:
         reader = tf.train.load_checkpoint(str(path / _FILE))
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
-    except (tf.errors.OpError, ValueError) as error:
+    except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:  # the reader's ways to say it
         return str(error).splitlines()[0]
     return ""
 

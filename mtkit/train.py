@@ -64,8 +64,9 @@ class Training:
             model.optimizer.build(model.trainable_variables)
             # The optimizer's count will not do: it leaves out steps whose scaled gradients overflowed.
             self._step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
+            self.generators = _generators(model)
             checkpoint = tf.train.Checkpoint(
-                model=model, optimizer=model.optimizer, step=self._step, generators=_generators(model)
+                model=model, optimizer=model.optimizer, step=self._step, generators=self.generators
             )
         self._checkpoints = checkpoints and Checkpoints(checkpoint, checkpoints, warn)
 
