@@ -198,7 +198,7 @@ class Encoder(Spec):
         return {}
 
     def derivation(self, context: BuildContext) -> Any:
-        """A tf_keras layer that computes the columns of `derive` for entities that are not in the data.
+        """A tf.Module, such as a tf_keras layer, that computes the columns of `derive` for entities not in the data.
 
         It has an attribute `inputs`, name -> `ServingInput`, and is called with name -> `[rows, *shape]`; it returns
         address -> `[rows, width]`. None: such entities cannot be served.

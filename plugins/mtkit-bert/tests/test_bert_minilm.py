@@ -54,7 +54,7 @@ def test_token_ids_equal_those_of_transformers(minilm):
 
 def test_similar_texts_are_near(minilm, make_context):
     texts = [None, "fresh whole milk", "dairy milk low fat", "motor oil for cars", "engine lubricant"]
-    vectors = Bert(reads=["item.text"], transform="none").derive(make_context(texts))["item.text/words"][1:]
+    vectors = Bert(reads=["item.text"]).derive(make_context(texts))["item.text/words"][1:]
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     similarity = vectors @ vectors.T
     assert min(similarity[0, 1], similarity[2, 3]) > 0.2 + similarity[:2, 2:].max()

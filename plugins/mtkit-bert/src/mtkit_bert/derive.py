@@ -49,21 +49,51 @@ def text_vectors(
     Raises:
         DataError: the checkpoint is not there or cannot be read, or a value is not a string.
     """
+    path = locate(checkpoint)
+    vectors, rows = distinct_vectors(
+        values, path, pooling=pooling, max_tokens=max_tokens, cache_dir=cache_dir, counters=counters
+    )
+    if components:
+        mean, matrix = principal_components(vectors, components)
+        vectors = (vectors - mean) @ matrix
+    result = np.zeros([len(values), vectors.shape[1]], np.float32)
+    result[rows >= 0] = vectors[rows[rows >= 0]]
+    return result
+
+
+def distinct_vectors(
+    values: np.ndarray,
+    path: Path,
+    *,
+    pooling: Literal["mean", "cls"],
+    max_tokens: int,
+    cache_dir: Path,
+    counters: MutableMapping[str, int],
+) -> tuple[np.ndarray, np.ndarray]:
+    """Vectors float32 `[texts, width]` of the distinct texts, and for each row the number of its text, or -1.
+
+    Args:
+        values: `[rows]` strings; None, nan and blank strings are no texts.
+        path: directory of the checkpoint.
+        pooling: how hidden states become one vector.
+        max_tokens: texts are cut to this many tokens, special ones included.
+        cache_dir: as in `text_vectors`.
+        counters: as in `text_vectors`.
+
+    Raises:
+        DataError: the checkpoint cannot be read, or a value is not a string.
+    """
     counters.setdefault(COUNTER, 0)
     texts, rows = _distinct(values)
-    path = locate(checkpoint)
     cache = VectorCache(cache_dir / "texts" / digest(path, pooling, max_tokens, FORMAT))
     known = cache.read(texts)
     missing = [text for text in texts if text not in known]
     for block, vectors in _encoded(missing, path, pooling, max_tokens, counters):
         cache.add(block, vectors)
         known |= zip(block, vectors, strict=True)
-    result = np.zeros([len(values), components or read_config(path)[1]["hidden_size"]], np.float32)
-    if texts:
-        vectors = np.stack([known[text] for text in texts])
-        vectors = principal_components(vectors, components) if components else vectors
-        result[rows >= 0] = vectors[rows[rows >= 0]]
-    return result
+    if not texts:
+        return np.zeros([0, read_config(path)[1]["hidden_size"]], np.float32), rows
+    return np.stack([known[text] for text in texts]), rows
 
 
 def _distinct(values: np.ndarray) -> tuple[list[str], np.ndarray]:

@@ -31,7 +31,7 @@ class Bert(Encoder):
     max_tokens: PositiveInt = Field(64, ge=3, description="longer texts are cut; special tokens count")
     components: PositiveInt | None = Field(
         None,
-        description="keep so many principal components of the catalog's vectors, each of variance 1; default: the vectors",
+        description="principal components of the catalog's vectors to keep, each of variance 1; default: the vectors",
     )
 
     @model_validator(mode="after")
@@ -70,6 +70,33 @@ class Bert(Encoder):
         except DataError as error:
             raise DataError(f"encoder {context.name} over {self.reads[0]}: {error}") from error
         return {self._address(context): vectors}
+
+    def derivation(self, context: BuildContext) -> Any:
+        """The network as a function of token ids, with the principal components that the catalog has.
+
+        Raises:
+            DataError: the checkpoint is not there or cannot be read.
+        """
+        from mtkit_bert.checkpoint import locate
+        from mtkit_bert.derivation import TextDerivation
+        from mtkit_bert.derive import distinct_vectors
+        from mtkit_bert.transform import principal_components
+
+        path, components = locate(self.checkpoint), None
+        if self.components:
+            texts, cache = context.column(*self._column), Path(context.cache_dir)
+            vectors, _ = distinct_vectors(
+                texts,
+                path,
+                pooling=self.pooling,
+                max_tokens=self.max_tokens,
+                cache_dir=cache,
+                counters=context.counters,
+            )
+            components = principal_components(vectors, self.components)
+        about = f"`{self.reads[0]}` as token ids of {self.checkpoint}, at most {self.max_tokens} with special ones"
+        name = f"{'_'.join(self._column)}_token_ids"
+        return TextDerivation(path, self.pooling, components, name=name, about=about, address=self._address(context))
 
     def build(self, context: BuildContext) -> Any:
         """The projection of the derived vectors."""
