@@ -7,13 +7,19 @@ from collections.abc import Callable
 import numpy as np
 
 from mtkit.errors import DataError
-from mtkit.types import Ragged, Ranking
+from mtkit.types import Events, Ragged, Ranking
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 
 
 def rank(
-    scores: Scorer, targets: Ragged, k: int, exclude: Ragged | None = None, block: int = 256
+    scores: Scorer,
+    targets: Ragged,
+    k: int,
+    exclude: Ragged | None = None,
+    block: int = 256,
+    *,
+    shares: np.ndarray | None = None,
 ) -> tuple[Ranking, np.ndarray]:
     """The top `k` of the catalog for every row that has relevant items, and the numbers of these rows.
 
@@ -27,6 +33,7 @@ def rank(
         k: length of the top.
         exclude: each row's items (values `item`) that are neither candidates nor relevant.
         block: rows scored at once; memory is `block * items * (itemsize + 1)` bytes.
+        shares: float64 `[items]`, the share of users who have had each item, for metrics of popularity.
 
     Returns:
         The ranking of the rows that are left, and their numbers int64 `[rows]`. Its `catalog` is 0 if no row is left.
@@ -45,7 +52,24 @@ def rank(
         catalog = block_scores.shape[1] - 1
         top[start : start + block] = items = top_k(block_scores, k)
         hits[start : start + block] = _contains(keys, _key(rows[:, None], items))
-    return Ranking(items=top, hits=hits, relevant=relevant, catalog=catalog), kept
+    return Ranking(items=top, hits=hits, relevant=relevant, catalog=catalog, shares=shares), kept
+
+
+def user_shares(events: Events, cut: int, items: int) -> np.ndarray:
+    """The share of users who have had each item, of those with a past.
+
+    Args:
+        events: all events; those strictly before `cut` count.
+        cut: seconds.
+        items: number of rows of the item table, the unknown included.
+
+    Returns:
+        float64 `[items]` in (0, 1]; an item that nobody has had counts as had by one.
+    """
+    users, had = (ids[events.time < cut] for ids in list(events.ids.values())[:2])
+    pairs = np.unique(_key(users, had))
+    count = np.bincount(pairs & 0xFFFFFFFF, minlength=items)
+    return count.clip(min=1) / max(1, len(np.unique(users)))
 
 
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:

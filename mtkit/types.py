@@ -160,12 +160,14 @@ class Ranking:
         hits: bool `[rows, k]`.
         relevant: int64 `[rows]`, how many candidates are relevant (at least 1).
         catalog: number of items that could be recommended.
+        shares: float64 `[catalog + 1]`, above 0: the share of users who had had the item; None = not known.
     """
 
     items: np.ndarray
     hits: np.ndarray
     relevant: np.ndarray
     catalog: int
+    shares: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

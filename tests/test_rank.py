@@ -1,11 +1,12 @@
 import tracemalloc
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from mtkit.errors import DataError
-from mtkit.rank import rank, top_k
-from mtkit.types import Ragged
+from mtkit.rank import rank, top_k, user_shares
+from mtkit.types import Events, Ragged
 
 
 def ragged(rows):
@@ -130,3 +131,13 @@ def test_memory_does_not_grow_with_the_rows():
         return peak
 
     assert peak(400) < 1.2 * peak(40)
+
+
+def test_shares_of_users_count_the_past_alone():
+    user, item = np.array([1, 1, 1, 2, 2, 3, 4], np.int32), np.array([1, 1, 2, 1, 3, 2, 1], np.int32)
+    time = np.array([0, 5, 9, 1, 10, 2, 11])
+    events = Events({"user": user, "item": item}, time, np.arange(7), pa.table({}), np.array([0, 0, 3, 5, 6, 7]))
+    np.testing.assert_allclose(user_shares(events, 10, 5), [1 / 3, 2 / 3, 2 / 3, 1 / 3, 1 / 3])
+    assert user_shares(events, 0, 5).tolist() == [1] * 5
+    ranking, _ = rank(lambda rows: np.ones((len(rows), 5)), ragged([[3]]), 2, shares=user_shares(events, 10, 5))
+    assert ranking.shares[3] == pytest.approx(1 / 3)

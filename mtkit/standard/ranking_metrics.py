@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 from mtkit.spec import RankingMetric
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
     from mtkit.types import Ranking
@@ -20,6 +22,28 @@ class Recall(RankingMetric):
         import numpy as np
 
         return np.asarray(ranking.hits[:, :k].sum(axis=1) / np.minimum(k, ranking.relevant))
+
+
+class Precision(RankingMetric):
+    """Share of the k places that hold a relevant item; places that stay empty count."""
+
+    def per_row(self, ranking: Ranking, k: int) -> np.ndarray:
+        """Values float64 `[rows]` in [0, 1]."""
+        import numpy as np
+
+        return np.asarray(ranking.hits[:, :k].sum(axis=1) / k)
+
+
+class Map(RankingMetric):
+    """Average precision: the precision at each relevant item of the top k, summed, over `min(k, relevant)`."""
+
+    def per_row(self, ranking: Ranking, k: int) -> np.ndarray:
+        """Values float64 `[rows]` in [0, 1]."""
+        import numpy as np
+
+        hits = ranking.hits[:, :k]
+        precision = hits.cumsum(axis=1) / np.arange(1, k + 1)
+        return np.asarray((hits * precision).sum(axis=1) / np.minimum(k, ranking.relevant))
 
 
 class Ndcg(RankingMetric):
@@ -64,3 +88,57 @@ class Coverage(RankingMetric):
 
         shown = np.unique(ranking.items[:, :k])
         return np.count_nonzero(shown) / ranking.catalog if ranking.catalog else float("nan")
+
+
+class Gini(RankingMetric):
+    """Inequality of how often the items of the catalog appear in the top k of all rows; it has no value per row.
+
+    0 where all appear equally often, close to 1 where a few take all places.
+    """
+
+    def value(self, ranking: Ranking, k: int) -> float:
+        """The Gini coefficient in [0, 1); nan where nothing was recommended."""
+        import numpy as np
+
+        shown = np.bincount(ranking.items[:, :k].ravel(), minlength=ranking.catalog + 1)[1:]
+        if not shown.any():
+            return float("nan")
+        poorest_first = 2 * np.arange(1, ranking.catalog + 1) - ranking.catalog - 1
+        return float(np.sort(shown) @ poorest_first / (ranking.catalog * shown.sum()))
+
+
+class Novelty(RankingMetric):
+    """Mean self-information of the top k, in bits: `-log2` of the share of users who have had the item.
+
+    Source: Zhou et al., "Solving the apparent diversity-accuracy dilemma of recommender systems", 2010.
+    """
+
+    def per_row(self, ranking: Ranking, k: int) -> np.ndarray:
+        """Values float64 `[rows]`, 0 or more; nan where nothing was recommended, or shares are not known."""
+        import numpy as np
+
+        return _mean_of_shown(ranking, k, lambda share: -np.log2(share))
+
+
+class PopularityBias(RankingMetric):
+    """Mean share of users who have had the items of the top k (average recommendation popularity).
+
+    Source: Abdollahpouri et al., "Managing popularity bias in recommender systems with personalized re-ranking", 2019.
+    """
+
+    def per_row(self, ranking: Ranking, k: int) -> np.ndarray:
+        """Values float64 `[rows]` in [0, 1]; nan where nothing was recommended, or shares are not known."""
+        return _mean_of_shown(ranking, k, lambda share: share)
+
+
+def _mean_of_shown(ranking: Ranking, k: int, of_share: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
+    """Mean over the items of the top k of a function of their shares of users."""
+    import numpy as np
+
+    items = ranking.items[:, :k]
+    values = np.full(len(items), np.nan)
+    shown = items > 0
+    if ranking.shares is not None:
+        of_item = np.where(shown, of_share(np.where(shown, ranking.shares[items], 1)), 0)
+        np.divide(of_item.sum(axis=1), shown.sum(axis=1), out=values, where=shown.any(axis=1))
+    return values

@@ -3,9 +3,22 @@ import math
 import numpy as np
 import pytest
 
-from mtkit.standard.prediction_metrics import F1, Accuracy, Auc, LogLoss, Recall
+from mtkit.standard.prediction_metrics import (
+    F1,
+    Accuracy,
+    Auc,
+    Brier,
+    CalibrationError,
+    LogLoss,
+    NormalizedEntropy,
+    PrAuc,
+    Precision,
+    Recall,
+)
+from mtkit.testing import check_spec
 
-METRICS = [Auc(), LogLoss(), Accuracy(), Recall(), F1()]
+BOTH = [LogLoss(), NormalizedEntropy(), Brier(), CalibrationError(), Accuracy(), Recall(), Precision(), F1()]
+METRICS = [Auc(), PrAuc(), *BOTH]
 
 
 def binary(rows=200, seed=0):
@@ -67,10 +80,79 @@ def f1(labels, predictions, weights):
     return np.mean(values)
 
 
-SLOW = [(LogLoss(), log_loss), (Accuracy(), accuracy), (Recall(), recall), (F1(), f1)]
+def pr_auc(labels, predictions, weights):
+    """Steps from the highest threshold down."""
+    area = reached = 0.0
+    for threshold in sorted(set(predictions), reverse=True):
+        found = predictions >= threshold
+        hits, recalled = weights[found & (labels == 1)].sum(), reached
+        reached = hits / weights[labels == 1].sum()
+        area += (reached - recalled) * hits / weights[found].sum()
+    return area
 
 
-@pytest.mark.parametrize(("metric", "slow"), [(Auc(), auc), *SLOW])
+def normalized_entropy(labels, predictions, weights):
+    shares = [weights[labels == number].sum() / weights.sum() for number in set(labels)]
+    return log_loss(labels, predictions, weights) / -sum(share * math.log(share) for share in shares)
+
+
+def brier(labels, predictions, weights):
+    errors = [
+        sum((float(p) - (number == label)) ** 2 for number, p in enumerate(row))
+        if predictions.ndim == 2
+        else (float(row) - label) ** 2
+        for label, row in zip(labels, predictions, strict=True)
+    ]
+    return np.average(errors, weights=weights)
+
+
+def calibration_error(labels, predictions, weights, bins=10):
+    error = 0.0
+    confidence = predictions.max(axis=1) if predictions.ndim == 2 else predictions
+    right = decided(predictions) == labels if predictions.ndim == 2 else labels
+    for number in range(bins):
+        inside = (confidence >= number / bins) & ((confidence < (number + 1) / bins) | (number == bins - 1))
+        if inside.any():
+            share = weights[inside].sum() / weights.sum()
+            error += share * abs(np.average((confidence - right)[inside], weights=weights[inside]))
+    return error
+
+
+def precision(labels, predictions, weights):
+    return np.mean([true / found for true, _, found in counts(labels, predictions, weights) if found])
+
+
+def weighted_precision(labels, predictions, weights):
+    values = [(true / found, n) for true, n, found in counts(labels, predictions, weights) if found]
+    return np.average([value for value, _ in values], weights=[n for _, n in values])
+
+
+def weighted_f1(labels, predictions, weights):
+    values = [(2 * t / (n + m), n) for t, n, m in counts(labels, predictions, weights) if n + m]
+    return np.average([value for value, _ in values], weights=[n for _, n in values])
+
+
+SLOW = [
+    (LogLoss(), log_loss),
+    (NormalizedEntropy(), normalized_entropy),
+    (Brier(), brier),
+    (CalibrationError(), calibration_error),
+    (CalibrationError(bins=3), lambda *rows: calibration_error(*rows, bins=3)),
+    (Accuracy(), accuracy),
+    (Recall(), recall),
+    (Precision(), precision),
+    (Precision(average="weighted"), weighted_precision),
+    (F1(), f1),
+    (F1(average="weighted"), weighted_f1),
+]
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_specs(metric):
+    check_spec(metric)
+
+
+@pytest.mark.parametrize(("metric", "slow"), [(Auc(), auc), (PrAuc(), pr_auc), *SLOW])
 def test_binary_equals_plain_loops(metric, slow):
     assert metric.value(*binary()) == pytest.approx(slow(*binary()), rel=1e-5)
 
@@ -92,7 +174,17 @@ def test_weight_2_is_the_row_twice(metric):
 
 @pytest.mark.parametrize(
     ("metric", "label", "prediction"),
-    [(Auc(), 1, 0.7), (Auc(), 0, 0.7), (Recall(), 0, 0.7), (Recall(), 0, 0.2), (F1(), 0, 0.2)],
+    [
+        (Auc(), 1, 0.7),
+        (Auc(), 0, 0.7),
+        (PrAuc(), 0, 0.7),
+        (NormalizedEntropy(), 0, 0.7),
+        (NormalizedEntropy(), 1, 0.7),
+        (Recall(), 0, 0.7),
+        (Recall(), 0, 0.2),
+        (Precision(), 1, 0.2),
+        (F1(), 0, 0.2),
+    ],
 )
 def test_is_nan_where_undefined(metric, label, prediction):
     for rows in (1, 3):
@@ -106,7 +198,12 @@ def test_is_nan_where_undefined(metric, label, prediction):
         (LogLoss(), 1, 0.5, math.log(2)),
         (Accuracy(), 1, 0.7, 1),
         (Accuracy(), 1, 0.5, 0),
+        (PrAuc(), 1, 0.2, 1),
+        (Brier(), 1, 0.5, 0.25),
+        (CalibrationError(), 1, 1.0, 0),
+        (CalibrationError(), 0, 1.0, 1),
         (Recall(), 1, 0.2, 0),
+        (Precision(), 0, 0.7, 0),
         (F1(), 0, 0.7, 0),
         (F1(), 1, 0.7, 1),
     ],
@@ -124,13 +221,26 @@ def test_no_rows_and_predictions_that_are_no_numbers_give_nan(metric):
     assert math.isnan(metric.value(labels, predictions, weights))
 
 
+def test_brier_equals_scikit_learn():
+    from sklearn.metrics import brier_score_loss
+
+    labels, predictions, weights = binary()
+    assert Brier().value(*binary()) == pytest.approx(brier_score_loss(labels, predictions, sample_weight=weights))
+
+
+def test_normalized_entropy_of_the_base_rate_is_1():
+    labels, _, weights = binary()
+    rate = np.average(labels, weights=weights)
+    assert NormalizedEntropy().value(labels, np.full(len(labels), rate), weights) == pytest.approx(1)
+
+
 def test_log_loss_of_certainty_is_finite():
     certain = np.array([0, 1], np.float32)
     assert LogLoss().value(certain, certain, certain + 1) == pytest.approx(0, abs=1e-6)
     assert 10 < LogLoss().value(1 - certain, certain, certain + 1) < 50
 
 
-@pytest.mark.parametrize("metric", [LogLoss(), Accuracy(), Recall(), F1()])
+@pytest.mark.parametrize("metric", BOTH)
 def test_few_rows_of_many_classes_raise_no_warning(metric):
     predictions = np.full((30, 25), 1 / 25, np.float32)
     assert math.isfinite(metric.value(np.arange(30, dtype=np.int32) % 25, predictions, np.ones(30, np.float32)))
