@@ -1,0 +1,173 @@
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from mtkit.backend import tf
+from mtkit.distribute import (
+    check_replicas,
+    gather_rolled,
+    global_sum,
+    mirrored,
+    multi_worker,
+    one_device,
+    replicas,
+)
+from mtkit.errors import StrategyError
+from mtkit.spec import Encoder
+
+WITHOUT_DROPOUT = [
+    f"encoder.{name}=0"
+    for name in ("past.dropout", "customer.id_dropout", "look.id_dropout", "product.id_dropout", "visit.id_dropout")
+]
+OPTIMIZERS = {"sgd": ["train.learning_rate=0.05"], "adam": [], "adagrad": []}
+
+
+def _weights(pipeline):
+    return {variable.name: variable.numpy() for variable in pipeline.model.trainable_variables}
+
+
+def _assert_same(found, expected):
+    assert list(found) == list(expected)
+    for name, weights in found.items():
+        np.testing.assert_allclose(weights, expected[name], atol=1e-5, err_msg=name)
+
+
+def _losses(pipeline):
+    return {name: float(tracker.result()) for name, tracker in pipeline.model.trackers.items()}
+
+
+@pytest.mark.parametrize("name", ["adam", *(pytest.param(name, marks=pytest.mark.slow) for name in ("sgd", "adagrad"))])
+def test_two_replicas_train_as_one_does(train_tiny, two_replicas, name):
+    options = [*WITHOUT_DROPOUT, f"train.optimizer={name}", *OPTIMIZERS[name], "train.epochs=1"]
+    one = train_tiny("train.strategy=one_device", *options)
+    two = train_tiny("train.strategy=mirrored", *options)
+    assert two.strategy.num_replicas_in_sync == two_replicas.num_replicas_in_sync == 2
+    assert int(one.model.optimizer.iterations) >= 20
+    _assert_same(_weights(two), _weights(one))
+    assert _losses(two) == pytest.approx(_losses(one), rel=1e-4)
+
+
+WORKER = """
+import sys
+from pathlib import Path
+import numpy as np
+from mtkit.data.columns import seconds
+from mtkit.pipeline import build_pipeline
+from mtkit.recipe import load_recipe
+from mtkit.run import make_strategy
+from mtkit.train import Training
+
+recipe = load_recipe(Path(sys.argv[1]), sys.argv[3:])
+strategy = make_strategy(recipe)
+dataset = recipe.data.source.load()
+_, test = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
+pipeline = build_pipeline(recipe, dataset, test, strategy, Path(sys.argv[1]).parent, {})
+Training(pipeline).fit()
+losses = {name: tracker.result() for name, tracker in pipeline.model.trackers.items()}
+np.savez(sys.argv[2], **{v.name: v.numpy() for v in pipeline.model.trainable_variables}, **losses)
+"""
+
+
+def _free_ports(count):
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [one.getsockname()[1] for one in sockets]
+    for one in sockets:
+        one.close()
+    return ports
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_two_workers_train_as_one_does(train_tiny, tiny_recipe, tmp_path, name):
+    options = [*WITHOUT_DROPOUT, f"train.optimizer={name}", *OPTIMIZERS[name], "train.epochs=1"]
+    cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(2)]}
+    workers = []
+    for number in range(2):
+        config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": number}})
+        command = [sys.executable, "-c", WORKER, tiny_recipe, tmp_path / f"{number}.npz", "train.strategy=multi_worker"]
+        workers.append(subprocess.Popen([*command, *options], env=os.environ | {"TF_CONFIG": config}))
+    assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    one = train_tiny("train.strategy=one_device", *options)
+    for number in range(2):
+        with np.load(tmp_path / f"{number}.npz") as found:
+            losses = {name: float(found[name]) for name in one.model.trackers}
+            _assert_same({name: found[name] for name in found if name not in losses}, _weights(one))
+        assert losses == pytest.approx(_losses(one), rel=1e-4)
+
+
+def test_sums_and_gathers_over_replicas(two_replicas):
+    @tf.function
+    def step(rows):
+        assert replicas() == 2
+        return global_sum(tf.reduce_sum(rows)), gather_rolled(rows)
+
+    parts = two_replicas.experimental_distribute_values_from_function(
+        lambda context: tf.constant([[1, 2], [3, 4]]) + 10 * context.replica_id_in_sync_group
+    )
+    totals, rows = (two_replicas.experimental_local_results(x) for x in two_replicas.run(step, (parts,)))
+    assert [int(total) for total in totals] == [60, 60]
+    first, second = [[1, 2], [3, 4]], [[11, 12], [13, 14]]
+    np.testing.assert_array_equal(rows[0], [*first, *second])
+    np.testing.assert_array_equal(rows[1], [*second, *first])
+
+
+def test_gathered_rows_take_gradients_back_to_their_replica(two_replicas):
+    @tf.function
+    def step(rows):
+        with tf.GradientTape() as tape:
+            tape.watch(rows)
+            weights = tf.constant([1.0, 10.0, 100.0, 1000.0])
+            loss = tf.reduce_sum(gather_rolled(rows) * weights)
+        return tape.gradient(loss, rows)
+
+    parts = two_replicas.experimental_distribute_values_from_function(lambda _: tf.constant([1.0, 2.0]))
+    gradients = two_replicas.experimental_local_results(two_replicas.run(step, (parts,)))
+    # Local rows are the first candidates here, and the last ones of the other replica.
+    for gradient in gradients:
+        np.testing.assert_allclose(gradient, [101, 1010])
+
+
+def test_one_replica_needs_no_communication():
+    with one_device().scope():
+        rows = tf.constant([1.0, 2.0])
+        assert replicas() == 1
+        assert global_sum(rows) is rows
+        assert gather_rolled(rows) is rows
+
+
+class Local(Encoder):
+    """An encoder that looks at the rows of its replica together."""
+
+    replicable = False
+
+
+def test_parts_that_cannot_be_replicated_say_so(two_replicas):
+    parts = {"encoder.a": Local(reads=("user.id",)), "encoder.b": Encoder(reads=("user.id",))}
+    check_replicas(one_device(), parts)
+    check_replicas(two_replicas, {"encoder.b": parts["encoder.b"]})
+    with pytest.raises(
+        StrategyError, match=r"train.strategy: encoder.a cannot train on several replicas, and this .* 2"
+    ):
+        check_replicas(two_replicas, parts)
+
+
+def test_the_split_of_the_cpu_comes_first(two_replicas, monkeypatch):
+    monkeypatch.setenv("MTKIT_CPU_DEVICES", "2")
+    assert mirrored().num_replicas_in_sync == two_replicas.num_replicas_in_sync
+    monkeypatch.setenv("MTKIT_CPU_DEVICES", "3")
+    with pytest.raises(StrategyError, match=r"MTKIT_CPU_DEVICES=3: TensorFlow has started with 2 CPU device"):
+        mirrored()
+    monkeypatch.setenv("MTKIT_CPU_DEVICES", "many")
+    with pytest.raises(StrategyError, match=r"MTKIT_CPU_DEVICES='many': expected a number of devices"):
+        mirrored()
+
+
+def test_several_workers_need_to_know_one_another(monkeypatch):
+    monkeypatch.delenv("TF_CONFIG", raising=False)
+    with pytest.raises(StrategyError, match="strategy multi_worker: expected TF_CONFIG to say which processes"):
+        multi_worker()
