@@ -34,13 +34,13 @@ class Document:
     """A recipe's values. Documents compare equal: a recipe is what it says, not where that stands.
 
     Attributes:
-        file: the recipe's path as it was given.
+        file: the recipe's path as it was given; None = composed in Python.
         raw: values as written, with `${env:NAME}` in them; for messages and locks.
         values: values after substitution.
         lines: path -> line; 0 = given by `--set`.
     """
 
-    file: Path = field(default=Path(), compare=False)
+    file: Path | None = field(default=None, compare=False)
     raw: Mapping[str, Any] = field(default_factory=dict, compare=False)
     values: Mapping[str, Any] = field(default_factory=dict, compare=False)
     lines: Mapping[KeyPath, int] = field(default_factory=dict, compare=False)
@@ -48,7 +48,7 @@ class Document:
     @property
     def directory(self) -> Path:
         """Where relative paths of the recipe begin."""
-        return self.file.absolute().parent
+        return (self.file or Path("recipe")).absolute().parent
 
     def line(self, path: KeyPath) -> int:
         """The line of a path, or of the nearest table around it."""
@@ -59,6 +59,8 @@ class Document:
         """A mistake with its place, its message free of values that came from the environment."""
         line = self.line(mistake.path)
         place = "--set" if line == _SET else f"{self.file}:{line}"
+        if self.file is None:
+            place = "mtkit.compose"
         return Problem(place, dotted(mistake.path), self.redact(mistake.message))
 
     def shown(self, path: KeyPath) -> str:

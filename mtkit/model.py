@@ -17,6 +17,9 @@ from mtkit.plan import PREDICTION, Plan
 
 Batch = Mapping[str, tf.Tensor]
 
+EVAL = "/eval"
+"""Ends the name of a table of evaluation rows, beside the training rows of the same table."""
+
 
 @dataclass(frozen=True)
 class DeviceData:
@@ -25,7 +28,7 @@ class DeviceData:
     Attributes:
         entities: entity -> its table.
         events: what histories are read from.
-        rows: row table -> its training rows.
+        rows: row table -> its training rows, and with `/eval` behind its name, its evaluation rows.
     """
 
     entities: Mapping[str, EntityTable]
@@ -55,8 +58,8 @@ class Layers:
 class MultiTaskModel(keras.Model):
     """Tasks that train together on shared parameters.
 
-    Training and evaluation steps take a dictionary row table -> row numbers (int64 `[batch]`, -1 = no row); the columns are
-    gathered on the device. A step adds up Σwℓ/Σw per task over the global batch and lets the balancer combine them.
+    All steps take a dictionary row table -> row numbers (int64 `[batch]`, -1 = no row); the columns are gathered on the
+    device. A training step adds up Σwℓ/Σw per task over the global batch and lets the balancer combine them.
 
     Args:
         plan: who reads what.
@@ -82,8 +85,8 @@ class MultiTaskModel(keras.Model):
         return {name: total for name, (total, _) in self.task_losses(self.gather(inputs), training).items()}
 
     def gather(self, rows: Mapping[str, tf.Tensor]) -> dict[str, Batch]:
-        """Row table -> batch, for row table -> row numbers."""
-        return {table: self.data.rows[table].gather(numbers) for table, numbers in rows.items()}
+        """Row table -> batch, for row table (of evaluation: `TABLE/eval`) -> row numbers."""
+        return {key.removesuffix(EVAL): self.data.rows[key].gather(numbers) for key, numbers in rows.items()}
 
     def task_losses(self, batches: Mapping[str, Batch], training: bool) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
         """Task -> (Σwℓ over local rows, Σw over local rows), for the tasks whose row tables are there."""
@@ -127,6 +130,18 @@ class MultiTaskModel(keras.Model):
                 f"{reason}; set jit_compile = false"
             )
 
+    def save(self, *_arguments: Any, **_options: Any) -> None:
+        """Refuses: a Keras file holds neither the recipe nor the tables that the model reads.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            "a Keras file cannot hold the recipe and the data that this model is made of: keep its weights with "
+            "save_weights(...) and make it again with mtkit.build, or export it for serving with "
+            "pipeline.recipe.export.export(pipeline, directory); for callbacks, save_weights_only=True"
+        )
+
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
         """One mean loss per task."""
@@ -149,6 +164,20 @@ class MultiTaskModel(keras.Model):
     def test_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Losses on the rows of each table."""
         return self._track(self.task_losses(self.gather(data), training=False))
+
+    def predict_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Task -> probabilities `[rows]` or `[rows, classes]`, or scores of the catalog `[rows, items]`.
+
+        Of the tasks that are evaluated on the given tables.
+        """
+        forward, batches, outputs = Forward(self), self.gather(data), {}
+        for name, spec in self.plan.tasks.items():
+            batch = batches.get(self.plan.rows_of(name))
+            if batch is not None and isinstance(spec, PredictionTask):
+                outputs[name] = forward.prediction(name, batch)
+            elif batch is not None:
+                outputs[name] = self.heads[name].score(forward.query(name, batch), forward.catalog(name), batch)
+        return outputs
 
     def _objective(self, losses: Mapping[str, tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
         """This replica's share of the scalar to minimize: shares and gradients add up over replicas."""

@@ -14,11 +14,12 @@ from mtkit.data.columns import raw
 from mtkit.data.features import FeatureTables, fit_features
 from mtkit.data.fold import make_fold
 from mtkit.data.store import EntityTable, EventLog, RowStore
+from mtkit.data.stream import Rate, epoch_rows, ordered_rows
 from mtkit.distribute import check_replicas
 from mtkit.errors import RecipeError, WiringError
 from mtkit.locate import KeyPath
 from mtkit.memory import check_memory
-from mtkit.model import DeviceData, Layers, MultiTaskModel
+from mtkit.model import EVAL, DeviceData, Layers, MultiTaskModel
 from mtkit.optimizers import precision_scope
 from mtkit.plan import Plan
 from mtkit.recipe import Recipe
@@ -55,6 +56,36 @@ class Pipeline:
     eval_rows: Mapping[str, RowStore]
     classes: Mapping[str, tuple[str, ...]]
     context: BuildContext
+
+    def rates(self) -> dict[str, Rate]:
+        """How each row table that a task trains on is consumed."""
+        used = {spec.rows for spec in self.plan.tasks.values()}
+        return {
+            name: Rate(len(self.tables[name]["train"]), spec.batch_size)
+            for name, spec in self.recipe.rows.items()
+            if name in used
+        }
+
+    def train_data(self) -> Any:
+        """One epoch of training rows for `model.fit`, in a new order each time that it is iterated."""
+        rates, epoch_of = self.rates(), self.recipe.train.epoch_of
+        assert epoch_of is not None
+        return epoch_rows(rates, self.recipe.seed, rates[epoch_of].steps, self.strategy)
+
+    def eval_data(self, *tables: str) -> Any:
+        """Every evaluation row once, in order, for `model.evaluate`, `model.predict` and as `validation_data`.
+
+        Args:
+            tables: row tables; default: all that a task uses.
+        """
+        plan = self.plan
+        used = {table for name, spec in plan.tasks.items() for table in (spec.rows, plan.rows_of(name))}
+        rates = {
+            f"{name}{EVAL}": Rate(self.eval_rows[name].rows, spec.batch_size)
+            for name, spec in self.recipe.rows.items()
+            if name in (tables or used)
+        }
+        return ordered_rows(rates, self.strategy)
 
 
 def build_pipeline(
@@ -97,8 +128,8 @@ def build_pipeline(
     with strategy.scope(), precision_scope(recipe.train.precision):
         derived, inputs = _derived(recipe, context)
         context = replace(context, features=dict(context.features) | _infos(derived))
-        data = _device_data(fold, features, tables, derived)
         eval_rows = {name: RowStore(features.apply(parts["eval"])) for name, parts in tables.items()}
+        data = _device_data(fold, features, tables, derived, eval_rows)
         keras.utils.set_random_seed(recipe.seed)
         layers = _layers(recipe, plan, context, inputs)
         model = MultiTaskModel(plan, layers, data)
@@ -228,6 +259,7 @@ def _device_data(
     features: FeatureTables,
     tables: Mapping[str, Mapping[Part, RowTable]],
     derived: Mapping[str, np.ndarray],
+    eval_rows: Mapping[str, RowStore],
 ) -> DeviceData:
     entities = {}
     for name, entity in fold.entities.items():
@@ -237,6 +269,7 @@ def _device_data(
         entities[name] = EntityTable(name, len(entity), columns)
     item = list(fold.events.ids)[1]
     rows = {name: RowStore(features.apply(parts["train"])) for name, parts in tables.items()}
+    rows |= {f"{name}{EVAL}": store for name, store in eval_rows.items()}
     return DeviceData(entities, EventLog(fold.events, item), rows)
 
 

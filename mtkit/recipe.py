@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypedDict, TypeVar
 
 from pydantic import BaseModel, Field
 
@@ -32,11 +32,11 @@ NAMED = {
 }
 #: Lists of components in `[evaluate]` -> kind.
 MEASURES = {"metrics": "ranking_metric", "prediction_metrics": "prediction_metric", "baselines": "baseline"}
-_REQUIRED = ("data", "rows", "encoder", "task")
-_DEFAULT_BALANCER = "fixed"
-_DEFAULT_EXPORTER = "saved_model"
+REQUIRED = ("data", "rows", "encoder", "task")
+DEFAULT_BALANCER = "fixed"
+DEFAULT_EXPORTER = "saved_model"
 
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
+NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 Section = TypeVar("Section", bound=BaseModel)
 
@@ -95,6 +95,21 @@ def load_recipe(
     raise RecipeError([document.problem(mistake) for mistake in ordered])
 
 
+class _Defaults(TypedDict):
+    train: Train
+    evaluate: Evaluate
+
+
+def fill_defaults(task: Mapping[str, TaskHead], train: Train, evaluate: Evaluate) -> _Defaults:
+    """The pass of an epoch and the metric that chooses, where they are left to the first task."""
+    if train.epoch_of is None:
+        train = train.model_copy(update={"epoch_of": next(iter(task.values())).rows})
+    if evaluate.main is None:
+        keys = (key for name, head in task.items() for key in evaluate.keys(name, head.form))
+        evaluate = evaluate.model_copy(update={"main": next(keys, None)})
+    return {"train": train, "evaluate": evaluate}
+
+
 @dataclass
 class _Draft:
     """What could be made of a recipe: None stands for a part that is named but not valid."""
@@ -129,10 +144,10 @@ class _Reader:
         draft = _Draft(
             data=self._data(),
             **{section: self._components(section, kind) for section, kind in NAMED.items()},
-            balance=self._component(("balance",), "balancer", default=_DEFAULT_BALANCER),
+            balance=self._component(("balance",), "balancer", default=DEFAULT_BALANCER),
             train=self._section(("train",), Train),
             evaluate=self._evaluate(),
-            export=self._component(("export",), "exporter", default=_DEFAULT_EXPORTER),
+            export=self._component(("export",), "exporter", default=DEFAULT_EXPORTER),
             uses=self._uses,
             distributions=self._distributions,
         )
@@ -144,7 +159,7 @@ class _Reader:
 
     def _complete(self) -> bool:
         """Whether all required sections are there, and all sections are tables; the rest follows from that."""
-        missing = [section for section in _REQUIRED if self._values.get(section, {}) == {}]
+        missing = [section for section in REQUIRED if self._values.get(section, {}) == {}]
         for section in missing:
             self._add((section,), f"is missing; a recipe has {'[data]' if section == 'data' else f'[{section}.NAME]'}")
         return not missing and all(isinstance(self._values.get(section, {}), dict) for section in NAMED)
@@ -196,7 +211,7 @@ class _Reader:
         """The components of a table of tables; a hook is called as its plugin unless `use` says otherwise."""
         names = self._table((section,)) or {}
         for name in names:
-            if not _NAME.fullmatch(name):
+            if not NAME.fullmatch(name):
                 self._add(
                     (section, name), f"expected a name of lower-case letters, digits and underscores, got {name!r}"
                 )
@@ -268,15 +283,13 @@ class _Reader:
         return {name: component for name, component in made.items() if component}
 
     def _fill_defaults(self, draft: _Draft) -> None:
-        """The pass of an epoch and the metric that chooses, where the recipe leaves them to the first task."""
         heads = {name: head for name, head in draft.task.items() if head}
-        if draft.train and draft.train.epoch_of is None and heads:
-            draft.train = draft.train.model_copy(update={"epoch_of": next(iter(heads.values())).rows})
-        if draft.evaluate and draft.evaluate.main is None:
-            keys = (key for name, head in heads.items() for key in draft.evaluate.keys(name, head.form))
-            draft.evaluate = draft.evaluate.model_copy(update={"main": next(keys, None)})
-            if draft.evaluate.main is None and not self._mistakes:
-                self._add(("evaluate",), "measures nothing; expected metrics or prediction_metrics that fit the tasks")
+        if not (heads and draft.train and draft.evaluate):
+            return
+        filled = fill_defaults(heads, draft.train, draft.evaluate)
+        draft.train, draft.evaluate = filled["train"], filled["evaluate"]
+        if draft.evaluate.main is None and not self._mistakes:
+            self._add(("evaluate",), "measures nothing; expected metrics or prediction_metrics that fit the tasks")
 
     def _check_strategy(self, train: Train | None) -> None:
         """The name only: strategies import TensorFlow."""

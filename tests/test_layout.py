@@ -20,7 +20,7 @@ LAYERS = (
     ("errors", "schema", "suggest", "toml_writer", "types"),
     (
         "spec", "sections", "locate", "document", "validation", "registry", "hooks", "interrupt", "wiring", "plan",
-        "recipe", "lock", "describe",
+        "recipe", "composition", "lock", "describe",
     ),
     ("backend",),
     ("data.*", "distribute", "heads", "layers.*", "model", "optimizers", "rank"),
@@ -28,7 +28,7 @@ LAYERS = (
     (
         "train", "checkpoints", "evaluate", "compare", "rundir", "progress", "report", "run", "check",
         "export", "servable", "unseen", "answers", "signatures",
-        "recommend",
+        "recommend", "keras_api",
     ),
     ("cli", "commands.*"),
 )  # fmt: skip
@@ -53,7 +53,7 @@ PUBLIC = (
 )
 FRAMEWORKS = {"tensorflow", "tf_keras", "keras"}
 #: Tests that belong to no single module.
-ACROSS = {"test_docs", "test_layout", "test_recipes", "test_registry_snapshot", "data/test_as_of"}
+ACROSS = {"test_docs", "test_layout", "test_main_recipe", "test_recipes", "test_registry_snapshot", "data/test_as_of"}
 
 
 def modules(package):

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from mtkit.backend import tf
+
+#: From a step and the number of replicas to table -> rows, which divide evenly.
+StepRows = Callable[[tf.Tensor, int], dict[str, tf.Tensor]]
 
 
 @dataclass(frozen=True)
@@ -65,18 +68,80 @@ def training_rows(
     Returns:
         A `tf.data.Dataset`, or a distributed one where there are several replicas.
     """
+
+    def numbers(replicas: int) -> tf.data.Dataset:
+        return tf.data.Dataset.range(first_step * replicas, (first_step + steps) * replicas)
+
+    return _shared(numbers, _shuffled(rates, seed), strategy)
+
+
+def epoch_rows(rates: Mapping[str, Rate], seed: int, steps: int, strategy: tf.distribute.Strategy | None = None) -> Any:
+    """A dataset of one epoch, `steps` steps, in an order that is new each time that it is iterated.
+
+    For loops that do not count steps, such as `keras.Model.fit`; arguments and result are those of `training_rows`.
+    """
+
+    def numbers(replicas: int) -> tf.data.Dataset:
+        size = steps * replicas
+        epoch = tf.data.Dataset.random(seed, rerandomize_each_iteration=True).take(1)
+        steps_of_epoch = epoch.flat_map(lambda number: tf.data.Dataset.range(number * size, (number + 1) * size))
+        return steps_of_epoch.apply(tf.data.experimental.assert_cardinality(size))
+
+    return _shared(numbers, _shuffled(rates, seed), strategy)
+
+
+def ordered_rows(rates: Mapping[str, Rate], strategy: tf.distribute.Strategy | None = None) -> Any:
+    """A dataset table -> rows int64 that visits every row of every table once, in order.
+
+    On one replica, tables that are shorter than others end with empty batches; on several, batches are filled up
+    with -1.
+    """
+    steps = max(rate.steps for rate in rates.values())
+    alone = strategy is None or strategy.num_replicas_in_sync == 1
+
+    def rows(step: tf.Tensor, replicas: int) -> dict[str, tf.Tensor]:
+        return {name: _in_order(rate, step, 0 if alone else replicas) for name, rate in rates.items()}
+
+    return _shared(lambda replicas: tf.data.Dataset.range(steps * replicas), rows, strategy)
+
+
+def _shuffled(rates: Mapping[str, Rate], seed: int) -> StepRows:
     streams = [(rate, seed + number) for number, rate in enumerate(rates.values())]
+
+    def rows(step: tf.Tensor, replicas: int) -> dict[str, tf.Tensor]:
+        return dict(zip(rates, (step_rows(*stream, step, replicas) for stream in streams), strict=True))
+
+    return rows
+
+
+def _in_order(rate: Rate, step: tf.Tensor, replicas: int) -> tf.Tensor:
+    """The rows of a step: those that are left, or, for several replicas, filled up with -1."""
+    position = step * rate.batch_size + tf.range(
+        rate.batch_size + (-rate.batch_size % max(replicas, 1)), dtype=tf.int64
+    )
+    there = (position < rate.rows) & (position < (step + 1) * rate.batch_size)
+    return tf.where(there, position, tf.constant(-1, tf.int64)) if replicas else position[there]
+
+
+def _shared(numbers: Callable[[int], tf.data.Dataset], rows: StepRows, strategy: tf.distribute.Strategy | None) -> Any:
+    """The rows of steps, of which each replica has an equal part.
+
+    Args:
+        numbers: from the number n of local replicas to numbers of which `number // n` is the step, `number % n` the
+            local replica.
+        rows: the rows of a step.
+        strategy: whose replicas share a step.
+    """
 
     def of(replicas: int, local: range) -> tf.data.Dataset:
         """For each step the rows of replica `local[0]`, then those of `local[1]`, and so on."""
 
-        def rows(number: tf.Tensor) -> dict[str, tf.Tensor]:
+        def part(number: tf.Tensor) -> dict[str, tf.Tensor]:
             step, replica = number // len(local), local.start + number % len(local)
-            parts = [tf.reshape(step_rows(*stream, step, replicas), [replicas, -1])[replica] for stream in streams]
-            return dict(zip(rates, parts, strict=True))
+            shares = rows(step, replicas)
+            return {name: tf.reshape(share, [replicas, -1])[replica] for name, share in shares.items()}
 
-        numbers = tf.data.Dataset.range(first_step * len(local), (first_step + steps) * len(local))
-        return numbers.map(rows).prefetch(tf.data.AUTOTUNE)
+        return numbers(len(local)).map(part).prefetch(tf.data.AUTOTUNE)
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
         count = context.num_replicas_in_sync // context.num_input_pipelines

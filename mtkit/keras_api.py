@@ -1,0 +1,41 @@
+"""Models of recipes in user code: what `mtkit.build` gives works with Keras' own `compile`, `fit` and `predict`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+from mtkit.data.columns import load, seconds
+from mtkit.pipeline import Pipeline, build_pipeline
+from mtkit.recipe import Recipe, load_recipe
+from mtkit.run import cache_directory, make_strategy
+
+
+def build(
+    recipe: str | Path | Recipe,
+    sets: Sequence[str] = (),
+    unsets: Sequence[str] = (),
+    fold: Literal["valid", "test"] = "valid",
+) -> Pipeline:
+    """A recipe's model on its data, built and not trained.
+
+    `pipeline.model` is a `keras.Model`. Its `fit`, `evaluate` and `predict` take `train_data()` and `eval_data()`.
+
+    Args:
+        recipe: a recipe's file, or what `mtkit.compose` made.
+        sets: `KEY=VALUE` to set by dotted key, as `--set` does; for files only.
+        unsets: keys to remove first, as `--unset` does; for files only.
+        fold: `valid` holds what lies before validation and evaluates on validation; `test` goes on to the test.
+
+    Raises:
+        MtkitError: the recipe or the data are wrong.
+        ValueError: `sets` or `unsets` were given with a composed recipe.
+    """
+    if not isinstance(recipe, Recipe):
+        recipe = load_recipe(recipe, sets, unsets)
+    elif sets or unsets:
+        raise ValueError("sets and unsets change a recipe's file; change the arguments of mtkit.compose instead")
+    dataset = load(recipe.data.source)
+    cuts = {cut.name: cut for cut in recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))}
+    return build_pipeline(recipe, dataset, cuts[fold], make_strategy(recipe), cache_directory(), {})
