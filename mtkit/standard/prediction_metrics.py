@@ -203,8 +203,9 @@ def _of_classes(
 
 def _averaged(predictions: np.ndarray, average: Average = "macro") -> dict[str, object]:
     """Options of scikit-learn's scores: the positive class alone, or a mean over classes; 0 / 0 is not counted."""
-    one = {"average": "macro", "labels": [1]}
-    return {"zero_division": NAN} | (one if predictions.ndim == 1 else {"average": average})
+    if predictions.ndim == 1:
+        return {"average": "macro", "labels": [1], "zero_division": NAN}
+    return {"average": average, "zero_division": NAN}
 
 
 def _per_class(predictions: np.ndarray) -> np.ndarray:

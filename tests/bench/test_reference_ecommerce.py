@@ -11,6 +11,8 @@ from reference_ecommerce import END, MIN_LINES, TEST, VALID, Cut, read, referenc
 
 from mtkit.rank import rank
 from mtkit.standard import baselines, ranking_metrics
+from mtkit.standard.factor_baselines import Ease
+from mtkit.standard.neighbor_baselines import ItemKnn
 from mtkit.types import Events, Ragged
 
 EPOCH = pd.Timestamp(0)
@@ -104,8 +106,8 @@ def test_mtkit_equals_the_reference(lines, k):
         "popularity": baselines.Popularity(),
         "own_frequency": baselines.OwnFrequency(),
         "own_recency": baselines.OwnRecency(half_life=found["tuned"]["own_recency"]),
-        "item_knn": baselines.ItemKnn(),
-        "ease": baselines.Ease(l2=found["tuned"]["ease"]),
+        "item_knn": ItemKnn(),
+        "ease": Ease(l2=found["tuned"]["ease"]),
     }
     values = {name: measured(events, items, baseline, k) for name, baseline in of_name.items()}
     differences = compare(values, found["test"])

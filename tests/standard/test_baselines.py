@@ -3,11 +3,14 @@ import pyarrow as pa
 import pytest
 
 from mtkit.errors import DataError
-from mtkit.standard.baselines import BagOfWords, Ease, ItemKnn, Majority, OwnFrequency, OwnRecency, Popularity
-from mtkit.types import Events, LabeledRows
+from mtkit.standard import neighbor_baselines
+from mtkit.standard.baselines import OwnFrequency, OwnRecency, Popularity, RecencyPopularity
+from mtkit.standard.factor_baselines import Ease, Ials
+from mtkit.standard.neighbor_baselines import ItemKnn, UserKnn, strongest
+from mtkit.testing import check_spec
+from mtkit.types import Events
 
 USERS, ITEMS, CUT, DAY = 13, 9, 100 * 86400, 86400
-RETRIEVAL = [Popularity(), OwnFrequency(), OwnRecency(half_life=7), ItemKnn(), Ease(l2=3)]
 
 
 def make_events(user, item, time, group):
@@ -66,16 +69,69 @@ def own_recency(events):
     return scores
 
 
-def item_knn(events):
+def recency_popularity(events):
+    late = {(user, item) for user, item, _, time in lines(events) if time >= CUT - 40 * DAY}
+    return np.array([[sum(pair[1] == item for pair in late) for item in range(ITEMS)]] * USERS)
+
+
+SIMILARITIES = {
+    "cosine": lambda both, own, candidate: both / np.sqrt(own * candidate),
+    "jaccard": lambda both, own, candidate: both / (own + candidate - both),
+    "conditional": lambda both, own, candidate: both / own,
+}
+
+
+def item_knn(events, similarity="cosine", neighbors=ITEMS, shrinkage=0):
+    matrix = binary(events)
+    weights = np.zeros((ITEMS, ITEMS))
+    for own in range(ITEMS):
+        for item in range(ITEMS):
+            a, b = matrix[:, own], matrix[:, item]
+            if own != item and a @ b:
+                shrunk = a @ b / (a @ b + shrinkage)
+                weights[own, item] = SIMILARITIES[similarity](a @ b, a.sum(), b.sum()) * shrunk
+        weights[own, np.argsort(-weights[own], kind="stable")[neighbors:]] = 0
+    return matrix @ weights
+
+
+def user_knn(events):
     matrix = binary(events)
     scores = np.zeros((USERS, ITEMS))
     for user in range(USERS):
-        for item in range(ITEMS):
-            for own in np.flatnonzero(matrix[user]):
-                a, b = matrix[:, own], matrix[:, item]
-                if own != item and b.any():
-                    scores[user, item] += a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+        alike = {}
+        for other in range(USERS):
+            a, b = matrix[user], matrix[other]
+            if other != user and a @ b:
+                alike[other] = a @ b / np.linalg.norm(a) / np.linalg.norm(b)
+        for other in sorted(alike, key=lambda other: (-alike[other].round(12), other))[:3]:
+            scores[user] += alike[other] * matrix[other]
     return scores
+
+
+def ials(events):
+    """Descends the whole loss until nothing changes, from where two solvers would both start: anywhere near 0."""
+    from scipy.optimize import minimize
+
+    matrix = binary(events)
+    factors, regularization, alpha = 2, 0.02, 5
+    weight = 1 + alpha * matrix
+    # A score s of a bought item costs alpha (1 - s)^2 + s^2, or (1 + alpha) (alpha / (1 + alpha) - s)^2 + constant.
+    target = matrix * alpha / (1 + alpha)
+    ridge_users = regularization * (alpha * matrix.sum(axis=1) + ITEMS)
+    ridge_items = regularization * (alpha * matrix.sum(axis=0) + USERS)
+
+    def loss(flat):
+        users, items = flat[: USERS * factors].reshape(USERS, factors), flat[USERS * factors :].reshape(ITEMS, factors)
+        error = users @ items.T - target
+        value = (weight * error**2).sum() + ridge_users @ (users**2).sum(axis=1) + ridge_items @ (items**2).sum(axis=1)
+        slope = 2 * weight * error
+        of_users = slope @ items + 2 * ridge_users[:, None] * users
+        of_items = slope.T @ users + 2 * ridge_items[:, None] * items
+        return value, np.concatenate([of_users.ravel(), of_items.ravel()])
+
+    start = np.random.default_rng(1).normal(0, 0.1, (USERS + ITEMS) * factors)
+    flat = minimize(loss, start, jac=True, method="L-BFGS-B", tol=1e-14, options={"maxiter": 5000}).x
+    return flat[: USERS * factors].reshape(USERS, factors) @ flat[USERS * factors :].reshape(ITEMS, factors).T
 
 
 def ease(events):
@@ -89,10 +145,26 @@ def ease(events):
     return matrix @ weights
 
 
-@pytest.mark.parametrize(
-    ("baseline", "slow"),
-    list(zip(RETRIEVAL, (popularity, own_frequency, own_recency, item_knn, ease), strict=True)),
-)
+SLOW = [
+    (Popularity(), popularity),
+    (RecencyPopularity(window=40), recency_popularity),
+    (OwnFrequency(), own_frequency),
+    (OwnRecency(half_life=7), own_recency),
+    (ItemKnn(), item_knn),
+    (ItemKnn(similarity="jaccard", shrinkage=2), lambda events: item_knn(events, "jaccard", shrinkage=2)),
+    (ItemKnn(similarity="conditional", neighbors=3), lambda events: item_knn(events, "conditional", 3)),
+    (UserKnn(neighbors=3), user_knn),
+    (Ease(l2=3), ease),
+]
+RETRIEVAL = [*(baseline for baseline, _ in SLOW), Ials(factors=3, epochs=3)]
+
+
+@pytest.mark.parametrize("baseline", RETRIEVAL, ids=repr)
+def test_specs(baseline):
+    check_spec(baseline)
+
+
+@pytest.mark.parametrize(("baseline", "slow"), SLOW)
 def test_equals_a_dense_brute_force(baseline, slow, events):
     users = np.array([5, 3, 0, 12, 1, 5, 11], np.int32)
     scores = baseline.rank(events, CUT, ITEMS)(users)
@@ -114,7 +186,7 @@ def test_the_future_does_not_matter(baseline, events):
     np.testing.assert_array_equal(baseline.rank(make_events(user, item, time, group), CUT, ITEMS)(users), expected)
 
 
-@pytest.mark.parametrize("baseline", [OwnFrequency(), OwnRecency(), ItemKnn(), Ease()])
+@pytest.mark.parametrize("baseline", [OwnFrequency(), OwnRecency(), ItemKnn(), UserKnn(), Ease(), Ials()])
 def test_users_without_a_past_have_scores_of_zero(baseline, events):
     assert not baseline.rank(events, CUT, ITEMS)(np.array([3, 12])).any()
 
@@ -130,76 +202,45 @@ def test_item_knn_of_a_sparse_catalog_equals_the_dense_one(events):
     assert not padded[:, ITEMS:].any()
 
 
+def test_ials_reaches_the_minimum_of_its_loss(events):
+    scores = Ials(factors=2, regularization=0.02, alpha=5, epochs=500).rank(events, CUT, ITEMS)(np.arange(USERS))
+    np.testing.assert_allclose(scores, ials(events), atol=1e-5)
+
+
+def test_ials_of_a_seed_is_the_same_each_time(events):
+    first, second, other = (Ials(seed=s).rank(events, CUT, ITEMS)(np.arange(USERS)) for s in (1, 1, 2))
+    np.testing.assert_array_equal(first, second)
+    assert (first != other).any()
+
+
+@pytest.mark.parametrize("pairs", [1, 2 * USERS])
+def test_user_knn_is_the_same_in_blocks(pairs, events, monkeypatch):
+    whole = UserKnn().rank(events, CUT, ITEMS)(np.arange(USERS))
+    monkeypatch.setattr(neighbor_baselines, "_PAIRS", pairs)
+    np.testing.assert_array_equal(UserKnn().rank(events, CUT, ITEMS)(np.arange(USERS)), whole)
+
+
+def test_strongest_prefers_lower_columns_and_leaves_out_zeros():
+    from scipy import sparse
+
+    matrix = np.array([[2.0, 5, 2, 2], [0, 0, 0, 0], [0, 1, 0, 0]])
+    found = strongest(sparse.csr_array(matrix), 2)
+    assert found.toarray().tolist() == [[2, 5, 0, 0], [0, 0, 0, 0], [0, 1, 0, 0]]
+    assert found.nnz == 3
+
+
 def test_grids():
     assert [baseline.half_life for baseline in OwnRecency().grid()] == [15, 30, 60, 120, 240, 480]
+    assert [baseline.window for baseline in RecencyPopularity().grid()] == [7, 14, 30, 60, 120]
+    assert [baseline.neighbors for baseline in UserKnn().grid()] == [25, 50, 100, 200, 400]
     assert [baseline.l2 for baseline in Ease().grid()] == [500, 1000, 2000, 5000, 10000]
     assert Popularity().grid() == (Popularity(),)
+    assert ItemKnn(shrinkage=2).grid() == (ItemKnn(shrinkage=2),)
+    tried = ItemKnn(similarities=("cosine", "jaccard"), neighbors_tried=(5, 9), shrinkages=(1, 2, 3)).grid()
+    assert len({(one.similarity, one.neighbors, one.shrinkage) for one in tried}) == 12
+    assert len({(one.regularization, one.alpha) for one in Ials().grid()}) == len(Ials().grid()) == 12
 
 
 def test_ease_refuses_a_catalog_that_is_too_large(events):
     with pytest.raises(DataError, match=r"at most 5 items, got 9 .*leave it out"):
         Ease(max_items=5).rank(events, CUT, ITEMS)
-
-
-def labeled(labels, weights=None, classes=2, **columns):
-    weights = np.ones(len(labels)) if weights is None else np.array(weights)
-    columns = {f"item.{name}": np.array(values) for name, values in columns.items()}
-    return LabeledRows(columns, np.array(labels), weights.astype(np.float32), classes)
-
-
-def test_majority_gives_weighted_frequencies():
-    rows = labeled([0, 0])
-    np.testing.assert_allclose(Majority().predict(labeled([1, 0, 0], [2, 1, 1]), rows), [0.5, 0.5])
-    train = labeled([2, 0, 2], [1, 2, 1], classes=4)
-    np.testing.assert_allclose(Majority().predict(train, labeled([0], classes=4)), [[0.5, 0, 0.5, 0]])
-
-
-@pytest.fixture
-def texts():
-    """Rows of few distinct texts in two columns, and labels that depend on them."""
-    generator = np.random.default_rng(0)
-    title = generator.choice(np.array(["red apple", "green apple", "blue car", "Red car", None], object), 400)
-    brand = generator.choice(np.array(["apple", "acme", float("nan")], object), 400)
-    labels = (np.array(["car" in (t or "") for t in title]) ^ (generator.random(400) < 0.2)).astype(int)
-    return {"title": title, "brand": brand, "price": generator.random(400)}, labels, generator.random(400)
-
-
-def test_bag_of_words_equals_a_regression_on_all_rows(texts):
-    from sklearn.feature_extraction.text import TfidfVectorizer
-    from sklearn.linear_model import LogisticRegression
-
-    columns, labels, weights = texts
-    documents = [
-        " ".join(
-            f"{name}_{word}" for name in ("title", "brand") for word in str(columns[name][row] or "").lower().split()
-        )
-        for row in range(400)
-    ]
-    documents = [document.replace("brand_nan", "") for document in documents]
-    vectorizer = TfidfVectorizer().fit(sorted(set(documents[:300])))
-    features = vectorizer.transform(documents)
-    slow = LogisticRegression(C=1, max_iter=2000, tol=1e-8).fit(features[:300], labels[:300], weights[:300])
-    train = labeled(labels[:300], weights[:300], **{name: values[:300] for name, values in columns.items()})
-    rows = labeled(labels[300:], **{name: values[300:] for name, values in columns.items()})
-    np.testing.assert_allclose(BagOfWords().predict(train, rows), slow.predict_proba(features[300:])[:, 1], atol=2e-3)
-
-
-def test_bag_of_words_for_classes_of_which_some_do_not_occur():
-    train = labeled([3, 3, 1, 1], classes=5, text=["milk", "milk fat", "bread", "white bread"])
-    predictions = BagOfWords().predict(train, labeled([1, 3], classes=5, text=["black bread", "skim milk"]))
-    assert predictions.shape == (2, 5)
-    assert predictions.argmax(axis=1).tolist() == [1, 3]
-    np.testing.assert_allclose(predictions.sum(axis=1), 1)
-    assert not predictions[:, [0, 2, 4]].any()
-
-
-def test_bag_of_words_of_one_class_is_the_majority():
-    train = labeled([1, 1], text=["milk", "bread"])
-    np.testing.assert_allclose(BagOfWords().predict(train, labeled([0], text=["milk"])), [1])
-
-
-def test_bag_of_words_does_not_apply():
-    assert BagOfWords().predict(labeled([0, 1], age=[3, 4]), labeled([0], age=[5])) is None
-    assert BagOfWords().predict(labeled([0, 1], text=["", "!"]), labeled([0], text=["?"])) is None
-    many = labeled([0, 1], text=["milk", "bread"])
-    assert BagOfWords(max_texts=1).predict(many, many) is None

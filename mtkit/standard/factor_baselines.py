@@ -1,0 +1,117 @@
+"""Linear models of who bought what: item-item weights in closed form, and factors by alternating least squares."""
+
+from __future__ import annotations
+
+from itertools import product
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import Field
+
+from mtkit.errors import DataError
+from mtkit.spec import Baseline, PositiveFloat, PositiveInt
+from mtkit.standard.baselines import RetrievalBaseline, bought, linear
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import numpy as np
+
+    from mtkit.standard.baselines import Scorer
+    from mtkit.types import Events
+
+
+class Ease(RetrievalBaseline):
+    """Linear item-item model with a closed form, on who bought what.
+
+    Source: Steck, "Embarrassingly Shallow Autoencoders for Sparse Data", 2019, equation 8.
+    """
+
+    l2: PositiveFloat = Field(5000, description="the regularization λ")
+    l2s: tuple[PositiveFloat, ...] = Field(
+        (500, 1000, 2000, 5000, 10000), min_length=1, description="values of λ tried on validation"
+    )
+    max_items: PositiveInt = Field(20_000, description="largest catalog; the model is a dense matrix of its square")
+
+    def grid(self) -> Sequence[Baseline]:
+        """One for each of `l2s`."""
+        return tuple(self.model_copy(update={"l2": l2}) for l2 in self.l2s)
+
+    def rank(self, events: Events, cut: int, items: int) -> Scorer:
+        """A scorer of the catalog, see `Baseline.rank`.
+
+        Raises:
+            DataError: the catalog is larger than `max_items`.
+        """
+        import numpy as np
+        from scipy import linalg
+
+        if items > self.max_items:
+            raise DataError(
+                f"baseline ease inverts a dense matrix of items x items: expected at most {self.max_items} items, got "
+                f"{items} ({8 * items**2 / 2**30:.0f} GB); leave it out of [evaluate] baselines, or raise max_items"
+            )
+        matrix = bought(events, cut, items)
+        gram = (matrix.T @ matrix).toarray()
+        gram[np.diag_indices(items)] += self.l2
+        weights = linalg.inv(gram, overwrite_a=True)
+        weights /= -np.diag(weights)
+        np.fill_diagonal(weights, 0)
+        return linear(matrix, weights)
+
+
+class Ials(RetrievalBaseline):
+    """Matrix factorization of who bought what by alternating least squares, each half step exact.
+
+    Loss: `alpha * (1 - score)**2` over what was bought, plus `score**2` over all pairs, plus the squared norm of each
+    user's and item's factors times `regularization * (alpha * count + others)`, where `count` is how many items the
+    user has (or users the item has), and `others` how many there are in all. Users without a past have scores of zero.
+    Memory is linear in users, items and purchases.
+
+    Source: Hu et al., "Collaborative filtering for implicit feedback datasets", 2008; Rendle et al., "Revisiting the
+    performance of iALS on item recommendation benchmarks", 2022, for the regularization, whose exponent is 1 here.
+    """
+
+    factors: PositiveInt = Field(64, description="length of the factors")
+    regularization: PositiveFloat = Field(0.003, description="strength of the regularization")
+    alpha: PositiveFloat = Field(10, description="weight of what was bought, beside 1 for every pair")
+    epochs: PositiveInt = Field(12, description="times that all users, then all items, are solved")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of the initial factors")
+    factors_tried: tuple[PositiveInt, ...] = Field((64,), min_length=1, description="`factors` tried on validation")
+    regularizations: tuple[PositiveFloat, ...] = Field(
+        (0.001, 0.003, 0.01, 0.03), min_length=1, description="`regularization` tried on validation"
+    )
+    alphas: tuple[PositiveFloat, ...] = Field((3, 10, 30), min_length=1, description="`alpha` tried on validation")
+
+    def grid(self) -> Sequence[Baseline]:
+        """Every combination of `factors_tried`, `regularizations` and `alphas`."""
+        names = ("factors", "regularization", "alpha")
+        settings = product(self.factors_tried, self.regularizations, self.alphas)
+        return tuple(self.model_copy(update=dict(zip(names, setting, strict=True))) for setting in settings)
+
+    def rank(self, events: Events, cut: int, items: int) -> Scorer:
+        """A scorer of the catalog, see `Baseline.rank`."""
+        import numpy as np
+
+        of_user = bought(events, cut, items)
+        of_item = of_user.T.tocsr()
+        item_factors = np.random.default_rng(self.seed).normal(0, self.factors**-0.5 / 10, (items, self.factors))
+        user_factors = self._solve(of_user, item_factors)
+        for _ in range(self.epochs):
+            item_factors = self._solve(of_item, user_factors)
+            user_factors = self._solve(of_user, item_factors)
+        return lambda users: user_factors[users] @ item_factors.T
+
+    def _solve(self, matrix: Any, others: np.ndarray) -> np.ndarray:
+        """The best factors `[rows, factors]` of each row of a sparse `[rows, n]`, given those of its columns."""
+        import numpy as np
+
+        gram = others.T @ others
+        counts = np.diff(matrix.indptr)
+        solved = np.zeros((len(counts), self.factors))
+        ridge = np.eye(self.factors)
+        for row in np.flatnonzero(counts):
+            mine = others[matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]]
+            strength = self.regularization * (self.alpha * counts[row] + len(others))
+            system = gram + self.alpha * (mine.T @ mine) + strength * ridge
+            solved[row] = np.linalg.solve(system, self.alpha * mine.sum(axis=0))
+        return solved
