@@ -16,7 +16,8 @@ import pyarrow as pa
 from mtkit.backend import keras, tf
 from mtkit.checkpoints import writing_tensors
 from mtkit.compare import judge, tune
-from mtkit.data.columns import seconds
+from mtkit.data.columns import load, seconds
+from mtkit.devices import unseen_gpu
 from mtkit.errors import RunError
 from mtkit.evaluate import RankingProtocol, evaluate
 from mtkit.hooks import hook_relay
@@ -190,8 +191,10 @@ def run_recipe(
     with RunDirectory(directory).claimed(resume):
         hooks.run_start(recipe=recipe, directory=directory)
         strategy = prepare(recipe)
+        if message := unseen_gpu(recipe.train.strategy):
+            report.warn(message)
         report.start(recipe, strategy, directory, seeds)
-        dataset = recipe.data.source.load()
+        dataset = load(recipe.data.source)
 
         def one(seed: int, target: Path) -> dict[str, Any]:
             report.seed(seed)
@@ -237,7 +240,7 @@ def trained_pipeline(directory: RunDirectory) -> Pipeline:
         hint = f"; it holds a run for each seed: {seeds}" if seeds else ""
         raise RunError(f"{directory.path}: no run here: there is no {directory.lock.name}{hint}")
     recipe = load_recipe(directory.lock)
-    dataset = recipe.data.source.load()
+    dataset = load(recipe.data.source)
     directory.check_data(fingerprint(dataset))
     _, test = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
     pipeline = build_pipeline(recipe, dataset, test, prepare(recipe), cache_directory(), {})

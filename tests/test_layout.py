@@ -23,7 +23,7 @@ LAYERS = (
         "recipe", "composition", "lock", "describe",
     ),
     ("backend",),
-    ("data.*", "distribute", "heads", "layers.*", "model", "optimizers", "rank"),
+    ("data.*", "devices", "distribute", "heads", "layers.*", "model", "optimizers", "rank"),
     ("memory", "pipeline"),
     (
         "train", "checkpoints", "evaluate", "compare", "rundir", "progress", "report", "run", "check",
