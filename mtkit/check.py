@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mtkit.backend import tf
-from mtkit.data.columns import seconds
+from mtkit.data.columns import load, seconds
+from mtkit.devices import unseen_gpu
 from mtkit.errors import WiringError
 from mtkit.model import Forward
 from mtkit.pipeline import Pipeline, build_pipeline
@@ -16,22 +17,23 @@ PROBE_ROWS = 8
 
 
 def check_full(recipe: Recipe) -> list[str]:
-    """Builds the recipe's model on its data and probes it; returns what the rows are, a line for each table.
+    """Builds the recipe's model on its data and probes it; returns lines: what the rows are, and warnings.
 
     Raises:
         DataError: the data do not fit the recipe.
         RecipeError: a task asks for something that its row table does not have.
         WiringError: a query depends on the candidate of its row, or a candidate on anything but itself.
     """
-    dataset = recipe.data.source.load()
+    dataset = load(recipe.data.source)
     valid, _ = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
     pipeline = build_pipeline(recipe, dataset, valid, make_strategy(recipe), cache_directory(), {})
     check_factorized(pipeline)
+    warning = unseen_gpu(recipe.train.strategy)
     return [
         f"rows {name} {part}: {len(table):,}, {table.note}"
         for name, parts in pipeline.tables.items()
         for part, table in parts.items()
-    ]
+    ] + ([f"warning: {warning}"] if warning else [])
 
 
 def check_factorized(pipeline: Pipeline) -> None:
@@ -59,7 +61,11 @@ def check_factorized(pipeline: Pipeline) -> None:
 
 
 def _differs(
-    pipeline: Pipeline, task: str, names: tuple[str, ...], batch: Mapping[str, tf.Tensor], other: Mapping[str, tf.Tensor]
+    pipeline: Pipeline,
+    task: str,
+    names: tuple[str, ...],
+    batch: Mapping[str, tf.Tensor],
+    other: Mapping[str, tf.Tensor],
 ) -> list[str]:
     """Those of the embeddings that are not the same on both batches."""
 

@@ -135,9 +135,20 @@ def model_predictions(model: MultiTaskModel, tasks: Sequence[str], rows: RowStor
 
 
 def evaluate(
-    pipeline: Pipeline, protocol: RankingProtocol, metrics: Mapping[str, PredictionMetric]
+    pipeline: Pipeline,
+    protocol: RankingProtocol | None = None,
+    metrics: Mapping[str, PredictionMetric] | None = None,
 ) -> dict[str, float]:
-    """Metric key -> value of every task on the pipeline's evaluation rows."""
+    """Metric key -> value of every task on the pipeline's evaluation rows.
+
+    Args:
+        pipeline: the model and its rows.
+        protocol: how rankings are judged; default: as the recipe says.
+        metrics: name -> metric of predictions; default: those of the recipe.
+    """
+    settings = pipeline.recipe.evaluate
+    protocol = RankingProtocol.of(settings) if protocol is None else protocol
+    metrics = settings.prediction_metrics if metrics is None else metrics
     model, plan, values = pipeline.model, pipeline.plan, dict[str, float]()
     predicted = _all_predictions(pipeline, protocol.block * PREDICTION_BLOCKS)
     for task, spec in plan.tasks.items():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
 from mtkit.data.columns import load, seconds
+from mtkit.devices import unseen_gpu
 from mtkit.pipeline import Pipeline, build_pipeline
 from mtkit.recipe import Recipe, load_recipe
 from mtkit.run import cache_directory, make_strategy
@@ -36,6 +38,8 @@ def build(
         recipe = load_recipe(recipe, sets, unsets)
     elif sets or unsets:
         raise ValueError("sets and unsets change a recipe's file; change the arguments of mtkit.compose instead")
+    if message := unseen_gpu(recipe.train.strategy):
+        warnings.warn(message, stacklevel=2)
     dataset = load(recipe.data.source)
     cuts = {cut.name: cut for cut in recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))}
     return build_pipeline(recipe, dataset, cuts[fold], make_strategy(recipe), cache_directory(), {})
