@@ -1,5 +1,6 @@
 """The files of an export: whole or not there, loadable without mtkit and without Python."""
 
+import importlib.util
 import json
 import os
 import shutil
@@ -151,12 +152,12 @@ def test_tables_are_stored_once(tiny_recipe, tmp_path):
 @pytest.mark.skipif(shutil.which("gcc") is None, reason="needs gcc")
 @pytest.mark.slow
 def test_serves_from_c(version, tmp_path):
-    sys.path.insert(0, str(ROOT / "bench"))
-    from serving import compile_client, serve
-
-    client = compile_client(tmp_path)
+    specification = importlib.util.spec_from_file_location("serving", ROOT / "bench/serving.py")
+    serving = importlib.util.module_from_spec(specification)
+    specification.loader.exec_module(serving)
+    client = serving.compile_client(tmp_path)
     for name in ("serving_default", "rank", "department_new_item"):
-        answer = serve(client, version, name, QUESTIONS[name])
+        answer, _ = serving.serve(client, version, name, QUESTIONS[name])
         expected = answers_of(version, {name: QUESTIONS[name]})[name]
         assert set(answer) == set(expected)
         for key, values in expected.items():

@@ -11,11 +11,19 @@ import click
 @click.argument("run", type=click.Path(path_type=Path))
 @click.option("--user", required=True, metavar="ID", help="A user's id as it is in the data.")
 @click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="How many items.")
-def command(run: Path, user: str, k: int) -> None:
+@click.option("--exclude-seen/--no-exclude-seen", default=False, help="Leave out what is in the user's own past.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(run: Path, user: str, k: int, exclude_seen: bool, as_json: bool) -> None:
     """Recommend items to a user, from the exported model of RUN."""
-    from mtkit.recommend import Servant
+    import json
 
-    servant = Servant(run)
-    if not servant.knows(user):
-        click.echo(f"user {user} is not in the data: what follows is for someone unknown", err=True)
-    servant.show(servant.recommend(user, k))
+    from mtkit import recommend
+
+    servant = recommend.Servant(run)
+    known, best, past = servant.knows(user), servant.recommend(user, k, exclude_seen), servant.past(user)
+    if as_json:
+        click.echo(json.dumps(recommend.as_json(user, known, best, past), indent=2, ensure_ascii=False))
+        return
+    if not known:
+        click.echo(f"{user} is not in the data; what follows is what an unknown person gets", err=True)
+    recommend.show(user, best, past)
