@@ -18,7 +18,7 @@ from mtkit.checkpoints import writing_tensors
 from mtkit.compare import judge, tune
 from mtkit.data.columns import load, seconds
 from mtkit.devices import unseen_gpu
-from mtkit.errors import RunError
+from mtkit.errors import MtkitError, RunError
 from mtkit.evaluate import RankingProtocol, evaluate
 from mtkit.hooks import hook_relay
 from mtkit.interrupt import Signals
@@ -64,8 +64,8 @@ class Run:
             RunError: the directory cannot be used as asked, or training failed.
         """
         begin = time.perf_counter()
-        self.directory.begin(lock(self.recipe), fingerprint(self.dataset), resume)
         valid, test = self.recipe.data.split.cuts(seconds(self.dataset.interactions[self.dataset.schema.time]))
+        self.directory.begin(lock(self.recipe), fingerprint(self.dataset), resume)
         tuned = self._phase(valid, self.recipe.evaluate.baselines)
         baselines = {
             name: type(spec).model_validate(tuned["tuned"][name])
@@ -110,7 +110,11 @@ class Run:
     def _build(self, cut: Cut) -> Pipeline:
         keras.backend.clear_session()
         counters: dict[str, int] = {}
-        pipeline = build_pipeline(self.recipe, self.dataset, cut, self.strategy, self.cache_dir, counters)
+        try:
+            pipeline = build_pipeline(self.recipe, self.dataset, cut, self.strategy, self.cache_dir, counters)
+        except MtkitError:
+            self.directory.withdraw()
+            raise
         self.directory.count(counters)
         self._write_rows(pipeline)
         self._write_state(pipeline)

@@ -172,6 +172,12 @@ class RunDirectory:
         write_json(self.data, {"fingerprint": fingerprint})
         write_text(self.lock, lock)
 
+    def withdraw(self) -> None:
+        """Takes `begin` back where nothing followed it: a mistake was found, and the next try needs an empty directory."""
+        if {path for path in self.path.iterdir() if path.name[0] != "."} == {self.data, self.lock}:
+            self.lock.unlink()
+            self.data.unlink()
+
     def check_data(self, fingerprint: str) -> None:
         """Compares the data with those of the run.
 
