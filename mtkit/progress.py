@@ -29,38 +29,46 @@ class EpochTable:
     """
 
     def __init__(self, console: Console, tasks: Sequence[str]) -> None:
-        self._console, self._tasks = console, tasks
-        left = console.width - len(self._line("epoch", "sec", "rows/s", ()))
-        self._shown = list(tasks)[: left // (_NARROWEST + 1)]
-        self._width = max(_NARROWEST, left // max(len(self._shown), 1) - 1)
+        self._console = console
+        room = console.width - len(self._line("epoch", "sec", "rows/s", ()))
+        if len(tasks) * (_NARROWEST + 1) > room:
+            room -= len(_more(len(tasks)))
+        fit = room // (_NARROWEST + 1)
+        self._shown, self._hidden = tasks[:fit], len(tasks[fit:])
+        widest = max(map(len, self._shown), default=0)
+        self._width = max(_NARROWEST, min(widest, room // max(len(self._shown), 1) - 1))
         self._begun = False
 
     def add(self, numbers: Mapping[str, float]) -> None:
         """Prints an epoch's line."""
         if not self._begun:
-            hidden = len(self._tasks) - len(self._shown)
             head = self._line("epoch", "sec", "rows/s", self._shown)
-            self._print(head + (f" +{hidden} in history.csv" if hidden else ""), style="dim")
+            self._print(head + (_more(self._hidden) if self._hidden else ""), style="dim")
             self._begun = True
         losses = [short(numbers[task + _LOSS]) for task in self._shown]
         cells = f"{numbers['epoch']:.0f}", f"{numbers['seconds']:.1f}", f"{numbers['rows_per_second']:,.0f}"
         self._print(self._line(*cells, losses))
 
     def _line(self, epoch: str, seconds: str, speed: str, losses: Sequence[str]) -> str:
-        cells = "".join(" " + _clipped(loss, min(self._width, max(map(len, self._tasks)))) for loss in losses)
+        cells = "".join(f" {_clipped(loss, self._width)}" for loss in losses)
         return f"{_MARGIN}{epoch:>5} {seconds:>6} {speed:>7}{cells}"
 
     def _print(self, line: str, style: str = "") -> None:
         self._console.print(Text(line, style=style, no_wrap=True, overflow="ellipsis"))
 
 
+def _more(count: int) -> str:
+    return f" +{count} more"
+
+
 def _clipped(text: str, width: int) -> str:
-    width = max(width, _NARROWEST)
     return f"{text if len(text) <= width else text[: width - 1] + '…':>{width}}"
 
 
 def short(value: float) -> str:
     """A loss in five characters, as far as they reach."""
+    if abs(value) >= 1e5:
+        return f"{value:.0e}"
     digits = 3 if abs(value) < 10 else 2 if abs(value) < 100 else 1 if abs(value) < 1000 else 0
     return f"{value:.{digits}f}"
 

@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 PHASES = 2
 _MODEL = "mtkit"
 _INDENT = (0, 0, 0, 2)
+_TEST = "test"
+_GAP = 2
 
 
 class Reporter:
@@ -46,18 +48,18 @@ class Reporter:
         self._recipe, self._directory = recipe, directory
         replicas = strategy.num_replicas_in_sync
         where = "1 replica" if replicas == 1 else f"{replicas} replicas"
-        self.console.print(f"[bold]{recipe.name}[/bold]: {len(recipe.task)} tasks, {where}, results in {directory}")
+        self._headed(recipe.name, f": {len(recipe.task)} tasks, {where}, results in {directory}")
 
     def seed(self, seed: int) -> None:
         """Announces the run of one of several seeds."""
         self._seed_number += 1
         if self._seeds > 1:
-            self.console.print(f"\n[bold]seed {seed}[/bold], {self._seed_number} of {self._seeds}")
+            self._headed(f"\nseed {seed}", f", {self._seed_number} of {self._seeds}")
 
     def phase(self, cut: Cut) -> None:
         """Announces a phase."""
         does = "train up to, and tune baselines on," if cut.name == "valid" else "train anew up to, and test once on,"
-        self.console.print(f"\n[bold]{cut.name}[/bold]: {does} {_day(cut.cut)} to {_day(cut.end)}")
+        self._headed(f"\n{cut.name}", f": {does} {_day(cut.cut)} to {_day(cut.end)}")
 
     def rows(self, notes: Mapping[str, Mapping[Part, Mapping[str, Any]]], dropped: Mapping[str, int]) -> None:
         """Says what the rows are."""
@@ -67,11 +69,11 @@ class Reporter:
             column.no_wrap = True
         for name, parts in notes.items():
             for part, note in parts.items():
-                table.add_row(f"[cyan]{name}[/cyan]", part, f"{note['rows']:,}", str(note["population"]))
+                table.add_row(Text(name, "cyan"), part, f"{note['rows']:,}", Text(note["population"]))
         self._indented(table)
         for reason, count in dropped.items():
             if count:
-                self._indented(f"left out: {count:,} interactions, {reason}")
+                self._indented(Text(f"left out: {count:,} interactions, {reason}"))
 
     @contextlib.contextmanager
     def progress(
@@ -81,7 +83,7 @@ class Reporter:
         rows = sum(rate.batch_size for rate in training.rates.values())
         table = EpochTable(self.console, list(training.pipeline.recipe.task))
         if training.step:
-            self._indented(f"goes on after step {training.step} of {training.steps}")
+            self._indented(Text(f"goes on after step {training.step} of {training.steps}"))
 
         def epoch(numbers: Mapping[str, float]) -> None:
             done(numbers)
@@ -97,11 +99,11 @@ class Reporter:
 
     def exported(self, path: Path) -> None:
         """Says where the servable is."""
-        self._indented(f"exported {path}")
+        self._indented(Text(f"exported {path}"))
 
     def warn(self, message: str) -> None:
         """Says what is not as it should be, and does no harm."""
-        self._indented(f"[yellow]{message}[/yellow]")
+        self._indented(Text(message, "yellow"))
 
     def results(self, results: Mapping[str, Any], sections: Sequence[str]) -> None:
         """Prints the test's metrics beside the baselines, a table per task, and what to try next."""
@@ -112,18 +114,24 @@ class Reporter:
             for table in result_tables(task, keys, columns, self.console.width):
                 self.console.print(table)
         for section in sections:
-            self.console.print(f"\n{section}", markup=False)
+            self.console.print(Text(f"\n{section}"))
         self._next()
 
     def _next(self) -> None:
         directory = self._directory / f"seed-{self._recipe.seed}" if self._seeds > 1 else self._directory
         table = Table.grid(padding=(0, 2))
         table.add_column(overflow="fold")
-        table.add_row(f"mtkit recommend {directory} --user ID -k 10", "ask the exported model")
-        table.add_row(f"mtkit evaluate {directory}", "measure it again")
-        table.add_row(f"mtkit check {self._recipe.document.file} --fast", "how the tasks are wired")
-        self.console.print(f"\nmetrics.json, history.csv and the rest are in {self._directory}. Try next:")
+        for command, why in (
+            (f"mtkit recommend {directory} --user ID -k 10", "ask the exported model"),
+            (f"mtkit evaluate {directory}", "measure it again"),
+            (f"mtkit check {self._recipe.document.file} --fast", "how the tasks are wired"),
+        ):
+            table.add_row(Text(command), why)
+        self.console.print(Text(f"\nmetrics.json, history.csv and the rest are in {self._directory}. Try next:"))
         self._indented(table)
+
+    def _headed(self, head: str, text: str) -> None:
+        self.console.print(Text.assemble((head, "bold"), text))
 
     def _indented(self, what: Any) -> None:
         self.console.print(Padding(what, _INDENT, expand=False))
@@ -142,20 +150,23 @@ def result_tables(
     """
     cells = {name: [_cell(values.get(key)) for key in keys] for name, values in columns.items()}
     best = [_best(key, [values.get(key) for values in columns.values()]) for key in keys]
-    widths = {name: 1 + max(map(len, [*name.split("_"), *cells[name]])) for name in columns}
+    widths = {name: max(map(len, [*name.split("_"), *cells[name]])) for name in columns}
     first, *others = columns
-    room = width - max(len(key.partition("/")[2]) for key in [*keys, "/test"]) - 1 - widths[first]
+    labels = [key.partition("/")[2] for key in keys]
+    room = width - max(map(len, [*labels, _TEST])) - widths[first] - _GAP
     for names in _chunks(others, widths, room):
-        table = Table(title=f"[bold]{task}[/bold]", title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
-        table.add_column("test", no_wrap=True)
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), pad_edge=False)
+        table.title, table.title_justify = Text(f"\n{task}", "bold"), "left"
+        table.add_column(_TEST, no_wrap=True)
         for name in (first, *names):
-            table.add_column(name.replace("_", " "), justify="right", min_width=widths[name] - 1)
+            table.add_column(name.replace("_", " "), justify="right", width=widths[name])
         for row, key in enumerate(keys):
+            means = {name: _mean(columns[name].get(key)) for name in (first, *names)}
             shown = [
-                Text(cells[name][row], style="bold" if best[row] == _mean(columns[name].get(key)) else "")
-                for name in (first, *names)
+                Text(cells[name][row], "bold" if mean is not None and mean == best[row] else "")
+                for name, mean in means.items()
             ]
-            table.add_row(key.partition("/")[2], *shown)
+            table.add_row(labels[row], *shown)
         yield table
 
 
@@ -163,7 +174,7 @@ def _chunks(names: Sequence[str], widths: Mapping[str, int], room: int) -> list[
     """The names in groups that fit; at least one group, and one name in each but an only one."""
     groups: list[list[str]] = [[]]
     for name in names:
-        if groups[-1] and sum(widths[other] for other in (*groups[-1], name)) > room:
+        if groups[-1] and sum(widths[other] + _GAP for other in (*groups[-1], name)) > room:
             groups.append([])
         groups[-1].append(name)
     return groups

@@ -112,3 +112,18 @@ def test_without_a_good_checkpoint_nothing_changes(tmp_path, damage):
     checkpoints.restore()
     assert "damaged" in warnings[0]
     np.testing.assert_array_equal(variable, np.ones(1000))
+
+
+def test_a_full_disk_is_one_message_and_the_last_checkpoint_stays(tmp_path, monkeypatch):
+    checkpoint = tf.train.Checkpoint(v=tf.Variable(1.0))
+    checkpoints = Checkpoints(checkpoint, tmp_path, pytest.fail)
+    checkpoints.save(1)
+
+    def full(path):
+        raise tf.errors.ResourceExhaustedError(None, None, f"{{{{node}}}} {path}; No space left on device [Op:SaveV2]")
+
+    monkeypatch.setattr(checkpoint, "write", full)
+    with pytest.raises(RunError, match="step-00000002: cannot be written: No space left on device$"):
+        checkpoints.save(2)
+    checkpoints.restore()
+    assert [path.name for path in tmp_path.iterdir() if path.name[0] != "."] == ["step-00000001"]

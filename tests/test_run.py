@@ -1,0 +1,201 @@
+import csv
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from interrupting import SETS, STOP, UNSETS, install
+
+from mtkit.backend import tf
+from mtkit.cli import main
+from mtkit.errors import RunError
+from mtkit.recipe import load_recipe
+from mtkit.run import run_recipe, trained_pipeline
+from mtkit.rundir import RunDirectory, write_json
+
+PROGRAM = "import sys; from mtkit.cli import main; main(sys.argv[1:])"
+SLOW_MOMENTS = 10
+
+
+def read(path):
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def test_a_run_directory_holds_what_is_promised(tiny_run):
+    results = read(tiny_run / "metrics.json")
+    assert results["format"] == 1
+    assert set(results["baselines"]) == {"popularity", "own_frequency", "majority"}
+    keys = set(results["test"])
+    assert {"next/ndcg@3", "next/new/recall@10", "discounted/auc", "department/accuracy"} <= keys
+    assert set(results["baselines"]["majority"]) <= keys
+    assert all(isinstance(seconds, float) for seconds in results["timing"].values())
+    assert {"valid_fit_seconds", "test_export_seconds", "total_seconds"} <= set(results["timing"])
+    with (tiny_run / "history.csv").open() as file:
+        rows = [(row["phase"], row["epoch"], float(row["next_loss"]) > 0) for row in csv.DictReader(file)]
+    assert rows == [(phase, epoch, True) for phase in ("valid", "test") for epoch in ("1.0", "2.0")]
+    assert (tiny_run / "export" / "1" / "saved_model.pb").is_file()
+    assert pq.read_table(tiny_run / "entities" / "test-item.parquet").column_names[0] == "id"
+    assert not (tiny_run / ".lock").exists()
+
+
+def test_evaluate_gives_the_figures_of_the_run(tiny_run):
+    done = CliRunner().invoke(main, ["evaluate", str(tiny_run)])
+    assert done.exit_code == 0, done.output
+    assert json.loads(done.stdout) == {"format": 1, "test": read(tiny_run / "metrics.json")["test"]}
+
+
+def test_a_run_that_is_not_complete_is_not_evaluated(tiny_run, tmp_path):
+    (tmp_path / "around" / "seed-3").mkdir(parents=True)
+    with pytest.raises(RunError, match=r"no run here.*a run for each seed: seed-3"):
+        trained_pipeline(RunDirectory(tmp_path / "around"))
+    for name in ("recipe.lock.toml", "data.json"):
+        (tmp_path / "around" / name).write_bytes((tiny_run / name).read_bytes())
+    with pytest.raises(RunError, match=r"trained for 0 of \d+ steps; finish it with mtkit run --resume"):
+        trained_pipeline(RunDirectory(tmp_path / "around"))
+
+
+class Toy:
+    """Keeps what the hooks are told."""
+
+    def __init__(self):
+        self.calls = []
+
+    def __getattr__(self, name):
+        return lambda **arguments: self.calls.append((name, arguments)) or [f"{name} was here"]
+
+
+@pytest.fixture
+def finished(tiny_recipe, tiny_run, tmp_path):
+    """Makes directories in which both phases of a run are complete."""
+
+    def make(directory, shift=0.0):
+        phases = {name: read(tiny_run / "phases" / f"{name}.json") for name in ("valid", "test")}
+        phases["test"]["model"] = {key: value + shift for key, value in phases["test"]["model"].items()}
+        directory.mkdir(parents=True)
+        for name in ("recipe.lock.toml", "data.json"):
+            (directory / name).write_bytes((tiny_run / name).read_bytes())
+        for name, results in phases.items():
+            write_json(directory / "phases" / f"{name}.json", results)
+        return directory
+
+    return make
+
+
+def test_hooks_are_called(finished, tiny_recipe, tmp_path, monkeypatch, capsys):
+    toy = Toy()
+    monkeypatch.setattr("mtkit.run.hook_relay", lambda recipe: toy)
+    recipe = load_recipe(tiny_recipe)
+    directory = finished(tmp_path / "run")
+    results = run_recipe(recipe, directory, resume=True)
+    names = [name for name, _ in toy.calls]
+    assert names == ["run_start", "run_end", "report_section"]
+    assert toy.calls[0][1] == {"recipe": recipe, "directory": directory}
+    assert toy.calls[1][1] == {"directory": directory, "metrics": results}
+    assert "report_section was here" in capsys.readouterr().out
+
+
+def test_seeds_are_means_with_their_spread(finished, tiny_recipe, tmp_path, tiny_run):
+    for seed, shift in ((1, 0.0), (2, 0.1), (3, 0.2)):
+        directory = finished(tmp_path / "run" / f"seed-{seed}", shift)
+        lock = (directory / "recipe.lock.toml").read_text()
+        (directory / "recipe.lock.toml").write_text(lock.replace("seed = 1", f"seed = {seed}", 1))
+    write_json(tmp_path / "run" / "seed-2" / "counters.json", {})
+    run_recipe(load_recipe(tiny_recipe), tmp_path / "run", seeds=3, resume=True)
+    results = read(tmp_path / "run" / "metrics.json")
+    assert list(results) == ["format", "test", "baselines", "timing"]
+    for key, value in read(tiny_run / "metrics.json")["test"].items():
+        assert results["test"][key] == {
+            "mean": pytest.approx(value + 0.1),
+            "std": pytest.approx(0.1),
+            "values": pytest.approx([value, value + 0.1, value + 0.2]),
+        }
+    assert results["baselines"]["popularity"]["next/ndcg@3"]["std"] == 0
+
+
+@pytest.fixture
+def start(tiny_recipe, tmp_path):
+    """`start(directory, *options, stop="", seconds=None)` runs a process to its end, or kills it after some time."""
+    install(tmp_path / "site")
+    words = [sys.executable, "-c", PROGRAM, "run", str(tiny_recipe)]
+    words += [w for value in (*SETS, "hook.interrupter={}") for w in ("--set", value)]
+    words += [w for key in UNSETS for w in ("--unset", key)]
+
+    def run(directory, *options, stop="", seconds=None):
+        process = subprocess.Popen(
+            [*words, "--run-dir", str(directory), *options],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ | {STOP: stop},
+        )  # fmt: skip
+        try:
+            output, errors = process.communicate(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, errors = process.communicate()
+        return process.returncode, output, errors
+
+    return run
+
+
+def everything(directory):
+    """All tensors of the last checkpoints, metrics without timing, losses of the epochs, versions of the export."""
+    tensors = {}
+    for phase in ("valid", "test"):
+        last = max((directory / "checkpoints" / phase).iterdir())
+        reader = tf.train.load_checkpoint(str(last / "checkpoint"))
+        names = reader.get_variable_to_shape_map()
+        tensors |= {(phase, name): np.asarray(reader.get_tensor(name)).tobytes() for name in names}
+    metrics = {key: value for key, value in read(directory / "metrics.json").items() if key != "timing"}
+    with (directory / "history.csv").open() as file:
+        losses = [{k: v for k, v in row.items() if "second" not in k} for row in csv.DictReader(file)]
+    return tensors, metrics, losses, sorted(path.name for path in (directory / "export").iterdir())
+
+
+def assert_same(directory, reference):
+    tensors, *others = everything(directory)
+    expected, *theirs = everything(reference)
+    assert others == theirs
+    assert tensors.keys() == expected.keys()
+    assert [key for key, value in tensors.items() if value != expected[key]] == []
+
+
+def test_a_signal_stops_a_process_after_its_epoch(start, tmp_path):
+    code, output, errors = start(tmp_path / "run", stop="valid:1:SIGTERM")
+    assert code == 143
+    assert errors.startswith("\nSIGTERM: stopped; what is done is kept. Continue with:\n  mtkit run ")
+    assert errors.endswith(f" --run-dir {tmp_path / 'run'} --resume\n")
+    assert [path.name for path in (tmp_path / "run" / "checkpoints" / "valid").iterdir()] == ["step-00000024"]
+    assert not (tmp_path / "run" / ".lock").exists()
+    assert max(map(len, output.splitlines())) <= 80
+
+
+@pytest.mark.slow
+def test_a_process_that_is_killed_and_stopped_ends_as_if_it_had_not_been(start, tmp_path):
+    code, _, errors = start(tmp_path / "whole")
+    assert (code, errors) == (0, "")
+    assert start(tmp_path / "run", stop="valid:2:SIGKILL")[0] == -signal.SIGKILL
+    assert start(tmp_path / "run", "--resume", stop="test:1:SIGINT")[0] == 130
+    code, output, errors = start(tmp_path / "run", "--resume")
+    assert (code, errors) == (0, "")
+    assert "goes on after step 24 of 72" in output
+    assert_same(tmp_path / "run", tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_a_process_may_be_killed_at_any_moment(start, tmp_path):
+    import time
+
+    moments = random.Random(7)
+    begin = time.monotonic()
+    assert start(tmp_path / "whole")[0] == 0
+    total = time.monotonic() - begin
+    for number, moment in enumerate(moments.uniform(0.2, 1) * total for _ in range(SLOW_MOMENTS)):
+        run = tmp_path / f"run-{number}"
+        start(run, seconds=moment)
+        code, _, errors = start(run, *(["--resume"] if run.exists() else []))
+        assert (code, errors) == (0, ""), f"killed after {moment:.1f} of {total:.1f} s"
+        assert_same(run, tmp_path / "whole")
