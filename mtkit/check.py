@@ -51,8 +51,8 @@ def check_factorized(pipeline: Pipeline) -> None:
             continue  # candidates are the catalog: no row could tell its query about them
         batch = rows.gather(tf.range(min(PROBE_ROWS, rows.rows), dtype=tf.int64))
         moved = {key: tf.roll(value, 1, 0) if key in pipeline.fold.entities else value for key, value in batch.items()}
-        query = _differs(pipeline, task, spec.query, batch, batch | {entity: moved[entity]})
-        candidate = _differs(pipeline, task, spec.candidate, batch, moved | {entity: batch[entity]})
+        query = _differs(pipeline, spec.query, batch, batch | {entity: moved[entity]})
+        candidate = _differs(pipeline, spec.candidate, batch, moved | {entity: batch[entity]})
         for name in (*query, *candidate):
             role, other = ("query", f"its row's {entity}") if name in query else ("candidate", "more than its own row")
             raise WiringError(

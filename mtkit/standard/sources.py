@@ -119,11 +119,11 @@ def _read(path: Path) -> pa.Table:
     readers = {".csv": csv.read_csv, ".parquet": parquet.read_table}
     if path.suffix not in readers:
         raise DataError(f"{path}: expected a file that ends in {' or '.join(readers)}")
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file")
     try:
         return readers[path.suffix](path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except pa.ArrowInvalid as error:
+    except (OSError, pa.ArrowInvalid) as error:
         raise DataError(f"{path}: cannot be read: {error}") from error
 
 

@@ -1,0 +1,179 @@
+"""Every mistake of a user ends with code 2 and one readable message, and leaves nothing behind."""
+
+import os
+import re
+import subprocess
+import sys
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from click.testing import CliRunner
+from tiny_shop import RECIPE, TinyShop
+
+from mtkit import registry
+from mtkit.cli import main
+
+COLUMNS = """\
+use = "files"
+interactions = "lines.parquet"
+entities = {user = "user.parquet", item = "item.parquet"}
+[data.columns]
+user = {kind = "id", entity = "user"}
+item = {kind = "id", entity = "item"}
+basket = {kind = "id"}
+time = {kind = "time"}
+channel = {kind = "categorical"}
+hour = {kind = "numeric"}
+price = {kind = "numeric"}
+discounted = {kind = "label", sources = ["price"]}
+gift = {kind = "label"}
+[data.entity_columns]
+user = {town = {kind = "categorical"}, age = {kind = "numeric"}}
+[data.entity_columns.item]
+text = {kind = "text"}
+family = {kind = "categorical"}
+color = {kind = "categorical"}
+weight = {kind = "numeric"}
+department = {kind = "label", classes = true}
+"""
+
+
+@pytest.fixture
+def shop_files(tmp_path):
+    """The tiny shop in files, read by `files`; `change(table, function)` rewrites one of them."""
+    dataset = TinyShop().load()
+    tables = {"lines": dataset.interactions, **dataset.entities}
+
+    def change(name, function):
+        pq.write_table(function(tables[name]), tmp_path / f"{name}.parquet")
+
+    for name in tables:
+        change(name, lambda table: table)
+    (tmp_path / "shop.toml").write_text(RECIPE.replace('use = "tiny_shop"\n', COLUMNS))
+    return change
+
+
+def refused(directory, *options, command="run", recipe="shop.toml"):
+    """The message of a command line that is refused, and leaves nothing behind."""
+    words = [command, str(directory / recipe), *options]
+    words += ["--run-dir", str(directory / "run")] if command == "run" else []
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 2, (result.output, result.exception)
+    assert "Traceback" not in result.output
+    left = [path.name for path in (directory / "run").rglob("*")] if (directory / "run").exists() else []
+    assert left == []
+    return result.stderr
+
+
+def replaced(name, values):
+    return lambda table: table.set_column(table.column_names.index(name), name, [values(table)])
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("train.epoch=3", r"--set: train\.epoch: unknown key; did you mean 'epochs'\?"),
+        ("encoder.past.use=histroy", r"encoder\.past\.use: no encoder is named 'histroy'; did you mean 'history'\?"),
+        ("data.interactions=gone.parquet", r"gone\.parquet: there is no such file"),
+        ("data.interactions=lines.xlsx", r"lines\.xlsx: expected a file that ends in \.csv or \.parquet"),
+        ("data.split.valid=2025-01-01", "expected valid < test < end, got 2025-01-01, 2024-08-01"),
+        ("data.split.test=2025-07-01", "the test part is empty: it is from 2025-07-01 00:00:00"),
+        ("data.split.valid=2020-01-01", "the training part is empty: it ends before 2020-01-01 00:00:00, but inter"),
+        ("data.columns.when={kind='time'}", "data.*columns: expected exactly one of kind time, got time, when"),
+        ("data.columns.size={kind='numeric'}", r"interactions\.size: declared, but the table has only user, item"),
+        (
+            "data.columns.channel={kind='numeric'}",
+            r"interactions\.channel: expected numbers \(numeric\), got values of",
+        ),
+        ("data.columns.hour={kind='label'}", r"task\.gift\.label: label 'hour' .* has the value 8; expected 0 or 1"),
+        ("data.entity_columns.item.department.kind=text", r"department"),
+        ("rows.windows.batch_size=1000000000", r"GB: task\.next: scores of 1,000,000,000 rows x 41 candidates; lower"),
+        ("task.next.candidate=['customer']", r"task\.next\.query\[1\]: a query must not depend on the candidate"),
+        (
+            "task.next.candidate=['product','visit']",
+            "a candidate must depend on the features of one entity and nothing",
+        ),
+        ("task.discounted.label=discuonted", "no label 'discuonted'; did you mean 'discounted'"),
+        ("task.department.inputs=['past']", r"'past' depends on history\.item, which row table 'items' does not have"),
+        ("task.gift.rows=windows", r"row table 'windows' has no label 'gift'"),
+        ("task.next.rows=lines", r"task\.next\.rows: row table 'lines' has no targets to evaluate on"),
+    ],
+)
+def test_recipe(shop_files, tmp_path, option, message):
+    more = ["--set", "task.gift.label=hour"] if "hour={kind='label'}" in option else []
+    if more:
+        more += ["--set", "rows.lines.labels=[]", "--set", "encoder.visit.reads=['context.channel']"]
+    shown = refused(tmp_path, "--set", option, *more)
+    assert re.search(message, shown), shown
+
+
+def constant(name, value):
+    return replaced(name, lambda table: pa.array([value] * len(table)))
+
+
+@pytest.mark.parametrize(
+    ("table", "change", "message"),
+    [
+        ("lines", lambda t: t.drop_columns("time"), r"interactions\.time: declared, but the table has only user"),
+        ("lines", constant("time", "2024-01-01"), r"interactions\.time: expected timestamps, dates, or integers"),
+        ("lines", constant("item", "p99"), r"interactions\.item: 4,000 interactions have ids .* example 'p99'"),
+        ("lines", constant("gift", 1), r"task\.gift\.label: label 'gift' of .*'lines' is 1 in all that have one"),
+        ("lines", constant("gift", "yes"), r"interactions\.gift: expected numbers or booleans \(label\), got values"),
+        ("lines", constant("gift", None), r"label 'gift' of the training rows of 'lines' is null in all"),
+        ("lines", lambda t: t.slice(0, 0), "the training part is empty: .* there are no interactions"),
+        ("item", constant("department", "all"), "label 'item.department' of .* is 'all' in all that have one"),
+        ("item", lambda t: pa.concat_tables([t, t.slice(3, 1)]), r"item\.id: 1 ids occur more than once, .*'p03'"),
+        ("item", lambda t: t.drop_columns("id"), r"item\.id: declared, but the table has only text, family"),
+        ("user", constant("id", None), r"user\.id"),
+    ],
+)
+def test_data(shop_files, tmp_path, table, change, message):
+    shop_files(table, change)
+    shown = refused(tmp_path)
+    assert re.search(message, shown), shown
+
+
+def test_unlisted_ids_can_be_left_out(shop_files, tmp_path):
+    shop_files("item", lambda table: table.slice(1))
+    words = ["check", str(tmp_path / "shop.toml"), "--set", "data.catalog.item.unlisted=drop"]
+    result = CliRunner().invoke(main, words)
+    assert result.exit_code == 0, result.output
+
+
+def test_missing_plugins_are_named_with_the_command(shop_files, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry, "KNOWN_PLUGINS", {("encoder", "grue"): "mtkit-grue"})
+    shown = refused(tmp_path, "--set", "encoder.past.use=grue", "--set", 'requires.mtkit-grue=">=0.1"')
+    assert "encoder 'grue' comes with mtkit-grue; run: pip install mtkit-grue" in shown
+    assert 'mtkit-grue >=0.1 is needed, but it is not installed; run: pip install "mtkit-grue>=0.1"' in shown
+
+
+def test_keras_3_first(shop_files, tmp_path):
+    code = "import tensorflow, sys; from mtkit.cli import main; main(sys.argv[1:])"
+    environment = {key: value for key, value in os.environ.items() if key != "TF_USE_LEGACY_KERAS"}
+    words = [sys.executable, "-c", code, "check", str(tmp_path / "shop.toml")]
+    done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 2, done.stderr
+    assert "tensorflow was imported with Keras 3 before mtkit; import mtkit first" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_batch_normalization(shop_files, tmp_path, monkeypatch):
+    from mtkit.backend import keras
+    from mtkit.standard.correlations import Mmoe
+
+    def build(self, context):
+        return keras.Sequential([keras.layers.BatchNormalization(name="norm"), *_repeated(context)])
+
+    def _repeated(context):
+        return [keras.layers.RepeatVector(len(context.tasks))]
+
+    monkeypatch.setattr(Mmoe, "build", build)
+    assert re.search("layer 'norm.*' normalizes over the batch", refused(tmp_path, command="check"))
+
+
+def test_the_same_files_train(shop_files, tmp_path):
+    result = CliRunner().invoke(main, ["check", str(tmp_path / "shop.toml")])
+    assert result.exit_code == 0, result.output
+    assert re.search(r"^rows windows train: \d+, 6 windows of 30 days before the cut", result.stdout, re.MULTILINE)
+    assert re.search(r"^rows items eval: \d+, each item of the catalog once, in held-out", result.stdout, re.MULTILINE)
