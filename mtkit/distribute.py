@@ -98,21 +98,29 @@ def replicas() -> int:
 
 
 def global_sum(value: tf.Tensor) -> tf.Tensor:
-    """`value` summed over all replicas. Not for values that are differentiated."""
-    if replicas() == 1:
-        return value
-    return tf.distribute.get_replica_context().all_reduce(tf.distribute.ReduceOp.SUM, value)
+    """`value` summed over all replicas; itself outside of replicas, where models are built.
+
+    Not for values that are differentiated.
+    """
+    context = _replica()
+    return value if context is None else context.all_reduce(tf.distribute.ReduceOp.SUM, value)
 
 
 def gather_rolled(rows: tf.Tensor) -> tf.Tensor:
     """The rows of all replicas, rotated so that the local ones come first: `[local, ...]` -> `[global, ...]`.
 
     Row i of the result is local row i, so that in-batch losses find the positive of row i at column i, on every replica
-    and with the same global candidates. All replicas must hold equally many rows.
+    and with the same global candidates. All replicas must hold equally many rows. Outside of replicas, where models are
+    built, the rows themselves.
     """
-    if replicas() == 1:
+    context = _replica()
+    if context is None:
         return rows
-    context = tf.distribute.get_replica_context()
     gathered = context.all_gather(rows, axis=0)
     shift = tf.cast(context.replica_id_in_sync_group, tf.int32) * tf.shape(rows)[0]
     return tf.roll(gathered, -shift, axis=0)
+
+
+def _replica() -> tf.distribute.ReplicaContext | None:
+    """The replica that this code runs in, if there are others."""
+    return tf.distribute.get_replica_context() if replicas() > 1 else None

@@ -12,8 +12,8 @@ from mtkit.distribute import gather_rolled, global_sum, replicas
 from mtkit.errors import StrategyError
 from mtkit.heads import Candidates, PredictionHead, RetrievalHead
 from mtkit.layers.finite import StepsSinceNonFinite
-from mtkit.spec import PredictionTask, RetrievalTask
 from mtkit.plan import PREDICTION, Plan
+from mtkit.spec import PredictionTask, RetrievalTask
 
 Batch = Mapping[str, tf.Tensor]
 
@@ -59,7 +59,7 @@ class MultiTaskModel(keras.Model):
     """Tasks that train together on shared parameters.
 
     All steps take a dictionary row table -> row numbers (int64 `[batch]`, -1 = no row); the columns are gathered on the
-    device. A training step adds up Σwℓ/Σw per task over the global batch and lets the balancer combine them.
+    device. A training step adds up (Σ w loss) / Σ w per task over the global batch and lets the balancer combine them.
 
     Args:
         plan: who reads what.
@@ -89,7 +89,7 @@ class MultiTaskModel(keras.Model):
         return {key.removesuffix(EVAL): self.data.rows[key].gather(numbers) for key, numbers in rows.items()}
 
     def task_losses(self, batches: Mapping[str, Batch], training: bool) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-        """Task -> (Σwℓ over local rows, Σw over local rows), for the tasks whose row tables are there."""
+        """Task -> (Σ w loss over local rows, Σ w over local rows), for the tasks whose row tables are there."""
         forward = Forward(self, training)
         tasks = {name: spec.rows for name, spec in self.plan.tasks.items() if spec.rows in batches}
         return {name: forward.loss(name, batches[rows]) for name, rows in tasks.items()}
@@ -182,8 +182,8 @@ class MultiTaskModel(keras.Model):
     def _objective(self, losses: Mapping[str, tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
         """This replica's share of the scalar to minimize: shares and gradients add up over replicas."""
         shares, present = {}, {}
-        for name, (total, weight) in losses.items():
-            weight = global_sum(weight)
+        for name, (total, local_weight) in losses.items():
+            weight = global_sum(local_weight)
             shares[name] = self.plan.tasks[name].weight * tf.math.divide_no_nan(total, weight)
             present[name] = tf.cast(weight > 0, tf.float32)
         combined = self.balancer(shares, present=present)
@@ -231,12 +231,13 @@ class Forward:
         self._of_batch: dict[tuple[str, int], tf.Tensor] = {}
 
     def loss(self, task: str, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-        """Σwℓ and Σw of a task over the batch's rows."""
+        """Σ w loss and Σ w of a task over the batch's rows."""
         spec, head = self.plan.tasks[task], self.model.heads[task]
         if isinstance(spec, RetrievalTask):
             weights = batch["row.weight"]
             losses = head.loss(self.query(task, batch), self._candidates(task, batch), batch, training=self.training)
         else:
+            assert isinstance(spec, PredictionTask)
             weights = batch[f"weight.{spec.label}"]
             labels = batch[f"label.{spec.label}"]
             labels = tf.where(weights > 0, labels, tf.zeros_like(labels))
@@ -299,17 +300,18 @@ class Forward:
         """An encoder's output for all rows of its entity, before correlations: `[entity rows, dim]`."""
         if embedding not in self._encoded:
             entity = self.plan.entity(embedding)
+            assert entity is not None
             ids = tf.range(self.model.data.entities[entity].rows)
             self._encoded[embedding] = self._encode(embedding, {entity: ids})
         return self._encoded[embedding]
 
     def _candidates(self, task: str, batch: Batch) -> Candidates:
-        entity = self.plan.candidate_entity(task)
-        if self.plan.tasks[task].form == "catalog":
+        entity, spec = self.plan.candidate_entity(task), self.plan.tasks[task]
+        assert isinstance(spec, RetrievalTask)
+        if spec.form == "catalog":
             embeddings = self.catalog(task)
             ids = tf.range(tf.shape(embeddings)[0])
             return Candidates(embeddings, ids, tf.cast(ids > 0, tf.float32))
-        spec = self.plan.tasks[task]
         view = {name: self._of_task(self.states(name, batch), task) for name in spec.candidate}
         embeddings = self.model.heads[task].candidate(view, batch[entity], training=self.training)
         shares = tf.gather(self.model.data.rows[spec.rows].shares[entity], batch[entity])

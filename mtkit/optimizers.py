@@ -22,7 +22,7 @@ FINAL_RATE = 0.02
 """Where a cosine schedule ends, as a share of the learning rate."""
 
 
-class _RowSparse:
+class _RowSparse(keras.optimizers.Optimizer):
     """Mixed into an optimizer of tf_keras, updates only the rows of large tables that a gradient touches.
 
     Rows that a batch looks up several times count with the sum of their gradients, in the rule and in the norm to be
@@ -57,7 +57,8 @@ class _RowSparse:
         """Nothing, for weights decay where they are updated."""
 
     def _clip_gradients(self, grads: Sequence[Any]) -> Sequence[Any]:
-        return super()._clip_gradients(super()._deduplicate_sparse_grad(grads))
+        clipped: Sequence[Any] = super()._clip_gradients(super()._deduplicate_sparse_grad(grads))
+        return clipped
 
     def _deduplicate_sparse_grad(self, grads: Sequence[Any]) -> Sequence[Any]:
         return grads

