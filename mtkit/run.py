@@ -141,9 +141,10 @@ class Run:
     def _tuned(
         self, pipeline: Pipeline, baselines: Mapping[str, Baseline], protocol: RankingProtocol
     ) -> dict[str, Baseline]:
-        task = self.recipe.evaluate.main_task
+        task, main = self.recipe.evaluate.main_task, self.recipe.evaluate.main
+        assert main is not None
         table = pipeline.tables[pipeline.plan.rows_of(task)]["eval"]
-        return tune(baselines, task, pipeline.fold, table, protocol, self.recipe.evaluate.main)
+        return tune(baselines, task, pipeline.fold, table, protocol, main)
 
     def _write_rows(self, pipeline: Pipeline) -> None:
         """Notes on every row table's population, and sampled rows themselves: what was drawn is part of the result."""

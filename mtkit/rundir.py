@@ -173,7 +173,7 @@ class RunDirectory:
         write_text(self.lock, lock)
 
     def withdraw(self) -> None:
-        """Takes `begin` back where nothing followed it: a mistake was found, and the next try needs an empty directory."""
+        """Takes `begin` back where nothing followed it: after a mistake the next try needs an empty directory."""
         if {path for path in self.path.iterdir() if path.name[0] != "."} == {self.data, self.lock}:
             self.lock.unlink()
             self.data.unlink()

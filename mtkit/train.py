@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -49,9 +50,11 @@ class Training:
         save_seconds: float = SAVE_SECONDS,
     ) -> None:
         self.pipeline = pipeline
-        self.save_seconds = save_seconds
+        # Workers save together; their clocks would not agree on more than the ends of epochs.
+        self.save_seconds = math.inf if pipeline.strategy.cluster_resolver else save_seconds
         settings = pipeline.recipe.train
         self.rates = rates(pipeline)
+        assert settings.epoch_of is not None, "a recipe that was read says it"
         self.steps_per_epoch = self.rates[settings.epoch_of].steps
         self.steps = self.steps_per_epoch * settings.epochs
         model = pipeline.model

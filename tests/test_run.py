@@ -5,8 +5,11 @@ import random
 import signal
 import subprocess
 import sys
+import time
+from types import SimpleNamespace
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
@@ -16,7 +19,7 @@ from mtkit.backend import tf
 from mtkit.cli import main
 from mtkit.errors import RunError
 from mtkit.recipe import load_recipe
-from mtkit.run import run_recipe, trained_pipeline
+from mtkit.run import Run, run_recipe, trained_pipeline
 from mtkit.rundir import RunDirectory, write_json
 
 PROGRAM = "import sys; from mtkit.cli import main; main(sys.argv[1:])"
@@ -58,6 +61,16 @@ def test_a_run_that_is_not_complete_is_not_evaluated(tiny_run, tmp_path):
         (tmp_path / "around" / name).write_bytes((tiny_run / name).read_bytes())
     with pytest.raises(RunError, match=r"trained for 0 of \d+ steps; finish it with mtkit run --resume"):
         trained_pipeline(RunDirectory(tmp_path / "around"))
+
+
+def test_an_entity_without_columns_has_its_ids_on_record(tmp_path):
+    users = SimpleNamespace(ids=np.array([0, 5, 7]), columns=pa.table({}))
+    pipeline = SimpleNamespace(
+        features=SimpleNamespace(states={}), fold=SimpleNamespace(name="test", entities={"user": users})
+    )
+    run = Run(None, None, RunDirectory(tmp_path), None, None, tmp_path, None, None)
+    run._write_state(pipeline)
+    assert pq.read_table(tmp_path / "entities" / "test-user.parquet").to_pydict() == {"id": [0, 5, 7]}
 
 
 class Toy:
@@ -187,7 +200,6 @@ def test_a_process_that_is_killed_and_stopped_ends_as_if_it_had_not_been(start, 
 
 @pytest.mark.slow
 def test_a_process_may_be_killed_at_any_moment(start, tmp_path):
-    import time
 
     moments = random.Random(7)
     begin = time.monotonic()

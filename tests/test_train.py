@@ -123,7 +123,7 @@ def test_a_full_disk_is_one_message_and_the_last_checkpoint_stays(tmp_path, monk
         raise tf.errors.ResourceExhaustedError(None, None, f"{{{{node}}}} {path}; No space left on device [Op:SaveV2]")
 
     monkeypatch.setattr(checkpoint, "write", full)
-    with pytest.raises(RunError, match="step-00000002: cannot be written: No space left on device$"):
+    with pytest.raises(RunError, match=r"step-00000002: cannot be written: No space left on device$"):
         checkpoints.save(2)
     checkpoints.restore()
     assert [path.name for path in tmp_path.iterdir() if path.name[0] != "."] == ["step-00000001"]
