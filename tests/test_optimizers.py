@@ -163,3 +163,16 @@ def test_precision_holds_inside_the_scope():
             assert keras.layers.Dense(1).compute_dtype == "float32"
         assert keras.layers.Dense(1).variable_dtype == "float32"
     assert keras.layers.Dense(1).compute_dtype == "float32"
+
+
+@pytest.mark.parametrize("precision", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
+def test_half_precision_trains_as_single_does(train_tiny, tiny_pipeline, precision):
+    pipeline = train_tiny(f"train.precision={precision}")
+    assert {encoder.compute_dtype for encoder in pipeline.model.encoders.values()} == {precision.removeprefix("mixed_")}
+    scaled = isinstance(pipeline.model.optimizer, keras.mixed_precision.LossScaleOptimizer)
+    assert scaled == (precision == "mixed_float16")
+    losses, expected = (
+        {name: float(tracker.result()) for name, tracker in one.model.trackers.items()}
+        for one in (pipeline, tiny_pipeline)
+    )
+    assert losses == pytest.approx(expected, rel=0.1)
