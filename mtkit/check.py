@@ -62,7 +62,6 @@ def check_factorized(pipeline: Pipeline) -> None:
 
 def _differs(
     pipeline: Pipeline,
-    task: str,
     names: tuple[str, ...],
     batch: Mapping[str, tf.Tensor],
     other: Mapping[str, tf.Tensor],
