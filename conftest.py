@@ -121,8 +121,8 @@ def tiny_recipe(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.fixture
 def train_tiny(tiny_recipe: Path, tmp_path: Path) -> Callable[..., Pipeline]:
-    """`train_tiny(*sets, recipe=PATH)` trains the tiny recipe, or another on the same shop, with `--set` options."""
-    return lambda *sets, recipe=tiny_recipe: _train_tiny(load_recipe(recipe, sets), tmp_path)
+    """`train_tiny(*sets, unsets=())` trains the tiny recipe with `--set` and `--unset` options."""
+    return lambda *sets, unsets=(): _train_tiny(load_recipe(tiny_recipe, sets, unsets), tmp_path)
 
 
 @pytest.fixture(scope="session")

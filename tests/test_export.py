@@ -5,12 +5,11 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from bare import ask_bare
 
 from mtkit.backend import tf
 from mtkit.data.columns import seconds
@@ -21,19 +20,6 @@ from mtkit.recipe import load_recipe
 from mtkit.run import make_strategy
 
 ROOT = Path(__file__).parents[1]
-BARE = """
-import json, sys
-import tensorflow as tf
-
-signatures = tf.saved_model.load(sys.argv[1]).signatures
-answers = {}
-for name, inputs in json.loads(sys.argv[2]).items():
-    specs = signatures[name].structured_input_signature[1]
-    given = {key: tf.constant(value, specs[key].dtype) for key, value in inputs.items()}
-    answers[name] = {key: value.numpy().astype(str).tolist() for key, value in signatures[name](**given).items()}
-imported = [name for name in sys.modules if name.split(".")[0].startswith(("mtkit", "tf_keras", "tensorflow_"))]
-print(json.dumps({"answers": answers, "imported": imported}))
-"""
 QUESTIONS = {
     "serving_default": {"user_id": ["101", "nobody"]},
     "embed_item": {"item_id": ["p01", "p02"]},
@@ -58,11 +44,9 @@ def answers_of(version, questions):
 
 
 def test_loads_with_tensorflow_alone(version):
-    environment = {key: value for key, value in os.environ.items() if key not in {"TF_USE_LEGACY_KERAS", "PYTHONPATH"}}
-    command = [sys.executable, "-c", BARE, str(version), json.dumps(QUESTIONS)]
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True, cwd=version.parent)
-    result = json.loads(done.stdout.splitlines()[-1])
-    assert result["imported"] == []
+    result = ask_bare(version, QUESTIONS)
+    assert result["foreign"] == []
+    assert set(result["ops"]) <= set(result["core"])
     assert result["answers"] == answers_of(version, QUESTIONS)
 
 

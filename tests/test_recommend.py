@@ -1,3 +1,4 @@
+import functools
 import io
 import json
 import shutil
@@ -28,12 +29,25 @@ def lines(dataset):
     return [(row["item"], datetime.fromtimestamp(row["time"], UTC).date()) for row in rows if str(row["user"]) == USER]
 
 
-def invoke(*arguments):
-    return CliRunner().invoke(main, ["recommend", *map(str, arguments)])
+@functools.cache
+def loaded(run):
+    return Servant(run)
 
 
-def test_past_is_what_the_data_say(tiny_run, lines, dataset):
-    past = Servant(tiny_run).past(USER)
+@pytest.fixture
+def servant(tiny_run):
+    return loaded(tiny_run)
+
+
+@pytest.fixture
+def invoke(monkeypatch):
+    """`invoke(*arguments)` calls the command; a model that was loaded before is not loaded again."""
+    monkeypatch.setattr("mtkit.recommend.Servant", loaded)
+    return lambda *arguments: CliRunner().invoke(main, ["recommend", *map(str, arguments)])
+
+
+def test_past_is_what_the_data_say(servant, lines, dataset):
+    past = servant.past(USER)
     assert {item.item: item.times for item in past} == Counter(item for item, _ in lines)
     assert {item.item: item.last for item in past} == {item: max(d for i, d in lines if i == item) for item, _ in lines}
     assert [item.last for item in past] == sorted((item.last for item in past), reverse=True)
@@ -41,8 +55,7 @@ def test_past_is_what_the_data_say(tiny_run, lines, dataset):
     assert all(item.text == texts[item.item] for item in past)
 
 
-def test_recommendations_say_what_was_seen(tiny_run, lines):
-    servant = Servant(tiny_run)
+def test_recommendations_say_what_was_seen(servant, lines):
     best = servant.recommend(USER, 40)
     assert len({item.item for item in best}) == 40
     assert [item.score for item in best] == sorted((item.score for item in best), reverse=True)
@@ -52,12 +65,12 @@ def test_recommendations_say_what_was_seen(tiny_run, lines):
     assert new == [item for item in best if not item.seen][:3]
 
 
-def test_the_command_prints_tables(tiny_run, lines):
+def test_the_command_prints_tables(tiny_run, servant, invoke, lines):
     result = invoke(tiny_run, "--user", USER, "-k", 4)
     assert result.exit_code == 0
     assert f"items in the past of {USER}" in result.output
     assert max(map(len, result.output.splitlines())) <= 80
-    best = Servant(tiny_run).recommend(USER, 4)
+    best = servant.recommend(USER, 4)
     after = result.output.split(f"Recommended to {USER}")[1]
     for item in best:
         assert item.item in after
@@ -69,9 +82,8 @@ def test_the_command_prints_tables(tiny_run, lines):
         )
 
 
-def test_long_texts_stay_in_their_line(tiny_run):
-    servant = Servant(tiny_run)
-    servant._texts = dict.fromkeys(servant._texts, "a long text with [brackets] " * 10)
+def test_long_texts_stay_in_their_line(servant, monkeypatch):
+    monkeypatch.setattr(servant, "_texts", dict.fromkeys(servant._texts, "a long text with [brackets] " * 10))
     output = io.StringIO()
     show(USER, servant.recommend(USER, 3), servant.past(USER), Console(file=output, width=80))
     lines = output.getvalue().splitlines()
@@ -80,18 +92,17 @@ def test_long_texts_stay_in_their_line(tiny_run):
     assert all(str(item.last) in output.getvalue() for item in servant.past(USER)[:10])
 
 
-def test_json(tiny_run):
+def test_json(tiny_run, servant, invoke):
     result = invoke(tiny_run, "--user", USER, "-k", 2, "--exclude-seen", "--json")
     said = json.loads(result.stdout)
     assert said["format"] == 1
     assert said["known"] is True
-    servant = Servant(tiny_run)
     assert said["recommendations"] == [vars(item) for item in servant.recommend(USER, 2, exclude_seen=True)]
     assert [item["item"] for item in said["past"]] == [item.item for item in servant.past(USER)]
     assert not any(item["seen"] for item in said["recommendations"])
 
 
-def test_unknown_users_are_told_apart(tiny_run):
+def test_unknown_users_are_told_apart(tiny_run, invoke):
     result = invoke(tiny_run, "--user", "nobody", "-k", 2)
     assert result.exit_code == 0
     assert "nobody is not in the data; what follows is what an unknown person gets" in result.stderr
@@ -102,7 +113,7 @@ def test_unknown_users_are_told_apart(tiny_run):
     assert len(said["recommendations"]) == 2
 
 
-def test_places_that_are_no_run(tiny_run, tmp_path):
+def test_places_that_are_no_run(tiny_run, tmp_path, invoke):
     result = invoke(tmp_path / "nowhere", "--user", USER)
     assert result.exit_code == 2
     assert result.stderr == (
