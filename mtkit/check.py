@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from mtkit.backend import tf
 from mtkit.data.columns import load, seconds
 from mtkit.devices import unseen_gpu
@@ -14,6 +16,7 @@ from mtkit.recipe import Recipe
 from mtkit.run import cache_directory, make_strategy
 
 PROBE_ROWS = 8
+TOLERANCE = 1e-3
 
 
 def check_full(recipe: Recipe) -> list[str]:
@@ -22,11 +25,13 @@ def check_full(recipe: Recipe) -> list[str]:
     Raises:
         DataError: the data do not fit the recipe.
         RecipeError: a task asks for something that its row table does not have.
-        WiringError: a query depends on the candidate of its row, or a candidate on anything but itself.
+        WiringError: a row depends on other rows of its batch, a query on the candidate of its row, or a candidate on
+            anything but itself.
     """
     dataset = load(recipe.data.source)
     valid, _ = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
     pipeline = build_pipeline(recipe, dataset, valid, make_strategy(recipe), cache_directory(), {})
+    check_independent(pipeline)
     check_factorized(pipeline)
     warning = unseen_gpu(recipe.train.strategy)
     return [
@@ -34,6 +39,28 @@ def check_full(recipe: Recipe) -> list[str]:
         for name, parts in pipeline.tables.items()
         for part, table in parts.items()
     ] + ([f"warning: {warning}"] if warning else [])
+
+
+def check_independent(pipeline: Pipeline) -> None:
+    """Confirms on a tiny batch that the embeddings of a row are the same whatever other rows are beside it.
+
+    Raises:
+        WiringError: they are not.
+    """
+    for task in pipeline.plan.tasks:
+        for table, names in pipeline.plan.reads(task).items():
+            rows = pipeline.model.data.rows[table]
+            few, many = (
+                rows.gather(tf.range(min(n, rows.rows), dtype=tf.int64)) for n in (PROBE_ROWS // 2, PROBE_ROWS)
+            )
+            for key, name in names:
+                alone, beside = (_states(pipeline, (name,), batch)[name] for batch in (few, many))
+                # Sums may be added up in another order where batches differ in size.
+                if not np.allclose(alone, beside[: len(alone)], rtol=TOLERANCE, atol=TOLERANCE):
+                    raise WiringError(
+                        f"task {task}: {key} {name!r} of a row depends on the other rows of its batch, so it would be "
+                        "another one when it is served; look for a sum, a mean or a norm over the first axis"
+                    )
 
 
 def check_factorized(pipeline: Pipeline) -> None:
@@ -49,7 +76,7 @@ def check_factorized(pipeline: Pipeline) -> None:
         entity = pipeline.plan.candidate_entity(task)
         if entity not in rows.columns:
             continue  # candidates are the catalog: no row could tell its query about them
-        batch = rows.gather(tf.range(min(PROBE_ROWS, rows.rows), dtype=tf.int64))
+        batch = rows.gather(_spread(rows.rows))
         moved = {key: tf.roll(value, 1, 0) if key in pipeline.fold.entities else value for key, value in batch.items()}
         query = _differs(pipeline, spec.query, batch, batch | {entity: moved[entity]})
         candidate = _differs(pipeline, spec.candidate, batch, moved | {entity: batch[entity]})
@@ -60,6 +87,11 @@ def check_factorized(pipeline: Pipeline) -> None:
             )
 
 
+def _spread(rows: int) -> tf.Tensor:
+    """Numbers of a few rows from all over a table: neighbors are often of one user."""
+    return tf.constant(np.unique(np.linspace(0, rows - 1, PROBE_ROWS).astype(np.int64)))
+
+
 def _differs(
     pipeline: Pipeline,
     names: tuple[str, ...],
@@ -67,10 +99,10 @@ def _differs(
     other: Mapping[str, tf.Tensor],
 ) -> list[str]:
     """Those of the embeddings that are not the same on both batches."""
-
-    def states(of: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        forward = Forward(pipeline.model, whole=frozenset())
-        return {name: forward.states(name, of) for name in names}
-
-    first, second = states(batch), states(other)
+    first, second = _states(pipeline, names, batch), _states(pipeline, names, other)
     return [name for name in names if bool(tf.reduce_any(first[name] != second[name]))]
+
+
+def _states(pipeline: Pipeline, names: tuple[str, ...], batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    forward = Forward(pipeline.model, whole=frozenset())
+    return {name: forward.states(name, batch) for name in names}

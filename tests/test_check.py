@@ -3,7 +3,7 @@ import re
 import pytest
 
 from mtkit.backend import keras, tf
-from mtkit.check import check_factorized, check_full
+from mtkit.check import check_factorized, check_full, check_independent
 from mtkit.errors import WiringError
 from mtkit.recipe import load_recipe
 
@@ -41,12 +41,13 @@ def test_full_check_states_the_populations(tiny_recipe):
 
 def test_what_is_factorized_passes(in_batch):
     check_factorized(in_batch)
+    check_independent(in_batch)
 
 
 def test_a_component_that_looks_at_other_rows_is_found(in_batch):
     in_batch.model.encoders["product"] = Peeking(in_batch.model.encoders["product"])
-    with pytest.raises(WiringError, match="task next: candidate 'product' depends on more than its own row"):
-        check_factorized(in_batch)
+    with pytest.raises(WiringError, match="task next: candidate 'product' of a row depends on the other rows of its"):
+        check_independent(in_batch)
 
 
 def test_a_query_that_reads_the_candidate_is_found(in_batch):
@@ -54,4 +55,12 @@ def test_a_query_that_reads_the_candidate_is_found(in_batch):
     in_batch.model.encoders["customer"] = in_batch.model.encoders["product"]
     in_batch.model.inputs_of = {**names, "customer": names["product"]}
     with pytest.raises(WiringError, match="task next: query 'customer' depends on its row's item"):
+        check_factorized(in_batch)
+
+
+def test_a_candidate_that_reads_the_user_is_found(in_batch):
+    names = in_batch.model.inputs_of
+    in_batch.model.encoders["product"] = in_batch.model.encoders["customer"]
+    in_batch.model.inputs_of = {**names, "product": names["customer"]}
+    with pytest.raises(WiringError, match="task next: candidate 'product' depends on more than its own row"):
         check_factorized(in_batch)

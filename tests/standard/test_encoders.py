@@ -1,0 +1,52 @@
+import pytest
+from pydantic import ValidationError
+
+from mtkit.backend import tf
+from mtkit.spec import FeatureInfo
+from mtkit.standard.encoders import Features, History
+from mtkit.testing import check_import_is_light, check_layer_config, check_spec
+
+READS = {"user.id": FeatureInfo(size=30), "user.town": FeatureInfo(size=4), "user.age": FeatureInfo(width=2)}
+
+
+@pytest.fixture
+def context(make_context):
+    from dataclasses import replace
+
+    return replace(make_context(), features=READS, sizes={"item": 30})
+
+
+@pytest.mark.parametrize("options", [{}, {"hidden": (16, 12), "dropout": 0.2}])
+def test_features(options, context):
+    spec = Features(reads=tuple(READS), dim=12, **options)
+    check_spec(spec)
+    layer = spec.build(context)
+    inputs = {"user.id": tf.constant([0, 29]), "user.town": tf.constant([1, 3]), "user.age": tf.ones([2, 2])}
+    assert layer(inputs).shape == (2, 12)
+    check_layer_config(layer)
+
+
+def test_history(context):
+    spec = History(reads=("history.item",), dim=8, length=16)
+    check_spec(spec)
+    layer = spec.build(context)
+    ids = tf.constant([[0] * 15 + [3], [0] * 16])
+    assert layer({"history.item": ids, "history.age": tf.zeros([2, 16])}).shape == (2, 8)
+    assert layer.length == 16
+    check_layer_config(layer)
+
+
+def test_names_of_content():
+    assert History(reads=("history.item",)).content == ()
+    assert History(reads=("history.item",), items="text").content == ("text",)
+
+
+def test_options_are_checked():
+    with pytest.raises(ValidationError):
+        Features(reads=("user.id",), id_dropout=1.0)
+    with pytest.raises(ValidationError):
+        Features(reads=())
+
+
+def test_specs_are_light():
+    check_import_is_light("mtkit.standard.encoders")

@@ -1,0 +1,84 @@
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from pydantic import ValidationError
+
+from mtkit.data.columns import load, seconds
+from mtkit.errors import DataError
+from mtkit.standard.sources import Files, Frames
+from mtkit.testing import check_import_is_light, check_spec
+
+COLUMNS = {
+    "who": {"kind": "id", "entity": "user"},
+    "what": {"kind": "id", "entity": "item"},
+    "when": {"kind": "time"},
+    "good": {"kind": "label"},
+}
+LINES = "who,what,when,good\n7,a,2024-01-01T10:00:00,1\n7,b,2024-01-02T10:00:00,0\n9,a,2024-01-03T00:00:00,\n"
+
+
+@pytest.fixture
+def files(tmp_path):
+    (tmp_path / "lines.csv").write_text(LINES)
+    pq.write_table(pa.table({"sku": ["a", "b"], "size": [1.5, None], "id": [0, 0]}), tmp_path / "items.parquet")
+    return {
+        "interactions": tmp_path / "lines.csv",
+        "entities": {"item": tmp_path / "items.parquet"},
+        "columns": COLUMNS,
+        "entity_columns": {"item": {"size": {"kind": "numeric"}}},
+        "keys": {"item": "sku"},
+    }
+
+
+def test_files(files):
+    spec = Files(**files)
+    check_spec(spec)
+    dataset = load(spec)
+    assert dataset.schema == spec.schema()
+    assert dataset.entities["user"].to_pydict() == {"id": [7, 9]}
+    assert dataset.entities["item"].to_pydict() == {"size": [1.5, None], "id": ["a", "b"]}
+    assert seconds(dataset.interactions["when"])[0] == 1_704_103_200
+    assert dataset.interactions["good"].to_pylist() == [1, 0, None]
+
+
+def test_frames_are_the_same(files):
+    frames = {"interactions": pd.read_csv(files["interactions"], parse_dates=["when"])}
+    frames["entities"] = {"item": pd.read_parquet(files["entities"]["item"])}
+    one, other = load(Files(**files)), load(Frames(**{**files, **frames}))
+    assert other.schema == one.schema
+    assert other.entities["user"] == one.entities["user"]
+    assert other.entities["item"].to_pydict() == one.entities["item"].to_pydict()
+    assert seconds(other.interactions["when"]).tolist() == seconds(one.interactions["when"]).tolist()
+    assert other.interactions["good"].to_pylist() == [1, 0, None]
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"columns": {**COLUMNS, "at": {"kind": "time"}}}, "exactly one of kind time, got when, at"),
+        ({"columns": {**COLUMNS, "who": {"kind": "id"}}}, "expected ids of two entities, .* got item"),
+    ],
+)
+def test_declarations_are_checked(files, changes, message):
+    with pytest.raises(ValidationError, match=message):
+        Files(**files | changes)
+
+
+def test_files_that_do_not_fit(files, tmp_path):
+    (tmp_path / "broken.csv").write_text("a,b\n1\n")
+    (tmp_path / "broken.parquet").write_text("no parquet")
+    for changes, message in (
+        ({"interactions": tmp_path / "gone.csv"}, r"gone\.csv: there is no such file"),
+        ({"interactions": tmp_path / "lines.json"}, r"expected a file that ends in \.csv or \.parquet"),
+        ({"interactions": tmp_path / "broken.csv"}, r"broken\.csv: cannot be read: CSV parse error"),
+        ({"interactions": tmp_path / "broken.parquet"}, r"broken\.parquet: cannot be read"),
+        ({"keys": {"item": "ean"}}, r"item\.ean: declared, but the table has only sku, size, id"),
+        ({"entity_columns": {"item": {}, "shop": {}}}, "shop: there is no such table, and no interaction refers to it"),
+    ):
+        with pytest.raises(DataError, match=message):
+            load(Files(**files | changes))
+
+
+def test_specs_are_light():
+    check_import_is_light("mtkit.standard.sources")
