@@ -69,6 +69,7 @@ def _measured(recipe: Recipe, dataset: Dataset, seed: int) -> dict[str, float]:
     label = recipe.task["department"].label
     majority = np.bincount(rows["train"].labels[label]).argmax()
     return {
+        "next/ndcg@10": values["next/ndcg@10"],
         RETRIEVAL: values[RETRIEVAL],
         CONTENT: values[CONTENT],
         "majority": float((rows["eval"].labels[label] == majority).mean()),
