@@ -22,6 +22,11 @@ KINDS = (*BASES, "strategy", "callback", "hooks")
 #: Components that mtkit's own plugin distributions offer, so that a missing one can be named.
 KNOWN_PLUGINS = {
     ("data_source", "complete_journey"): "mtkit-datasets",
+    ("data_source", "kuairand_pure"): "mtkit-datasets",
+    ("data_source", "movielens_100k"): "mtkit-datasets",
+    ("data_source", "movietweetings"): "mtkit-datasets",
+    ("data_source", "s3rec"): "mtkit-datasets",
+    ("data_source", "stackexchange"): "mtkit-datasets",
     ("encoder", "bert"): "mtkit-bert",
     ("task_head", "tfrs_retrieval"): "mtkit-tfrs",
     ("task_head", "tfrs_ranking"): "mtkit-tfrs",

@@ -72,15 +72,15 @@ class Ials(RetrievalBaseline):
     """
 
     factors: PositiveInt = Field(64, description="length of the factors")
-    regularization: PositiveFloat = Field(0.003, description="strength of the regularization")
-    alpha: PositiveFloat = Field(10, description="weight of what was bought, beside 1 for every pair")
-    epochs: PositiveInt = Field(12, description="times that all users, then all items, are solved")
+    regularization: PositiveFloat = Field(0.01, description="strength of the regularization")
+    alpha: PositiveFloat = Field(3, description="weight of what was bought, beside 1 for every pair")
+    epochs: PositiveInt = Field(8, description="times that all users, then all items, are solved")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="of the initial factors")
     factors_tried: tuple[PositiveInt, ...] = Field((64,), min_length=1, description="`factors` tried on validation")
     regularizations: tuple[PositiveFloat, ...] = Field(
-        (0.001, 0.003, 0.01, 0.03), min_length=1, description="`regularization` tried on validation"
+        (0.003, 0.01, 0.03), min_length=1, description="`regularization` tried on validation"
     )
-    alphas: tuple[PositiveFloat, ...] = Field((3, 10, 30), min_length=1, description="`alpha` tried on validation")
+    alphas: tuple[PositiveFloat, ...] = Field((1, 3, 10), min_length=1, description="`alpha` tried on validation")
 
     def grid(self) -> Sequence[Baseline]:
         """Every combination of `factors_tried`, `regularizations` and `alphas`."""
@@ -91,14 +91,17 @@ class Ials(RetrievalBaseline):
     def rank(self, events: Events, cut: int, items: int) -> Scorer:
         """A scorer of the catalog, see `Baseline.rank`."""
         import numpy as np
+        from threadpoolctl import threadpool_limits
 
         of_user = bought(events, cut, items)
         of_item = of_user.T.tocsr()
         item_factors = np.random.default_rng(self.seed).normal(0, self.factors**-0.5 / 10, (items, self.factors))
-        user_factors = self._solve(of_user, item_factors)
-        for _ in range(self.epochs):
-            item_factors = self._solve(of_item, user_factors)
+        # Threads cost small systems more than they gain.
+        with threadpool_limits(1):
             user_factors = self._solve(of_user, item_factors)
+            for _ in range(self.epochs):
+                item_factors = self._solve(of_item, user_factors)
+                user_factors = self._solve(of_user, item_factors)
         return lambda users: user_factors[users] @ item_factors.T
 
     def _solve(self, matrix: Any, others: np.ndarray) -> np.ndarray:

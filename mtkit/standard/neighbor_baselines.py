@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 Similarity = Literal["cosine", "jaccard", "conditional"]
 Shrinkage = Annotated[float, Field(ge=0)]
 
-_PAIRS = 2**24
-"""Similarities of users that are held at once, at most, 12 bytes each; those of one user always are."""
+_CELLS = 2**23
+"""Similarities that are held dense at once, at most; those of one row always are."""
 
 
 class ItemKnn(RetrievalBaseline):
@@ -100,30 +100,43 @@ class UserKnn(RetrievalBaseline):
         norm = np.sqrt(matrix.sum(axis=1).clip(min=1))
         normed = (sparse.diags_array(1 / norm) @ matrix).tocsr()
         buyers = normed.T.tocsr()
-        block = max(1, _PAIRS // len(norm))
 
         def score(users: np.ndarray) -> np.ndarray:
             scores = np.zeros((len(users), items))
-            for start in range(0, len(users), block):
-                asked = users[start : start + block]
-                similarity = (normed[asked] @ buyers).tocsr()
-                similarity.data[np.repeat(asked, np.diff(similarity.indptr)) == similarity.indices] = 0
-                scores[start : start + block] = (strongest(similarity, self.neighbors) @ matrix).toarray()
+            for block in _blocks(len(users), len(norm)):
+                similarity = (normed[users[block]] @ buyers).tocsr()
+                similarity.data[np.repeat(users[block], np.diff(similarity.indptr)) == similarity.indices] = 0
+                scores[block] = (strongest(similarity, self.neighbors) @ matrix).toarray()
             return scores
 
         return score
 
 
 def strongest(matrix: Any, number: int) -> Any:
-    """The `number` largest positive values of each row of a sparse matrix, lower column first among equals."""
+    """The `number` largest positive values of each row of a sparse matrix, lower column first among equals.
+
+    Column 0, the unknown, must be empty.
+    """
     import numpy as np
     from scipy import sparse
 
-    row = np.repeat(np.arange(matrix.shape[0]), np.diff(matrix.indptr))
-    order = np.lexsort((matrix.indices, -matrix.data, row))
-    place = np.arange(len(row)) - matrix.indptr[row]
-    kept = order[(place < number) & (matrix.data[order] > 0)]
-    return sparse.csr_array((matrix.data[kept], (row[kept], matrix.indices[kept])), shape=matrix.shape)
+    from mtkit.rank import top_k
+
+    kept = [sparse.csr_array((0, matrix.shape[1]))]
+    for rows in _blocks(matrix.shape[0], matrix.shape[1]):
+        dense = matrix[rows].toarray()
+        dense[dense <= 0] = -np.inf
+        top = top_k(dense, number)
+        row, place = np.nonzero(top)
+        column = top[row, place]
+        kept.append(sparse.csr_array((dense[row, column], (row, column)), shape=dense.shape))
+    return sparse.vstack(kept, format="csr")
+
+
+def _blocks(rows: int, columns: int) -> Iterator[slice]:
+    """Slices of rows that hold at most `_CELLS` cells, or one row."""
+    block = max(1, _CELLS // columns)
+    yield from (slice(start, start + block) for start in range(0, rows, block))
 
 
 def _cosine(common: Any, buyers: np.ndarray) -> Any:

@@ -1,0 +1,180 @@
+"""Sources that read files of a directory: tiny files of the same format, and the published ones where they are."""
+
+import os
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet
+import pytest
+
+from mtkit.data.columns import check, seconds
+from mtkit.data.fold import make_fold
+from mtkit.errors import DataError
+from mtkit.spec import Cut
+from mtkit.standard.splits import Time
+from mtkit.testing import check_import_is_light, check_spec
+from mtkit_datasets import KuairandPure, Movielens100k, Movietweetings, S3rec, Stackexchange
+from mtkit_datasets.kuairand import _SIGNALS, _USER_CLASSES, _USER_NUMBERS, _VIDEO_CLASSES, _VIDEO_NUMBERS
+
+SOURCES = [
+    Movielens100k(), Movietweetings(), S3rec(name="Beauty"), S3rec(name="Toys_and_Games"), KuairandPure(),
+    Stackexchange(site="quantum"), Stackexchange(site="beer"),
+]  # fmt: skip
+
+USERS = "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n7\t24\tM\twriter\t05201\n"
+MOVIELENS = {
+    "ml-100k.inter": "user_id:token\titem_id:token\trating:float\ttimestamp:float\n7\t1\t3\t86400\n7\t2\t4\t90000\n",
+    "ml-100k.user": USERS,
+    "ml-100k.item": "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq\n"
+    "1\tToy Story\t1995\tAnimation Children's Comedy\n2\tunkonwn\tunkonwn\tunknown\n",
+}
+MOVIETWEETINGS = {
+    "ratings.dat": "1::0002844::7::86400\n1::0105690::8::90000\n2::0002844::10::172800\n",
+    "movies.dat": "0002844::Fantômas - À l'ombre (1) (1913)::Crime|Drama\n0105690::Under Siege::\n",
+}
+SEQUENCES = {"Beauty.txt": "1 5 6 7\n2 7 5\n"}
+STACKEXCHANGE = {
+    "events.csv": "user,question,event,time\n7,1,favorite,2018-03-12T00:00:00.000\n7,1,ask,2018-03-12T17:14:46.030\n",
+    "questions.csv": 'question,title,tags,body,score,views\n1,"Why, though?",a b,"Two\nlines",9,9\n',
+    "users.csv": "user,reputation,created\n7,758,2018-03-12T16:57:30.397\n",
+}
+
+
+def write(directory, files):
+    for name, text in files.items():
+        (directory / name).write_text(text, encoding="utf-8")
+    return directory
+
+
+def load(source, directory, **options):
+    data = source(directory=directory, check_counts=False, **options).load()
+    check(data)
+    return data
+
+
+@pytest.mark.parametrize("source", SOURCES, ids=repr)
+def test_specs(source):
+    check_spec(source)
+    assert source.address in source.__doc__
+    assert "License: " in source.__doc__
+
+
+def test_declarations_are_light():
+    check_import_is_light("mtkit_datasets")
+
+
+def test_movielens(tmp_path):
+    data = load(Movielens100k, write(tmp_path, MOVIELENS))
+    assert data.interactions.to_pylist() == [
+        {"user": 7, "item": 1, "time": 86400, "rating": 3, "liked": False},
+        {"user": 7, "item": 2, "time": 90000, "rating": 4, "liked": True},
+    ]
+    assert data.entities["user"].to_pylist() == [
+        {"id": 7, "age": 24, "gender": "M", "occupation": "writer", "zip_code": "05201"}
+    ]
+    assert data.entities["item"].to_pylist() == [
+        {"id": 1, "title": "Toy Story", "genres": "Animation, Children's, Comedy", "year": 1995},
+        {"id": 2, "title": "unkonwn", "genres": "unknown", "year": None},
+    ]
+    assert {"context.rating", "context.liked"}.isdisjoint(data.schema.features())
+
+
+def test_movietweetings(tmp_path):
+    data = load(Movietweetings, write(tmp_path, MOVIETWEETINGS))
+    assert data.interactions["liked"].to_pylist() == [False, True, True]
+    assert data.interactions["item"].to_pylist() == ["0002844", "0105690", "0002844"]
+    assert data.entities["user"].to_pylist() == [{"id": 1}, {"id": 2}]
+    assert data.entities["item"].to_pylist() == [
+        {"id": "0002844", "title": "Fantômas - À l'ombre (1)", "genres": "Crime, Drama", "year": 1913},
+        {"id": "0105690", "title": "Under Siege", "genres": None, "year": None},
+    ]
+    assert "context.rating" not in data.schema.features()
+
+
+def test_s3rec_of_which_the_time_split_leaves_one_out(tmp_path):
+    data = load(S3rec, write(tmp_path, SEQUENCES), name="Beauty")
+    valid, test = Time(valid="2000-01-01", test="2000-01-02").cuts(seconds(data.interactions["time"]))
+    rows = list(zip(*data.interactions.to_pydict().values(), strict=True))
+    assert [row[:2] for row in rows if row[2] >= test.cut] == [(1, 7), (2, 5)]
+    assert [row[:2] for row in rows if valid.cut <= row[2] < test.cut] == [(1, 6), (2, 7)]
+    assert [row[:2] for row in rows if row[2] < valid.cut] == [(1, 5)]
+
+
+def test_kuairand(tmp_path):
+    shown = {name: [0, 1] for name in (*_SIGNALS, "long_view", "play_time_ms", "duration_ms")}
+    shown |= {"user_id": [3, 4], "video_id": [8, 9], "time_ms": [1650812741436, 1650812934945], "tab": [1, 4]}
+    users = {"user_id": [3, 4]} | {n: [1, 2] for n in _USER_NUMBERS} | {n: [1.0, None] for n in _USER_CLASSES}
+    videos = {"video_id": [8, 9]} | {n: [1, 2] for n in _VIDEO_NUMBERS} | {n: ["a", None] for n in _VIDEO_CLASSES}
+    for name, table in {"interactions": shown, "users": users, "videos": videos}.items():
+        pa.parquet.write_table(pa.table(table | {"other": [0, 0]}), tmp_path / f"{name}.parquet")
+    data = load(KuairandPure, tmp_path)
+    assert seconds(data.interactions["time"]).tolist() == [1650812741, 1650812934]
+    assert data.entities["user"]["onehot_feat4"].to_pylist() == [1, None]
+    features = set(data.schema.features())
+    assert {"context.tab", "user.register_days", "item.tag"} <= features
+    assert features.isdisjoint({f"context.{name}" for name in (*_SIGNALS.values(), *shown)} - {"context.tab"})
+    pa.parquet.write_table(pa.table({"user_id": [1]}), tmp_path / "users.parquet")
+    with pytest.raises(DataError, match=r"users\.parquet: no column 'follow_user_num'; it has user_id"):
+        KuairandPure(directory=tmp_path).load()
+
+
+def test_stackexchange(tmp_path):
+    data = load(Stackexchange, write(tmp_path, STACKEXCHANGE), site="beer")
+    assert np.array_equal(seconds(data.interactions["time"]), [1520899199, 1520874886])
+    assert data.interactions["event"].to_pylist() == ["favorite", "ask"]
+    assert data.entities["item"].to_pylist() == [
+        {"id": 1, "title": "Why, though?", "tags": "a b", "body": "Two\nlines"}
+    ]
+    assert data.entities["user"].to_pylist() == [{"id": 7}]
+
+
+@pytest.mark.parametrize(
+    ("source", "files", "broken", "message"),
+    [
+        (Movielens100k(), MOVIELENS, {"ml-100k.inter": "user_id:token\n1\n"}, r"no column 'item_id'; it has user_id"),
+        (Movielens100k(), MOVIELENS, {"ml-100k.user": f"{USERS}8\t9\n"}, r"user:3: expected 5 fields .*, got 2"),
+        (Movielens100k(), MOVIELENS, {"ml-100k.user": USERS.replace("24", "x")}, r"user: expected numbers of .*'x'"),
+        (Movielens100k(), MOVIELENS, {"ml-100k.user": USERS.splitlines()[0]}, r"user: expected lines of 5 .*got none"),
+        (S3rec(name="Beauty"), SEQUENCES, {"Beauty.txt": ""}, r"Beauty\.txt: expected lines .*, got none"),
+        (Movietweetings(), MOVIETWEETINGS, {"ratings.dat": "1::2::3\n"}, r"ratings\.dat:1: expected 4 .*, got 3"),
+        (S3rec(name="Beauty"), SEQUENCES, {"Beauty.txt": "1 5\n2\n"}, r"Beauty\.txt:2: expected the number .*got '2'"),
+        (Stackexchange(site="beer"), STACKEXCHANGE, {"users.csv": "user\n1,2\n"}, r"users\.csv: .*Expected 1 columns"),
+        (
+            Stackexchange(site="beer"),
+            STACKEXCHANGE,
+            {"users.csv": "id\n1\n"},
+            r"users\.csv: no column 'user'; it has id",
+        ),
+    ],
+)
+def test_files_that_do_not_fit(source, files, broken, message, tmp_path):
+    write(tmp_path, files | broken)
+    with pytest.raises(DataError, match=message):
+        source.model_copy(update={"directory": tmp_path}).load()
+
+
+def test_files_with_other_counts_are_refused(tmp_path):
+    with pytest.raises(DataError, match=r"expected 100,000 ratings, 943 users.*got 2 ratings, 1 users.*check_counts"):
+        Movielens100k(directory=write(tmp_path, MOVIELENS)).load()
+
+
+def test_where_files_are_looked_for(tmp_path, monkeypatch):
+    monkeypatch.delenv("MTKIT_DATA", raising=False)
+    with pytest.raises(DataError, match=r"where is ml-100k\.inter\?.*MTKIT_DATA.*recbole\.io"):
+        Movielens100k().load()
+    monkeypatch.setenv("MTKIT_DATA", str(tmp_path))
+    with pytest.raises(DataError, match=r"ml-100k.ml-100k\.inter: no such file; get it from https://recbole\.io"):
+        Movielens100k().load()
+    (tmp_path / "ml-100k").mkdir()
+    write(tmp_path / "ml-100k", MOVIELENS)
+    assert len(Movielens100k(check_counts=False).load().interactions) == 2
+
+
+@pytest.mark.skipif("MTKIT_DATA" not in os.environ, reason="MTKIT_DATA is not set")
+@pytest.mark.parametrize("source", SOURCES, ids=repr)
+def test_published_files(source):
+    data = source.load()
+    time = np.sort(seconds(data.interactions["time"]))
+    fold = make_fold(data, Cut("test", int(time[len(time) * 9 // 10]), int(time[-1]) + 1), {})
+    assert sum(fold.dropped.values()) < 0.2 * len(time)
+    assert np.isin(time, fold.events.time).mean() > 0.8
