@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -133,9 +134,21 @@ def build_pipeline(
         keras.utils.set_random_seed(recipe.seed)
         layers = _layers(recipe, plan, context, inputs)
         model = MultiTaskModel(plan, layers, data)
-        model({name: tf.zeros([2], tf.int64) for name in tables})
+        _probe(model, tables)
     _refuse_batch_norm(model)
     return Pipeline(recipe, fold, tables, features, plan, strategy, model, eval_rows, classes, context)
+
+
+def _probe(model: MultiTaskModel, tables: Iterable[str]) -> None:
+    """One pass, which makes all variables and shows whether the layers fit together."""
+    try:
+        model({name: tf.zeros([2], tf.int64) for name in tables})
+    except WiringError as error:
+        # Keras puts the arguments of the call around the message.
+        message = re.search(
+            r"^Exception encountered when calling .*?\n\n(.*?)\n\nCall arguments", str(error), re.DOTALL
+        )
+        raise WiringError(message.group(1) if message else str(error)) from error
 
 
 def _parts(recipe: Recipe) -> dict[str, Spec]:

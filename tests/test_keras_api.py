@@ -7,7 +7,7 @@ import pytest
 
 import mtkit
 from mtkit.backend import keras
-from mtkit.errors import RecipeError
+from mtkit.errors import RecipeError, WiringError
 from mtkit.evaluate import evaluate
 from mtkit.recipe import load_recipe
 from mtkit.train import Training
@@ -113,10 +113,12 @@ def test_what_a_keras_model_does_otherwise_is_refused_with_the_fix(tiny_pipeline
 
 
 def test_folds_and_settings(tiny_recipe, cache):
-    pipeline = mtkit.build(tiny_recipe, sets=["encoder.customer.dim=4"], unsets=["correlation"], fold="test")
+    pipeline = mtkit.build(tiny_recipe, sets=["encoder.visit.dim=4"], unsets=["correlation"], fold="test")
     assert pipeline.fold.name == "test"
-    assert pipeline.recipe.encoder["customer"].dim == 4
+    assert pipeline.recipe.encoder["visit"].dim == 4
     assert not pipeline.plan.correlations
+    with pytest.raises(WiringError, match=r"^task next: its embeddings .* got past 8, customer 4, expected 8$"):
+        mtkit.build(tiny_recipe, sets=["encoder.customer.dim=4"], unsets=["correlation"])
 
 
 def test_two_replicas(tiny_recipe, cache, two_replicas, monkeypatch):

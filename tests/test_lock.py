@@ -64,7 +64,7 @@ def test_every_default_is_filled_in(tmp_path):
     assert locked["encoder"]["item"]["options"] == {"ratio": 0.5, "files": []}
     assert locked["evaluate"]["main"] == "next/recall@10"
     assert locked["evaluate"]["baselines"] == [{"use": "popularity"}, {"use": "recency", "half_life": "P60D"}]
-    assert locked["data"]["catalog"] == {"item": {"min_count": 20}}
+    assert locked["data"]["catalog"] == {"item": {"min_count": 20, "unlisted": "refuse"}}
 
 
 def test_versions_are_noted(tmp_path):

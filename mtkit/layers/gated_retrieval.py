@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtkit.backend import keras, tf
+from mtkit.errors import WiringError
 from mtkit.heads import Candidates, RetrievalHead
 
 
@@ -38,6 +39,7 @@ class GatedRetrieval(RetrievalHead):
         super().__init__(**options)
         self.size, self.channels, self.activity, self.popularity = size, channels, activity, popularity
         self.discovery = discovery
+        self._width = 0  # of embeddings, known from the first call on
         small = keras.initializers.Constant(0.1)
         # Where nearly nothing is bought: the start of a cross-entropy over a whole catalog.
         self.bias = self.add_weight("bias", (size,), initializer=keras.initializers.Constant(-4.0))
@@ -53,13 +55,24 @@ class GatedRetrieval(RetrievalHead):
 
     def query(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Query embeddings `[rows, dim + 1]`; the last coordinate is 1 and meets the item's bias."""
-        query = tf.cast(tf.add_n(list(view.values())), tf.float32)
+        query = self._sum(view)
         return tf.concat([query, tf.ones_like(query[:, :1])], -1)
 
     def candidate(self, view: Mapping[str, tf.Tensor], ids: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Candidate embeddings `[candidates, dim + 1]`; the last coordinate is the item's bias."""
-        candidate = tf.cast(tf.add_n(list(view.values())), tf.float32)
+        candidate = self._sum(view)
         return tf.concat([candidate, tf.gather(self.bias, ids)[:, None]], -1)
+
+    def _sum(self, view: Mapping[str, tf.Tensor]) -> tf.Tensor:
+        widths = {name: int(state.shape[-1]) for name, state in view.items()}
+        self._width = self._width or next(iter(widths.values()))
+        if set(widths.values()) != {self._width}:
+            shown = ", ".join(f"{name} {width}" for name, width in widths.items())
+            raise WiringError(
+                f"task {self.name}: its embeddings need one width (`dim`) on both sides, got {shown}, "
+                f"expected {self._width}"
+            )
+        return tf.cast(tf.add_n(list(view.values())), tf.float32)
 
     def score(self, query: tf.Tensor, candidates: tf.Tensor, batch: Mapping[str, Any]) -> tf.Tensor:
         """Scores `[rows, size]` of the whole catalog."""
