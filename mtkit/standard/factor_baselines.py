@@ -76,7 +76,7 @@ class Ials(RetrievalBaseline):
     alpha: PositiveFloat = Field(3, description="weight of what was bought, beside 1 for every pair")
     epochs: PositiveInt = Field(8, description="times that all users, then all items, are solved")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="of the initial factors")
-    factors_tried: tuple[PositiveInt, ...] = Field((64,), min_length=1, description="`factors` tried on validation")
+    factors_tried: tuple[PositiveInt, ...] = Field((), description="tried on validation; empty = `factors` alone")
     regularizations: tuple[PositiveFloat, ...] = Field(
         (0.003, 0.01, 0.03), min_length=1, description="`regularization` tried on validation"
     )
@@ -85,7 +85,7 @@ class Ials(RetrievalBaseline):
     def grid(self) -> Sequence[Baseline]:
         """Every combination of `factors_tried`, `regularizations` and `alphas`."""
         names = ("factors", "regularization", "alpha")
-        settings = product(self.factors_tried, self.regularizations, self.alphas)
+        settings = product(self.factors_tried or (self.factors,), self.regularizations, self.alphas)
         return tuple(self.model_copy(update=dict(zip(names, setting, strict=True))) for setting in settings)
 
     def rank(self, events: Events, cut: int, items: int) -> Scorer:

@@ -25,12 +25,12 @@ def make_events(user, item, time, group):
 def events():
     """Baskets on both sides of the cut; users 3 and 12 have none before it, nobody buys item 8."""
     generator = np.random.default_rng(3)
-    group = generator.integers(0, 60, 300)
+    group = generator.integers(0, 60, 90)
     user = 1 + group % 11
     user[user == 3] = 4
     time = (group * 2 + 1) * DAY
     user = np.append(user, [3, 3])
-    item, time = np.append(generator.integers(1, 8, 300), [1, 2]), np.append(time, [CUT, CUT + 5])
+    item, time = np.append(generator.integers(1, 8, 90), [1, 2]), np.append(time, [CUT, CUT + 5])
     return make_events(user, item, time, np.append(group, [77, 78]) * 10**12)
 
 
@@ -239,6 +239,8 @@ def test_grids():
     tried = ItemKnn(similarities=("cosine", "jaccard"), neighbors_tried=(5, 9), shrinkages=(1, 2, 3)).grid()
     assert len({(one.similarity, one.neighbors, one.shrinkage) for one in tried}) == 12
     assert len({(one.regularization, one.alpha) for one in Ials().grid()}) == len(Ials().grid()) == 9
+    assert {one.factors for one in Ials(factors=8).grid()} == {8}
+    assert {one.factors for one in Ials(factors_tried=(4, 16)).grid()} == {4, 16}
 
 
 def test_ease_refuses_a_catalog_that_is_too_large(events):
