@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from mtkit.backend import keras
 from mtkit.data.columns import seconds
-from mtkit.evaluate import RankingProtocol, evaluate
+from mtkit.evaluate import evaluate
 from mtkit.pipeline import build_pipeline
 from mtkit.recipe import Recipe, load_recipe
 from mtkit.run import cache_directory, make_strategy
@@ -64,7 +64,7 @@ def _measured(recipe: Recipe, dataset: Dataset, seed: int) -> dict[str, float]:
     _, test = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
     pipeline = build_pipeline(seeded, dataset, test, make_strategy(seeded), cache_directory(), {})
     Training(pipeline).fit()
-    values = evaluate(pipeline, RankingProtocol.of(recipe.evaluate), recipe.evaluate.prediction_metrics)
+    values = evaluate(pipeline)
     rows = pipeline.tables[recipe.task["department"].rows]
     label = recipe.task["department"].label
     majority = np.bincount(rows["train"].labels[label]).argmax()

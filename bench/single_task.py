@@ -12,7 +12,7 @@ from pathlib import Path
 
 from mtkit.backend import keras
 from mtkit.data.columns import seconds
-from mtkit.evaluate import RankingProtocol, evaluate
+from mtkit.evaluate import evaluate
 from mtkit.pipeline import build_pipeline
 from mtkit.recipe import load_recipe
 from mtkit.run import cache_directory, make_strategy
@@ -56,7 +56,7 @@ def _measured(path: Path, dataset: Dataset, seed: int, sets: list[str]) -> dict[
     _, test = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
     pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), cache_directory(), {})
     Training(pipeline).fit()
-    return evaluate(pipeline, RankingProtocol.of(recipe.evaluate), recipe.evaluate.prediction_metrics)
+    return evaluate(pipeline)
 
 
 if __name__ == "__main__":

@@ -11,9 +11,9 @@ import numpy as np
 from mtkit.backend import tf
 from mtkit.data.store import RowStore
 from mtkit.model import Forward, MultiTaskModel
-from mtkit.rank import rank
+from mtkit.rank import rank, user_shares
 from mtkit.spec import PredictionMetric, PredictionTask, RankingMetric
-from mtkit.types import LabeledRows, Ragged, RowTable
+from mtkit.types import Fold, LabeledRows, Ragged, RowTable
 
 if TYPE_CHECKING:
     from mtkit.pipeline import Pipeline
@@ -38,23 +38,27 @@ class RankingProtocol:
         k: cutoffs.
         slices: slices beside all items.
         block: rows that are scored at once; bounds the memory.
+        shares: float64 `[items]`, the share of users who have had each item before the cut; None = not known.
     """
 
     metrics: Mapping[str, RankingMetric]
     k: Sequence[int]
     slices: Sequence[str]
     block: int
+    shares: np.ndarray | None = None
 
     @classmethod
-    def of(cls, settings: Evaluate) -> RankingProtocol:
-        """The protocol of a recipe's section."""
-        return cls(settings.metrics, settings.k, settings.slices, settings.block)
+    def of(cls, settings: Evaluate, fold: Fold) -> RankingProtocol:
+        """The protocol of a recipe's section on a fold."""
+        item = list(fold.events.ids)[1]
+        shares = user_shares(fold.events, fold.cut, len(fold.entities[item]))
+        return cls(settings.metrics, settings.k, settings.slices, settings.block, shares)
 
     def only(self, key: str) -> RankingProtocol:
         """The protocol that measures nothing but `task/[slice/]metric@k`."""
         *slices, metric = key.split("/")[1:]
         name, _, k = metric.partition("@")
-        return RankingProtocol({name: self.metrics[name]}, [int(k)], slices, self.block)
+        return RankingProtocol({name: self.metrics[name]}, [int(k)], slices, self.block, self.shares)
 
 
 def rank_metrics(task: str, score: Scorer, table: RowTable, protocol: RankingProtocol) -> dict[str, float]:
@@ -65,7 +69,7 @@ def rank_metrics(task: str, score: Scorer, table: RowTable, protocol: RankingPro
     assert table.targets is not None
     values = {}
     for name, excluded in _slices(table, protocol.slices).items():
-        ranking, _ = rank(score, table.targets, max(protocol.k), excluded, protocol.block)
+        ranking, _ = rank(score, table.targets, max(protocol.k), excluded, protocol.block, shares=protocol.shares)
         for metric_name, metric in protocol.metrics.items():
             for k in protocol.k:
                 values[f"{task}/{name}{metric_name}@{k}"] = metric.value(ranking, k)
@@ -147,7 +151,7 @@ def evaluate(
         metrics: name -> metric of predictions; default: those of the recipe.
     """
     settings = pipeline.recipe.evaluate
-    protocol = RankingProtocol.of(settings) if protocol is None else protocol
+    protocol = RankingProtocol.of(settings, pipeline.fold) if protocol is None else protocol
     metrics = settings.prediction_metrics if metrics is None else metrics
     model, plan, values = pipeline.model, pipeline.plan, dict[str, float]()
     predicted = _all_predictions(pipeline, protocol.block * PREDICTION_BLOCKS)

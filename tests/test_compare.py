@@ -70,7 +70,7 @@ def test_judged_are_all_tasks_that_a_baseline_fits(tiny_pipeline):
         Plan(plan.encoders, plan.correlations, plan.tasks),
         tiny_pipeline.fold,
         tiny_pipeline.tables,
-        RankingProtocol.of(recipe.evaluate),
+        RankingProtocol.of(recipe.evaluate, tiny_pipeline.fold),
         recipe.evaluate.prediction_metrics,
     )
     assert results.keys() == {"popularity", "own_frequency", "majority"}
