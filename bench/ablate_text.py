@@ -12,6 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+
 from mtkit.backend import keras
 from mtkit.data.columns import seconds
 from mtkit.evaluate import evaluate

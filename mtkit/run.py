@@ -92,7 +92,10 @@ class Run:
         timing.lap("build")
         self._fit(pipeline)
         timing.lap("fit")
-        protocol, metrics = RankingProtocol.of(self.recipe.evaluate, pipeline.fold), self.recipe.evaluate.prediction_metrics
+        protocol, metrics = (
+            RankingProtocol.of(self.recipe.evaluate, pipeline.fold),
+            self.recipe.evaluate.prediction_metrics,
+        )
         results: dict[str, Any] = {"model": evaluate(pipeline, protocol, metrics)}
         timing.lap("evaluate")
         if cut.name == "valid":

@@ -53,7 +53,15 @@ PUBLIC = (
 )
 FRAMEWORKS = {"tensorflow", "tf_keras", "keras"}
 #: Tests that belong to no single module.
-ACROSS = {"test_docs", "test_layout", "test_main_recipe", "test_mistakes", "test_recipes", "test_registry_snapshot", "data/test_as_of"}
+ACROSS = {
+    "test_docs",
+    "test_layout",
+    "test_main_recipe",
+    "test_mistakes",
+    "test_recipes",
+    "test_registry_snapshot",
+    "data/test_as_of",
+}
 
 
 def modules(package):

@@ -106,7 +106,9 @@ class RowStore(tf.Module):
         if table.activity is not None and table.moment is not None:
             columns |= {"activity": table.activity, "moment": table.moment}
         self.columns = {key: _variable(f"{table.name}.{key}", values) for key, values in columns.items()}
-        self.shares = {entity: _variable(f"{table.name}.{entity}.share", _shares(ids)) for entity, ids in table.ids.items()}
+        self.shares = {
+            entity: _variable(f"{table.name}.{entity}.share", _shares(ids)) for entity, ids in table.ids.items()
+        }
         ragged = {"target": table.targets, "own": table.own}
         self.popularity = None if table.popularity is None else _variable("popularity", table.popularity)
         self.ragged = {key: RaggedColumns(key, values) for key, values in ragged.items() if values is not None}

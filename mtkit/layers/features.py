@@ -69,7 +69,8 @@ class Features(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return super().get_config() | {
+        return {
+            **super().get_config(),
             "sizes": dict(self.sizes),
             "widths": dict(self.widths),
             "dim": self.dim,

@@ -120,7 +120,8 @@ class GatedRetrieval(RetrievalHead):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return super().get_config() | {
+        return {
+            **super().get_config(),
             "size": self.size,
             "channels": self.channels,
             "activity": self.activity,

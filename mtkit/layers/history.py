@@ -91,7 +91,8 @@ class History(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return super().get_config() | {
+        return {
+            **super().get_config(),
             "entity": self.entity,
             "size": self.size,
             "dim": self.dim,

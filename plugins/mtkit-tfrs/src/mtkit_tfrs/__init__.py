@@ -24,7 +24,8 @@ class TfrsRetrieval(RetrievalTask):
         True, description="other rows with the item of the row are not negatives of that row"
     )
     correct_sampling: bool = Field(
-        True, description="correct for frequent items being negatives more often (logQ), so that scores rank by probability"
+        True,
+        description="correct for frequent items being negatives more often (logQ), so that scores rank by probability",
     )
 
     def build(self, context: BuildContext) -> Any:
