@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -30,6 +31,16 @@ def pytest_collection_finish(session: pytest.Session) -> None:
             tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
         except RuntimeError as error:
             raise pytest.UsageError("a test module makes tensors at import; make them in its tests") from error
+
+
+@pytest.fixture(autouse=True)
+def _plain_keras() -> Iterator[None]:
+    """Takes back what a run sets for its process, so that tests do not depend on their order."""
+    yield
+    if "tf_keras" in sys.modules:
+        from mtkit.backend import keras
+
+        keras.backend.experimental.disable_tf_random_generator()
 
 
 @pytest.fixture
