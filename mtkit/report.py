@@ -181,8 +181,8 @@ def _chunks(names: Sequence[str], widths: Mapping[str, int], room: int) -> list[
 
 
 def lower_is_better(key: str) -> bool:
-    """Whether a metric key is of a loss."""
-    return key.partition("@")[0].endswith("loss")
+    """Whether a metric key is of a loss or an error."""
+    return key.partition("@")[0].endswith(("loss", "entropy", "error", "brier"))
 
 
 def _best(key: str, values: Sequence[Any]) -> float | None:

@@ -12,7 +12,7 @@ import numpy as np
 
 from mtkit.backend import keras, tf
 from mtkit.checkpoints import Checkpoints
-from mtkit.data.stream import Rate, training_rows
+from mtkit.data.stream import training_rows
 from mtkit.errors import RunError
 from mtkit.interrupt import Signals
 from mtkit.optimizers import make_optimizer
@@ -20,16 +20,6 @@ from mtkit.pipeline import Pipeline
 
 SAVE_SECONDS = 60.0
 """A checkpoint is kept at the end of each epoch, and within an epoch when the last one is that old."""
-
-
-def rates(pipeline: Pipeline) -> dict[str, Rate]:
-    """How each row table that a task trains on is consumed."""
-    used = {spec.rows for spec in pipeline.plan.tasks.values()}
-    return {
-        name: Rate(pipeline.model.data.rows[name].rows, spec.batch_size)
-        for name, spec in pipeline.recipe.rows.items()
-        if name in used
-    }
 
 
 class Training:
@@ -53,7 +43,7 @@ class Training:
         # Workers save together; their clocks would not agree on more than the ends of epochs.
         self.save_seconds = math.inf if pipeline.strategy.cluster_resolver else save_seconds
         settings = pipeline.recipe.train
-        self.rates = rates(pipeline)
+        self.rates = pipeline.rates()
         assert settings.epoch_of is not None, "a recipe that was read says it"
         self.steps_per_epoch = self.rates[settings.epoch_of].steps
         self.steps = self.steps_per_epoch * settings.epochs
