@@ -9,6 +9,9 @@ from typing import Any
 
 from mtkit.backend import tf
 
+PREFETCH = 16
+"""Steps whose rows are drawn ahead: a compiled block finds them ready."""
+
 #: From a step and the number of replicas to table -> rows, which divide evenly.
 StepRows = Callable[[tf.Tensor, int], dict[str, tf.Tensor]]
 
@@ -105,6 +108,13 @@ def ordered_rows(rates: Mapping[str, Rate], strategy: tf.distribute.Strategy | N
     return _shared(lambda replicas: tf.data.Dataset.range(steps * replicas), rows, strategy)
 
 
+def _options() -> tf.data.Options:
+    options = tf.data.Options()
+    # The tuner's thread sleeps between its looks, and an iterator waits for it, seconds, before it is gone.
+    options.autotune.enabled = False
+    return options
+
+
 def _shuffled(rates: Mapping[str, Rate], seed: int) -> StepRows:
     streams = [(rate, seed + number) for number, rate in enumerate(rates.values())]
 
@@ -141,7 +151,7 @@ def _shared(numbers: Callable[[int], tf.data.Dataset], rows: StepRows, strategy:
             shares = rows(step, replicas)
             return {name: tf.reshape(share, [replicas, -1])[replica] for name, share in shares.items()}
 
-        return numbers(len(local)).map(part).prefetch(tf.data.AUTOTUNE)
+        return numbers(len(local)).map(part).prefetch(PREFETCH).with_options(_options())
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
         count = context.num_replicas_in_sync // context.num_input_pipelines
