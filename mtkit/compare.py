@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mtkit.data.columns import raw
-from mtkit.evaluate import RankingProtocol, labeled, predict_metrics, rank_metrics
+from mtkit.measure import RankingProtocol, labeled, predict_metrics, rank_metrics
 from mtkit.plan import Plan
 from mtkit.spec import Baseline, PredictionMetric, PredictionTask, RetrievalTask
 from mtkit.types import Fold, LabeledRows, Part, RowTable

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,21 +13,18 @@ import numpy as np
 from mtkit.backend import keras, tf
 from mtkit.data.columns import raw
 from mtkit.data.features import FeatureTables, fit_features
-from mtkit.data.fold import make_fold
 from mtkit.data.store import EntityTable, EventLog, RowStore
 from mtkit.data.stream import Rate, epoch_rows, ordered_rows
 from mtkit.distribute import check_replicas
-from mtkit.errors import RecipeError, WiringError
-from mtkit.locate import KeyPath
+from mtkit.errors import WiringError
 from mtkit.memory import check_memory
 from mtkit.model import EVAL, DeviceData, Layers, MultiTaskModel
 from mtkit.optimizers import precision_scope
 from mtkit.plan import Plan
 from mtkit.recipe import Recipe
-from mtkit.spec import BuildContext, Cut, FeatureInfo, Rows, Spec
-from mtkit.suggest import nearest
+from mtkit.spec import BuildContext, Cut, FeatureInfo, Spec
+from mtkit.tables import make_tables
 from mtkit.types import Dataset, Fold, Part, RowTable
-from mtkit.wiring import embeddings
 
 
 @dataclass(frozen=True)
@@ -113,10 +110,8 @@ def build_pipeline(
         StrategyError: a component does not fit the strategy.
         WiringError: components cannot be connected as the recipe asks.
     """
-    fold = _fold(recipe, dataset, cut)
-    tables = {name: _row_tables(name, rows, fold) for name, rows in recipe.rows.items()}
     plan = Plan(recipe.encoder, recipe.correlation, recipe.task)
-    _check_rows(recipe, plan, tables)
+    fold, tables = make_tables(recipe, plan, dataset, cut)
     if not tf.config.list_physical_devices("GPU"):
         check_memory(recipe, plan, fold, tables)
     classes = {
@@ -156,72 +151,6 @@ def _parts(recipe: Recipe) -> dict[str, Spec]:
     kinds = {"encoder": recipe.encoder, "correlation": recipe.correlation, "task": recipe.task}
     parts: dict[str, Spec] = {f"{kind}.{name}": spec for kind, specs in kinds.items() for name, spec in specs.items()}
     return parts | {"balance": recipe.balance}
-
-
-def _fold(recipe: Recipe, dataset: Dataset, cut: Cut) -> Fold:
-    catalogs = recipe.data.catalog
-    minima = {name: catalog.min_count for name, catalog in catalogs.items()}
-    return make_fold(dataset, cut, minima, {name for name, catalog in catalogs.items() if catalog.unlisted == "drop"})
-
-
-def _row_tables(name: str, rows: Rows, fold: Fold) -> dict[Part, RowTable]:
-    parts: tuple[Part, ...] = ("train", "eval")
-    return {part: replace(rows.make(fold, part), name=name) for part in parts}
-
-
-def _check_rows(recipe: Recipe, plan: Plan, tables: Mapping[str, Mapping[Part, RowTable]]) -> None:
-    """Refuses tasks whose row tables do not have what they need."""
-    problems = []
-    for name, prediction in plan.predictions().items():
-        table = tables[prediction.rows]["train"]
-        if message := _unfit_label(table, prediction.label):
-            problems.append(recipe.problem(("task", name, "label"), message))
-    for name in plan.retrievals():
-        rows = plan.rows_of(name)
-        if tables[rows]["eval"].targets is None:
-            message = f"row table {rows!r} has no targets to evaluate on; set `evaluate` to one that has (`windows`)"
-            problems.append(recipe.problem(("task", name, "rows"), message))
-    problems += [recipe.problem(*missing) for missing in _missing_columns(recipe, plan, tables)]
-    if problems:
-        raise RecipeError(problems)
-
-
-def _missing_columns(
-    recipe: Recipe, plan: Plan, tables: Mapping[str, Mapping[Part, RowTable]]
-) -> Iterator[tuple[KeyPath, str]]:
-    """Where a task reads an embedding of something that the rows do not have: (path, message)."""
-    addresses = embeddings(recipe)
-    for task in plan.tasks:
-        for table, names in plan.reads(task).items():
-            rows = tables[table]["train"]
-            for key, name in names:
-                if lacking := sorted(a for a in addresses[name] if not _has(rows, a)):
-                    message = f"{name!r} depends on {', '.join(lacking)}, which row table {table!r} does not have"
-                    yield ("task", task, key), message
-
-
-def _has(table: RowTable, address: str) -> bool:
-    scope, _, column = address.partition(".")
-    if scope == "history":
-        return len(table.history) > 0
-    return column in table.context if scope == "context" else scope in table.ids
-
-
-def _unfit_label(table: RowTable, label: str) -> str:
-    """Why no task can learn a label of the table; empty if one can."""
-    if label not in table.labels:
-        return f"row table {table.name!r} has no label {label!r}; {nearest(label, table.labels)}"
-    values = np.unique(table.labels[label][table.weights[label] > 0])
-    known = f"label {label!r} of the training rows of {table.name!r}"
-    if not len(values):
-        return f"{known} is null in all {len(table):,}; expected some with a value"
-    classes = table.classes.get(label, ())
-    if not classes and (other := values[(values != 0) & (values != 1)]).size:
-        return f"{known} has the value {other[0]:g}; expected 0 or 1, or a column declared with several classes"
-    if len(values) == 1:
-        value = repr(classes[int(values[0])]) if classes else f"{values[0]:g}"
-        return f"{known} is {value} in all that have one; expected at least two values to tell apart"
-    return ""
 
 
 def _context(

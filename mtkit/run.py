@@ -19,10 +19,11 @@ from mtkit.compare import judge, tune
 from mtkit.data.columns import load, seconds
 from mtkit.devices import unseen_gpu
 from mtkit.errors import MtkitError, RunError
-from mtkit.evaluate import RankingProtocol, evaluate
+from mtkit.evaluate import evaluate
 from mtkit.hooks import hook_relay
 from mtkit.interrupt import Signals
 from mtkit.lock import lock
+from mtkit.measure import RankingProtocol
 from mtkit.pipeline import Pipeline, build_pipeline
 from mtkit.recipe import Recipe, load_recipe
 from mtkit.registry import Registry

@@ -6,7 +6,7 @@ from pydantic import Field
 
 from mtkit.compare import best_of, judge, tune
 from mtkit.data.fold import make_fold
-from mtkit.evaluate import RankingProtocol
+from mtkit.measure import RankingProtocol
 from mtkit.plan import Plan
 from mtkit.spec import Baseline, Cut
 from mtkit.standard.ranking_metrics import Ndcg

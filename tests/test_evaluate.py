@@ -1,7 +1,8 @@
 import numpy as np
 import pytest
 
-from mtkit.evaluate import RankingProtocol, evaluate, model_predictions, model_scorer, rank_metrics
+from mtkit.evaluate import evaluate, model_predictions, model_scorer
+from mtkit.measure import RankingProtocol, rank_metrics
 
 
 @pytest.fixture(scope="module")

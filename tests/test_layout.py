@@ -24,7 +24,7 @@ LAYERS = (
     ),
     ("backend",),
     ("data.*", "devices", "distribute", "heads", "layers.*", "model", "optimizers", "rank"),
-    ("memory", "pipeline"),
+    ("measure", "memory", "pipeline", "tables"),
     (
         "train", "checkpoints", "evaluate", "compare", "rundir", "progress", "report", "run", "check",
         "export", "servable", "unseen", "answers", "signatures",
