@@ -5,7 +5,8 @@ import pytest
 from safetensors.numpy import load_file
 
 from mtkit.backend import keras, tf
-from mtkit_bert.layers import BertModel, Pooling, TextProjection
+from mtkit_bert.layers import BertModel, Pooling
+from mtkit_bert.projection import TextProjection
 
 IDS = np.array([[2, 5, 6, 11, 3, 0, 0], [2, 13, 13, 8, 9, 7, 3], [0, 0, 0, 2, 1, 12, 3]], np.int32)
 MASK = (IDS != 0).astype(np.int32)

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from mtkit.backend import keras, tf
+from mtkit_bert.adapters import LowRankAdapter, adapted_parts
 from mtkit_bert.families import read_config
 from mtkit_bert.weights import assign
 
@@ -20,6 +21,9 @@ _ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "silu": tf.nn.silu,
     "swish": tf.nn.silu,
 }
+
+# Places of dropout in a block.
+_SITES = 3
 
 
 @keras.saving.register_keras_serializable(package="mtkit_bert")
@@ -69,6 +73,7 @@ class Block(keras.layers.Layer):
         dropout: rate on the outputs of both sub-layers.
         attention_dropout: rate on attention probabilities.
         initializer: of the kernels.
+        lora: `rank`, `alpha` and `targets` of low-rank adapters (`mtkit_bert.adapters`); None = none.
 
     Source: Vaswani et al. 2017, "Attention Is All You Need", normalization after the sum. Queries, keys and values are
     one matrix product, and all products are taken over `[batch * tokens, width]`, where bias and product fuse on CPU.
@@ -84,6 +89,7 @@ class Block(keras.layers.Layer):
         dropout: float = 0.1,
         attention_dropout: float = 0.1,
         initializer: Any = "glorot_uniform",
+        lora: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -94,6 +100,7 @@ class Block(keras.layers.Layer):
         self.dropout = dropout
         self.attention_dropout = attention_dropout
         self.initializer = keras.initializers.get(initializer)
+        self.lora = lora
 
     def build(self, shape: tf.TensorShape) -> None:
         """Creates the sub-layers for hidden states `[batch, tokens, width]`."""
@@ -105,39 +112,53 @@ class Block(keras.layers.Layer):
         policy = self.dtype_policy
         self.attention_norm = _built(LayerNorm(self.epsilon, name="attention_norm", dtype=policy), width)
         self.output_norm = _built(LayerNorm(self.epsilon, name="output_norm", dtype=policy), width)
-        self.drop = keras.layers.Dropout(self.dropout, dtype=policy)
-        self.attention_drop = keras.layers.Dropout(self.attention_dropout, dtype=policy)
+        self.adapters = dict(self._adapters())
         super().build(shape)
+
+    def _adapters(self) -> Iterator[tuple[str, LowRankAdapter]]:
+        if self.lora is None:
+            return
+        for name, (parts, adapted) in adapted_parts(self.lora["targets"]).items():
+            dense = getattr(self, name)
+            adapter = LowRankAdapter(
+                dense.units, self.lora["rank"], self.lora["alpha"], parts, adapted,
+                name=f"{dense.name}_lora", dtype=self.dtype_policy,
+            )  # fmt: skip
+            yield name, _built(adapter, dense.kernel.shape[0])
 
     def _dense(self, name: str, width: int, units: int) -> keras.layers.Layer:
         initializer = self.initializer.__class__.from_config(self.initializer.get_config())
         dense = keras.layers.Dense(units, kernel_initializer=initializer, name=name, dtype=self.dtype_policy)
         return _built(dense, width)
 
-    def call(self, inputs: tf.Tensor, attention_mask: tf.Tensor, training: bool = False) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, attention_mask: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Hidden states of the shape of `inputs`.
 
         Args:
             inputs: `[batch, tokens, width]`.
             attention_mask: `[batch, tokens]`, 1 for tokens, 0 for padding.
-            training: whether dropout is on.
+            seed: int64 `[2]`, of dropout, which is a function of it; None = no dropout.
         """
         x = tf.reshape(inputs, [-1, inputs.shape[-1]])
-        attended = self.attended(self._attend(x, attention_mask, training))
-        x = self.attention_norm(x + self.drop(attended, training=training))
-        y = self.output_dense(_ACTIVATIONS[self.activation](self.intermediate(x)))
-        x = self.output_norm(x + self.drop(y, training=training))
+        attended = self._dense_of("attended", self._attend(x, attention_mask, seed))
+        x = self.attention_norm(x + _dropped(attended, self.dropout, seed, 0))
+        y = self._dense_of("output_dense", _ACTIVATIONS[self.activation](self._dense_of("intermediate", x)))
+        x = self.output_norm(x + _dropped(y, self.dropout, seed, 1))
         return tf.reshape(x, tf.shape(inputs))
 
-    def _attend(self, x: tf.Tensor, mask: tf.Tensor, training: bool) -> tf.Tensor:
+    def _dense_of(self, name: str, x: tf.Tensor) -> tf.Tensor:
+        y, adapter = getattr(self, name)(x), self.adapters.get(name)
+        return y if adapter is None else adapter(x, y)
+
+    def _attend(self, x: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
         batch, tokens = tf.unstack(tf.shape(mask))
         width = x.shape[-1]
         size = width // self.num_heads
-        heads = tf.reshape(self.qkv(x), [batch, tokens, 3, self.num_heads, size])
+        heads = tf.reshape(self._dense_of("qkv", x), [batch, tokens, 3, self.num_heads, size])
         query, key, value = tf.unstack(tf.transpose(heads, [2, 0, 3, 1, 4]))
         scores = tf.matmul(query * tf.cast(size, x.dtype) ** -0.5, key, transpose_b=True)
         scores += (1 - tf.cast(mask, x.dtype))[:, None, None, :] * (x.dtype.min / 2)
-        probabilities = self.attention_drop(tf.nn.softmax(scores), training=training)
+        probabilities = _dropped(tf.nn.softmax(scores), self.attention_dropout, seed, 2)
         return tf.reshape(tf.transpose(tf.matmul(probabilities, value), [0, 2, 1, 3]), [-1, width])
 
     def get_config(self) -> dict[str, Any]:
@@ -150,6 +171,7 @@ class Block(keras.layers.Layer):
             "dropout": self.dropout,
             "attention_dropout": self.attention_dropout,
             "initializer": keras.initializers.serialize(self.initializer),
+            "lora": self.lora,
         }
 
 
@@ -172,6 +194,9 @@ class BertModel(keras.layers.Layer):
         dropout: rate on embeddings and on the outputs of sub-layers.
         attention_dropout: rate on attention probabilities.
         initializer: of embeddings and kernels.
+        lora: of the blocks.
+        recompute: in training, each block keeps its input only, and computes the rest again for the gradient: less
+            memory for about a third more work. Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
 
     Source: Devlin et al. 2019, "BERT"; Liu et al. 2019, "RoBERTa"; Sanh et al. 2019, "DistilBERT".
     """
@@ -192,6 +217,8 @@ class BertModel(keras.layers.Layer):
         dropout: float = 0.1,
         attention_dropout: float = 0.1,
         initializer: Any = "glorot_uniform",
+        lora: Mapping[str, Any] | None = None,
+        recompute: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -201,7 +228,10 @@ class BertModel(keras.layers.Layer):
             raise ValueError(f"activation {activation!r} is not known; known are {', '.join(_ACTIVATIONS)}")
         self.hidden_size = hidden_size
         self.position_padding = position_padding
-        shared = {"activation": activation, "epsilon": epsilon, "dropout": dropout, "initializer": initializer}
+        self.recompute = recompute
+        shared = {
+            "activation": activation, "epsilon": epsilon, "dropout": dropout, "initializer": initializer, "lora": lora
+        }  # fmt: skip
         self._config = shared | {
             "vocab_size": vocab_size,
             "hidden_size": hidden_size,
@@ -212,12 +242,13 @@ class BertModel(keras.layers.Layer):
             "token_types": token_types,
             "position_padding": position_padding,
             "attention_dropout": attention_dropout,
+            "recompute": recompute,
         }
         self.words = self._embedding("words", vocab_size)
         self.positions = self._embedding("positions", max_positions)
         self.types = self._embedding("types", token_types) if token_types else None
         self.norm = LayerNorm(epsilon, name="norm", dtype=self.dtype_policy)
-        self.drop = keras.layers.Dropout(dropout, dtype=self.dtype_policy)
+        self.drop = keras.layers.Dropout(dropout, rng_type="stateful", dtype=self.dtype_policy)
         self.blocks = [
             Block(
                 num_heads=num_heads,
@@ -272,9 +303,20 @@ class BertModel(keras.layers.Layer):
         if self.types is not None:
             x += self.types(tf.zeros_like(input_ids) if token_type_ids is None else token_type_ids)
         x = self.drop(self.norm(x), training=training)
-        for block in self.blocks:
-            x = block(x, mask, training=training)
+        seed = self._seed() if training else None
+        for number, block in enumerate(self.blocks):
+            own = None if seed is None else tf.add(seed, [0, _SITES * number])
+            x = self._through(block, x, mask, own) if training else block(x, mask)
         return x
+
+    def _seed(self) -> tf.Tensor:
+        """Int64 `[2]`, another one in each call; from the generator that a checkpoint of the training keeps."""
+        return self.drop._random_generator.make_seed_for_stateless_op()  # noqa: SLF001 - Keras has no other way
+
+    def _through(self, block: Block, x: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+        if not self.recompute:
+            return block(x, mask, seed)
+        return tf.recompute_grad(lambda hidden: block(hidden, mask, seed))(x)
 
     def _positions(self, input_ids: tf.Tensor) -> tf.Tensor:
         if self.position_padding is None:
@@ -334,28 +376,9 @@ class Pooling(keras.layers.Layer):
         return super().get_config() | {"pooling": self.pooling}
 
 
-@keras.saving.register_keras_serializable(package="mtkit_bert")
-class TextProjection(keras.layers.Layer):
-    """Projects frozen text vectors to the width of the model. A missing text (zeros) becomes the learned bias.
-
-    Args:
-        address: key of the vectors among the features.
-        dim: width of the embedding.
-    """
-
-    def __init__(self, address: str, dim: int = 64, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.address, self.dim = address, dim
-        small = keras.initializers.RandomNormal(stddev=0.01)
-        self.dense = keras.layers.Dense(dim, kernel_initializer=small, name="dense", dtype=self.dtype_policy)
-
-    def call(self, features: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Embeddings `[rows, dim]` of the vectors `features[address]`, `[rows, width]`; other features are ignored."""
-        return self.dense(features[self.address])
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor."""
-        return super().get_config() | {"address": self.address, "dim": self.dim}
+def _dropped(x: tf.Tensor, rate: float, seed: tf.Tensor | None, site: int) -> tf.Tensor:
+    """Dropout as a function of a seed, so that what is computed again is the same."""
+    return tf.nn.experimental.stateless_dropout(x, rate, tf.add(seed, [0, site])) if seed is not None and rate else x
 
 
 def _built(layer: keras.layers.Layer, width: int) -> keras.layers.Layer:

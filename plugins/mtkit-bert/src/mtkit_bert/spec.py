@@ -100,6 +100,6 @@ class Bert(Encoder):
 
     def build(self, context: BuildContext) -> Any:
         """The projection of the derived vectors."""
-        from mtkit_bert.layers import TextProjection
+        from mtkit_bert.projection import TextProjection
 
         return TextProjection(self._address(context), self.dim, name=context.name)

@@ -1,0 +1,79 @@
+"""Low-rank adapters: a few trainable numbers beside the frozen kernels of a network."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from mtkit.backend import keras, tf
+
+#: Target -> dense layer of `Block`, of how many parts its output consists, and which part this is.
+_TARGETS: Mapping[str, tuple[str, int, int]] = {
+    "query": ("qkv", 3, 0),
+    "key": ("qkv", 3, 1),
+    "value": ("qkv", 3, 2),
+    "attention_output": ("attended", 1, 0),
+    "intermediate": ("intermediate", 1, 0),
+    "output": ("output_dense", 1, 0),
+}
+
+
+def adapted_parts(targets: Iterable[str]) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Dense layer of `Block` -> the number of its parts, and those that have an adapter."""
+    layers: dict[str, tuple[int, tuple[int, ...]]] = {}
+    for name, parts, part in sorted(_TARGETS[target] for target in set(targets)):
+        layers[name] = (parts, (*layers.get(name, (parts, ()))[1], part))
+    return layers
+
+
+@keras.saving.register_keras_serializable(package="mtkit_bert")
+class LowRankAdapter(keras.layers.Layer):
+    """Adds `alpha / rank * x A B` to some parts of a dense layer's output; B begins as zeros, so nothing at first.
+
+    Args:
+        units: width of the dense layer's output.
+        rank: inner width of the product.
+        alpha: scale; with `alpha = rank` the product itself is added.
+        parts: of how many equal parts the output consists (3 for queries, keys and values).
+        adapted: the parts to which something is added, each by an A and a B of its own.
+
+    Source: Hu et al. 2022, "LoRA: Low-Rank Adaptation of Large Language Models". A is initialized as in the authors'
+    code, uniformly within 1 / sqrt(width of the input).
+    """
+
+    def __init__(
+        self, units: int, rank: int, alpha: float, parts: int = 1, adapted: Sequence[int] = (0,), **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.units, self.rank, self.alpha, self.parts, self.adapted = units, rank, alpha, parts, tuple(adapted)
+
+    def build(self, shape: tf.TensorShape) -> None:
+        """Creates `a` `[width, adapted * rank]` and `b` `[adapted, rank, units / parts]`."""
+        count = len(self.adapted)
+        uniform = keras.initializers.VarianceScaling(1 / 3, "fan_in", "uniform")
+        self.a = self.add_weight("a", [shape[-1], count * self.rank], initializer=uniform)
+        self.b = self.add_weight("b", [count, self.rank, self.units // self.parts], initializer="zeros")
+        super().build(shape)
+
+    def call(self, inputs: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
+        """The adapted output `[n, units]`.
+
+        Args:
+            inputs: of the dense layer, `[n, width]`.
+            outputs: of the dense layer, `[n, units]`.
+        """
+        lowered = tf.split(tf.matmul(inputs, self.a), len(self.adapted), axis=-1)
+        parts = tf.split(outputs, self.parts, axis=-1)
+        for part, low, b in zip(self.adapted, lowered, tf.unstack(self.b), strict=True):
+            parts[part] += tf.matmul(low, b) * tf.cast(self.alpha / self.rank, outputs.dtype)
+        return tf.concat(parts, axis=-1)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return super().get_config() | {
+            "units": self.units,
+            "rank": self.rank,
+            "alpha": self.alpha,
+            "parts": self.parts,
+            "adapted": list(self.adapted),
+        }
