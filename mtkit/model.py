@@ -12,6 +12,7 @@ from mtkit.distribute import gather_rolled, global_sum, replicas
 from mtkit.errors import StrategyError
 from mtkit.heads import Candidates, PredictionHead, RetrievalHead
 from mtkit.layers.finite import StepsSinceNonFinite
+from mtkit.optimizers import learning_rate_factors
 from mtkit.plan import PREDICTION, Plan
 from mtkit.spec import PredictionTask, RetrievalTask
 
@@ -100,7 +101,7 @@ class MultiTaskModel(keras.Model):
         If layers compute in float16, the loss is scaled so that small gradients do not vanish.
 
         Raises:
-            ValueError: `loss` was given.
+            ValueError: `loss` was given, or a layer asks for a learning rate of its own and the optimizer has none.
             StrategyError: `jit_compile` is set, and there are several replicas, or rows with lists.
         """
         if loss is not None:
@@ -116,7 +117,19 @@ class MultiTaskModel(keras.Model):
         scales = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
         if not scales and any(layer.compute_dtype == "float16" for layer in self._flatten_layers()):
             optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
+        self._scale_rates(getattr(optimizer, "inner_optimizer", optimizer))
         super().compile(optimizer=optimizer, **options)
+
+    def _scale_rates(self, optimizer: Any) -> None:
+        factors = learning_rate_factors(self)
+        if not factors:
+            return
+        if not hasattr(optimizer, "scale_rates"):
+            raise ValueError(
+                f"{factors[0][0].name} has a learning rate of its own, which {type(optimizer).__name__} of Keras cannot "
+                "follow; compile with an optimizer of mtkit.optimizers: OPTIMIZERS['adam'](learning_rate)"
+            )
+        optimizer.scale_rates(factors)
 
     def _require_compilable(self) -> None:
         count = self.distribute_strategy.num_replicas_in_sync

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from mtkit.backend import keras, tf
@@ -30,8 +31,38 @@ class _RowSparse(keras.optimizers.Optimizer):
     move it, and it has no weight decay. Where all rows are touched, the two are the same.
     """
 
+    #: Key of a variable -> factor of its learning rate, where that is not 1.
+    _factors: Mapping[Any, float] = MappingProxyType({})
+    _factor = 1.0
+
+    @property
+    def learning_rate(self) -> Any:
+        """The learning rate; while a variable is updated, that of the variable."""
+        rate = super().learning_rate
+        return rate if self._factor == 1.0 else rate * self._factor
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        keras.optimizers.Optimizer.learning_rate.fset(self, value)
+
+    def scale_rates(self, factors: Sequence[tuple[Any, float]]) -> None:
+        """Gives variables learning rates of their own.
+
+        Args:
+            factors: variables, each with the factor by which its learning rate differs from the optimizer's.
+        """
+        # Keras would track a dictionary as a part of the checkpoint.
+        self._factors = MappingProxyType({self._var_key(variable): factor for variable, factor in factors})
+
     def update_step(self, gradient: Any, variable: Any) -> None:
-        """Applies the gradient, by rows where that is faster."""
+        """Applies the gradient at the variable's learning rate, by rows where that is faster."""
+        self._factor = self._factors.get(self._var_key(variable), 1.0)
+        try:
+            self._update(gradient, variable)
+        finally:
+            self._factor = 1.0
+
+    def _update(self, gradient: Any, variable: Any) -> None:
         by_rows = isinstance(gradient, tf.IndexedSlices) and variable.shape[0] > DENSE_ROWS
         if not by_rows:
             gradient = tf.convert_to_tensor(gradient)
@@ -116,6 +147,15 @@ class Sgd(_RowSparse, keras.optimizers.SGD):
             momenta.scatter_update(tf.IndexedSlices(moved, rows))
             change = momentum * moved + change if self.nesterov else moved
         variable.scatter_add(tf.IndexedSlices(change, rows))
+
+
+def learning_rate_factors(model: keras.Model) -> list[tuple[Any, float]]:
+    """The variables of a built model whose layers ask for learning rates of their own, with their factors.
+
+    A layer asks by a method `learning_rate_factors()`, which gives pairs of a variable and a factor.
+    """
+    layers = model._flatten_layers()  # noqa: SLF001 - the public `layers` is not recursive
+    return [pair for layer in layers for pair in getattr(layer, "learning_rate_factors", list)()]
 
 
 OPTIMIZERS: Mapping[str, Callable[..., Any]] = {"adam": Adam, "adamw": AdamW, "adagrad": Adagrad, "sgd": Sgd}

@@ -3,7 +3,7 @@ import pytest
 
 from mtkit import optimizers
 from mtkit.backend import keras, tf
-from mtkit.optimizers import OPTIMIZERS, Adam, AdamW, Sgd, make_optimizer, precision_scope
+from mtkit.optimizers import OPTIMIZERS, Adam, AdamW, Sgd, learning_rate_factors, make_optimizer, precision_scope
 from mtkit.sections import Train
 
 DENSE = {
@@ -172,7 +172,48 @@ def test_half_precision_trains_as_single_does(train_tiny, precision):
     scaled = isinstance(pipeline.model.optimizer, keras.mixed_precision.LossScaleOptimizer)
     assert scaled == (precision == "mixed_float16")
     losses, expected = (
-        {name: float(tracker.result()) for name, tracker in one.model.trackers.items()}
-        for one in (pipeline, single)
+        {name: float(tracker.result()) for name, tracker in one.model.trackers.items()} for one in (pipeline, single)
     )
     assert losses == pytest.approx(expected, rel=0.1)
+
+
+class _Slow(keras.layers.Dense):
+    def learning_rate_factors(self):
+        return [(self.kernel, 0.25)]
+
+
+@pytest.mark.usefixtures("by_rows")
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_variables_follow_learning_rates_of_their_own(name, schedule):
+    def moved(rate, factor):
+        """What a step moves a table and a vector by."""
+        settings = Train(optimizer=name, learning_rate=rate, schedule=schedule, warmup_steps=3)
+        optimizer = make_optimizer(settings, 10)
+        variables = [_table(), tf.Variable(tf.ones([DIM]))]
+        if factor is not None:
+            optimizer.scale_rates([(variable, factor) for variable in variables])
+        before = [variable.numpy() for variable in variables]
+        for _ in range(2):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(tf.gather(variables[0], [1, 3])) + tf.reduce_sum(variables[1])
+            optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return [variable.numpy() - start for variable, start in zip(variables, before, strict=True)]
+
+    for own, plain, unscaled in zip(moved(0.1, 0.25), moved(0.025, None), moved(0.1, None), strict=True):
+        np.testing.assert_allclose(own, plain, atol=1e-6)
+        assert np.abs(own - unscaled).max() > 1e-3
+
+
+def test_layers_ask_for_learning_rates():
+    model = keras.Sequential([_Slow(2, name="slow"), keras.layers.Dense(1)])
+    model.build([None, 3])
+    ((variable, factor),) = learning_rate_factors(model)
+    assert variable is model.get_layer("slow").kernel
+    assert factor == 0.25
+
+
+def test_the_learning_rate_can_be_set():
+    optimizer = Adam(0.1)
+    optimizer.learning_rate = 0.2
+    assert float(optimizer.learning_rate) == pytest.approx(0.2)
