@@ -165,6 +165,8 @@ def _context(
     sizes = {name: len(entity) for name, entity in fold.entities.items()}
 
     def column(entity: str, name: str) -> np.ndarray:
+        if name == "id":
+            return np.array([None, *fold.entities[entity].ids[1:].tolist()], object)
         return raw(fold.entities[entity].columns[name], fold.schema.entities[entity][name])
 
     return BuildContext(

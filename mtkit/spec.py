@@ -63,7 +63,7 @@ class BuildContext:
         classes: prediction task -> number of classes, 2 for binary labels.
         candidates: retrieval task -> number of rows of the table that it ranks, the unknown included.
         cache_dir: where results that depend on content alone may be kept between runs.
-        column: `(entity, column)` -> raw values of the entity table, `[rows]` (row 0 is None).
+        column: `(entity, column)` -> raw values of the entity table, `[rows]` (row 0 is None); `id` for the ids.
         counters: numbers that end in `metrics.json` under `timing` (`texts_encoded`).
     """
 
