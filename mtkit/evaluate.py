@@ -10,7 +10,7 @@ import numpy as np
 from mtkit.backend import tf
 from mtkit.data.store import RowStore
 from mtkit.measure import RankingProtocol, Scorer, labeled, predict_metrics, rank_metrics
-from mtkit.model import Forward, MultiTaskModel
+from mtkit.model import Forward, MultiTaskModel, encode_limited
 from mtkit.spec import PredictionMetric, PredictionTask
 
 if TYPE_CHECKING:
@@ -26,26 +26,49 @@ def _of_rows(function: Callable[[tf.Tensor], Any]) -> Any:
     return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
 
 
-def model_scorer(model: MultiTaskModel, task: str, rows: RowStore) -> Scorer:
-    """Scores of the catalog by a retrieval task; the candidates are embedded once."""
-    candidates = tf.function(lambda: Forward(model).catalog(task), autograph=False)()
+def model_scorer(
+    model: MultiTaskModel, task: str, rows: RowStore, encoded: Mapping[str, tf.Tensor] | None = None
+) -> Scorer:
+    """Scores of the catalog by a retrieval task; the candidates are embedded once.
+
+    Args:
+        model: the model.
+        task: the retrieval task.
+        rows: whose catalogs are scored.
+        encoded: encoder -> outputs for all rows of its entity, where they are known.
+    """
+    candidates = tf.function(lambda: Forward(model, encoded=encoded).catalog(task), autograph=False)()
 
     @_of_rows
     def score(numbers: tf.Tensor) -> tf.Tensor:
         batch = rows.gather(numbers)
-        query = Forward(model, whole=frozenset()).query(task, batch)
+        query = Forward(model, whole=frozenset(), encoded=encoded).query(task, batch)
         return model.heads[task].score(query, candidates, batch)
 
     return lambda numbers: np.array(score(tf.constant(numbers, tf.int64)))
 
 
-def model_predictions(model: MultiTaskModel, tasks: Sequence[str], rows: RowStore, block: int) -> dict[str, np.ndarray]:
-    """Task -> probabilities of every row, `[rows]` or `[rows, classes]`."""
+def model_predictions(
+    model: MultiTaskModel,
+    tasks: Sequence[str],
+    rows: RowStore,
+    block: int,
+    encoded: Mapping[str, tf.Tensor] | None = None,
+) -> dict[str, np.ndarray]:
+    """Task -> probabilities of every row, `[rows]` or `[rows, classes]`.
+
+    Args:
+        model: the model.
+        tasks: prediction tasks on the same rows.
+        rows: what is predicted.
+        block: rows predicted at once.
+        encoded: as for `model_scorer`.
+    """
 
     @_of_rows
     def predict(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
         batch = rows.gather(numbers)
-        forward = Forward(model)
+        forward = Forward(model, encoded=encoded)
         return {task: forward.prediction(task, batch) for task in tasks}
 
     blocks = [
@@ -70,22 +93,24 @@ def evaluate(
     protocol = RankingProtocol.of(settings, pipeline.fold) if protocol is None else protocol
     metrics = settings.prediction_metrics if metrics is None else metrics
     model, plan, values = pipeline.model, pipeline.plan, dict[str, float]()
-    predicted = _all_predictions(pipeline, protocol.block * PREDICTION_BLOCKS)
+    encoded = tf.function(lambda: encode_limited(model), autograph=False)()
+    predicted = _all_predictions(pipeline, protocol.block * PREDICTION_BLOCKS, encoded)
     for task, spec in plan.tasks.items():
         name = plan.rows_of(task)
         table = pipeline.tables[name]["eval"]
         if isinstance(spec, PredictionTask):
             values |= predict_metrics(task, predicted[task], labeled(table, spec.label), metrics)
         else:
-            values |= rank_metrics(task, model_scorer(model, task, pipeline.eval_rows[name]), table, protocol)
+            scorer = model_scorer(model, task, pipeline.eval_rows[name], encoded)
+            values |= rank_metrics(task, scorer, table, protocol)
     return values
 
 
-def _all_predictions(pipeline: Pipeline, block: int) -> dict[str, np.ndarray]:
+def _all_predictions(pipeline: Pipeline, block: int, encoded: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
     """Probabilities of all prediction tasks; tasks on the same rows share one pass."""
     tasks = pipeline.plan.predictions()
     predicted: dict[str, np.ndarray] = {}
     for name in dict.fromkeys(spec.rows for spec in tasks.values()):
         here = [task for task, spec in tasks.items() if spec.rows == name]
-        predicted |= model_predictions(pipeline.model, here, pipeline.eval_rows[name], block)
+        predicted |= model_predictions(pipeline.model, here, pipeline.eval_rows[name], block, encoded)
     return predicted

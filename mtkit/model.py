@@ -218,14 +218,20 @@ class MultiTaskModel(keras.Model):
         return {metric.name: metric.result() for metric in self.metrics}
 
 
+def encode_limited(model: MultiTaskModel) -> dict[str, tf.Tensor]:
+    """The outputs for all rows of their entity of encoders that have a `whole_limit`: by encoder, to be looked up."""
+    forward = Forward(model)
+    return {name: forward.encoded_entity(name) for name in model.plan.encoders if model.plan.limited(name)}
+
+
 class Forward:
     """One forward pass: what was computed for a whole entity is computed once and shared by all tables and tasks.
 
     Args:
         model: the model.
         training: whether dropout is on.
-        whole: entities whose rows are all encoded, rows of batches being looked up in the result.
-        encoded: outputs of `encoded_entity` that are known already.
+        whole: embeddings of which all rows are computed, rows of batches being looked up in the result.
+        encoded: outputs of `encoded_entity` that are known already, in which rows of batches are looked up.
     """
 
     def __init__(
@@ -238,7 +244,7 @@ class Forward:
         self.model = model
         self.plan = model.plan
         self.training = training
-        self.whole = model.plan.whole_entities() if whole is None else whole
+        self.whole = model.plan.whole_embeddings() if whole is None else whole
         self._encoded = dict(encoded or {})
         self._states: dict[str, tf.Tensor] = {}
         self._of_batch: dict[tuple[str, int], tf.Tensor] = {}
@@ -296,7 +302,7 @@ class Forward:
     def states(self, embedding: str, batch: Batch) -> tf.Tensor:
         """An embedding after all correlations on the batch's rows: `[rows, dim]` or `[rows, tasks, dim]`."""
         entity = self.plan.entity(embedding)
-        if entity in self.whole:
+        if entity is not None and embedding in self.whole:
             return tf.gather(self.entity_states(embedding), batch[entity])
         key = (embedding, id(batch))
         if key not in self._of_batch:
@@ -346,6 +352,13 @@ class Forward:
         return state
 
     def _encode(self, embedding: str, batch: Batch) -> tf.Tensor:
+        entity = self.plan.entity(embedding)
+        if (
+            entity is not None
+            and embedding in self._encoded
+            and batch.keys().isdisjoint(self.model.inputs_of[embedding])
+        ):
+            return tf.gather(self._encoded[embedding], batch[entity])
         inputs: dict[str, tf.Tensor] = {}
         for address in self.model.inputs_of[embedding]:
             inputs |= self._feature(address, embedding, batch)

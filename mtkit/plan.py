@@ -80,6 +80,34 @@ class Plan:
         ranked = {self.candidate_entity(name) for name, task in self.tasks.items() if task.form == "catalog"}
         return frozenset(ranked | {entity for name in content if (entity := self.entity(name))})
 
+    def whole_embeddings(self) -> frozenset[str]:
+        """Embeddings that a training step computes for every row of their entity.
+
+        They are all of whole entities, but with an encoder that has a `whole_limit` only those that must be whole.
+        """
+        whole, needed = self.whole_entities(), self.needed_whole()
+        pairs = (name for name, spec in self.correlations.items() if spec.apply == "pair")
+        return frozenset(
+            name
+            for name in (*self.encoders, *pairs)
+            if self.entity(name) in whole and (name in needed or not any(map(self.limited, self.members(name))))
+        )
+
+    def needed_whole(self) -> frozenset[str]:
+        """Embeddings of which a catalog head or a history needs every row."""
+        candidates = (name for task in self.retrievals().values() if task.form == "catalog" for name in task.candidate)
+        return frozenset((*candidates, *(name for encoder in self.encoders.values() for name in encoder.content)))
+
+    def members(self, embedding: str) -> tuple[str, ...]:
+        """The encoders that an embedding consists of."""
+        if embedding in self.encoders:
+            return (embedding,)
+        return tuple(member for name in self.on(embedding) for member in self.members(name))
+
+    def limited(self, encoder: str) -> bool:
+        """Whether a training step can encode only so many rows by this encoder of an entity."""
+        return self.encoders[encoder].whole_limit is not None and self.entity(encoder) is not None
+
     def predictions(self) -> dict[str, PredictionTask]:
         """The tasks that predict a label of their row."""
         return {name: spec for name, spec in self.tasks.items() if isinstance(spec, PredictionTask)}

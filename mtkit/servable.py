@@ -15,7 +15,7 @@ from mtkit.backend import tf
 from mtkit.data.given_past import given_past
 from mtkit.data.history import as_of, history_bounds
 from mtkit.data.store import RowStore
-from mtkit.model import Batch, Forward
+from mtkit.model import Batch, Forward, encode_limited
 from mtkit.pipeline import Pipeline
 from mtkit.signatures import Tensors
 from mtkit.spec import RetrievalTask, ServingInput
@@ -102,13 +102,15 @@ class Servable(tf.Module):
         self.entities, self.events = dict(model.data.entities), model.data.events
         self.users = RowStore(serving_rows(fold))
         self.lookups = {name: Lookup(name, entity.ids) for name, entity in fold.entities.items()}
+        content = dict.fromkeys(c for spec in plan.encoders.values() for c in spec.content)
+        encoded = {name: Forward(model).encoded_entity(name) for name in content} | encode_limited(model)
         self.encoded = {
-            name: tf.Variable(Forward(model).encoded_entity(name), trainable=False, name=f"encoded.{name}")
-            for name in dict.fromkeys(c for spec in plan.encoders.values() for c in spec.content)
+            name: tf.Variable(values, trainable=False, name=f"encoded.{name}") for name, values in encoded.items()
         }
         self.user, self.item = list(fold.events.ids)[:2]
         if main is not None:
-            self.candidates = tf.Variable(Forward(model).catalog(main), trainable=False, name="candidates")
+            candidates = Forward(model, encoded=encoded).catalog(main)
+            self.candidates = tf.Variable(candidates, trainable=False, name="candidates")
 
     def known(self, entity: str) -> Given:
         """Ids of an entity; those of the user bring along the past."""

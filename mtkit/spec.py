@@ -193,6 +193,14 @@ class Encoder(Spec):
         """Names of encoders of one entity whose embeddings of the whole catalog this encoder needs as inputs."""
         return ()
 
+    @property
+    def whole_limit(self) -> int | None:
+        """The largest number of rows of its entity that a training step can encode; None = any number.
+
+        Where there is a limit, a step encodes the rows of its batches alone, unless a head or a history needs all rows.
+        """
+        return None
+
     def derive(self, context: BuildContext) -> Mapping[str, np.ndarray]:
         """New static columns of entity tables (`item.text/NAME` -> `[rows, width]`), computed once per distinct value."""
         return {}

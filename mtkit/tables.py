@@ -30,7 +30,7 @@ def make_tables(recipe: Recipe, plan: Plan, dataset: Dataset, cut: Cut) -> tuple
     """
     fold = _fold(recipe, dataset, cut)
     tables = {name: _row_tables(name, rows, fold) for name, rows in recipe.rows.items()}
-    _check_rows(recipe, plan, tables)
+    _check_rows(recipe, plan, fold, tables)
     return fold, tables
 
 
@@ -45,7 +45,7 @@ def _row_tables(name: str, rows: Rows, fold: Fold) -> dict[Part, RowTable]:
     return {part: replace(rows.make(fold, part), name=name) for part in parts}
 
 
-def _check_rows(recipe: Recipe, plan: Plan, tables: Tables) -> None:
+def _check_rows(recipe: Recipe, plan: Plan, fold: Fold, tables: Tables) -> None:
     """Refuses tasks whose row tables do not have what they need."""
     problems = []
     for name, prediction in plan.predictions().items():
@@ -58,6 +58,7 @@ def _check_rows(recipe: Recipe, plan: Plan, tables: Tables) -> None:
             message = f"row table {rows!r} has no targets to evaluate on; set `evaluate` to one that has (`windows`)"
             problems.append(recipe.problem(("task", name, "rows"), message))
     problems += [recipe.problem(*missing) for missing in _missing_columns(recipe, plan, tables)]
+    problems += [recipe.problem(*large) for large in _too_many_rows(plan, fold)]
     if problems:
         raise RecipeError(problems)
 
@@ -72,6 +73,18 @@ def _missing_columns(recipe: Recipe, plan: Plan, tables: Tables) -> Iterator[tup
                 if lacking := sorted(a for a in addresses[name] if not _has(rows, a)):
                     message = f"{name!r} depends on {', '.join(lacking)}, which row table {table!r} does not have"
                     yield ("task", task, key), message
+
+
+def _too_many_rows(plan: Plan, fold: Fold) -> Iterator[tuple[KeyPath, str]]:
+    """Encoders of which a step needs more rows than they can encode: (path, message)."""
+    for name in dict.fromkeys(member for whole in plan.needed_whole() for member in plan.members(whole)):
+        entity, limit = plan.entity(name), plan.encoders[name].whole_limit
+        if entity is not None and limit is not None and (rows := len(fold.entities[entity])) > limit:
+            message = (
+                f"every step needs it for all {rows:,} rows of {entity}, and it can encode {limit:,} at most: rank with "
+                f"a head whose candidates come from the batch, freeze it, or raise data.catalog.{entity}.min_count"
+            )
+            yield ("encoder", name, "use"), message
 
 
 def _has(table: RowTable, address: str) -> bool:
