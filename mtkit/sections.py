@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from itertools import pairwise
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from mtkit.spec import (
+    Address,
     Baseline,
     DataSource,
+    Fraction,
     Name,
     PositiveFloat,
     PositiveInt,
@@ -18,11 +21,40 @@ from mtkit.spec import (
     Split,
 )
 
-Slice = Literal["new"]
-
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+
+class By(_Section):
+    """A slice for each value of a column, or for each range of numbers."""
+
+    by: Address = Field(description="a column of an entity (`user.town`, labels too), or of the context")
+    edges: tuple[float, ...] = Field((), description="where ranges of a numeric column begin and end, increasing")
+    values: PositiveInt = Field(10, description="at most so many values get a slice, the most frequent ones")
+
+    @field_validator("edges")
+    @classmethod
+    def _increasing(cls, edges: tuple[float, ...]) -> tuple[float, ...]:
+        if any(high <= low for low, high in pairwise(edges)):
+            raise ValueError("edges must increase")
+        return edges
+
+
+def _by(given: Any) -> Any:
+    return {"by": given} if isinstance(given, str) and "." in given else given
+
+
+def _shape(given: Any) -> str:
+    return "name" if isinstance(given, str) else "by"
+
+
+SliceName = Literal["new", "cold_user", "cold_item", "tail"]
+Slice = Annotated[
+    Annotated[SliceName, Tag("name")] | Annotated[By, Tag("by")], Discriminator(_shape), BeforeValidator(_by)
+]
+#: Slices that are lists of their own; the others are parts of the lists over the whole catalog.
+LISTS = ("new",)
 
 
 class Header(_Section):
@@ -63,6 +95,11 @@ class Train(_Section):
         "adam", description="optimizer; tables of more than 4096 rows are updated by rows"
     )
     learning_rate: PositiveFloat = Field(1e-3, description="learning rate after warm-up")
+    epsilon: PositiveFloat | None = Field(
+        None,
+        description="added to the denominator of an Adam or Adagrad step; gradients that are smaller move weights less, "
+        "which keeps rounding from growing; default: the optimizer's",
+    )
     schedule: Literal["constant", "cosine"] = Field("constant", description="learning rate after warm-up, over steps")
     warmup_steps: Annotated[int, Field(ge=0)] = Field(0, description="steps of linear warm-up")
     clip_norm: PositiveFloat | None = Field(None, description="largest global norm of the gradient; default: any")
@@ -72,6 +109,13 @@ class Train(_Section):
     )
     jit_compile: bool = Field(False, description="whether XLA compiles the training step (one replica only)")
     steps_per_execution: PositiveInt = Field(16, description="training steps in one compiled call")
+
+    @field_validator("epsilon")
+    @classmethod
+    def _has_denominator(cls, epsilon: float | None, info: ValidationInfo) -> float | None:
+        if epsilon is not None and info.data.get("optimizer") == "sgd":
+            raise ValueError("sgd divides by nothing; leave epsilon out, or use adam, adamw or adagrad")
+        return epsilon
 
 
 class Evaluate(_Section):
@@ -84,10 +128,19 @@ class Evaluate(_Section):
     k: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = Field((10,), description="cutoffs of rankings")
     metrics: Mapping[str, RankingMetric] = Field({}, description="of retrieval tasks")
     slices: tuple[Slice, ...] = Field(
-        (), description="parts of the catalog measured beside the whole: `new` = never seen by the row's user before"
+        (),
+        description="parts measured beside the whole: `new`, `cold_user`, `cold_item`, `tail`, a column (`user.town`), "
+        "or an inline table `{by, edges, values}`",
+    )
+    cold: PositiveInt = Field(5, description="users and items with fewer interactions before the cut are cold")
+    tail: Fraction = Field(
+        0.2,
+        description="the tail: the least popular items, which together had this share of interactions before the cut",
     )
     prediction_metrics: Mapping[str, PredictionMetric] = Field({}, description="of prediction tasks")
-    baselines: Mapping[str, Baseline] = Field({}, description="measured beside the model")
+    baselines: Mapping[str, Baseline] = Field(
+        {}, description='measured beside the model; in a recipe also `"auto"`, those that fit the tasks'
+    )
     main: str | None = Field(
         None,
         description="metric key by which validation chooses (`next/ndcg@10`); default: the first of the first task",
@@ -101,12 +154,10 @@ class Evaluate(_Section):
         return self.main.split("/")[0]
 
     def keys(self, task: str, form: str) -> tuple[str, ...]:
-        """Metric keys `task/[slice/]metric[@k]` of a task of this form, the whole catalog first."""
+        """Metric keys `task/[slice/]metric[@k]` of a task of this form, the whole first; columns' slices are not known."""
+        names = [name for name in self.slices if isinstance(name, str)]
         if form == "prediction":
-            return tuple(f"{task}/{metric}" for metric in self.prediction_metrics)
-        return tuple(
-            f"{task}/{part}{metric}@{k}"
-            for part in ("", *(f"{name}/" for name in self.slices))
-            for metric in self.metrics
-            for k in self.k
-        )
+            parts = ("", *(f"{name}/" for name in names if name not in LISTS))
+            return tuple(f"{task}/{part}{metric}" for part in parts for metric in self.prediction_metrics)
+        measured = [key for name, metric in self.metrics.items() for key in metric.keys(name, self.k)]
+        return tuple(f"{task}/{part}{key}" for part in ("", *(f"{name}/" for name in names)) for key in measured)

@@ -217,3 +217,20 @@ def test_the_learning_rate_can_be_set():
     optimizer = Adam(0.1)
     optimizer.learning_rate = 0.2
     assert float(optimizer.learning_rate) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("name", "large"), [("adam", 0.01), ("adamw", 0.01), ("adagrad", 20.0)])
+def test_a_large_epsilon_damps_small_gradients(name, large):
+    moved = {}
+    for epsilon in (None, large):
+        optimizer = make_optimizer(Train(optimizer=name, epsilon=epsilon, learning_rate=0.1), 1)
+        variable = tf.Variable([1.0, 1.0])
+        optimizer.apply_gradients([(tf.constant([1e-3, 10.0]), variable)])
+        moved[epsilon] = 1 - variable.numpy()
+    assert moved[large][0] < 0.1 * moved[None][0]
+    assert moved[large][1] > 0.5 * moved[None][1]
+
+
+def test_sgd_has_no_epsilon():
+    with pytest.raises(ValueError, match="leave epsilon out"):
+        Train(optimizer="sgd", epsilon=1e-3)
