@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from mtkit.backend import keras
-from mtkit.data.columns import seconds
+from mtkit.data.fold import make_cuts
 from mtkit.evaluate import evaluate
 from mtkit.pipeline import Pipeline, build_pipeline
 from mtkit.recipe import Recipe, load_recipe
@@ -62,7 +62,7 @@ def _fitted(recipe: Recipe, dataset: Dataset, seed: int, permuted_too: bool = Fa
     """Metrics of a model, and of the same one with permuted vectors."""
     keras.backend.clear_session()
     seeded = recipe.model_copy(update={"seed": seed})
-    _, test = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
+    _, test = make_cuts(dataset, recipe.data.split)
     pipeline = build_pipeline(seeded, dataset, test, make_strategy(seeded), cache_directory(), {})
     Training(pipeline).fit()
     measured = [_measured(pipeline)]

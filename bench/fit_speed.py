@@ -13,7 +13,7 @@ from pathlib import Path
 from statistics import median
 
 from mtkit.backend import tf
-from mtkit.data.columns import seconds
+from mtkit.data.fold import make_cuts
 from mtkit.data.stream import training_rows
 from mtkit.pipeline import build_pipeline
 from mtkit.recipe import load_recipe
@@ -44,7 +44,7 @@ def main() -> None:
 def _training(path: Path) -> Training:
     recipe = load_recipe(path)
     dataset = recipe.data.source.load()
-    _, test = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
+    _, test = make_cuts(dataset, recipe.data.split)
     pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), cache_directory(), {})
     return Training(pipeline, None)
 

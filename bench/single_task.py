@@ -11,7 +11,7 @@ import json
 from pathlib import Path
 
 from mtkit.backend import keras
-from mtkit.data.columns import seconds
+from mtkit.data.fold import make_cuts
 from mtkit.evaluate import evaluate
 from mtkit.pipeline import build_pipeline
 from mtkit.recipe import load_recipe
@@ -53,7 +53,7 @@ def main() -> None:
 def _measured(path: Path, dataset: Dataset, seed: int, sets: list[str]) -> dict[str, float]:
     keras.backend.clear_session()
     recipe = load_recipe(path, [f"seed={seed}", *sets])
-    _, test = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
+    _, test = make_cuts(dataset, recipe.data.split)
     pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), cache_directory(), {})
     Training(pipeline).fit()
     return evaluate(pipeline)

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 import numpy as np
 
 from mtkit.backend import tf
-from mtkit.data.columns import load, seconds
+from mtkit.data.columns import load
+from mtkit.data.fold import make_cuts
 from mtkit.devices import unseen_gpu
 from mtkit.errors import WiringError
 from mtkit.model import Forward
@@ -29,7 +30,7 @@ def check_full(recipe: Recipe) -> list[str]:
             anything but itself.
     """
     dataset = load(recipe.data.source)
-    valid, _ = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
+    valid, _ = make_cuts(dataset, recipe.data.split)
     pipeline = build_pipeline(recipe, dataset, valid, make_strategy(recipe), cache_directory(), {})
     check_independent(pipeline)
     check_factorized(pipeline)

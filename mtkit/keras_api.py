@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from mtkit.data.columns import load, seconds
+from mtkit.data.columns import load
+from mtkit.data.fold import make_cuts
 from mtkit.devices import unseen_gpu
 from mtkit.pipeline import Pipeline, build_pipeline
 from mtkit.recipe import Recipe, load_recipe
@@ -41,5 +42,5 @@ def build(
     if message := unseen_gpu(recipe.train.strategy):
         warnings.warn(message, stacklevel=2)
     dataset = load(recipe.data.source)
-    cuts = {cut.name: cut for cut in recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))}
+    cuts = {cut.name: cut for cut in make_cuts(dataset, recipe.data.split)}
     return build_pipeline(recipe, dataset, cuts[fold], make_strategy(recipe), cache_directory(), {})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from mtkit.measure import lower_is_better
 from mtkit.progress import Bar, EpochTable
 from mtkit.train import EpochLog
 
@@ -39,27 +39,39 @@ class Reporter:
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or Console(highlight=False)
-        self._seeds = 1
-        self._seed_number = 0
+        self._runs = 1
+        self._number = 0
 
-    def start(self, recipe: Recipe, strategy: Any, directory: Path, seeds: int) -> None:
-        """Announces a run."""
-        self._seeds = seeds
+    def start(self, recipe: Recipe, strategy: Any, directory: Path, runs: int) -> None:
+        """Announces a recipe, and how often it runs."""
+        self._runs = runs
         self._recipe, self._directory = recipe, directory
         replicas = strategy.num_replicas_in_sync
         where = "1 replica" if replicas == 1 else f"{replicas} replicas"
         self._headed(recipe.name, f": {len(recipe.task)} tasks, {where}, results in {directory}")
 
-    def seed(self, seed: int) -> None:
-        """Announces the run of one of several seeds."""
-        self._seed_number += 1
-        if self._seeds > 1:
-            self._headed(f"\nseed {seed}", f", {self._seed_number} of {self._seeds}")
+    def run(self, name: str) -> None:
+        """Announces one of several runs, by its directory (`seed-1`); an only one has no name."""
+        self._number += 1
+        self._last = self._directory / name
+        if self._runs > 1:
+            self._headed(f"\n{name.replace('-', ' ')}", f", {self._number} of {self._runs}")
 
     def phase(self, cut: Cut) -> None:
         """Announces a phase."""
-        does = "train up to, and tune baselines on," if cut.name == "valid" else "train anew up to, and test once on,"
-        self._headed(f"\n{cut.name}", f": {does} {_day(cut.cut)} to {_day(cut.end)}")
+        rest = "up to" if cut.clock is None else "without"
+        does = (
+            f"train {rest}, and tune baselines on," if cut.name == "valid" else f"train anew {rest}, and test once on,"
+        )
+        if cut.fit is not None:
+            does = "test once, without training anew, on"
+        self._headed(f"\n{cut.name}", f": {does} {cut.about}")
+
+    def protocol(self, protocol: Mapping[str, Any]) -> None:
+        """Says how the data are split."""
+        sizes = ", ".join(f"{number:,} {part}" for part, number in protocol["interactions"].items())
+        refit = "trained anew for the test" if protocol["refit"] else "not trained anew for the test"
+        self._headed("split", f": {protocol['split']}; interactions: {sizes}; {refit}")
 
     def rows(self, notes: Mapping[str, Mapping[Part, Mapping[str, Any]]], dropped: Mapping[str, int]) -> None:
         """Says what the rows are."""
@@ -89,11 +101,11 @@ class Reporter:
             done(numbers)
             table.add(numbers)
 
-        fit = PHASES * (self._seed_number - 1) + (1 if phase == "valid" else 2)
+        fit = PHASES * (self._number - 1) + (1 if phase == "valid" else 2)
         if not self.console.is_terminal:
             yield [EpochLog(rows, epoch)]
             return
-        bar = Bar(self.console, training, rows, fit, PHASES * self._seeds)
+        bar = Bar(self.console, training, rows, fit, PHASES * self._runs)
         with bar.live:
             yield [bar, EpochLog(rows, epoch)]
 
@@ -118,7 +130,7 @@ class Reporter:
         self._next()
 
     def _next(self) -> None:
-        directory = self._directory / f"seed-{self._recipe.seed}" if self._seeds > 1 else self._directory
+        directory = self._last
         table = Table.grid(padding=(0, 2))
         table.add_column(overflow="fold")
         for command, why in (
@@ -180,11 +192,6 @@ def _chunks(names: Sequence[str], widths: Mapping[str, int], room: int) -> list[
     return groups
 
 
-def lower_is_better(key: str) -> bool:
-    """Whether a metric key is of a loss or an error."""
-    return key.partition("@")[0].endswith(("loss", "entropy", "error", "brier"))
-
-
 def _best(key: str, values: Sequence[Any]) -> float | None:
     means = [mean for value in values if (mean := _mean(value)) is not None]
     return (min if lower_is_better(key) else max)(means, default=None)
@@ -203,7 +210,3 @@ def _mean(value: Any) -> float | None:
     """The figure; None where there is none, or where it is undefined."""
     mean = value["mean"] if isinstance(value, Mapping) else value
     return None if mean is None or mean != mean else float(mean)  # noqa: PLR0124 - nan
-
-
-def _day(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}"

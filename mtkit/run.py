@@ -15,8 +15,9 @@ import pyarrow as pa
 
 from mtkit.backend import keras, tf
 from mtkit.checkpoints import writing_tensors
-from mtkit.compare import judge, tune
-from mtkit.data.columns import load, seconds
+from mtkit.compare import Comparison, Tuned, as_tuned
+from mtkit.data.columns import load
+from mtkit.data.fold import make_cuts, part_sizes
 from mtkit.devices import unseen_gpu
 from mtkit.errors import MtkitError, RunError
 from mtkit.evaluate import evaluate
@@ -29,7 +30,7 @@ from mtkit.recipe import Recipe, load_recipe
 from mtkit.registry import Registry
 from mtkit.report import Reporter
 from mtkit.rundir import RunDirectory, fingerprint, write_json, write_table
-from mtkit.spec import Baseline, Cut
+from mtkit.spec import Cut
 from mtkit.train import Training
 from mtkit.types import Dataset, RowTable
 
@@ -65,16 +66,15 @@ class Run:
             RunError: the directory cannot be used as asked, or training failed.
         """
         begin = time.perf_counter()
-        valid, test = self.recipe.data.split.cuts(seconds(self.dataset.interactions[self.dataset.schema.time]))
+        valid, test = make_cuts(self.dataset, self.recipe.data.split)
         self.directory.begin(lock(self.recipe), fingerprint(self.dataset), resume)
-        tuned = self._phase(valid, self.recipe.evaluate.baselines)
-        baselines = {
-            name: type(spec).model_validate(tuned["tuned"][name])
-            for name, spec in self.recipe.evaluate.baselines.items()
-        }
-        final = self._phase(test, baselines)
+        protocol = self._protocol(valid, test)
+        self.report.protocol(protocol)
+        tuned = self._phase(valid, None)
+        final = self._phase(test, as_tuned(self.recipe.evaluate.baselines, tuned["tuned"]))
         total = {"total_seconds": time.perf_counter() - begin}
         results = {
+            "protocol": protocol,
             "test": final["model"],
             "baselines": final["baselines"],
             "valid": {"model": tuned["model"], "baselines": tuned["baselines"], "tuned": tuned["tuned"]},
@@ -83,8 +83,20 @@ class Run:
         write_json(self.directory.metrics, results)
         return results
 
-    def _phase(self, cut: Cut, baselines: Mapping[str, Baseline]) -> dict[str, Any]:
-        """Trains and evaluates on one cut, unless that was done before; exports after the test."""
+    def _protocol(self, valid: Cut, test: Cut) -> dict[str, Any]:
+        """How the data are split, for the record."""
+        split = self.recipe.data.split
+        options = split.model_dump(mode="json", exclude={"refit"}, exclude_none=True)
+        sizes = part_sizes(self.dataset, valid, test)
+        return {
+            "split": self.recipe.uses["data.split"], "refit": split.refit, "options": options, "interactions": sizes
+        }  # fmt: skip
+
+    def _phase(self, cut: Cut, tuned: Tuned | None) -> dict[str, Any]:
+        """Trains and evaluates on one cut, unless that was done before; exports after the test.
+
+        Baselines that are not tuned yet are tuned here.
+        """
         if (done := self.directory.read_phase(cut.name)) is not None:
             return done
         timing = _Clock(cut.name)
@@ -93,16 +105,12 @@ class Run:
         timing.lap("build")
         self._fit(pipeline)
         timing.lap("fit")
-        protocol, metrics = (
-            RankingProtocol.of(self.recipe.evaluate, pipeline.fold),
-            self.recipe.evaluate.prediction_metrics,
-        )
-        results: dict[str, Any] = {"model": evaluate(pipeline, protocol, metrics)}
+        settings = self.recipe.evaluate
+        protocol = RankingProtocol.of(settings, pipeline.fold)
+        results: dict[str, Any] = {"model": evaluate(pipeline, protocol)}
         timing.lap("evaluate")
-        if cut.name == "valid":
-            baselines = self._tuned(pipeline, baselines, protocol)
-        results["tuned"] = {name: spec.model_dump(mode="json") for name, spec in baselines.items()}
-        results["baselines"] = judge(baselines, pipeline.plan, pipeline.fold, pipeline.tables, protocol, metrics)
+        comparison = Comparison(pipeline.plan, pipeline.fold, pipeline.tables, settings, protocol)
+        results |= comparison.results(settings.baselines, tuned)
         timing.lap("baselines")
         if cut.name == "test":
             self._export(pipeline)
@@ -126,8 +134,9 @@ class Run:
 
     def _fit(self, pipeline: Pipeline) -> None:
         name = pipeline.fold.name
-        training = Training(pipeline, self.directory.checkpoints / name, self.report.warn)
-        training.restore()
+        training = Training(pipeline, self.directory.checkpoints / pipeline.fold.trained, self.report.warn)
+        if training.restore() == training.steps:
+            return
 
         def done(numbers: Mapping[str, float]) -> None:
             self.directory.append_history({"phase": name, **numbers})
@@ -141,14 +150,6 @@ class Run:
             return  # by a run that was stopped after it
         with writing_tensors(self.directory.export):
             self.report.exported(self.recipe.export.export(pipeline, self.directory.export))
-
-    def _tuned(
-        self, pipeline: Pipeline, baselines: Mapping[str, Baseline], protocol: RankingProtocol
-    ) -> dict[str, Baseline]:
-        task, main = self.recipe.evaluate.main_task, self.recipe.evaluate.main
-        assert main is not None
-        table = pipeline.tables[pipeline.plan.rows_of(task)]["eval"]
-        return tune(baselines, task, pipeline.fold, table, protocol, main)
 
     def _write_rows(self, pipeline: Pipeline) -> None:
         """Notes on every row table's population, and sampled rows themselves: what was drawn is part of the result."""
@@ -179,17 +180,17 @@ class Run:
 def run_recipe(
     recipe: Recipe, directory: Path, seeds: int = 1, resume: bool = False, signals: Signals | None = None
 ) -> dict[str, Any]:
-    """Runs a recipe, once or with several seeds from its own on, and prints the results.
+    """Runs a recipe, once, with several seeds from its own on, or on all folds of its split, and prints the results.
 
     Args:
         recipe: the resolved recipe.
-        directory: the run directory; with several seeds each has its own, `seed-N`, below it.
+        directory: the run directory; with several seeds or folds each has its own, `seed-N` or `fold-N`, below it.
         seeds: how many.
         resume: whether to continue what is there.
         signals: where a wish to stop comes from.
 
     Returns:
-        What `metrics.json` holds; with several seeds every value is `{"mean", "std", "values"}`.
+        What `metrics.json` holds; with several runs every value is `{"mean", "std", "values"}`.
 
     Raises:
         MtkitError: something that was given is wrong.
@@ -202,26 +203,44 @@ def run_recipe(
         strategy = prepare(recipe)
         if message := unseen_gpu(recipe.train.strategy):
             report.warn(message)
-        report.start(recipe, strategy, directory, seeds)
+        runs = _runs(recipe, seeds)
+        report.start(recipe, strategy, directory, len(runs))
         dataset = load(recipe.data.source)
 
-        def one(seed: int, target: Path) -> dict[str, Any]:
-            report.seed(seed)
-            seeded = recipe.model_copy(update={"seed": seed})
-            run = Run(
-                seeded, dataset, RunDirectory(target), report, strategy, cache_directory(), hooks, signals or Signals()
-            )
+        def one(name: str) -> dict[str, Any]:
+            report.run(name)
+            target = RunDirectory(directory / name)
+            run = Run(runs[name], dataset, target, report, strategy, cache_directory(), hooks, signals or Signals())
             return run.execute(resume)
 
-        if seeds == 1:
-            results = one(recipe.seed, directory)
-        else:
-            several = [one(seed, directory / f"seed-{seed}") for seed in range(recipe.seed, recipe.seed + seeds)]
-            results = {part: _spread([result[part] for result in several]) for part in ("test", "baselines", "timing")}
+        several = [one(name) for name in runs]
+        results = several[0] if len(runs) == 1 else _combined(several)
+        if len(runs) > 1:
             write_json(directory / "metrics.json", results)
         hooks.run_end(directory=directory, metrics=results)
         report.results(results, hooks.report_section(directory=directory, metrics=results))
     return results
+
+
+def _runs(recipe: Recipe, seeds: int) -> dict[str, Recipe]:
+    """Name of a directory below the run's -> the recipe that runs there: of several seeds, or of a split's folds.
+
+    Raises:
+        RunError: several of both are asked for.
+    """
+    folds = recipe.data.split.each()
+    if len(folds) == 1 and seeds == 1:
+        return {"": recipe}
+    if len(folds) == 1:
+        several = range(recipe.seed, recipe.seed + seeds)
+        return {f"seed-{seed}": recipe.model_copy(update={"seed": seed}) for seed in several}
+    if seeds > 1:
+        raise RunError(
+            f"the split has {len(folds)} folds, and {seeds} seeds are asked for; choose one fold with data.split.fold, or "
+            "run one seed"
+        )
+    datas = [recipe.data.model_copy(update={"split": split}) for split in folds]
+    return {f"fold-{number}": recipe.model_copy(update={"data": data}) for number, data in enumerate(datas, 1)}
 
 
 def prepare(recipe: Recipe) -> tf.distribute.Strategy:
@@ -251,9 +270,9 @@ def trained_pipeline(directory: RunDirectory) -> Pipeline:
     recipe = load_recipe(directory.lock)
     dataset = load(recipe.data.source)
     directory.check_data(fingerprint(dataset))
-    _, test = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
+    _, test = make_cuts(dataset, recipe.data.split)
     pipeline = build_pipeline(recipe, dataset, test, prepare(recipe), cache_directory(), {})
-    training = Training(pipeline, directory.checkpoints / test.name)
+    training = Training(pipeline, directory.checkpoints / pipeline.fold.trained)
     if training.restore() < training.steps:
         raise RunError(
             f"{directory.path}: trained for {training.step} of {training.steps} steps; finish it with mtkit run "
@@ -266,6 +285,14 @@ def cache_directory() -> Path:
     """Where results that depend on content alone are kept: `MTKIT_CACHE`, or the user's cache directory."""
     user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("MTKIT_CACHE") or Path(user) / "mtkit")
+
+
+def _combined(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Results of several runs; of the protocol, what is the same in all of them, and else a list."""
+    values = {key: [result["protocol"][key] for result in several] for key in several[0]["protocol"]}
+    protocol = {key: v[0] if all(other == v[0] for other in v) else v for key, v in values.items()}
+    spread = {part: _spread([result[part] for result in several]) for part in ("test", "baselines", "timing")}
+    return {"protocol": protocol, **spread}
 
 
 def _spread(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

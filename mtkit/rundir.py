@@ -223,8 +223,9 @@ class RunDirectory:
         return self.export.is_dir() and any(path.name.isdigit() for path in self.export.iterdir())
 
     def seeds(self) -> list[Path]:
-        """The runs in a directory of several seeds."""
-        return sorted(self.path.glob("seed-*"), key=lambda path: int(path.name.partition("-")[2]))
+        """The runs in a directory of several seeds, or folds."""
+        paths = [*self.path.glob("seed-*"), *self.path.glob("fold-*")]
+        return sorted(paths, key=lambda path: int(path.name.partition("-")[2]))
 
     def append_history(self, row: Mapping[str, float | str]) -> None:
         """Adds an epoch to `history.csv`, in the place of a first try if it was repeated after a resume."""

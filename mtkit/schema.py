@@ -39,7 +39,7 @@ class Schema(BaseModel):
     """The declared columns of a data set.
 
     Attributes:
-        interactions: columns of the interaction table; exactly one has kind `time`.
+        interactions: columns of the interaction table; at most one has kind `time`.
         entities: entity name -> its columns; the key column is called `id` and is not listed.
     """
 
@@ -54,10 +54,9 @@ class Schema(BaseModel):
         return tuple(name for name, column in columns.items() if column.kind == kind)
 
     @property
-    def time(self) -> str:
-        """Name of the interaction table's time column."""
-        (name,) = self.of_kind("time")
-        return name
+    def time(self) -> str | None:
+        """Name of the interaction table's time column, if there is one."""
+        return next(iter(self.of_kind("time")), None)
 
     @property
     def group(self) -> str | None:

@@ -112,29 +112,69 @@ class DataSource(Spec):
 
 
 @dataclass(frozen=True)
+class Log:
+    """Interactions as a split sees them: who acted, in which group, and when.
+
+    Attributes:
+        user: int64 `[interactions]`, number of the user, 0 where the id is null; None where data have no users.
+        group: int64 `[interactions]`, number of the basket or session, from 0 on, each of one user; every interaction
+            is its own group where data have none. Numbers of a user follow the order of the data.
+        time: int64 `[interactions]`, seconds; None where data have none.
+    """
+
+    user: np.ndarray | None
+    group: np.ndarray
+    time: np.ndarray | None
+
+
+@dataclass(frozen=True)
 class Cut:
-    """A moment that divides known from unknown: train strictly before `cut`, evaluate in `[cut, end)` (seconds)."""
+    """What is known, and what is to be predicted: moments in seconds on a clock on which every interaction has its own.
+
+    Attributes:
+        name: `valid` or `test`.
+        cut: what lies strictly before it is known: the past of what is evaluated.
+        end: what lies in `[cut, end)` is evaluated; what lies after is not there.
+        fit: the model is trained on what lies strictly before it; None = `cut`.
+        clock: int64 `[interactions]`, the moment of each interaction; None = its time.
+        about: what is evaluated, in words.
+    """
 
     name: str
     cut: int
     end: int
+    fit: int | None = None
+    clock: np.ndarray | None = field(default=None, compare=False)
+    about: str = ""
 
 
 class Split(Spec):
-    """Says where the data are cut."""
+    """Says which interactions train, which validate and which test: lays them on a clock, and cuts it.
+
+    All else follows from the clock: histories, statistics and baselines know what lies strictly before their moment.
+    A split by time takes the times as they are. Another one sets the clock so that, for every user, what is known lies
+    before the cut and what is evaluated after it.
+    """
 
     kind: ClassVar[str] = "split"
 
-    def cuts(self, time: np.ndarray) -> tuple[Cut, Cut]:
+    refit: bool = Field(
+        True,
+        description="whether the model is trained anew on training and validation before the test; if not, the one "
+        "that was trained for validation is tested",
+    )
+
+    def cuts(self, log: Log) -> tuple[Cut, Cut]:
         """The cuts for validation and test.
 
-        Args:
-            time: int64 `[interactions]`, seconds.
-
         Raises:
-            DataError: a part would be empty.
+            DataError: a part would be empty, or the data lack what the split needs.
         """
         raise NotImplementedError
+
+    def each(self) -> tuple[Split, ...]:
+        """The splits of one run, one after another; more than one where results are means over folds."""
+        return (self,)
 
 
 class Rows(Spec):
@@ -223,10 +263,13 @@ class Correlation(Spec):
 
     The layer takes `[rows, dim]` (one state shared by all tasks) or `[rows, tasks, dim]` and returns `[rows, tasks, dim]`.
     With `apply = "each"` every named embedding gets a layer of its own, so that what depends on the user alone still does.
-    With `apply = "pair"` the embeddings of `on` are concatenated, and the result has the component's name.
+    With `apply = "pair"` the embeddings of `on` are concatenated, and the result has the component's name; it may be one
+    state for all tasks again, `[rows, dim]`.
     """
 
     kind: ClassVar[str] = "correlation"
+    #: Whether a pair's layer takes the embeddings of `on` concatenated, or as a list.
+    joined: ClassVar[bool] = True
 
     apply: Literal["each", "pair"] = Field("each", description="each embedding for itself, or all of `on` joined")
     on: tuple[Name, ...] = Field((), description="embeddings it works on; empty = all")
@@ -288,9 +331,27 @@ class Balancer(Spec):
 
 
 class RankingMetric(Spec):
-    """A metric over the top of a ranking."""
+    """A metric over the top of a ranking, or over all of it."""
 
     kind: ClassVar[str] = "ranking_metric"
+    #: Whether less is better.
+    lower_is_better: ClassVar[bool] = False
+    #: Whether it is over the top k; one that is not is over the whole ranking, reads `Ranking.targets`, and has no `@k`.
+    cutoff: ClassVar[bool] = True
+
+    @property
+    def reads(self) -> tuple[Address, ...]:
+        """Addresses of the item columns that it needs in `Ranking.vectors`."""
+        return ()
+
+    def keys(self, name: str, k: Sequence[int]) -> dict[str, int]:
+        """`name[@k]` -> cutoff, for the cutoffs of a recipe."""
+        return {f"{name}@{cutoff}": cutoff for cutoff in k} if self.cutoff else {name: max(k)}
+
+    @property
+    def by_row(self) -> bool:
+        """Whether it is the mean of `per_row`, so that users can be drawn anew and compared."""
+        return type(self).per_row is not RankingMetric.per_row
 
     def per_row(self, ranking: Ranking, k: int) -> np.ndarray:
         """Values float64 `[rows]` at cutoff `k` (at most `ranking.items.shape[1]`)."""
@@ -306,8 +367,10 @@ class PredictionMetric(Spec):
     """A metric over predictions and labels."""
 
     kind: ClassVar[str] = "prediction_metric"
-    #: `binary`, `classes`, or both.
+    #: Some of `binary`, `classes` and `numeric`.
     labels: ClassVar[frozenset[str]]
+    #: Whether less is better.
+    lower_is_better: ClassVar[bool] = False
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
         """The metric over rows.
@@ -322,6 +385,35 @@ class PredictionMetric(Spec):
         """
         raise NotImplementedError
 
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """Values float64 `[rows]` whose weighted mean is the metric, and whose changes are its changes, to first order.
+
+        From their sums by user come intervals and tests. A mean has the values that it is the mean of; for others it is
+        the metric plus the influence of the row. None: it has none, or is undefined on these rows.
+
+        Args:
+            labels: as for `value`.
+            predictions: as for `value`.
+            weights: as for `value`.
+        """
+        return None
+
+
+class GroupedMetric(PredictionMetric):
+    """A metric within groups of rows; it is given the group of each row, which is its user."""
+
+    def value(
+        self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, groups: np.ndarray | None = None
+    ) -> float:
+        """As for other metrics; `groups` are integers `[rows]`."""
+        raise NotImplementedError
+
+    def contributions(
+        self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, groups: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """As for other metrics; `groups` are integers `[rows]`."""
+        return None
+
 
 class Baseline(Spec):
     """Something simple that a model has to beat; fits on the same rows and scores the same candidates."""
@@ -334,8 +426,8 @@ class Baseline(Spec):
         """The settings tried on validation, from which the best is taken; itself alone if nothing is tuned."""
         return (self,)
 
-    def rank(self, events: Events, cut: int, items: int) -> Callable[[np.ndarray], np.ndarray]:
-        """A scorer of the catalog.
+    def rank(self, events: Events, cut: int, items: int) -> Callable[[np.ndarray], np.ndarray] | None:
+        """A scorer of the catalog; None where the baseline does not apply (a catalog too large for it).
 
         Args:
             events: all events; only those strictly before `cut` may be used.
@@ -343,7 +435,7 @@ class Baseline(Spec):
             items: number of rows of the item table, the unknown included.
 
         Returns:
-            A function from users int32 `[rows]` to scores float64 `[rows, items]`.
+            A function from users int32 `[rows]` to scores, floats `[rows, items]`.
         """
         raise NotImplementedError
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
-    from mtkit.schema import Schema
+    from mtkit.schema import ColumnKind, Schema
 
 Part = Literal["train", "eval"]
 
@@ -57,8 +57,9 @@ class Events:
     """Interactions by dense ids, sorted by user, then time; the columns of the interaction table lie beside them.
 
     Attributes:
-        ids: entity -> int32 `[events]`; the first key is the entity that acts (the user).
-        time: int64 `[events]`, seconds.
+        ids: entity -> int32 `[events]`; the first key is the entity that acts (the user), the second the item. Empty for
+            data whose rows stand for themselves.
+        time: int64 `[events]`, seconds on the fold's clock.
         group: int64 `[events]`, number of the basket or session; each event is its own group where data have none.
         columns: the other declared columns (context, labels), aligned.
         offsets: int64 `[users + 1]`; user u's events are `offsets[u]:offsets[u + 1]`.
@@ -73,28 +74,44 @@ class Events:
     def __len__(self) -> int:
         return len(self.time)
 
+    @property
+    def item(self) -> str | None:
+        """The entity that is acted on, if there is one."""
+        return next(iter([*self.ids][1:]), None)
+
 
 @dataclass(frozen=True)
 class Fold:
-    """One cut in time: what was known before it, and what is to be predicted until `end`.
+    """One cut of the data: what is known before it, and what is to be predicted until `end`.
+
+    Moments are on the split's clock: the interactions' times where it splits by time, and else moments at which all that
+    is known of a user lies before what is evaluated.
 
     Attributes:
         name: `valid` or `test`.
-        cut: seconds; training uses events strictly before it.
+        fit: seconds; training uses events strictly before it, and catalogs are as of it. Earlier than `cut` where the
+            model is not trained anew for the test.
+        cut: seconds; events strictly before it are the past of what is evaluated.
         end: seconds; evaluation uses events in `[cut, end)`.
-        entities: catalogs as of `cut`.
+        entities: catalogs as of `fit`.
         events: all events before `end` whose entities are in the catalogs.
         dropped: how many events were left out and why (for the report).
         schema: the declared columns.
     """
 
     name: str
+    fit: int
     cut: int
     end: int
     entities: Mapping[str, Entity]
     events: Events
     schema: Schema
     dropped: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def trained(self) -> str:
+        """Name of the fold whose trained model this one evaluates."""
+        return self.name if self.fit == self.cut else "valid"
 
 
 @dataclass(frozen=True)
@@ -148,7 +165,7 @@ class RowTable:
     note: str = ""
 
     def __len__(self) -> int:
-        return len(next(iter(self.ids.values())))
+        return len(next(iter(self.ids.values()), self.time))
 
 
 @dataclass(frozen=True)
@@ -161,6 +178,9 @@ class Ranking:
         relevant: int64 `[rows]`, how many candidates are relevant (at least 1).
         catalog: number of items that could be recommended.
         shares: float64 `[catalog + 1]`, above 0: the share of users who had had the item; None = not known.
+        targets: the rows' relevant candidates (values `item`). Where a metric is over the whole ranking, also `above`,
+            float64: the share of candidates not relevant that score lower, equal scores counting one half.
+        vectors: address -> SciPy sparse array `[catalog + 1, width]`, rows of length 1, or 0 where null.
     """
 
     items: np.ndarray
@@ -168,20 +188,30 @@ class Ranking:
     relevant: np.ndarray
     catalog: int
     shares: np.ndarray | None = None
+    targets: Ragged | None = None
+    vectors: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class LabeledRows:
-    """Rows of a prediction task as its baselines see them.
+    """Rows of a prediction task as its metrics and baselines see them.
 
     Attributes:
-        columns: address (`item.text`, `user.age`) -> raw values `[rows]`, strings or numbers, nulls as None or nan.
-        labels: `[rows]`, 0/1, or class numbers.
+        columns: address (`item.text`, `user.age`) -> raw values `[rows]`, strings or numbers, nulls as None or nan; ids
+            (`item.id`) are rows of the entity's table.
+        labels: `[rows]`, 0/1, class numbers, or numbers.
         weights: float32 `[rows]`.
-        classes: number of classes; 2 for a binary label.
+        classes: number of classes; 2 for a binary label, 0 for a numeric one.
+        kinds: address -> how its column is declared.
+        groups: int32 `[rows]`, the user of each row, or what else acts; rows of an entity are their own. None: rows that
+            stand for themselves.
+        acting: the entity whose rows the groups are.
     """
 
     columns: Mapping[str, np.ndarray]
     labels: np.ndarray
     weights: np.ndarray
     classes: int
+    kinds: Mapping[str, ColumnKind] = field(default_factory=dict)
+    groups: np.ndarray | None = None
+    acting: str = ""

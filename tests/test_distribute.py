@@ -56,7 +56,7 @@ WORKER = """
 import sys
 from pathlib import Path
 import numpy as np
-from mtkit.data.columns import seconds
+from mtkit.data.fold import make_cuts
 from mtkit.pipeline import build_pipeline
 from mtkit.recipe import load_recipe
 from mtkit.run import make_strategy
@@ -65,7 +65,7 @@ from mtkit.train import Training
 recipe = load_recipe(Path(sys.argv[1]), sys.argv[3:])
 strategy = make_strategy(recipe)
 dataset = recipe.data.source.load()
-_, test = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
+_, test = make_cuts(dataset, recipe.data.split)
 pipeline = build_pipeline(recipe, dataset, test, strategy, Path(sys.argv[1]).parent, {})
 Training(pipeline).fit()
 losses = {name: tracker.result() for name, tracker in pipeline.model.trackers.items()}

@@ -12,7 +12,7 @@ import pytest
 from bare import ask_bare
 
 from mtkit.backend import tf
-from mtkit.data.columns import seconds
+from mtkit.data.fold import make_cuts
 from mtkit.errors import RunError
 from mtkit.export import save, versions
 from mtkit.pipeline import build_pipeline
@@ -122,7 +122,7 @@ def test_tables_are_stored_once(tiny_recipe, tmp_path):
     sets = ["data.items=115_000", "data.users=2_000", "data.lines=230_000", "rows.windows.count=1"]
     recipe = load_recipe(tiny_recipe, sets)
     dataset = recipe.data.source.load()
-    _, test = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
+    _, test = make_cuts(dataset, recipe.data.split)
     pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), tmp_path, {})
     items = len(pipeline.fold.entities["item"])
     assert items > 100_000

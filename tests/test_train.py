@@ -8,7 +8,7 @@ from interrupting import SETS, UNSETS, install
 
 from mtkit.backend import keras, tf
 from mtkit.checkpoints import Checkpoints
-from mtkit.data.columns import seconds
+from mtkit.data.fold import make_cuts
 from mtkit.errors import RunError
 from mtkit.interrupt import Interrupted, Signals
 from mtkit.pipeline import build_pipeline
@@ -34,7 +34,7 @@ def make_training(tiny_recipe, tmp_path):
     install(tmp_path / "site")
     recipe = load_recipe(tiny_recipe, (*SETS, "deterministic=false"), UNSETS)
     dataset = recipe.data.source.load()
-    _, test = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
+    _, test = make_cuts(dataset, recipe.data.split)
 
     def make(checkpoints=None, warnings=None, **options):
         pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), tmp_path, {})

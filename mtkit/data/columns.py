@@ -37,8 +37,7 @@ def check(dataset: Dataset) -> None:
     """
     schema = dataset.schema
     _check_columns(INTERACTIONS, dataset.interactions, schema.interactions)
-    grouping = [schema.group] if schema.group else []
-    for name in (schema.time, *grouping):
+    for name in filter(None, (schema.time, schema.group)):
         if nulls := dataset.interactions[name].null_count:
             raise DataError(f"{INTERACTIONS}.{name}: {nulls} nulls; every interaction needs a value")
     for entity, columns in schema.entities.items():

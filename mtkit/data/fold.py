@@ -1,4 +1,4 @@
-"""A fold: catalogs as of a cut in time, and the interactions by dense ids."""
+"""A fold: catalogs as of a cut, and the interactions by dense ids."""
 
 from __future__ import annotations
 
@@ -12,38 +12,74 @@ import pyarrow.compute as pc
 from mtkit.data.columns import UNKNOWN_NUMBER, UNKNOWN_TEXT, check, plain, seconds
 from mtkit.errors import DataError
 from mtkit.schema import INTERACTIONS, Schema
-from mtkit.spec import Cut
+from mtkit.spec import Cut, Log, Split
 from mtkit.types import Dataset, Entity, Events, Fold
+
+
+def make_cuts(dataset: Dataset, split: Split) -> tuple[Cut, Cut]:
+    """Where a split cuts the data, for validation and for test.
+
+    Raises:
+        DataError: a part would be empty, or the data lack what the split needs.
+    """
+    interactions, schema = dataset.interactions, dataset.schema
+    acting = next(iter(_acting_first(schema)), None)
+    user = _codes(interactions[schema.reference(acting)]) + 1 if acting else None
+    group = np.arange(len(interactions))
+    if schema.group:
+        owner = np.zeros(len(interactions), np.int64) if user is None else user
+        group = _groups(interactions[schema.group], owner, group)
+    return split.cuts(Log(user, group, seconds(interactions[schema.time]) if schema.time else None))
+
+
+def moments(dataset: Dataset, cut: Cut) -> np.ndarray:
+    """When interactions happened by the cut's clock, int64 `[interactions]`."""
+    if cut.clock is not None:
+        return cut.clock
+    assert dataset.schema.time is not None
+    return seconds(dataset.interactions[dataset.schema.time])
+
+
+def part_sizes(dataset: Dataset, valid: Cut, test: Cut) -> dict[str, int]:
+    """How many interactions train (for validation), validate and test; before anything is left out."""
+    parts = {"valid": valid, "test": test}
+    sizes = {
+        name: int(np.count_nonzero((time >= cut.cut) & (time < cut.end)))
+        for name, cut in parts.items()
+        for time in [moments(dataset, cut)]
+    }
+    return {"train": int(np.count_nonzero(moments(dataset, valid) < valid.cut)), **sizes}
 
 
 def make_fold(
     dataset: Dataset, cut: Cut, min_count: Mapping[str, int], drop_unlisted: Collection[str] = frozenset()
 ) -> Fold:
-    """Cuts a data set in time.
+    """Cuts a data set.
 
-    The catalog of an entity holds the rows of its table with at least `min_count` interactions strictly before the cut,
-    sorted by id; entities that interactions do not refer to are there as a whole. Interactions of which an id is null
+    The catalog of an entity holds the rows of its table with at least `min_count` interactions that the model is trained
+    on, sorted by id; entities that interactions do not refer to are there as a whole. Interactions of which an id is null
     or in no catalog are left out.
 
     Args:
         dataset: raw tables.
-        cut: the moment, and the end of what is evaluated.
-        min_count: entity -> interactions strictly before the cut that it needs; 1 where nothing is said.
+        cut: what is known, and what is evaluated.
+        min_count: entity -> interactions to train on that it needs; 1 where nothing is said.
         drop_unlisted: entities whose table need not have every id of the interactions.
 
     Raises:
         DataError: the data do not fit the declared schema, interactions have ids that their entity's table does not
-            have, a catalog is empty, or `min_count` names no entity.
+            have, a catalog is empty, nothing is left to evaluate, or `min_count` names no entity.
     """
     check(dataset)
     schema = dataset.schema
     if unknown := set(min_count) - set(schema.entities):
         raise DataError(f"min_count: {sorted(unknown)} are no entities; the data have {sorted(schema.entities)}")
-    time = seconds(dataset.interactions[schema.time])
+    time = moments(dataset, cut)
+    fit = cut.cut if cut.fit is None else cut.fit
     references = {e: schema.reference(e) for e in _acting_first(schema)}
     found = {
         entity: _find(
-            entity, dataset, reference, time < cut.cut, min_count.get(entity, 1), drop_unlisted=entity in drop_unlisted
+            entity, dataset, reference, time < fit, min_count.get(entity, 1), drop_unlisted=entity in drop_unlisted
         )
         for entity, reference in references.items()
     }
@@ -53,9 +89,14 @@ def make_fold(
             order = pc.sort_indices(plain(dataset.entities[entity]["id"]))
             entities[entity] = _entity(entity, dataset, order)
     kept, dropped = _keep(time < cut.end, found)
-    users = len(next(iter(entities.values())))
+    if not kept[time >= cut.cut].any():
+        reasons = ", ".join(f"{number:,} interactions: {reason}" for reason, number in dropped.items() if number)
+        raise DataError(
+            f"fold {cut.name!r} has nothing to evaluate; left out: {reasons}; see min_count in data.catalog"
+        )
+    users = len(next(iter(entities.values()))) if found else 1
     events = _events(dataset, {entity: catalog.ids for entity, catalog in found.items()}, time, kept, users)
-    return Fold(cut.name, cut.cut, cut.end, entities, events, schema, dropped)
+    return Fold(cut.name, fit, cut.cut, cut.end, entities, events, schema, dropped)
 
 
 @dataclass(frozen=True)
@@ -123,8 +164,9 @@ def _keep(kept: np.ndarray, found: Mapping[str, _Catalog]) -> tuple[np.ndarray, 
 
 
 def _events(dataset: Dataset, ids: Mapping[str, np.ndarray], time: np.ndarray, kept: np.ndarray, users: int) -> Events:
+    """The kept interactions; those of data without users lie as those of one."""
     schema = dataset.schema
-    user = next(iter(ids.values()))
+    user = next(iter(ids.values()), np.zeros(len(time), np.int32))
     (rows,) = np.nonzero(kept)
     rows = rows[np.lexsort((time[rows], user[rows]))]
     others = [n for n, column in schema.interactions.items() if column.kind not in ("id", "time")]
@@ -139,6 +181,12 @@ def _events(dataset: Dataset, ids: Mapping[str, np.ndarray], time: np.ndarray, k
 
 def _groups(column: pa.ChunkedArray, user: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Numbers of the groups of `rows`; a group that two users share counts as two."""
-    code = plain(column).combine_chunks().dictionary_encode().indices.to_numpy()[rows].astype(np.int64)
+    code = _codes(column)[rows]
     _, group = np.unique(user[rows] * (code.max(initial=0) + 1) + code, return_inverse=True)
     return group.astype(np.int64)
+
+
+def _codes(column: pa.ChunkedArray) -> np.ndarray:
+    """Numbers of the distinct values from 0 on, in the order of the data; -1 where null."""
+    indices = plain(column).combine_chunks().dictionary_encode().indices
+    return np.asarray(indices.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)

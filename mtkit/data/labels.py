@@ -38,10 +38,10 @@ class Labels:
 
 
 def event_labels(fold: Fold, positions: np.ndarray, names: Sequence[str], part: Part) -> Labels:
-    """Labels of events. Classes are the ones seen before the cut.
+    """Labels of events. Classes are the ones seen in training.
 
-    The weight is 0 where the label is null, its class was not seen before the cut, or its horizon crosses the end of
-    the part.
+    The weight is 0 where the label is null, its class was not seen in training, or its horizon crosses the end of the
+    part.
 
     Raises:
         DataError: a name is no label of the interactions.
@@ -49,8 +49,8 @@ def event_labels(fold: Fold, positions: np.ndarray, names: Sequence[str], part: 
     available = fold.schema.of_kind("label")
     if wrong := sorted(set(names) - set(available)):
         raise DataError(f"{wrong} are no labels of the interactions; they have {list(available)}")
-    before = pa.array(fold.events.time < fold.cut)
-    end = fold.cut if part == "train" else fold.end
+    before = pa.array(fold.events.time < fold.fit)
+    end = fold.fit if part == "train" else fold.end
     labels = Labels()
     for name in names:
         declared, column = fold.schema.interactions[name], fold.events.columns[name]

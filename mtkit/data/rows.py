@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 
 import numpy as np
 import pyarrow as pa
@@ -19,15 +19,15 @@ NO_HISTORY = np.zeros((0, 2), dtype=np.int64)
 
 
 def event_positions(fold: Fold, part: Part, since: int | None = None) -> np.ndarray:
-    """Positions int64 of the events of a part; `since` (seconds) keeps what happened so shortly before the cut.
+    """Positions int64 of the events of a part; `since` (seconds) keeps what happened so shortly before the end of it.
 
     Only the training part is shortened.
     """
     time = fold.events.time
     if part == "eval":
         return np.flatnonzero(time >= fold.cut)
-    begin = fold.cut - since if since is not None else np.iinfo(np.int64).min
-    return np.flatnonzero((time < fold.cut) & (time >= begin))
+    begin = fold.fit - since if since is not None else np.iinfo(np.int64).min
+    return np.flatnonzero((time < fold.fit) & (time >= begin))
 
 
 def sample(rows: np.ndarray, size: int | None, seed: int) -> np.ndarray:
@@ -52,7 +52,7 @@ def event_table(fold: Fold, positions: np.ndarray, labels: Labels, note: str) ->
         name="",
         ids=ids,
         time=time,
-        history=history_bounds(events, _acting(ids), time, group),
+        history=history_bounds(events, next(iter(ids.values())), time, group) if ids else NO_HISTORY,
         context=_context(fold, positions),
         labels=labels.values,
         weights=labels.weights,
@@ -123,10 +123,6 @@ def first_in_group(events: Events, positions: np.ndarray) -> np.ndarray:
     item = list(events.ids.values())[1][positions]
     _, first = np.unique(events.group[positions] * (item.max(initial=0) + np.int64(1)) + item, return_index=True)
     return positions[np.sort(first)]
-
-
-def _acting(ids: Mapping[str, np.ndarray]) -> np.ndarray:
-    return next(iter(ids.values()))
 
 
 def _context(fold: Fold, positions: np.ndarray) -> dict[str, np.ndarray]:

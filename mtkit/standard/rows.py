@@ -36,10 +36,11 @@ class Windows(Rows):
 
         if part == "eval":
             days = (fold.end - fold.cut) / 86400
-            note = f"users with a past who act in the {days:g} days from the cut; targets: their distinct items"
+            when = f"in the {days:g} days from the cut" if days >= 1 else "from the cut on"
+            note = f"users with a past who act {when}; targets: their distinct items"
             return window_table(fold, [(fold.cut, fold.end)], note)
         length, stride = _seconds(self.length), _seconds(self.stride or self.length)
-        starts = [fold.cut - length - k * stride for k in range(self.count)]
+        starts = [fold.fit - length - k * stride for k in range(self.count)]
         note = f"{self.count} windows of {_days(self.length)} before the cut; users with a past who act in the window"
         return window_table(fold, [(start, start + length) for start in starts], note)
 
@@ -102,7 +103,7 @@ class SampledNegatives(_EventRows):
             f"from those that the user has never had until the {until} (seed {self.seed})"
         )
         positives = event_table(fold, positions, Labels(), note)
-        known_before = fold.cut if part == "train" else fold.end
+        known_before = fold.fit if part == "train" else fold.end
         return with_negatives(fold, positives, self.negatives, known_before, self.seed)
 
 
@@ -143,7 +144,7 @@ class EntityRows(Rows):
         for_valid = held_out(groups, self.holdout, 2 * self.holdout, self.seed)
         if part == "eval":
             return for_test if fold.name == "test" else for_valid
-        return ~for_test if fold.name == "test" else ~(for_test | for_valid)
+        return ~for_test if fold.name == "test" and fold.fit == fold.cut else ~(for_test | for_valid)
 
 
 def _seconds(duration: timedelta) -> int:

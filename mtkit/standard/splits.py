@@ -1,18 +1,21 @@
-"""Splits: where the data are cut into training, validation and test."""
+"""Splits: which interactions train, which validate and which test."""
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
 from mtkit.errors import DataError
-from mtkit.spec import Cut, Split
+from mtkit.spec import Cut, Log, PositiveInt, Split
 
 if TYPE_CHECKING:
     import numpy as np
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+Day = Annotated[timedelta, Field(ge=timedelta(days=1))]
 
 
 class Time(Split):
@@ -29,19 +32,183 @@ class Time(Split):
             raise ValueError(f"expected valid < test < end, got {', '.join(map(str, days))}")
         return self
 
-    def cuts(self, time: np.ndarray) -> tuple[Cut, Cut]:
+    def cuts(self, log: Log) -> tuple[Cut, Cut]:
         """The cuts for validation and test."""
+        times = _times(log)
         valid, test = _midnight(self.valid), _midnight(self.test)
-        end = _midnight(self.end) if self.end else max(int(time.max(initial=test)), test) + 1
-        parts = {"training": (None, valid), "validation": (valid, test), "test": (test, end)}
-        for part, (begin, stop) in parts.items():
-            if not ((time < stop) if begin is None else (time >= begin) & (time < stop)).any():
-                raise DataError(f"the {part} part is empty: {_bounds(begin, stop)}, but {_range(time)}")
-        return Cut("valid", valid, test), Cut("test", test, end)
+        end = _midnight(self.end) if self.end else max(int(times.max(initial=test)), test) + 1
+        return _by_time(times, (valid, test), (test, end), self.refit)
+
+
+class Rolling(Split):
+    """Several splits by time: the test of each fold is a period that ends a stride before that of the next.
+
+    A period as long comes before each test, for validation. A run goes through all folds, each in a directory of its
+    own, `fold-N`, and gives the mean and the standard deviation over them; folds share training data, so the deviation
+    is no standard error. Elsewhere, and with `fold`, one fold is taken.
+    """
+
+    length: Day = Field(timedelta(days=30), description="how long validation and test are, each")
+    folds: Annotated[int, Field(ge=2)] = Field(3, description="number of folds")
+    stride: Day | None = Field(None, description="from one fold's test to the next; default: `length`")
+    end: date | None = Field(None, description="day after the last fold's test; default: after the last interaction")
+    fold: PositiveInt | None = Field(
+        None, description="the one fold to take, 1 = the earliest; default: all, or the last"
+    )
+
+    @model_validator(mode="after")
+    def _is_there(self) -> Self:
+        if self.fold and self.fold > self.folds:
+            raise ValueError(f"expected a fold of 1 to {self.folds}, got {self.fold}")
+        return self
+
+    def cuts(self, log: Log) -> tuple[Cut, Cut]:
+        """The cuts of the fold, or of the last one."""
+        times = _times(log)
+        last = _midnight(self.end) if self.end else int(times.max(initial=0)) + 1
+        later = self.folds - (self.fold or self.folds)
+        length, stride = (int(span.total_seconds()) for span in (self.length, self.stride or self.length))
+        end = last - later * stride
+        return _by_time(times, (end - 2 * length, end - length), (end - length, end), self.refit)
+
+    def each(self) -> tuple[Split, ...]:
+        """Every fold, or the one that was chosen."""
+        numbers = (self.fold,) if self.fold else range(1, self.folds + 1)
+        return tuple(self.model_copy(update={"fold": number}) for number in numbers)
+
+
+class LeaveOneOut(Split):
+    """Tests on the last interaction of each user, and validates on the one before.
+
+    Every user has a clock of his or her own, which is set so that what is left out begins at the cut. So ages of the
+    user's own past are true, but figures are no forecast: of others, interactions are known that happened later, and what
+    was popular at a time means little. Interactions of one group (a basket) count as one, and ties are in the order of
+    the data. Users of whom nothing would be left before are not tested, or not validated, on.
+    """
+
+    count: PositiveInt = Field(1, description="interactions (groups, where there are any) left out of each user")
+
+    def cuts(self, log: Log) -> tuple[Cut, Cut]:
+        """The cuts for validation and test."""
+        from mtkit.data.parts import TEST, VALID, last_parts, own_clock
+
+        times, user = _times(log), _users(log)
+        parts = last_parts(user, log.group, times, self.count)
+        _check_parts(parts, "users have too few interactions")
+        n = self.count
+        (clock, cut, end), own = (own_clock(user, times, parts, part) for part in (VALID, TEST))
+        valid = Cut("valid", cut, end, clock=clock, about=f"the {n} before the last {n} of each user")
+        clock, cut, end = own
+        return _pair(valid, Cut("test", cut, end, clock=clock, about=f"the last {n} of each user"), self.refit)
+
+
+class _Drawn(Split):
+    """A split that draws, and forgets times: what is known lies, shuffled, in the 100 days before the cut."""
+
+    valid: Share = Field(0.1, description="share that validates")
+    test: Share = Field(0.1, description="share that tests")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of what is drawn")
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Self:
+        if self.valid + self.test >= 1:
+            raise ValueError(f"expected valid + test < 1, got {self.valid:g} + {self.test:g}")
+        return self
+
+    def cuts(self, log: Log) -> tuple[Cut, Cut]:
+        """The cuts for validation and test."""
+        import numpy as np
+
+        from mtkit.data.parts import DAY, SHUFFLED_DAYS, TEST, VALID, drawn_parts, shuffled_moments
+
+        unit, stratum, of = self._units(log)
+        parts = drawn_parts(unit, stratum, self.valid, self.test, self.seed)
+        _check_parts(parts, f"{len(parts):,} interactions are too few")
+        moments, cut = shuffled_moments(log.group, self.seed), SHUFFLED_DAYS * DAY
+        clock = np.select([parts == TEST, parts == VALID], [cut + 1, cut], moments)
+        valid = Cut("valid", cut, cut + 1, clock=clock, about=f"{self.valid:.0%} of {of}, drawn")
+        clock = np.where(parts == TEST, cut, moments)
+        return _pair(valid, Cut("test", cut, cut + 1, clock=clock, about=f"{self.test:.0%} of {of}, drawn"), self.refit)
+
+    def _units(self, log: Log) -> tuple[np.ndarray, np.ndarray, str]:
+        """What falls to a part as a whole, `[interactions]`; within what the shares hold, `[interactions]`; in words."""
+        raise NotImplementedError
+
+
+class Random(_Drawn):
+    """Draws interactions, or whole users, for validation and test, whatever their times.
+
+    Times are forgotten: the known interactions lie, shuffled, in the 100 days before the cut, so that a row sees a random
+    part of its user's past, and `length = "10d"` or `since = "10d"` is a tenth of them. Ages and recency say nothing.
+    Interactions of one group (a basket) stay together. Users who are drawn have no past; they are rows only with
+    `min_count = 0` in `[data.catalog.user]`. It needs neither times nor users.
+    """
+
+    by: Literal["row", "user"] = Field("row", description="what is drawn: interactions, or users with all they did")
+
+    def _units(self, log: Log) -> tuple[np.ndarray, np.ndarray, str]:
+        import numpy as np
+
+        one = np.zeros(len(log.group), np.int64)
+        return (log.group, one, "interactions") if self.by == "row" else (_users(log), one, "users")
+
+
+class UserStratified(_Drawn):
+    """Draws interactions of each user for validation and test: by default RecBole's 80/10/10.
+
+    Times are forgotten: the known interactions lie, shuffled, in the 100 days before the cut, so that a row sees a random
+    part of its user's past, and `length = "10d"` or `since = "10d"` is a tenth of them. Ages and recency say nothing.
+    Shares are rounded down, but test and then validation get one if two or more are left to train on. Interactions
+    of one group (a basket) stay together.
+    """
+
+    def _units(self, log: Log) -> tuple[np.ndarray, np.ndarray, str]:
+        return log.group, _users(log), "each user's interactions"
+
+
+def _times(log: Log) -> np.ndarray:
+    if log.time is None:
+        raise DataError("this split needs times, and the interactions have no column of kind time; use random")
+    return log.time
+
+
+def _users(log: Log) -> np.ndarray:
+    if log.user is None:
+        raise DataError(
+            'this split needs users, and the interactions have no column of ids; use random with by = "row"'
+        )
+    return log.user
+
+
+def _by_time(times: np.ndarray, valid: tuple[int, int], test: tuple[int, int], refit: bool) -> tuple[Cut, Cut]:
+    """Cuts of two periods, checked to have interactions in them and before."""
+    parts = {"training": (None, valid[0]), "validation": valid, "test": test}
+    for part, (begin, stop) in parts.items():
+        if not ((times < stop) if begin is None else (times >= begin) & (times < stop)).any():
+            raise DataError(f"the {part} part is empty: {_bounds(begin, stop)}, but {_range(times)}")
+    fit = None if refit else valid[0]
+    return Cut("valid", *valid, about=_days(*valid)), Cut("test", *test, fit=fit, about=_days(*test))
+
+
+def _pair(valid: Cut, test: Cut, refit: bool) -> tuple[Cut, Cut]:
+    """Both cuts; the test without training anew is on validation's clock, on which what is tested lies at the end."""
+    if refit:
+        return valid, test
+    return valid, Cut("test", valid.end, valid.end + 1, fit=valid.cut, clock=valid.clock, about=test.about)
+
+
+def _check_parts(parts: np.ndarray, reason: str) -> None:
+    for number, part in enumerate(("training", "validation", "test")):
+        if not (parts == number).any():
+            raise DataError(f"the {part} part is empty: {reason}")
 
 
 def _midnight(day: date) -> int:
     return int(datetime.combine(day, time.min, tzinfo=UTC).timestamp())
+
+
+def _days(begin: int, stop: int) -> str:
+    return " to ".join(f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}" for seconds in (begin, stop))
 
 
 def _text(seconds: int) -> str:

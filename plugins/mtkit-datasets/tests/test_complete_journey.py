@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from mtkit.data.columns import check, seconds
-from mtkit.data.fold import make_fold
+from mtkit.data.columns import check
+from mtkit.data.fold import make_cuts, make_fold
 from mtkit.errors import DataError
 from mtkit.standard.rows import Windows
 from mtkit.standard.splits import Time
@@ -125,7 +125,7 @@ def test_files_that_do_not_fit(directory, monkeypatch):
 )
 def test_the_protocol_of_the_year():
     data = CompleteJourney().load()
-    _, cut = Time(valid="2017-11-01", test="2017-12-01").cuts(seconds(data.interactions["time"]))
+    _, cut = make_cuts(data, Time(valid="2017-11-01", test="2017-12-01"))
     fold = make_fold(data, cut, {"item": 20})
     assert len(fold.entities["item"]) - 1 == 1727
     assert len(Windows(batch_size=1).make(fold, "eval")) == 2055

@@ -8,7 +8,7 @@ import pyarrow.parquet
 import pytest
 
 from mtkit.data.columns import check, seconds
-from mtkit.data.fold import make_fold
+from mtkit.data.fold import make_cuts, make_fold
 from mtkit.errors import DataError
 from mtkit.spec import Cut
 from mtkit.standard.splits import Time
@@ -93,7 +93,7 @@ def test_movietweetings(tmp_path):
 
 def test_s3rec_of_which_the_time_split_leaves_one_out(tmp_path):
     data = load(S3rec, write(tmp_path, SEQUENCES), name="Beauty")
-    valid, test = Time(valid="2000-01-01", test="2000-01-02").cuts(seconds(data.interactions["time"]))
+    valid, test = make_cuts(data, Time(valid="2000-01-01", test="2000-01-02"))
     rows = list(zip(*data.interactions.to_pydict().values(), strict=True))
     assert [row[:2] for row in rows if row[2] >= test.cut] == [(1, 7), (2, 5)]
     assert [row[:2] for row in rows if valid.cut <= row[2] < test.cut] == [(1, 6), (2, 7)]
