@@ -170,7 +170,8 @@ def make_optimizer(settings: Train, steps: int) -> Any:
         rate = keras.optimizers.schedules.CosineDecay(
             0.0 if warm else rate, steps - warm, final, warmup_target=rate if warm else None, warmup_steps=warm
         )
-    return OPTIMIZERS[settings.optimizer](learning_rate=rate, global_clipnorm=settings.clip_norm)
+    options = {} if settings.epsilon is None else {"epsilon": settings.epsilon}
+    return OPTIMIZERS[settings.optimizer](learning_rate=rate, global_clipnorm=settings.clip_norm, **options)
 
 
 @contextlib.contextmanager
