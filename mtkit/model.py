@@ -343,7 +343,9 @@ class Forward:
             state, begin = encode(embedding), 0
         else:
             members = [self._through(name, encode, embedding) for name in self.plan.on(embedding)]
-            state = self.model.correlations[embedding][embedding](_concatenated(members), training=self.training)
+            parts = _by_task(members)
+            joined = tf.concat(parts, axis=-1) if self.plan.correlations[embedding].joined else parts
+            state = self.model.correlations[embedding][embedding](joined, training=self.training)
             begin = names.index(embedding) + 1
         end = len(names) if until is None else names.index(until)
         for name in names[begin:end]:
@@ -381,8 +383,9 @@ class Forward:
         return state if state.shape.rank == 2 else state[:, list(self.plan.tasks).index(task)]
 
 
-def _concatenated(states: Sequence[tf.Tensor]) -> tf.Tensor:
+def _by_task(states: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+    """The states with an axis of tasks, if one of them has it."""
     tasks = next((state.shape[1] for state in states if state.shape.rank == 3), None)
-    if tasks is not None:
-        states = [s if s.shape.rank == 3 else tf.repeat(s[:, None], tasks, axis=1) for s in states]
-    return tf.concat(states, axis=-1)
+    if tasks is None:
+        return list(states)
+    return [s if s.shape.rank == 3 else tf.repeat(s[:, None], tasks, axis=1) for s in states]
