@@ -1,12 +1,17 @@
+from dataclasses import replace
 from datetime import date
 
 import numpy as np
+import pandas as pd
+import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
+from mtkit.data.fold import make_cuts, make_fold
 from mtkit.errors import DataError
 from mtkit.spec import Cut, Log
-from mtkit.standard.splits import Time
+from mtkit.standard.rows import EntityRows, Interactions, SampledNegatives, Windows
+from mtkit.standard.splits import LeaveOneOut, Random, Rolling, Time, UserStratified
 
 
 def at(times):
@@ -60,3 +65,142 @@ def test_no_interactions():
 def test_days_must_be_in_order(days):
     with pytest.raises(ValidationError, match="expected valid < test < end, got"):
         Time(**dict(zip(("valid", "test", "end"), days, strict=True)))
+
+
+DRAWN = [
+    Random(), Random(by="user", valid=0.2, test=0.2), UserStratified(valid=0.2, test=0.2), Random(seed=5, refit=False)
+]  # fmt: skip
+SPLITS = [
+    Time(valid="1970-02-20", test="1970-03-10"), Time(valid="1970-02-20", test="1970-03-10", refit=False),
+    Rolling(length="10d"), Rolling(length="10d", fold=1, refit=False),
+    LeaveOneOut(), LeaveOneOut(count=2, refit=False), *DRAWN, UserStratified(refit=False),
+]  # fmt: skip
+
+
+def numbered(data):
+    """The data with the number of each interaction in the place of its price."""
+    numbers = pa.array(np.arange(len(data.interactions), dtype=float))
+    return replace(data, interactions=data.interactions.set_column(5, "price", numbers))
+
+
+def folds(data, split):
+    return [make_fold(data, cut, {"user": 0, "item": 0}) for cut in make_cuts(data, split)]
+
+
+def trained(fold):
+    return fold.events.columns["price"].to_numpy()[fold.events.time < fold.fit].astype(int)
+
+
+def evaluated(fold):
+    return fold.events.columns["price"].to_numpy()[fold.events.time >= fold.cut].astype(int)
+
+
+@pytest.mark.parametrize("split", SPLITS, ids=repr)
+def test_nothing_that_is_evaluated_is_known_before(shop, split):
+    data = numbered(shop)
+    valid, test = folds(data, split)
+    for fold in (valid, test):
+        assert set(trained(fold)).isdisjoint(evaluated(fold))
+        table = Interactions(batch_size=1).make(fold, "eval")
+        numbers = fold.events.columns["price"].to_numpy().astype(int)
+        for begin, end in table.history:
+            assert set(numbers[begin:end]).isdisjoint(evaluated(test) if fold is valid else ())
+    assert set(trained(valid)).isdisjoint(evaluated(test))
+    assert set(evaluated(valid)).isdisjoint(evaluated(test))
+    assert len(trained(valid))
+    whole = set(trained(valid)) | set(evaluated(valid))
+    assert set(trained(test)) == (whole if split.refit else set(trained(valid)))
+
+
+@pytest.mark.parametrize("split", [split for split in SPLITS if not split.refit], ids=repr)
+def test_without_refit_the_rows_of_training_are_those_of_validation(shop, split):
+    valid, test = folds(shop, split)
+    assert (valid.trained, test.trained) == ("valid", "valid")
+    for spec in (
+        Interactions(batch_size=1, sample=40),
+        Windows(batch_size=1, length="5d", count=3),
+        SampledNegatives(batch_size=1),
+    ):
+        one, other = spec.make(valid, "train"), spec.make(test, "train")
+        for entity, ids in one.ids.items():
+            np.testing.assert_array_equal(ids, other.ids[entity])
+        np.testing.assert_array_equal(one.time, other.time)
+        np.testing.assert_array_equal(np.diff(one.history), np.diff(other.history))
+        assert one.classes == other.classes
+    evaluated = [EntityRows(batch_size=1, holdout_by="text", holdout=0.3).make(f, "eval") for f in (valid, test)]
+    rest = EntityRows(batch_size=1, holdout_by="text", holdout=0.3).make(test, "train")
+    assert not set(rest.ids["item"]) & {int(i) for table in evaluated for i in table.ids["item"]}
+
+
+@pytest.mark.parametrize("split", [LeaveOneOut(), *DRAWN], ids=repr)
+def test_baskets_stay_together(shop, split):
+    for fold in folds(shop, split):
+        late = pd.Series(fold.events.time >= fold.cut)
+        assert late.groupby(fold.events.group).mean().isin([0, 1]).all()
+
+
+def test_the_last_basket_of_each_user_is_tested_on(shop):
+    data = numbered(shop)
+    valid, test = folds(data, LeaveOneOut())
+    frame = shop.interactions.to_pandas()
+    frame["begin"] = frame.groupby(["customer", "basket"])["when"].transform("min")
+    rank = frame.groupby("customer")["begin"].rank(method="dense", ascending=False)
+    size = frame.groupby("customer")["begin"].transform("nunique")
+    assert sorted(evaluated(test)) == np.flatnonzero((rank == 1) & (size > 1)).tolist()
+    assert sorted(evaluated(valid)) == np.flatnonzero((rank == 2) & (size > 2)).tolist()
+    row = Windows(batch_size=1).make(test, "eval")
+    assert len(row) == len(frame[rank > 1].groupby("customer"))
+    past = frame[(rank > 1)].groupby("customer").size()
+    users = test.entities["user"].ids[row.ids["user"]]
+    assert np.diff(row.history)[:, 0].tolist() == past[users].tolist()
+
+
+def test_users_that_are_drawn_have_no_past(shop):
+    _, test = folds(shop, Random(by="user", test=0.3))
+    late = test.events.time >= test.cut
+    users = test.events.ids["user"]
+    assert set(users[late]).isdisjoint(users[~late])
+    assert len(set(users[late])) == 3
+    with pytest.raises(DataError, match=r"fold 'test' has nothing to evaluate.*user with fewer than 1.*min_count"):
+        make_fold(shop, make_cuts(shop, Random(by="user", test=0.3))[1], {"item": 0})
+
+
+def test_a_random_window_is_a_share_of_what_is_known(make_shop):
+    _, test = folds(make_shop(users=40, baskets=3000), UserStratified(valid=0.1, test=0.1))
+    known = (test.events.time < test.cut).sum()
+    recent = Interactions(batch_size=1, since="10d").make(test, "train")
+    assert abs(len(recent) / known - 0.1) < 0.02
+
+
+def test_folds_roll(shop):
+    split = Rolling(length="10d", folds=3, stride="5d", end="1970-04-01")
+    cuts = [make_cuts(shop, fold) for fold in split.each()]
+    assert [fold.fold for fold in split.each()] == [1, 2, 3]
+    days = [[(cut.cut // 86400, cut.end // 86400) for cut in pair] for pair in cuts]
+    assert days == [[(60, 70), (70, 80)], [(65, 75), (75, 85)], [(70, 80), (80, 90)]]
+    assert make_cuts(shop, split) == cuts[2]
+    assert Time(valid="1970-02-20", test="1970-03-10").each() == (Time(valid="1970-02-20", test="1970-03-10"),)
+    with pytest.raises(ValidationError, match="expected a fold of 1 to 3, got 4"):
+        Rolling(fold=4)
+
+
+@pytest.mark.parametrize(
+    ("split", "log", "message"),
+    [
+        (Time(valid="2017-11-01", test="2017-12-01"), Log(None, np.arange(5), None), "needs times.*use random"),
+        (LeaveOneOut(), Log(np.zeros(5, int), np.arange(5), None), "needs times"),
+        (LeaveOneOut(), at(TIMES), "needs users"),
+        (UserStratified(), at(TIMES), "needs users.*random"),
+        (Random(by="user"), at(TIMES), "needs users"),
+        (LeaveOneOut(), Log(np.arange(3), np.arange(3), TIMES), "validation part is empty: users have too few"),
+        (Random(), Log(None, np.arange(2), None), "the validation part is empty: 2 interactions are too few"),
+    ],
+)
+def test_data_that_lack_something(split, log, message):
+    with pytest.raises(DataError, match=message):
+        split.cuts(log)
+
+
+def test_shares_leave_something_to_train_on():
+    with pytest.raises(ValidationError, match=r"expected valid \+ test < 1, got 0\.5 \+ 0\.5"):
+        Random(valid=0.5, test=0.5)
