@@ -2,96 +2,182 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from mtkit.data.columns import raw
-from mtkit.measure import RankingProtocol, labeled, predict_metrics, rank_metrics
+from mtkit.measure import RankingProtocol, Scorer, labeled, predict_metrics, rank_metrics
 from mtkit.plan import Plan
-from mtkit.spec import Baseline, PredictionMetric, PredictionTask, RetrievalTask
-from mtkit.types import Fold, LabeledRows, Part, RowTable
+from mtkit.schema import ColumnKind
+from mtkit.sections import Evaluate
+from mtkit.spec import Baseline
+from mtkit.tables import Tables
+from mtkit.types import Fold, LabeledRows, RowTable
+from mtkit.user_sums import Measured
 
-Tables = Mapping[str, Mapping[Part, RowTable]]
+Tuned = Mapping[str, Mapping[str, Baseline]]
+"""Baseline -> task that it fits -> the baseline as set for this task."""
 
 
-def tune(
-    baselines: Mapping[str, Baseline], task: str, fold: Fold, table: RowTable, protocol: RankingProtocol, key: str
-) -> dict[str, Baseline]:
-    """Each retrieval baseline with the setting of its grid that is best on validation.
+@dataclass(frozen=True)
+class Comparison:
+    """Where baselines are tried: what is known, the rows, and how they are judged.
 
-    Args:
-        baselines: name -> baseline.
-        task: the task whose metric decides.
-        fold: the fold of validation.
-        table: its rows with targets.
+    Attributes:
+        plan: the tasks.
+        fold: what was known, and what is to be predicted.
+        tables: row table -> part -> its rows.
+        settings: the metrics, and the one that decides.
         protocol: how rankings are judged.
-        key: the metric that decides, `task/metric@k`.
     """
 
-    def best(baseline: Baseline) -> Baseline:
-        candidates = baseline.grid()
-        if len(candidates) == 1:
-            return candidates[0]
-        return max(candidates, key=lambda setting: _ranked(setting, task, fold, table, protocol.only(key))[key])
+    plan: Plan
+    fold: Fold
+    tables: Tables
+    settings: Evaluate
+    protocol: RankingProtocol
 
-    return {name: best(b) if b.form == "retrieval" else b for name, b in baselines.items()}
+    def tune(self, baselines: Mapping[str, Baseline]) -> Tuned:
+        """Each baseline with the setting of its grid that is best on these rows, for each task that it fits.
+
+        A task is decided by the metric of `main` if it is measured there, or else by the first one that is.
+        """
+        tuned = {name: self._tune_ranking(b) if b.form == "retrieval" else {} for name, b in baselines.items()}
+        predicting = {name: b for name, b in baselines.items() if b.form == "prediction"}
+        for task in self.plan.predictions() if predicting else ():
+            train, rows = self._labeled(task)
+            for name, baseline in predicting.items():
+                values = [self._predicted(setting, task, train, rows) for setting in baseline.grid()]
+                tuned[name][task] = self._best(baseline.grid(), values, task)
+        return tuned
+
+    def judge(self, tuned: Tuned) -> dict[str, Measured]:
+        """Baseline -> metric key -> value, for every task that a baseline fits; nothing where it does not apply."""
+        results = {name: Measured() for name in tuned}
+        for name, of_task in tuned.items():
+            for baseline, tasks in _by_setting({t: of_task[t] for t in self.plan.retrievals() if t in of_task}):
+                results[name].add(self._ranked(baseline, dict.fromkeys(tasks, self.protocol)))
+        for task in self.plan.predictions():
+            if chosen := {name: of_task[task] for name, of_task in tuned.items() if task in of_task}:
+                train, rows = self._labeled(task)
+                for name, baseline in chosen.items():
+                    results[name].add(self._predicted(baseline, task, train, rows))
+        return results
+
+    def results(self, baselines: Mapping[str, Baseline], tuned: Tuned | None = None) -> dict[str, Any]:
+        """What a run keeps: `tuned`, which `as_tuned` reads, and `baselines`, the values of `judge`.
+
+        Args:
+            baselines: those of the recipe.
+            tuned: how they were set before; None = they are tuned here.
+        """
+        tuned = self.tune(baselines) if tuned is None else tuned
+        plain = {name: {task: b.model_dump(mode="json") for task, b in of.items()} for name, of in tuned.items()}
+        return {"tuned": plain, "baselines": self.judge(tuned)}
+
+    def _tune_ranking(self, baseline: Baseline) -> dict[str, Baseline]:
+        grid, tasks = baseline.grid(), self.plan.retrievals()
+        if len(grid) == 1:
+            return dict.fromkeys(tasks, grid[0])
+        protocols = {task: self.protocol.only(keys[0]) for task in tasks if (keys := self._deciding(task))}
+        values = [self._ranked(setting, protocols) for setting in grid]
+        return {task: self._best(grid, values, task) for task in tasks}
+
+    def _best(self, grid: Sequence[Baseline], values: Sequence[Mapping[str, float]], task: str) -> Baseline:
+        """The setting whose value is best by the key that decides; the first setting if none has a value."""
+        key = next((key for key in self._deciding(task) if any(key in measured for measured in values)), None)
+        if key is None:
+            return grid[0]
+        name = key.rpartition("/")[2].partition("@")[0]
+        predicts = task in self.plan.predictions()
+        metric = self.settings.prediction_metrics[name] if predicts else self.settings.metrics[name]
+        sign = -1 if metric.lower_is_better else 1
+        found = [sign * measured.get(key, math.nan) for measured in values]
+        return grid[int(np.argmax(np.nan_to_num(found, nan=-math.inf)))]
+
+    def _deciding(self, task: str) -> tuple[str, ...]:
+        """Metric keys of a task; the first that has a value decides."""
+        keys = self.settings.keys(task, self.plan.tasks[task].form)
+        _, _, metric = (self.settings.main or "").partition("/")
+        return tuple(sorted(keys, key=lambda key: key != f"{task}/{metric}"))
+
+    def _ranked(self, baseline: Baseline, protocols: Mapping[str, RankingProtocol]) -> Measured:
+        """Metric key -> value of the given retrieval tasks, for which the baseline is fitted once."""
+        user, item = list(self.fold.events.ids)[:2]
+        score = baseline.rank(self.fold.events, self.fold.cut, len(self.fold.entities[item]))
+        measured = Measured()
+        if score is None:
+            return measured
+        for task, protocol in protocols.items():
+            table = self.tables[self.plan.rows_of(task)]["eval"]
+            measured.add(rank_metrics(task, _of_users(score, table.ids[user]), table, protocol))
+        return measured
+
+    def _predicted(self, baseline: Baseline, task: str, train: LabeledRows, rows: LabeledRows) -> Measured:
+        predictions = baseline.predict(train, rows)
+        if predictions is None:
+            return Measured()
+        slices = self.protocol.of_rows(self.tables[self.plan.rows_of(task)]["eval"])
+        return predict_metrics(task, predictions, rows, self.settings.prediction_metrics, slices)
+
+    def _labeled(self, task: str) -> tuple[LabeledRows, LabeledRows]:
+        """The rows of a prediction task for training and for evaluation."""
+        spec, features = self.plan.predictions()[task], self.plan.features(task)
+        parts = self.tables[spec.rows]
+        train, rows = (labeled_rows(self.fold, parts[part], spec.label, features) for part in ("train", "eval"))
+        return train, rows
 
 
-def judge(
-    baselines: Mapping[str, Baseline],
-    plan: Plan,
-    fold: Fold,
-    tables: Tables,
-    protocol: RankingProtocol,
-    metrics: Mapping[str, PredictionMetric],
-) -> dict[str, dict[str, float]]:
-    """Baseline -> metric key -> value, for every task that a baseline fits."""
-    results: dict[str, dict[str, float]] = {name: {} for name in baselines}
-    rows_of = {
-        task: (
-            labeled_rows(fold, tables[spec.rows]["train"], spec.label),
-            labeled_rows(fold, tables[spec.rows]["eval"], spec.label),
-        )
-        for task, spec in plan.tasks.items()
-        if isinstance(spec, PredictionTask)
+def as_tuned(baselines: Mapping[str, Baseline], plain: Mapping[str, Mapping[str, Any]]) -> Tuned:
+    """Baselines as set by an earlier phase, from what it kept under `tuned`."""
+    return {
+        name: {task: type(baseline).model_validate(options) for task, options in plain[name].items()}
+        for name, baseline in baselines.items()
     }
-    for name, baseline in baselines.items():
-        for task, spec in plan.tasks.items():
-            if baseline.form == "retrieval" and isinstance(spec, RetrievalTask):
-                table = tables[plan.rows_of(task)]["eval"]
-                results[name] |= _ranked(baseline, task, fold, table, protocol)
-            elif baseline.form == "prediction" and task in rows_of:
-                train, rows = rows_of[task]
-                predictions = baseline.predict(train, rows)
-                if predictions is not None:
-                    results[name] |= predict_metrics(task, predictions, rows, metrics)
-    return results
 
 
-def labeled_rows(fold: Fold, table: RowTable, label: str) -> LabeledRows:
-    """The table's rows with one label and the texts of their entities."""
-    columns = {
-        f"{entity}.{name}": raw(fold.entities[entity].columns[name], fold.schema.entities[entity][name])[ids]
-        for entity, ids in table.ids.items()
-        for name in fold.schema.of_kind("text", entity)
-    }
-    return labeled(table, label, columns)
+def labeled_rows(fold: Fold, table: RowTable, label: str, features: Sequence[str]) -> LabeledRows:
+    """The table's rows with one label, the texts of their entities, and the features that are single values.
+
+    Args:
+        fold: the fold.
+        table: the rows.
+        label: the label.
+        features: addresses; histories among them are left out.
+    """
+    texts = [f"{entity}.{name}" for entity in table.ids for name in fold.schema.of_kind("text", entity)]
+    kinds: dict[str, ColumnKind] = {a: fold.schema.features()[a].kind for a in (*texts, *features)}
+    kinds = {a: kind for a, kind in kinds.items() if kind in ("text", "categorical", "numeric") or a.endswith(".id")}
+    columns = {address: _column(fold, table, address) for address in kinds}
+    return replace(labeled(table, label), columns=columns, kinds=kinds)
 
 
-def _ranked(baseline: Baseline, task: str, fold: Fold, table: RowTable, protocol: RankingProtocol) -> dict[str, float]:
-    user_entity, item_entity = list(fold.events.ids)[:2]
-    users = table.ids[user_entity]
-    score = baseline.rank(fold.events, fold.cut, len(fold.entities[item_entity]))
-    return rank_metrics(task, lambda rows: score(users[rows]), table, protocol)
+def _column(fold: Fold, table: RowTable, address: str) -> np.ndarray:
+    scope, _, name = address.partition(".")
+    if scope == "context":
+        return table.context[name]
+    if name == "id":
+        return table.ids[scope]
+    values: np.ndarray = raw(fold.entities[scope].columns[name], fold.schema.entities[scope][name])[table.ids[scope]]
+    return values
 
 
-def best_of(results: Mapping[str, Mapping[str, float]], key: str) -> tuple[str, float] | None:
-    """The baseline with the highest value of a metric."""
-    values = [
-        (numbers[key], name) for name, numbers in results.items() if key in numbers and not np.isnan(numbers[key])
-    ]
-    if not values:
-        return None
-    value, name = max(values)
-    return name, value
+def _of_users(score: Scorer, users: np.ndarray) -> Scorer:
+    """A scorer of rows, from one of users."""
+    return lambda rows: score(users[rows])
+
+
+def _by_setting(of_task: Mapping[str, Baseline]) -> list[tuple[Baseline, list[str]]]:
+    """Distinct baselines, each with its tasks."""
+    groups: list[tuple[Baseline, list[str]]] = []
+    for task, baseline in of_task.items():
+        known = next((tasks for other, tasks in groups if other == baseline), None)
+        if known is None:
+            groups.append((baseline, [task]))
+        else:
+            known.append(task)
+    return groups

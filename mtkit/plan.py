@@ -34,14 +34,19 @@ class Plan:
 
     def entity(self, embedding: str) -> str | None:
         """The entity on whose static features alone the embedding depends; None if it depends on anything else."""
-        scopes = self._scopes(embedding)
-        (scope, *others) = sorted(scopes)
+        scope, *others = sorted({address.partition(".")[0] for address in self._addresses(embedding)})
         return None if others or scope in ("context", "history") else scope
 
-    def _scopes(self, embedding: str) -> frozenset[str]:
+    def _addresses(self, embedding: str) -> tuple[str, ...]:
         if embedding in self.encoders:
-            return frozenset(address.split(".")[0] for address in self.encoders[embedding].reads)
-        return frozenset[str]().union(*map(self._scopes, self.on(embedding)))
+            return self.encoders[embedding].reads
+        return tuple(address for name in self.on(embedding) for address in self._addresses(name))
+
+    def features(self, task: str) -> tuple[str, ...]:
+        """Addresses on which the predictions of a prediction task depend, each once."""
+        spec = self.tasks[task]
+        assert isinstance(spec, PredictionTask)
+        return tuple(dict.fromkeys(address for name in self._inputs(spec) for address in self._addresses(name)))
 
     def rows_of(self, task: str) -> str:
         """The row table on which a task is evaluated."""

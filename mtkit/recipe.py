@@ -11,6 +11,7 @@ from typing import Any, TypedDict, TypeVar
 
 from pydantic import BaseModel, Field
 
+from mtkit.auto import auto_baselines
 from mtkit.document import Document, Mistake, read_document
 from mtkit.errors import MtkitError, PluginError, Problem, RecipeError
 from mtkit.locate import KeyPath, dotted
@@ -32,6 +33,8 @@ NAMED = {
 }
 #: Lists of components in `[evaluate]` -> kind.
 MEASURES = {"metrics": "ranking_metric", "prediction_metrics": "prediction_metric", "baselines": "baseline"}
+#: What `baselines` may be instead of a list.
+AUTO = "auto"
 REQUIRED = ("data", "rows", "encoder", "task")
 DEFAULT_BALANCER = "fixed"
 DEFAULT_EXPORTER = "saved_model"
@@ -141,12 +144,14 @@ class _Reader:
         self._distributions: dict[str, str] = {}
 
     def draft(self) -> _Draft:
+        data = self._data()
+        components = {section: self._components(section, kind) for section, kind in NAMED.items()}
         draft = _Draft(
-            data=self._data(),
-            **{section: self._components(section, kind) for section, kind in NAMED.items()},
+            data=data,
+            **components,
             balance=self._component(("balance",), "balancer", default=DEFAULT_BALANCER),
             train=self._section(("train",), Train),
-            evaluate=self._evaluate(),
+            evaluate=self._evaluate(data, components["task"]),
             export=self._component(("export",), "exporter", default=DEFAULT_EXPORTER),
             uses=self._uses,
             distributions=self._distributions,
@@ -258,16 +263,26 @@ class _Reader:
             return None
         return Data(source=source, split=split, catalog=catalog)
 
-    def _evaluate(self) -> Evaluate | None:
+    def _evaluate(self, data: Data | None, tasks: Mapping[str, TaskHead | None]) -> Evaluate | None:
         section = self._section(("evaluate",), Evaluate, without=tuple(MEASURES))
-        lists = {key: self._measures(("evaluate", key), kind) for key, kind in MEASURES.items()}
+        given = self._table(("evaluate",)) or {}
+        if given.get("baselines") == AUTO:
+            given["baselines"] = self._auto(data, tasks)
+        lists = {key: self._measures(("evaluate", key), kind, given.get(key, [])) for key, kind in MEASURES.items()}
         return section.model_copy(update=lists) if section else None
 
-    def _measures(self, path: KeyPath, kind: str) -> dict[str, Any]:
+    def _auto(self, data: Data | None, tasks: Mapping[str, TaskHead | None]) -> list[str]:
+        try:
+            schema = data.source.schema() if data else None
+        except MtkitError:  # which the wiring reports
+            schema = None
+        return list(auto_baselines(filter(None, tasks.values()), schema))
+
+    def _measures(self, path: KeyPath, kind: str, given: Any) -> dict[str, Any]:
         """Components given as a list of names, or of inline tables with `use` and options."""
-        given = (self._table(path[:-1]) or {}).get(str(path[-1]), [])
         if not isinstance(given, list):
-            self._add(path, f"expected a list of names, got {self._document.shown(path)}")
+            expected = 'a list of names, or "auto"' if kind == "baseline" else "a list of names"
+            self._add(path, f"expected {expected}, got {self._document.shown(path)}")
             return {}
         made = {}
         for index, item in enumerate(given):

@@ -20,7 +20,7 @@ LAYERS = (
     ("errors", "schema", "suggest", "toml_writer", "types"),
     (
         "spec", "sections", "locate", "document", "validation", "registry", "hooks", "interrupt", "wiring", "plan",
-        "recipe", "composition", "lock", "describe",
+        "auto", "recipe", "composition", "lock", "describe",
     ),
     ("backend",),
     ("data.*", "devices", "distribute", "heads", "layers.*", "model", "optimizers", "rank"),

@@ -27,11 +27,11 @@ class Majority(Baseline):
         import numpy as np
 
         weight = np.bincount(train.labels.astype(int), train.weights, minlength=train.classes)
-        return _of_form(np.tile(weight / weight.sum(), (len(rows.labels), 1)))
+        return of_form(np.tile(weight / weight.sum(), (len(rows.labels), 1)))
 
 
 class BagOfWords(Baseline):
-    """Logistic regression on the tf-idf of the words of all string columns; a word counts apart in each column.
+    """Logistic regression on the tf-idf of the words of all texts of the row's entities; a word counts apart in each text.
 
     Rows of equal texts are joined, with the weight of each label summed, which leaves the likelihood as it is. So the
     cost depends on the number of distinct texts, and many rows are no obstacle.
@@ -46,7 +46,7 @@ class BagOfWords(Baseline):
         """Probabilities, `[rows]` or `[rows, classes]`; None without words, or with more than `max_texts`."""
         import numpy as np
 
-        names = [name for name, values in train.columns.items() if values.dtype.kind not in "biufMm"]
+        names = [name for name in train.columns if train.kinds.get(name) == "text"]
         if not names:
             return None
         known, asked, texts = _distinct_texts(names, train, rows)
@@ -56,7 +56,7 @@ class BagOfWords(Baseline):
         np.add.at(joint, (known, train.labels.astype(int)), train.weights)
         if np.count_nonzero(joint.sum(axis=0)) < 2:
             return Majority().predict(train, rows)
-        return _of_form(self._classify(texts, joint)[asked])
+        return of_form(self._classify(texts, joint)[asked])
 
     def _classify(self, texts: Sequence[tuple[str, ...]], joint: np.ndarray) -> np.ndarray:
         """Probabilities `[texts, classes]` from the training weight `[texts, classes]` of each text with each class."""
@@ -93,6 +93,6 @@ def _distinct_texts(
     return number[: len(train.labels)], number[len(train.labels) :], texts
 
 
-def _of_form(probabilities: np.ndarray) -> np.ndarray:
+def of_form(probabilities: np.ndarray) -> np.ndarray:
     """`[rows]` for two classes, `[rows, classes]` otherwise."""
     return probabilities[:, 1] if probabilities.shape[1] == 2 else probabilities

@@ -6,9 +6,11 @@ from mtkit.types import LabeledRows
 
 
 def labeled(labels, weights=None, classes=2, **columns):
+    """Rows of an item's columns: texts, and numbers."""
     weights = np.ones(len(labels)) if weights is None else np.array(weights)
     columns = {f"item.{name}": np.array(values) for name, values in columns.items()}
-    return LabeledRows(columns, np.array(labels), weights.astype(np.float32), classes)
+    kinds = {name: "numeric" if values.dtype.kind in "fi" else "text" for name, values in columns.items()}
+    return LabeledRows(columns, np.array(labels), weights.astype(np.float32), classes, kinds)
 
 
 def test_majority_gives_weighted_frequencies():

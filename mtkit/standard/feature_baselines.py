@@ -1,0 +1,193 @@
+"""What a model has to beat in prediction from the features that it reads: linear models and trees, by scikit-learn."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator, Sequence
+from itertools import product
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
+
+from pydantic import Field
+
+from mtkit.spec import Baseline, PositiveFloat, PositiveInt
+from mtkit.standard.prediction_baselines import Majority, of_form
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mtkit.types import LabeledRows
+
+_CATEGORIES = 254
+"""Values that scikit-learn's trees tell apart in a categorical feature, besides a missing one."""
+
+
+class _FeatureBaseline(Baseline):
+    """A classifier of the categorical and numeric features, and the ids, that the task's embeddings depend on."""
+
+    form: ClassVar[Literal["retrieval", "prediction"]] = "prediction"
+
+    max_rows: PositiveInt = Field(200_000, description="training rows; of more, so many are drawn")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of the rows that are drawn")
+
+    def predict(self, train: LabeledRows, rows: LabeledRows) -> np.ndarray | None:
+        """Probabilities, `[rows]` or `[rows, classes]`; None where the task reads no such features."""
+        import numpy as np
+
+        drawn = self._drawn(train)
+        labels, weights = train.labels[drawn].astype(int), train.weights[drawn].astype(np.float64)
+        if not list(_features(train)):
+            return None
+        if len(np.unique(labels)) == 1:
+            return Majority().predict(train, rows)
+        probabilities = np.zeros((len(rows.labels), train.classes))
+        probabilities[:, np.unique(labels)] = self._classify(train, drawn, rows, labels, weights)
+        return of_form(probabilities)
+
+    def _drawn(self, train: LabeledRows) -> np.ndarray:
+        """Numbers of the training rows of positive weight, `max_rows` of them at most."""
+        import numpy as np
+
+        there = np.flatnonzero(train.weights > 0)
+        if len(there) <= self.max_rows:
+            return there
+        return np.sort(np.random.default_rng(self.seed).choice(there, self.max_rows, replace=False))
+
+    def _classify(
+        self, train: LabeledRows, drawn: np.ndarray, rows: LabeledRows, labels: np.ndarray, weights: np.ndarray
+    ) -> np.ndarray:
+        """Probabilities of `rows`, `[rows, classes that occur]`, learned on the drawn training rows."""
+        raise NotImplementedError
+
+
+class LogisticRegression(_FeatureBaseline):
+    """Logistic regression on the features that the task reads, by scikit-learn.
+
+    Numbers are standardized, a missing one is the mean and has an indicator; each value of a categorical feature or an id
+    has a weight, so that there is a bias for every user and item that the task reads. Histories and texts are left out.
+    """
+
+    c: PositiveFloat = Field(1, description="inverse strength of the l2 regularization, as in scikit-learn")
+    cs: tuple[PositiveFloat, ...] = Field((0.01, 0.1, 1), min_length=1, description="values of `c` tried on validation")
+    iterations: PositiveInt = Field(200, description="iterations of L-BFGS, at most")
+
+    def grid(self) -> Sequence[Baseline]:
+        """One for each of `cs`."""
+        return tuple(self.model_copy(update={"c": c}) for c in self.cs)
+
+    def _classify(
+        self, train: LabeledRows, drawn: np.ndarray, rows: LabeledRows, labels: np.ndarray, weights: np.ndarray
+    ) -> np.ndarray:
+        import numpy as np
+        from scipy import sparse
+        from sklearn.exceptions import ConvergenceWarning
+        from sklearn.linear_model import LogisticRegression as Classifier
+
+        columns = [
+            _standardized(known, asked) if kind == "numeric" else _one_hot(known, asked)
+            for kind, known, asked in _columns(train, drawn, rows)
+        ]
+        known, asked = (sparse.hstack(parts, format="csr") for parts in zip(*columns, strict=True))
+        model = Classifier(C=self.c, max_iter=self.iterations)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ConvergenceWarning)  # `iterations` is a budget
+            model.fit(known, labels, sample_weight=weights)
+        return np.asarray(model.predict_proba(asked))
+
+
+class GradientBoosting(_FeatureBaseline):
+    """Gradient-boosted trees on the features that the task reads, by scikit-learn's histogram method.
+
+    Missing numbers have branches of their own. Of a categorical feature or an id the 254 values that are most frequent in
+    training are told apart. Histories and texts are left out.
+    """
+
+    trees: PositiveInt = Field(100, description="boosting rounds")
+    learning_rate: PositiveFloat = Field(0.1, description="share of each round that counts")
+    leaves: Annotated[int, Field(ge=2)] = Field(31, description="leaves of a tree, at most")
+    learning_rates: tuple[PositiveFloat, ...] = Field(
+        (0.03, 0.1), min_length=1, description="`learning_rate` tried on validation"
+    )
+    leaves_tried: tuple[Annotated[int, Field(ge=2)], ...] = Field(
+        (8, 31), min_length=1, description="`leaves` tried on validation"
+    )
+
+    def grid(self) -> Sequence[Baseline]:
+        """Every combination of `learning_rates` and `leaves_tried`."""
+        settings = product(self.learning_rates, self.leaves_tried)
+        return tuple(self.model_copy(update={"learning_rate": rate, "leaves": leaves}) for rate, leaves in settings)
+
+    def _classify(
+        self, train: LabeledRows, drawn: np.ndarray, rows: LabeledRows, labels: np.ndarray, weights: np.ndarray
+    ) -> np.ndarray:
+        import numpy as np
+        from sklearn.ensemble import HistGradientBoostingClassifier
+
+        columns = list(_columns(train, drawn, rows))
+        pairs = [(known, asked) if kind == "numeric" else _codes(known, asked) for kind, known, asked in columns]
+        known, asked = (np.column_stack(parts) for parts in zip(*pairs, strict=True))
+        model = HistGradientBoostingClassifier(
+            max_iter=self.trees,
+            learning_rate=self.learning_rate,
+            max_leaf_nodes=self.leaves,
+            categorical_features=[kind != "numeric" for kind, *_ in columns],
+            early_stopping=False,
+        )
+        model.fit(known, labels, sample_weight=weights)
+        return np.asarray(model.predict_proba(asked))
+
+
+def _features(rows: LabeledRows) -> Iterator[tuple[str, str]]:
+    """Address and kind of the columns that are single values, no texts."""
+    for address, kind in rows.kinds.items():
+        if kind in ("numeric", "categorical", "id"):
+            yield address, kind
+
+
+def _columns(train: LabeledRows, drawn: np.ndarray, rows: LabeledRows) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Kind of each feature, its values in the drawn training rows, and in the rows asked for."""
+    for address, kind in _features(train):
+        yield kind, train.columns[address][drawn], rows.columns[address]
+
+
+def _standardized(known: np.ndarray, asked: np.ndarray) -> tuple[Any, Any]:
+    """Sparse `[rows, 2]`: the number by mean and deviation of the known ones, and whether it is missing."""
+    import numpy as np
+    from scipy import sparse
+
+    there = known[~np.isnan(known)].astype(np.float64)
+    mean, deviation = (there.mean(), there.std() or 1.0) if len(there) else (0.0, 1.0)
+
+    def matrix(values: np.ndarray) -> Any:
+        missing = np.isnan(values)
+        return sparse.csr_array(np.column_stack([np.where(missing, 0, (values - mean) / deviation), missing]))
+
+    return matrix(known), matrix(asked)
+
+
+def _one_hot(known: np.ndarray, asked: np.ndarray) -> tuple[Any, Any]:
+    """Sparse `[rows, values]`: a column for each known value; values that are not known have none."""
+    import numpy as np
+    import pandas as pd
+    from scipy import sparse
+
+    code, values = pd.factorize(known)
+
+    def matrix(codes: np.ndarray) -> Any:
+        row = np.flatnonzero(codes >= 0)
+        return sparse.csr_array((np.ones(len(row)), (row, codes[row])), shape=(len(codes), len(values)))
+
+    return matrix(code), matrix(pd.Index(values).get_indexer(asked))
+
+
+def _codes(known: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Floats `[rows]`: numbers of the most frequent known values, nan for others."""
+    import pandas as pd
+
+    frequent = pd.Series(known).value_counts().index[:_CATEGORIES]
+
+    def codes(values: np.ndarray) -> np.ndarray:
+        found: np.ndarray = frequent.get_indexer(values).astype(float)
+        found[found < 0] = float("nan")
+        return found
+
+    return codes(known), codes(asked)
