@@ -183,6 +183,6 @@ def _what_is(directory: RunDirectory) -> str:
     """Why a directory without a lock is no run, and what to do."""
     if not directory.path.is_dir():
         return "there is no such directory; name the run directory of a finished mtkit run"
-    if seeds := directory.seeds():
-        return f"it holds a run for each seed; name one of them: {', '.join(map(str, seeds))}"
+    if parts := directory.parts():
+        return f"it holds several runs; name one of them: {', '.join(map(str, parts))}"
     return f"no run here: there is no {directory.lock.name}; name the run directory of a finished mtkit run"

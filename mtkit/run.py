@@ -204,6 +204,7 @@ def run_recipe(
         if message := unseen_gpu(recipe.train.strategy):
             report.warn(message)
         runs = _runs(recipe, seeds)
+        RunDirectory(directory).check_parts([name for name in runs if name])
         report.start(recipe, strategy, directory, len(runs))
         dataset = load(recipe.data.source)
 
@@ -264,8 +265,8 @@ def trained_pipeline(directory: RunDirectory) -> Pipeline:
         RunError: there is no such run, it was not trained to the end, or its data have changed.
     """
     if not directory.lock.exists():
-        seeds = ", ".join(path.name for path in directory.seeds())
-        hint = f"; it holds a run for each seed: {seeds}" if seeds else ""
+        parts = ", ".join(path.name for path in directory.parts())
+        hint = f"; it holds several runs: {parts}" if parts else ""
         raise RunError(f"{directory.path}: no run here: there is no {directory.lock.name}{hint}")
     recipe = load_recipe(directory.lock)
     dataset = load(recipe.data.source)

@@ -10,7 +10,8 @@ import io
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ from mtkit.errors import RunError
 from mtkit.types import Dataset
 
 FORMAT = 1
+
+PART = re.compile(r"(seed|fold)-\d+")
 
 
 @contextlib.contextmanager
@@ -135,7 +138,7 @@ class RunDirectory:
 
     def _resumable(self) -> bool:
         """Whether a run began here; one that was killed at once has written little."""
-        if self.lock.exists() or self.seeds():
+        if self.lock.exists() or self.parts():
             return True
         return self.path.is_dir() and all(path == self.data or path.name[0] == "." for path in self.path.iterdir())
 
@@ -222,10 +225,31 @@ class RunDirectory:
         """Whether there is an export."""
         return self.export.is_dir() and any(path.name.isdigit() for path in self.export.iterdir())
 
-    def seeds(self) -> list[Path]:
-        """The runs in a directory of several seeds, or folds."""
-        paths = [*self.path.glob("seed-*"), *self.path.glob("fold-*")]
-        return sorted(paths, key=lambda path: int(path.name.partition("-")[2]))
+    def parts(self) -> list[Path]:
+        """The runs in a directory of several seeds, or of several folds."""
+        found = [path for path in self.path.glob("*-*") if PART.fullmatch(path.name) and path.is_dir()]
+        return sorted(found, key=lambda path: int(path.name.partition("-")[2]))
+
+    def check_parts(self, names: Collection[str]) -> None:
+        """Compares the runs that are here with those that are asked for.
+
+        Args:
+            names: of the directories of several seeds or folds; none where one run is asked for.
+
+        Raises:
+            RunError: another number of seeds, or another split, is asked for.
+        """
+        known = [path.name for path in self.parts()]
+        if self.lock.exists() and names:
+            raise RunError(
+                f"{self.path}: holds one run, and {len(names)} ({', '.join(names)}) are asked for; resume with the "
+                "--seeds that it was started with, or start anew in another --run-dir"
+            )
+        if missing := [name for name in known if name not in names]:
+            raise RunError(
+                f"{self.path}: holds {', '.join(known)}, of which {', '.join(missing)} is not asked for; resume with the "
+                "--seeds that it was started with, or start anew in another --run-dir"
+            )
 
     def append_history(self, row: Mapping[str, float | str]) -> None:
         """Adds an epoch to `history.csv`, in the place of a first try if it was repeated after a resume."""

@@ -81,7 +81,18 @@ def test_seeds_are_resumed_from_the_directory_around_them(directory):
         write_text(directory.path / f"seed-{seed}" / "recipe.lock.toml", "")
     with directory.claimed(resume=True):
         pass
-    assert [path.name for path in directory.seeds()] == ["seed-2", "seed-10"]
+    write_text(directory.path / "seed-x" / "notes.txt", "")
+    assert [path.name for path in directory.parts()] == ["seed-2", "seed-10"]
+    directory.check_parts(["seed-2", "seed-10", "seed-11"])
+    with pytest.raises(RunError, match=r"holds seed-2, seed-10, of which seed-10 is not asked for"):
+        directory.check_parts(["seed-2"])
+
+
+def test_one_run_is_not_resumed_as_several(directory):
+    begun(directory)
+    directory.check_parts([])
+    with pytest.raises(RunError, match=r"holds one run, and 2 \(seed-1, seed-2\) are asked for"):
+        directory.check_parts(["seed-1", "seed-2"])
 
 
 def test_history_has_each_epoch_once(directory):
