@@ -24,7 +24,9 @@ def signatures(servable: Servable) -> dict[str, Signature]:
     Raises:
         WiringError: a task has the name of another signature.
     """
-    made = {**_retrieval(servable), **_ranking(servable), "past": _past(servable)}
+    made = {**_retrieval(servable), **_ranking(servable)}
+    if servable.user:
+        made["past"] = _past(servable)
     tasks = dict(_alone(servable))
     if taken := set(tasks) & set(made):
         raise WiringError(f"task {min(taken)!r} has the name of a signature of the servable; give it another name")
@@ -96,10 +98,10 @@ def _embedding(servable: Servable, given: Given, role: str, embed: Callable[[Req
 
 def _ranking(servable: Servable) -> dict[str, Signature]:
     """Predictions on rows of several entities."""
-    user, item = servable.user, servable.item
     tasks = [task for task in servable.pipeline.plan.predictions() if len(_entities(servable, task)) > 1]
     if not tasks:
         return {}
+    user, item = servable.user, servable.item
     entities = dict.fromkeys(entity for task in tasks for entity in _entities(servable, task))
     unseen = {user: servable.new_user(tasks), item: servable.new_item(item, tasks)}
     made = {}
@@ -128,12 +130,14 @@ def _meaning(servable: Servable, task: str) -> str:
 
 
 def _alone(servable: Servable) -> Iterator[tuple[str, Signature]]:
-    """Predictions on rows of one entity."""
+    """Predictions on rows of one entity, or of none."""
     for task in servable.pipeline.plan.predictions():
-        entity, *others = _entities(servable, task)
-        if others:
+        entities, context = _entities(servable, task), servable.context([task])
+        if not entities:
+            yield task, _class(servable, task, context)
+        if len(entities) != 1:
             continue
-        context = servable.context([task])
+        (entity,) = entities
         yield task, _class(servable, task, servable.known(entity) | context)
         new = servable.new_user([task]) if entity == servable.user else servable.new_item(entity, [task])
         if new:

@@ -28,12 +28,12 @@ class DeviceData:
 
     Attributes:
         entities: entity -> its table.
-        events: what histories are read from.
+        events: what histories are read from; None where rows stand for themselves.
         rows: row table -> its training rows, and with `/eval` behind its name, its evaluation rows.
     """
 
     entities: Mapping[str, EntityTable]
-    events: EventLog
+    events: EventLog | None
     rows: Mapping[str, RowStore]
 
 
@@ -371,6 +371,7 @@ class Forward:
     def _feature(self, address: str, embedding: str, batch: Batch) -> dict[str, tf.Tensor]:
         scope, _, column = address.partition(".")
         if scope == "history":
+            assert self.model.data.events is not None
             length = self.model.encoders[embedding].length
             return self.model.data.events.last(batch["history"], batch["time"], length)
         if scope == "context":

@@ -211,10 +211,9 @@ def _device_data(
             a.partition(".")[2]: v for a, v in {**features.entities, **derived}.items() if a.startswith(f"{name}.")
         }
         entities[name] = EntityTable(name, len(entity), columns)
-    item = list(fold.events.ids)[1]
     rows = {name: RowStore(features.apply(parts["train"])) for name, parts in tables.items()}
     rows |= {f"{name}{EVAL}": store for name, store in eval_rows.items()}
-    return DeviceData(entities, EventLog(fold.events, item), rows)
+    return DeviceData(entities, EventLog(fold.events, item) if (item := fold.events.item) else None, rows)
 
 
 def _layers(recipe: Recipe, plan: Plan, context: BuildContext, inputs: Mapping[str, tuple[str, ...]]) -> Layers:

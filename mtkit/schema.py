@@ -64,6 +64,12 @@ class Schema(BaseModel):
         groups = [n for n in self.of_kind("id") if not self.interactions[n].entity]
         return groups[0] if groups else None
 
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The entities that interactions refer to, in the order of their columns: who acts, what is acted on, others."""
+        ids = (column for column in self.interactions.values() if column.kind == "id" and column.entity)
+        return tuple(dict.fromkeys(column.entity for column in ids))
+
     def reference(self, entity: str) -> str:
         """Name of the interaction column that holds ids of `entity`."""
         for name, column in self.interactions.items():

@@ -100,14 +100,15 @@ class Servable(tf.Module):
         # Layers would be saved as Keras objects with a function each; what they hold is all that serving needs.
         self.weights, self.feature_state = list(model.variables), features.state()
         self.entities, self.events = dict(model.data.entities), model.data.events
-        self.users = RowStore(serving_rows(fold))
         self.lookups = {name: Lookup(name, entity.ids) for name, entity in fold.entities.items()}
         content = dict.fromkeys(c for spec in plan.encoders.values() for c in spec.content)
         encoded = {name: Forward(model).encoded_entity(name) for name in content} | encode_limited(model)
         self.encoded = {
             name: tf.Variable(values, trainable=False, name=f"encoded.{name}") for name, values in encoded.items()
         }
-        self.user, self.item = list(fold.events.ids)[:2]
+        self.user, self.item = list(fold.events.ids)[:2] or ("", "")
+        if self.user:
+            self.users = RowStore(serving_rows(fold))
         if main is not None:
             candidates = Forward(model, encoded=encoded).catalog(main)
             self.candidates = tf.Variable(candidates, trainable=False, name="candidates")
@@ -216,6 +217,7 @@ class Servable(tf.Module):
         begin, end = tf.unstack(batch["history"], axis=1)
         position = end[:, None] - 1 - tf.range(tf.cast(k, tf.int64))
         there, position = position >= begin[:, None], tf.maximum(position, 0)
+        assert self.events is not None
         items = tf.where(there, tf.gather(self.events.ids, position), 0)
         times = tf.where(there, tf.gather(self.events.time, position), 0)
         return {f"{self.item}_ids": self.lookups[self.item].names(items), "times": times}

@@ -33,10 +33,15 @@ def check(dataset: Dataset) -> None:
 
     Raises:
         DataError: a table, a column or a key is missing or has another type than declared; a key is null, repeated or
-            the placeholder of the unknown; a time or an id that groups rows is null.
+            the placeholder of the unknown; a time or an id that groups rows is null; ids are of one entity alone.
     """
     schema = dataset.schema
     _check_columns(INTERACTIONS, dataset.interactions, schema.interactions)
+    if len(roles := schema.roles) == 1:
+        raise DataError(
+            f"{INTERACTIONS}: the only ids are those of {roles[0]!r}; expected who acts and what is acted on, in this order, "
+            "or no ids at all"
+        )
     for name in filter(None, (schema.time, schema.group)):
         if nulls := dataset.interactions[name].null_count:
             raise DataError(f"{INTERACTIONS}.{name}: {nulls} nulls; every interaction needs a value")

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from mtkit.data.columns import UNKNOWN_NUMBER, UNKNOWN_TEXT, check, plain, seconds
 from mtkit.errors import DataError
-from mtkit.schema import INTERACTIONS, Schema
+from mtkit.schema import INTERACTIONS
 from mtkit.spec import Cut, Log, Split
 from mtkit.types import Dataset, Entity, Events, Fold
 
@@ -23,7 +23,7 @@ def make_cuts(dataset: Dataset, split: Split) -> tuple[Cut, Cut]:
         DataError: a part would be empty, or the data lack what the split needs.
     """
     interactions, schema = dataset.interactions, dataset.schema
-    acting = next(iter(_acting_first(schema)), None)
+    acting = next(iter(schema.roles), None)
     user = _codes(interactions[schema.reference(acting)]) + 1 if acting else None
     group = np.arange(len(interactions))
     if schema.group:
@@ -76,7 +76,7 @@ def make_fold(
         raise DataError(f"min_count: {sorted(unknown)} are no entities; the data have {sorted(schema.entities)}")
     time = moments(dataset, cut)
     fit = cut.cut if cut.fit is None else cut.fit
-    references = {e: schema.reference(e) for e in _acting_first(schema)}
+    references = {e: schema.reference(e) for e in schema.roles}
     found = {
         entity: _find(
             entity, dataset, reference, time < fit, min_count.get(entity, 1), drop_unlisted=entity in drop_unlisted
@@ -106,12 +106,6 @@ class _Catalog:
     entity: Entity
     ids: np.ndarray
     minimum: int
-
-
-def _acting_first(schema: Schema) -> list[str]:
-    """The entities that interactions refer to, in the order of their columns."""
-    ids = (column for column in schema.interactions.values() if column.kind == "id" and column.entity)
-    return list(dict.fromkeys(column.entity for column in ids))
 
 
 def _find(

@@ -11,14 +11,14 @@ from mtkit.data.columns import check, seconds
 from mtkit.data.fold import make_cuts, make_fold
 from mtkit.errors import DataError
 from mtkit.spec import Cut
-from mtkit.standard.splits import Time
+from mtkit.standard.splits import Random, Time
 from mtkit.testing import check_import_is_light, check_spec
-from mtkit_datasets import KuairandPure, Movielens100k, Movietweetings, S3rec, Stackexchange
+from mtkit_datasets import Adult, KuairandPure, Movielens100k, Movietweetings, S3rec, Stackexchange
 from mtkit_datasets.kuairand import _SIGNALS, _USER_CLASSES, _USER_NUMBERS, _VIDEO_CLASSES, _VIDEO_NUMBERS
 
 SOURCES = [
     Movielens100k(), Movietweetings(), S3rec(name="Beauty"), S3rec(name="Toys_and_Games"), KuairandPure(),
-    Stackexchange(site="quantum"), Stackexchange(site="beer"),
+    Stackexchange(site="quantum"), Stackexchange(site="beer"), Adult(),
 ]  # fmt: skip
 
 USERS = "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token\n7\t24\tM\twriter\t05201\n"
@@ -37,6 +37,10 @@ STACKEXCHANGE = {
     "events.csv": "user,question,event,time\n7,1,favorite,2018-03-12T00:00:00.000\n7,1,ask,2018-03-12T17:14:46.030\n",
     "questions.csv": 'question,title,tags,body,score,views\n1,"Why, though?",a b,"Two\nlines",9,9\n',
     "users.csv": "user,reputation,created\n7,758,2018-03-12T16:57:30.397\n",
+}
+ADULT = {
+    "adult.data": "age, workclass\n39, ?, 7, Bachelors, 13, Never-married, Sales, Own-child, White, Male, 0, 0, 40, ?, <=50K\n",
+    "adult.test": "|1x3 Cross validator\n28, Private, 9, 11th, 7, Divorced, ?, Unmarried, Black, Female, 0, 5, 50, Cuba, >50K.\n",
 }
 
 
@@ -128,6 +132,22 @@ def test_stackexchange(tmp_path):
     assert data.entities["user"].to_pylist() == [{"id": 7}]
 
 
+def test_adult(tmp_path):
+    data = load(Adult, write(tmp_path, ADULT))
+    first, second = data.interactions.to_pylist()
+    assert (first["workclass"], first["native_country"], first["income"], first["never_married"]) == (None,) * 2 + (
+        False,
+        True,
+    )
+    assert (second["age"], second["occupation"], second["income"], second["never_married"]) == (28, None, True, False)
+    features = set(data.schema.features())
+    assert {"context.age", "context.education", "context.sex"} <= features
+    hidden = ("wage_class", "marital_status", "relationship", "income", "never_married")
+    assert features.isdisjoint({f"context.{name}" for name in hidden})
+    (tmp_path / "adult.data").write_text(ADULT["adult.data"].partition("\n")[2], encoding="utf-8")
+    assert load(Adult, tmp_path).interactions == data.interactions
+
+
 @pytest.mark.parametrize(
     ("source", "files", "broken", "message"),
     [
@@ -174,6 +194,10 @@ def test_where_files_are_looked_for(tmp_path, monkeypatch):
 @pytest.mark.parametrize("source", SOURCES, ids=repr)
 def test_published_files(source):
     data = source.load()
+    if data.schema.time is None:
+        fold = make_fold(data, make_cuts(data, Random())[1], {})
+        assert len(fold.events) == len(data.interactions)
+        return
     time = np.sort(seconds(data.interactions["time"]))
     fold = make_fold(data, Cut("test", int(time[len(time) * 9 // 10]), int(time[-1]) + 1), {})
     assert sum(fold.dropped.values()) < 0.2 * len(time)
