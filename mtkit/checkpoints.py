@@ -63,9 +63,15 @@ class Checkpoints:
         for old in self._all()[KEEP:]:
             shutil.rmtree(old)
 
-    def restore(self) -> None:
-        """Takes up the last checkpoint that can be read; leaves everything as it is where there is none."""
+    def restore(self, until: int | None = None) -> None:
+        """Takes up the last checkpoint that can be read; leaves everything as it is where there is none.
+
+        Args:
+            until: leaves out checkpoints of later steps.
+        """
         for path in self._all():
+            if until is not None and int(path.name.removeprefix(_PREFIX)) > until:
+                continue
             if reason := _damage(path):
                 self._warn(f"{path} is damaged and left out: {reason}")
                 continue

@@ -73,6 +73,30 @@ def one_device() -> tf.distribute.OneDeviceStrategy:
     return tf.distribute.OneDeviceStrategy(devices[0].name)
 
 
+def worker_number(strategy: str) -> int:
+    """Which of several processes this is, by TF_CONFIG: 0 writes what all have made; 0, too, for other strategies.
+
+    Args:
+        strategy: name of its entry point.
+    """
+    if strategy != "multi_worker":
+        return 0
+    return int(tf.distribute.cluster_resolver.TFConfigClusterResolver().task_id or 0)
+
+
+def least(number: int, strategy: tf.distribute.Strategy) -> int:
+    """The least of the numbers that the processes of a strategy call this with; all of them must."""
+    if strategy.cluster_resolver is None:
+        return number
+
+    @tf.function
+    def gathered() -> tf.Tensor:
+        return tf.distribute.get_replica_context().all_gather(tf.constant([int(number)], tf.int64), axis=0)
+
+    values = strategy.experimental_local_results(strategy.run(gathered))
+    return int(tf.reduce_min(values[0]))
+
+
 def check_replicas(strategy: tf.distribute.Strategy, components: Mapping[str, Spec]) -> None:
     """Refuses to train components on several replicas that say they cannot.
 

@@ -13,6 +13,7 @@ import numpy as np
 from mtkit.backend import keras, tf
 from mtkit.checkpoints import Checkpoints
 from mtkit.data.stream import training_rows
+from mtkit.distribute import least
 from mtkit.errors import RunError
 from mtkit.interrupt import Signals
 from mtkit.optimizers import make_optimizer
@@ -78,9 +79,22 @@ class Training:
         return self.step // self.steps_per_epoch
 
     def restore(self) -> int:
-        """Takes up the last good checkpoint, if there is one; returns the number of steps that are done."""
+        """Takes up the last good checkpoint, if there is one; returns the number of steps that are done.
+
+        Raises:
+            RunError: several workers have no checkpoint of the same step.
+        """
         if self._checkpoints:
             self._checkpoints.restore()
+            # A worker may have been stopped before it kept what the others did.
+            common = least(self.step, self.pipeline.strategy)
+            if common < self.step:
+                self._checkpoints.restore(until=common)
+            if least(-abs(self.step - common), self.pipeline.strategy) < 0:
+                raise RunError(
+                    f"the workers have no checkpoint of the same step: this one has {self.step}, another {common}; start "
+                    "anew in another --run-dir"
+                )
         return self.step
 
     def save(self) -> None:
