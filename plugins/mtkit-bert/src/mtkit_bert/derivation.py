@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -12,10 +11,12 @@ import numpy as np
 from mtkit.backend import tf
 from mtkit.spec import ServingInput
 from mtkit_bert.checkpoint import digest
-from mtkit_bert.layers import BertModel, Pooling
+from mtkit_bert.families import PoolingName
+from mtkit_bert.layers import Pooling
+from mtkit_bert.network import Network, load_network
 
 #: Encoders over one checkpoint share its weights, which an export then holds once.
-_networks: WeakValueDictionary[str, BertModel] = WeakValueDictionary()
+_networks: WeakValueDictionary[str, Network] = WeakValueDictionary()
 
 
 class TextDerivation(tf.Module):
@@ -33,7 +34,7 @@ class TextDerivation(tf.Module):
     def __init__(
         self,
         path: Path,
-        pooling: Literal["mean", "cls"],
+        pooling: PoolingName,
         components: tuple[np.ndarray, np.ndarray] | None,
         *,
         name: str,
@@ -45,7 +46,7 @@ class TextDerivation(tf.Module):
         self.network = _network(path)
         self.pooling = Pooling(pooling, dtype="float32")
         self.map = components and tuple(tf.Variable(values, trainable=False, dtype=tf.float32) for values in components)
-        self.padding = self.network.position_padding or 0
+        self.padding = self.network.padding
         self.inputs = {
             name: ServingInput("int32", (None,), f"{about}, padded behind with {self.padding}; padding alone = no text")
         }
@@ -62,9 +63,9 @@ class TextDerivation(tf.Module):
         return {self._address: tf.where(there, vectors, tf.zeros_like(vectors))}
 
 
-def _network(path: Path) -> BertModel:
+def _network(path: Path) -> Network:
     key = digest(path)
     network = _networks.get(key)
     if network is None:
-        _networks[key] = network = BertModel.from_checkpoint(path, dtype="float32")
+        _networks[key] = network = load_network(path, dtype="float32")
     return network

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from rich.console import Console
@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mtkit.errors import DataError
 from mtkit_bert.cache import FORMAT, VectorCache
 from mtkit_bert.checkpoint import digest, locate
-from mtkit_bert.families import read_config
+from mtkit_bert.families import PoolingName, read_config
 from mtkit_bert.transform import principal_components
 
 COUNTER = "texts_encoded"
@@ -29,7 +29,7 @@ def text_vectors(
     values: np.ndarray,
     checkpoint: str,
     *,
-    pooling: Literal["mean", "cls"],
+    pooling: PoolingName,
     max_tokens: int,
     components: int | None,
     cache_dir: Path,
@@ -65,7 +65,7 @@ def distinct_vectors(
     values: np.ndarray,
     path: Path,
     *,
-    pooling: Literal["mean", "cls"],
+    pooling: PoolingName,
     max_tokens: int,
     cache_dir: Path,
     counters: MutableMapping[str, int],
@@ -110,7 +110,7 @@ def _distinct(values: np.ndarray) -> tuple[list[str], np.ndarray]:
 def _encoded(
     texts: Sequence[str],
     path: Path,
-    pooling: Literal["mean", "cls"],
+    pooling: PoolingName,
     max_tokens: int,
     counters: MutableMapping[str, int],
 ) -> Iterator[tuple[Sequence[str], np.ndarray]]:

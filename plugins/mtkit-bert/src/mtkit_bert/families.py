@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from mtkit.errors import DataError
+
+PoolingName = Literal["mean", "cls", "last"]
 
 
 @dataclass(frozen=True)
@@ -17,13 +19,16 @@ class Family:
 
     Attributes:
         prefix: what tensor names begin with when the checkpoint has a task head on top.
-        config: argument of `BertModel` -> key of `config.json`.
-        fixed: arguments of `BertModel` that the family does not write into `config.json`.
-        embeddings: sub-layer of `BertModel` -> module of the checkpoint.
+        config: argument of the network -> key of `config.json`.
+        fixed: arguments of the network that the family does not write into `config.json`.
+        optional: argument of the network -> key of `config.json`, where it is there.
+        expected: key of `config.json` -> the value that it must have where it is there.
+        embeddings: sub-layer of the network -> module of the checkpoint.
         block: the modules of layer i, with `{}` for i.
-        layers: sub-layer of `Block` -> modules within the checkpoint's layer; several are joined along the last axis.
+        layers: sub-layer of a block -> modules within the checkpoint's layer; several are joined along the last axis.
         unused: beginnings of the names of tensors that hidden states do not need (heads, poolers, buffers).
         counts_positions: positions count tokens that are not padding, and begin after the padding id.
+        network: the class, `BertModel` or `DecoderModel`.
     """
 
     prefix: str
@@ -33,7 +38,10 @@ class Family:
     layers: Mapping[str, tuple[str, ...]]
     unused: tuple[str, ...]
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    optional: Mapping[str, str] = field(default_factory=dict)
+    expected: Mapping[str, Any] = field(default_factory=lambda: {"position_embedding_type": "absolute"})
     counts_positions: bool = False
+    network: str = "BertModel"
 
 
 _BERT_CONFIG = {
@@ -108,6 +116,48 @@ DISTILBERT = Family(
     unused=("embeddings.position_ids", "vocab_", "pre_classifier.", "classifier.", "qa_outputs."),
 )
 
+_DECODER_LAYERS = {
+    "attention_norm": ("input_layernorm",),
+    "query": ("self_attn.q_proj",),
+    "key_value": ("self_attn.k_proj", "self_attn.v_proj"),
+    "attended": ("self_attn.o_proj",),
+    "feed_forward_norm": ("post_attention_layernorm",),
+    "gate_up": ("mlp.gate_proj", "mlp.up_proj"),
+    "down": ("mlp.down_proj",),
+}
+LLAMA = Family(
+    network="DecoderModel",
+    prefix="model.",
+    config={
+        "vocab_size": "vocab_size",
+        "hidden_size": "hidden_size",
+        "num_layers": "num_hidden_layers",
+        "num_heads": "num_attention_heads",
+        "intermediate_size": "intermediate_size",
+        "max_positions": "max_position_embeddings",
+        "activation": "hidden_act",
+        "epsilon": "rms_norm_eps",
+    },
+    optional={
+        "num_kv_heads": "num_key_value_heads",
+        "head_dim": "head_dim",
+        "qkv_bias": "attention_bias",
+        "output_bias": "attention_bias",
+    },
+    expected={"mlp_bias": False},
+    embeddings={"words": "embed_tokens", "norm": "norm"},
+    block="layers.{}.",
+    layers=_DECODER_LAYERS,
+    unused=("lm_head.", "score."),
+)
+_QWEN_OPTIONAL = {"num_kv_heads": "num_key_value_heads", "head_dim": "head_dim"}
+QWEN2 = replace(LLAMA, optional=_QWEN_OPTIONAL, fixed={"qkv_bias": True})
+QWEN3 = replace(
+    LLAMA,
+    fixed={"qk_norm": True},
+    layers=_DECODER_LAYERS | {"query_norm": ("self_attn.q_norm",), "key_norm": ("self_attn.k_norm",)},
+)
+
 #: `model_type` of `config.json` -> family.
 FAMILIES: Mapping[str, Family] = {
     "bert": BERT,
@@ -115,11 +165,15 @@ FAMILIES: Mapping[str, Family] = {
     "xlm-roberta": ROBERTA,
     "camembert": ROBERTA,
     "distilbert": DISTILBERT,
+    "llama": LLAMA,
+    "mistral": LLAMA,
+    "qwen2": QWEN2,
+    "qwen3": QWEN3,
 }
 
 
 def read_config(path: Path) -> tuple[Family, dict[str, Any]]:
-    """The family of a checkpoint directory, and the arguments of its `BertModel`.
+    """The family of a checkpoint directory, and the arguments of its network.
 
     Raises:
         DataError: the checkpoint is of another family, or its configuration lacks a key.
@@ -131,12 +185,29 @@ def read_config(path: Path) -> tuple[Family, dict[str, Any]]:
         raise DataError(
             f"{file}: model_type {config.get('model_type')!r} is not known; readable are {', '.join(sorted(FAMILIES))}"
         )
-    if config.get("position_embedding_type", "absolute") != "absolute":
-        raise DataError(f"{file}: position_embedding_type {config['position_embedding_type']!r}, expected 'absolute'")
+    for key, value in family.expected.items():
+        if config.get(key, value) != value:
+            raise DataError(f"{file}: {key} {config[key]!r}, expected {value!r}")
     missing = sorted(key for key in family.config.values() if key not in config)
     if missing:
         raise DataError(f"{file}: keys {', '.join(missing)} are missing; they are needed to build the network")
     arguments = {name: config[key] for name, key in family.config.items()} | dict(family.fixed)
+    arguments |= {name: config[key] for name, key in family.optional.items() if config.get(key) is not None}
     if family.counts_positions:
         arguments["position_padding"] = config["pad_token_id"]
+    if family.network == "DecoderModel":
+        arguments |= _rotary(file, config)
     return family, arguments
+
+
+def _rotary(file: Path, config: Mapping[str, Any]) -> dict[str, Any]:
+    """Rotary positions, as versions of transformers before 5 write them and as later ones do; positions that see all."""
+    parameters = config.get("rope_parameters") or config.get("rope_scaling") or {}
+    kind = parameters.get("rope_type", parameters.get("type", "default"))
+    if kind != "default":
+        raise DataError(f"{file}: rotary positions of type {kind!r}, expected 'default'")
+    positions = [config["max_position_embeddings"]]
+    if config.get("sliding_window") and config.get("use_sliding_window", True):
+        positions.append(config["sliding_window"])
+    theta = parameters.get("rope_theta", config.get("rope_theta", 10000.0))
+    return {"rope_theta": theta, "max_positions": min(positions)}

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mtkit.backend import tf
 from mtkit.errors import DataError
-from mtkit_bert.layers import BertModel, Pooling
+from mtkit_bert.families import PoolingName
+from mtkit_bert.layers import Pooling
+from mtkit_bert.network import DecoderModel, load_network
 from mtkit_bert.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -33,10 +35,10 @@ class FrozenEncoder:
         DataError: weights or tokenizer do not fit the network, or it has fewer positions than `max_tokens`.
     """
 
-    def __init__(
-        self, path: Path, pooling: Literal["mean", "cls"], max_tokens: int, passed: Callable[[int], None]
-    ) -> None:
-        self.model = BertModel.from_checkpoint(path, dtype="float32")
+    def __init__(self, path: Path, pooling: PoolingName, max_tokens: int, passed: Callable[[int], None]) -> None:
+        self.model = load_network(path, dtype="float32")
+        if isinstance(self.model, DecoderModel) and pooling == "cls":
+            raise DataError(f"pooling is 'cls', but in {path} the first token sees no other; expected 'last' or 'mean'")
         self.pooling = Pooling(pooling, dtype="float32")
         self.tokenizer = load_tokenizer(path, max_tokens)
         self._check(path, max_tokens)
@@ -69,7 +71,7 @@ class FrozenEncoder:
     def _forward(self, encodings: Sequence[Encoding]) -> np.ndarray:
         longest = max(len(encoding.ids) for encoding in encodings)
         ids, types, mask = np.zeros([3, len(encodings), longest], np.int32)
-        ids += self.model.position_padding or 0
+        ids += self.model.padding
         for row, encoding in enumerate(encodings):
             length = len(encoding.ids)
             ids[row, :length], types[row, :length], mask[row, :length] = encoding.ids, encoding.type_ids, 1

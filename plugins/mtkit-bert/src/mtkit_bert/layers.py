@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 from mtkit.backend import keras, tf
 from mtkit_bert.adapters import LowRankAdapter, adapted_parts
-from mtkit_bert.families import read_config
-from mtkit_bert.weights import assign
+from mtkit_bert.families import PoolingName
+from mtkit_bert.weights import from_checkpoint
 
-_ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
+#: Name in `config.json` -> function.
+ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "gelu": lambda x: tf.nn.gelu(x, approximate=False),
     "gelu_new": lambda x: tf.nn.gelu(x, approximate=True),
     "gelu_fast": lambda x: tf.nn.gelu(x, approximate=True),
@@ -142,7 +143,7 @@ class Block(keras.layers.Layer):
         x = tf.reshape(inputs, [-1, inputs.shape[-1]])
         attended = self._dense_of("attended", self._attend(x, attention_mask, seed))
         x = self.attention_norm(x + _dropped(attended, self.dropout, seed, 0))
-        y = self._dense_of("output_dense", _ACTIVATIONS[self.activation](self._dense_of("intermediate", x)))
+        y = self._dense_of("output_dense", ACTIVATIONS[self.activation](self._dense_of("intermediate", x)))
         x = self.output_norm(x + _dropped(y, self.dropout, seed, 1))
         return tf.reshape(x, tf.shape(inputs))
 
@@ -224,8 +225,8 @@ class BertModel(keras.layers.Layer):
         super().__init__(**kwargs)
         if hidden_size % num_heads:
             raise ValueError(f"hidden_size {hidden_size} is not a multiple of num_heads {num_heads}")
-        if activation not in _ACTIVATIONS:
-            raise ValueError(f"activation {activation!r} is not known; known are {', '.join(_ACTIVATIONS)}")
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation {activation!r} is not known; known are {', '.join(ACTIVATIONS)}")
         self.hidden_size = hidden_size
         self.position_padding = position_padding
         self.recompute = recompute
@@ -262,10 +263,20 @@ class BertModel(keras.layers.Layer):
         ]
 
     @property
+    def padding(self) -> int:
+        """The id that stands behind the tokens of shorter texts."""
+        return self.position_padding or 0
+
+    @property
     def usable_positions(self) -> int:
         """The largest number of tokens of a text."""
         offset = 0 if self.position_padding is None else self.position_padding + 1
         return self._config["max_positions"] - offset
+
+    @property
+    def embeddings(self) -> list[keras.layers.Layer]:
+        """The layers below the blocks."""
+        return [layer for layer in (self.words, self.positions, self.types, self.norm) if layer is not None]
 
     def _embedding(self, name: str, rows: int) -> keras.layers.Layer:
         initializer = keras.initializers.get(self._config["initializer"])
@@ -339,23 +350,18 @@ class BertModel(keras.layers.Layer):
         Raises:
             DataError: an unknown family, or tensors that do not fit the network one to one.
         """
-        family, config = read_config(Path(path))
-        # Zeros draw nothing from the random state: a run with cached texts then trains like one without.
-        model = cls(**config | {"initializer": "zeros"} | kwargs)
-        model.build(tf.TensorShape([None, None]))
-        assign(model, Path(path), family)
-        return model
+        return from_checkpoint(cls, Path(path), kwargs)
 
 
 @keras.saving.register_keras_serializable(package="mtkit_bert")
 class Pooling(keras.layers.Layer):
-    """One vector per text: the mean of its tokens' hidden states, or the first token's.
+    """One vector per text: the mean of its tokens' hidden states, or that of the first or last one.
 
     Args:
-        pooling: `mean` (sentence encoders) or `cls` (BGE and others trained on the first token).
+        pooling: `mean` (sentence encoders), `cls` (BGE and others trained on the first token) or `last` (decoders).
     """
 
-    def __init__(self, pooling: Literal["mean", "cls"] = "mean", **kwargs: Any) -> None:
+    def __init__(self, pooling: PoolingName = "mean", **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.pooling = pooling
 
@@ -364,10 +370,14 @@ class Pooling(keras.layers.Layer):
 
         Args:
             hidden: `[batch, tokens, width]`.
-            attention_mask: `[batch, tokens]`, 1 for tokens, 0 for padding on the right.
+            attention_mask: `[batch, tokens]`, 1 for tokens, 0 for padding: on the right, or with `last` on either side.
         """
         if self.pooling == "cls":
             return hidden[:, 0]
+        if self.pooling == "last":
+            order = tf.range(tf.shape(hidden)[1])
+            last = tf.reduce_max(tf.where(tf.cast(attention_mask, tf.bool), order, 0), axis=1)
+            return tf.gather(hidden, last, batch_dims=1)
         mask = tf.cast(attention_mask, hidden.dtype)[:, :, None]
         return tf.math.divide_no_nan(tf.reduce_sum(hidden * mask, axis=1), tf.reduce_sum(mask, axis=1))
 

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from mtkit.errors import DataError
 from mtkit.spec import Address, BuildContext, Encoder, PositiveInt
+from mtkit_bert.families import PoolingName
 
 if TYPE_CHECKING:
     import numpy as np
@@ -27,7 +28,9 @@ class Bert(Encoder):
         description="in this order: a package with a folder `model/`, a local directory, `owner/name` on the hub",
     )
     mode: Literal["frozen"] = Field("frozen", description="`frozen`: every distinct text is encoded once, and cached")
-    pooling: Literal["mean", "cls"] = Field("mean", description="one vector from the tokens: their mean, or the first")
+    pooling: PoolingName = Field(
+        "mean", description="one vector from the tokens: their mean, the first, or the last (decoders)"
+    )
     max_tokens: PositiveInt = Field(64, ge=3, description="longer texts are cut; special tokens count")
     components: PositiveInt | None = Field(
         None,

@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import numpy as np
 from safetensors import SafetensorError, safe_open
 
-from mtkit.backend import keras
+from mtkit.backend import keras, tf
 from mtkit.errors import DataError
 from mtkit_bert.checkpoint import weight_files
-
-if TYPE_CHECKING:
-    from mtkit_bert.families import Family
-    from mtkit_bert.layers import BertModel
+from mtkit_bert.families import Family, read_config
 
 # Checkpoints that were converted from TensorFlow 1 keep its names.
 _OLD_NAMES = {".gamma": ".weight", ".beta": ".bias"}
+# Constants that some checkpoints hold for each layer.
+_BUFFERS = (".rotary_emb.inv_freq",)
 
 
 class Tensors:
@@ -71,7 +70,28 @@ class Tensors:
         return name in self._places
 
 
-def assign(model: BertModel, path: Path, family: Family) -> None:
+def from_checkpoint(network: type[keras.layers.Layer], path: Path, options: Mapping[str, Any]) -> Any:
+    """A network of a checkpoint directory, with its weights.
+
+    Args:
+        network: `BertModel` or `DecoderModel`.
+        path: a directory with `config.json` and `model.safetensors`.
+        options: arguments of the constructor that replace those of `config.json` (`dropout`, `name`).
+
+    Raises:
+        DataError: a family of another network, or tensors that do not fit the network one to one.
+    """
+    family, config = read_config(path)
+    if family.network != network.__name__:
+        raise DataError(f"{path}: the checkpoint is a {family.network}, expected a {network.__name__}")
+    # Zeros draw nothing from the random state: a run with cached texts then trains like one without.
+    model = network(**config | {"initializer": "zeros"} | options)
+    model.build(tf.TensorShape([None, None]))
+    assign(model, path, family)
+    return model
+
+
+def assign(model: keras.layers.Layer, path: Path, family: Family) -> None:
     """Fills every variable of a built model from the checkpoint.
 
     Raises:
@@ -84,12 +104,14 @@ def assign(model: BertModel, path: Path, family: Family) -> None:
             raise DataError(f"{path}: tensors are missing: {_listed(missing)}")
         for variable, names, transpose in sources:
             variable.assign(_joined(tensors, names, variable.shape, transpose))
-        unexpected = [name for name in tensors.unread if not name.startswith(family.unused)]
+        unexpected = [
+            name for name in tensors.unread if not (name.startswith(family.unused) or name.endswith(_BUFFERS))
+        ]
         if unexpected:
             raise DataError(f"{path}: tensors without a place in the network: {_listed(unexpected)}")
 
 
-def _parts(model: BertModel, family: Family) -> Iterator[tuple[keras.layers.Layer, Sequence[str]]]:
+def _parts(model: keras.layers.Layer, family: Family) -> Iterator[tuple[keras.layers.Layer, Sequence[str]]]:
     for name, module in family.embeddings.items():
         if getattr(model, name) is not None:
             yield getattr(model, name), (module,)

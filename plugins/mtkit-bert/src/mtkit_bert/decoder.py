@@ -1,0 +1,287 @@
+"""A decoder-style language model as ordinary Keras layers: Llama, Mistral, Qwen2 and Qwen3."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+from mtkit.backend import keras, tf
+from mtkit_bert.layers import ACTIVATIONS
+from mtkit_bert.weights import from_checkpoint
+
+
+@keras.saving.register_keras_serializable(package="mtkit_bert")
+class RmsNorm(keras.layers.Layer):
+    """Divides the last axis by its root mean square, then scales it. Computes in float32 under any policy.
+
+    Args:
+        epsilon: added to the mean square.
+
+    Source: Zhang and Sennrich 2019, "Root Mean Square Layer Normalization".
+    """
+
+    def __init__(self, epsilon: float = 1e-6, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.epsilon = epsilon
+
+    def build(self, shape: tf.TensorShape) -> None:
+        """Creates `gamma`, float32 `[width]`."""
+        self.gamma = self.add_weight("gamma", [shape[-1]], tf.float32, "ones", experimental_autocast=False)
+        super().build(shape)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """The normalized `inputs`, in their shape and dtype."""
+        x = tf.cast(inputs, tf.float32)
+        square = tf.reduce_mean(tf.square(x), axis=-1, keepdims=True)
+        return tf.cast(x * tf.math.rsqrt(square + self.epsilon) * self.gamma, inputs.dtype)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return super().get_config() | {"epsilon": self.epsilon}
+
+
+@keras.saving.register_keras_serializable(package="mtkit_bert")
+class DecoderBlock(keras.layers.Layer):
+    """One layer of the decoder: causal self-attention and a gated feed-forward network, each on its normalized input.
+
+    Args:
+        num_heads: number of attention heads.
+        num_kv_heads: number of heads of keys and values, each shared by `num_heads / num_kv_heads` queries.
+        head_dim: width of a head; even.
+        intermediate_size: width of the feed-forward network.
+        activation: of its gate, a name as in `config.json`.
+        epsilon: of the normalizations.
+        rope_theta: base of the wavelengths of rotary positions.
+        qkv_bias: whether queries, keys and values have biases.
+        output_bias: whether the output of attention has a bias.
+        qk_norm: whether queries and keys are normalized, each head for itself (Qwen3).
+        initializer: of the kernels.
+
+    Source: Touvron et al. 2023, "LLaMA"; Su et al. 2021, "RoFormer" (rotary positions); Ainslie et al. 2023, "GQA";
+    Shazeer 2020, "GLU Variants Improve Transformer" (SwiGLU).
+    """
+
+    def __init__(
+        self,
+        *,
+        num_heads: int,
+        num_kv_heads: int,
+        head_dim: int,
+        intermediate_size: int,
+        activation: str = "silu",
+        epsilon: float = 1e-6,
+        rope_theta: float = 10000.0,
+        qkv_bias: bool = False,
+        output_bias: bool = False,
+        qk_norm: bool = False,
+        initializer: Any = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_heads, self.num_kv_heads, self.head_dim = num_heads, num_kv_heads, head_dim
+        self.intermediate_size, self.activation, self.epsilon = intermediate_size, activation, epsilon
+        self.rope_theta, self.qk_norm = rope_theta, qk_norm
+        self.qkv_bias, self.output_bias = qkv_bias, output_bias
+        self.initializer = keras.initializers.get(initializer)
+
+    def build(self, shape: tf.TensorShape) -> None:
+        """Creates the sub-layers for hidden states `[batch, tokens, width]`."""
+        width, attended = shape[-1], self.num_heads * self.head_dim
+        self.query = self._dense("query", width, attended, self.qkv_bias)
+        self.key_value = self._dense("key_value", width, 2 * self.num_kv_heads * self.head_dim, self.qkv_bias)
+        self.attended = self._dense("attended", attended, width, self.output_bias)
+        self.gate_up = self._dense("gate_up", width, 2 * self.intermediate_size)
+        self.down = self._dense("down", self.intermediate_size, width)
+        self.attention_norm = self._norm("attention_norm", width)
+        self.feed_forward_norm = self._norm("feed_forward_norm", width)
+        if self.qk_norm:
+            self.query_norm = self._norm("query_norm", self.head_dim)
+            self.key_norm = self._norm("key_norm", self.head_dim)
+        super().build(shape)
+
+    def _dense(self, name: str, width: int, units: int, bias: bool = False) -> keras.layers.Layer:
+        initializer = self.initializer.__class__.from_config(self.initializer.get_config())
+        dense = keras.layers.Dense(
+            units, use_bias=bias, kernel_initializer=initializer, name=name, dtype=self.dtype_policy
+        )
+        dense.build(tf.TensorShape([None, width]))
+        return dense
+
+    def _norm(self, name: str, width: int) -> RmsNorm:
+        norm = RmsNorm(self.epsilon, name=name, dtype=self.dtype_policy)
+        norm.build(tf.TensorShape([None, width]))
+        return norm
+
+    def call(self, inputs: tf.Tensor, mask: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        """Hidden states of the shape of `inputs`.
+
+        Args:
+            inputs: `[batch, tokens, width]`.
+            mask: bool `[batch, tokens, tokens]`: which tokens (last axis) a token sees.
+            positions: int32 `[batch, tokens]`.
+        """
+        x = inputs + self.attended(self._attend(self.attention_norm(inputs), mask, positions))
+        gate, up = tf.split(self.gate_up(self.feed_forward_norm(x)), 2, -1)
+        return x + self.down(ACTIVATIONS[self.activation](gate) * up)
+
+    def _attend(self, x: tf.Tensor, mask: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+        shared, size = self.num_kv_heads, self.head_dim
+        batch, tokens = tf.unstack(tf.shape(x)[:2])
+        query = tf.reshape(self.query(x), [batch, tokens, self.num_heads, size])
+        both = tf.reshape(self.key_value(x), [batch, tokens, 2, shared, size])
+        key, value = tf.unstack(both, axis=2)
+        if self.qk_norm:
+            query, key = self.query_norm(query), self.key_norm(key)
+        query, key = (rotated(heads, positions, self.rope_theta) for heads in (query, key))
+        # Heads of queries that share keys are neighbors.
+        query = tf.transpose(tf.reshape(query, [batch, tokens, shared, -1, size]), [0, 2, 3, 1, 4])
+        key, value = (tf.transpose(heads, [0, 2, 1, 3])[:, :, None] for heads in (key, value))
+        scores = tf.matmul(query * tf.cast(size, x.dtype) ** -0.5, key, transpose_b=True)
+        scores += (1 - tf.cast(mask, x.dtype))[:, None, None] * (x.dtype.min / 2)
+        heads = tf.matmul(tf.nn.softmax(scores), value)
+        return tf.reshape(tf.transpose(heads, [0, 3, 1, 2, 4]), [batch, tokens, self.num_heads * size])
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return super().get_config() | {
+            "num_heads": self.num_heads,
+            "num_kv_heads": self.num_kv_heads,
+            "head_dim": self.head_dim,
+            "intermediate_size": self.intermediate_size,
+            "activation": self.activation,
+            "epsilon": self.epsilon,
+            "rope_theta": self.rope_theta,
+            "qkv_bias": self.qkv_bias,
+            "output_bias": self.output_bias,
+            "qk_norm": self.qk_norm,
+            "initializer": keras.initializers.serialize(self.initializer),
+        }
+
+
+@keras.saving.register_keras_serializable(package="mtkit_bert")
+class DecoderModel(keras.layers.Layer):
+    """Hidden states of token ids, each of which sees those before it alone.
+
+    Args:
+        vocab_size: number of token ids.
+        hidden_size: width of the hidden states.
+        num_layers: number of blocks.
+        num_heads: attention heads of each block.
+        intermediate_size: width of the feed-forward networks.
+        num_kv_heads: heads of keys and values; None = `num_heads`.
+        head_dim: width of a head; None = `hidden_size / num_heads`.
+        max_positions: the largest number of tokens of a text.
+        activation: name as in `config.json`.
+        epsilon: of the normalizations.
+        rope_theta: as in `DecoderBlock`.
+        qkv_bias: as in `DecoderBlock`.
+        output_bias: as in `DecoderBlock`.
+        qk_norm: as in `DecoderBlock`.
+        initializer: of embeddings and kernels.
+    """
+
+    #: No id is free for padding.
+    padding = -1
+
+    def __init__(
+        self,
+        *,
+        vocab_size: int,
+        hidden_size: int,
+        num_layers: int,
+        num_heads: int,
+        intermediate_size: int,
+        num_kv_heads: int | None = None,
+        head_dim: int | None = None,
+        max_positions: int = 2048,
+        activation: str = "silu",
+        epsilon: float = 1e-6,
+        rope_theta: float = 10000.0,
+        qkv_bias: bool = False,
+        output_bias: bool = False,
+        qk_norm: bool = False,
+        initializer: Any = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation {activation!r} is not known; known are {', '.join(ACTIVATIONS)}")
+        self.hidden_size, self.usable_positions = hidden_size, max_positions
+        shared = {
+            "num_heads": num_heads,
+            "num_kv_heads": num_kv_heads or num_heads,
+            "head_dim": head_dim or hidden_size // num_heads,
+            "intermediate_size": intermediate_size,
+            "activation": activation,
+            "epsilon": epsilon,
+            "rope_theta": rope_theta,
+            "qkv_bias": qkv_bias,
+            "output_bias": output_bias,
+            "qk_norm": qk_norm,
+            "initializer": initializer,
+        }
+        self._config = shared | {
+            "vocab_size": vocab_size,
+            "hidden_size": hidden_size,
+            "num_layers": num_layers,
+            "max_positions": max_positions,
+        }
+        self.words = keras.layers.Embedding(
+            vocab_size, hidden_size, embeddings_initializer=initializer, name="words", dtype=self.dtype_policy
+        )
+        self.blocks = [DecoderBlock(name=f"block_{i}", dtype=self.dtype_policy, **shared) for i in range(num_layers)]
+        self.norm = RmsNorm(epsilon, name="norm", dtype=self.dtype_policy)
+
+    def build(self, shape: tf.TensorShape) -> None:
+        """Creates all variables, for token ids `[batch, tokens]`."""
+        self.words.build(None)
+        for layer in (*self.blocks, self.norm):
+            layer.build(tf.TensorShape([None, None, self.hidden_size]))
+        super().build(shape)
+
+    def call(
+        self,
+        input_ids: tf.Tensor,
+        attention_mask: tf.Tensor | None = None,
+        token_type_ids: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Hidden states `[batch, tokens, hidden_size]` of the last block, normalized.
+
+        Args:
+            input_ids: int32 `[batch, tokens]`.
+            attention_mask: `[batch, tokens]`, 1 for tokens, 0 for padding on either side; None = no padding.
+            token_type_ids: not read; a decoder has none.
+        """
+        real = tf.ones_like(input_ids) if attention_mask is None else tf.cast(attention_mask, tf.int32)
+        order = tf.range(tf.shape(real)[1])
+        mask = (order[:, None] >= order)[None] & (real > 0)[:, None, :]
+        positions = tf.maximum(tf.cumsum(real, axis=1) - 1, 0)
+        x = self.words(tf.where(real > 0, input_ids, 0))
+        for block in self.blocks:
+            x = block(x, mask, positions)
+        return self.norm(x)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return super().get_config() | self._config
+
+    @classmethod
+    def from_checkpoint(cls, path: Path | str, **kwargs: Any) -> Self:
+        """The network of a checkpoint directory, as `BertModel.from_checkpoint`."""
+        return from_checkpoint(cls, Path(path), kwargs)
+
+
+def rotated(heads: tf.Tensor, positions: tf.Tensor, theta: float) -> tf.Tensor:
+    """Heads turned by rotary positions, where entry i of the first half of a head pairs with entry i of the second.
+
+    Args:
+        heads: `[batch, tokens, heads, head_dim]`.
+        positions: int32 `[batch, tokens]`.
+        theta: base of the wavelengths: pair i turns by `theta ** (-2 i / head_dim)` from one position to the next.
+    """
+    half = heads.shape[-1] // 2
+    speeds = theta ** (-tf.range(half, dtype=tf.float32) / half)
+    angles = tf.cast(positions, tf.float32)[:, :, None, None] * speeds
+    cos, sin = (tf.cast(turn(angles), heads.dtype) for turn in (tf.cos, tf.sin))
+    first, second = tf.split(heads, 2, -1)
+    return tf.concat([first * cos - second * sin, second * cos + first * sin], -1)

@@ -1,0 +1,26 @@
+"""The network of a checkpoint, whichever it is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from mtkit_bert.decoder import DecoderModel
+from mtkit_bert.families import read_config
+from mtkit_bert.layers import BertModel
+
+Network = BertModel | DecoderModel
+
+
+def load_network(path: Path, **options: Any) -> Network:
+    """The network of a checkpoint directory, with its weights.
+
+    Args:
+        path: a directory with `config.json` and `model.safetensors`.
+        **options: arguments of the constructor that replace those of `config.json`.
+
+    Raises:
+        DataError: an unknown family, or tensors that do not fit the network one to one.
+    """
+    networks = {"BertModel": BertModel, "DecoderModel": DecoderModel}
+    return networks[read_config(path)[0].network].from_checkpoint(path, **options)
