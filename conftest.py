@@ -111,13 +111,13 @@ def _tiny_file(directory: Path) -> Path:
 
 def _train_tiny(recipe: Recipe, cache_dir: Path) -> Pipeline:
     """The pipeline of the test's cut, trained to the end."""
-    from mtkit.data.columns import seconds
+    from mtkit.data.fold import make_cuts
     from mtkit.pipeline import build_pipeline
     from mtkit.run import make_strategy
     from mtkit.train import Training
 
     dataset = recipe.data.source.load()
-    _, test = recipe.data.split.cuts(seconds(dataset.interactions[dataset.schema.time]))
+    _, test = make_cuts(dataset, recipe.data.split)
     pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), cache_dir, {})
     Training(pipeline).fit()
     return pipeline

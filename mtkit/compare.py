@@ -60,12 +60,12 @@ class Comparison:
         results = {name: Measured() for name in tuned}
         for name, of_task in tuned.items():
             for baseline, tasks in _by_setting({t: of_task[t] for t in self.plan.retrievals() if t in of_task}):
-                results[name].add(self._ranked(baseline, dict.fromkeys(tasks, self.protocol)))
+                results[name] |= self._ranked(baseline, dict.fromkeys(tasks, self.protocol))
         for task in self.plan.predictions():
             if chosen := {name: of_task[task] for name, of_task in tuned.items() if task in of_task}:
                 train, rows = self._labeled(task)
                 for name, baseline in chosen.items():
-                    results[name].add(self._predicted(baseline, task, train, rows))
+                    results[name] |= self._predicted(baseline, task, train, rows)
         return results
 
     def results(self, baselines: Mapping[str, Baseline], tuned: Tuned | None = None) -> dict[str, Any]:
@@ -114,7 +114,7 @@ class Comparison:
             return measured
         for task, protocol in protocols.items():
             table = self.tables[self.plan.rows_of(task)]["eval"]
-            measured.add(rank_metrics(task, _of_users(score, table.ids[user]), table, protocol))
+            measured |= rank_metrics(task, _of_users(score, table.ids[user]), table, protocol)
         return measured
 
     def _predicted(self, baseline: Baseline, task: str, train: LabeledRows, rows: LabeledRows) -> Measured:

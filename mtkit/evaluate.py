@@ -12,6 +12,7 @@ from mtkit.data.store import RowStore
 from mtkit.measure import RankingProtocol, Scorer, labeled, predict_metrics, rank_metrics
 from mtkit.model import Forward, MultiTaskModel, encode_limited
 from mtkit.spec import PredictionMetric, PredictionTask
+from mtkit.user_sums import Measured
 
 if TYPE_CHECKING:
     from mtkit.pipeline import Pipeline
@@ -81,7 +82,7 @@ def evaluate(
     pipeline: Pipeline,
     protocol: RankingProtocol | None = None,
     metrics: Mapping[str, PredictionMetric] | None = None,
-) -> dict[str, float]:
+) -> Measured:
     """Metric key -> value of every task on the pipeline's evaluation rows.
 
     Args:
@@ -92,14 +93,15 @@ def evaluate(
     settings = pipeline.recipe.evaluate
     protocol = RankingProtocol.of(settings, pipeline.fold) if protocol is None else protocol
     metrics = settings.prediction_metrics if metrics is None else metrics
-    model, plan, values = pipeline.model, pipeline.plan, dict[str, float]()
+    model, plan, values = pipeline.model, pipeline.plan, Measured()
     encoded = tf.function(lambda: encode_limited(model), autograph=False)()
     predicted = _all_predictions(pipeline, protocol.block * PREDICTION_BLOCKS, encoded)
     for task, spec in plan.tasks.items():
         name = plan.rows_of(task)
         table = pipeline.tables[name]["eval"]
         if isinstance(spec, PredictionTask):
-            values |= predict_metrics(task, predicted[task], labeled(table, spec.label), metrics)
+            rows = labeled(table, spec.label)
+            values |= predict_metrics(task, predicted[task], rows, metrics, protocol.of_rows(table))
         else:
             scorer = model_scorer(model, task, pipeline.eval_rows[name], encoded)
             values |= rank_metrics(task, scorer, table, protocol)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
 
 import numpy as np
 
@@ -10,6 +13,7 @@ from mtkit.errors import DataError
 from mtkit.types import Events, Ragged, Ranking
 
 Scorer = Callable[[np.ndarray], np.ndarray]
+_ITEM = 0xFFFFFFFF
 
 
 def rank(
@@ -20,6 +24,8 @@ def rank(
     block: int = 256,
     *,
     shares: np.ndarray | None = None,
+    vectors: Mapping[str, Any] | None = None,
+    whole: bool = False,
 ) -> tuple[Ranking, np.ndarray]:
     """The top `k` of the catalog for every row that has relevant items, and the numbers of these rows.
 
@@ -34,6 +40,8 @@ def rank(
         exclude: each row's items (values `item`) that are neither candidates nor relevant.
         block: rows scored at once; memory is `block * items * (itemsize + 1)` bytes.
         shares: float64 `[items]`, the share of users who have had each item, for metrics of popularity.
+        vectors: address -> vectors of the items, for metrics of diversity.
+        whole: whether metrics read `Ranking.targets.above`, which takes a sort of the catalog for each row.
 
     Returns:
         The ranking of the rows that are left, and their numbers int64 `[rows]`. Its `catalog` is 0 if no row is left.
@@ -45,6 +53,8 @@ def rank(
     kept, relevant = np.unique(keys >> 32, return_counts=True)
     top = np.zeros((len(kept), k), np.int32)
     hits = np.zeros((len(kept), k), np.bool_)
+    begin = np.append(0, np.cumsum(relevant))
+    found = {"item": (keys & _ITEM).astype(np.int32)} | ({"above": np.zeros(len(keys))} if whole else {})
     catalog = 0
     for start in range(0, len(kept), block):
         rows = kept[start : start + block]
@@ -52,7 +62,44 @@ def rank(
         catalog = block_scores.shape[1] - 1
         top[start : start + block] = items = top_k(block_scores, k)
         hits[start : start + block] = _contains(keys, _key(rows[:, None], items))
-    return Ranking(items=top, hits=hits, relevant=relevant, catalog=catalog, shares=shares), kept
+        if whole:
+            ends = begin[start : start + block + 1]
+            found["above"][ends[0] : ends[-1]] = _above(block_scores, ends - ends[0], found["item"][ends[0] : ends[-1]])
+    return Ranking(top, hits, relevant, catalog, shares, Ragged(begin, found), vectors or {}), kept
+
+
+def of_rows(ranking: Ranking, rows: np.ndarray) -> Ranking:
+    """The ranking of some of its rows, given by number."""
+    assert ranking.targets is not None
+    targets = {name: values[_flat(ranking.targets, rows)[1]] for name, values in ranking.targets.values.items()}
+    relevant = ranking.relevant[rows]
+    return replace(
+        ranking,
+        items=ranking.items[rows],
+        hits=ranking.hits[rows],
+        relevant=relevant,
+        targets=Ragged(np.append(0, np.cumsum(relevant)), targets),
+    )
+
+
+def of_items(ranking: Ranking, members: np.ndarray) -> tuple[Ranking, np.ndarray]:
+    """The ranking as it is for those who look for some items only, and the rows that are left.
+
+    Args:
+        ranking: the ranking, whose lists stay.
+        members: bool `[catalog + 1]`, the items that stay relevant.
+    """
+    assert ranking.targets is not None
+    kept = members[ranking.targets.values["item"]]
+    place = np.repeat(np.arange(len(ranking.relevant)), ranking.relevant)
+    relevant = np.bincount(place[kept], minlength=len(ranking.relevant))
+    targets = {name: values[kept] for name, values in ranking.targets.values.items()}
+    offsets = np.append(0, np.cumsum(relevant))
+    narrowed = replace(
+        ranking, hits=ranking.hits & members[ranking.items], relevant=relevant, targets=Ragged(offsets, targets)
+    )
+    rows = np.flatnonzero(relevant)
+    return of_rows(narrowed, rows), rows
 
 
 def user_shares(events: Events, cut: int, items: int) -> np.ndarray:
@@ -68,7 +115,7 @@ def user_shares(events: Events, cut: int, items: int) -> np.ndarray:
     """
     users, had = (ids[events.time < cut] for ids in list(events.ids.values())[:2])
     pairs = np.unique(_key(users, had))
-    count = np.bincount(pairs & 0xFFFFFFFF, minlength=items)
+    count = np.bincount(pairs & _ITEM, minlength=items)
     return count.clip(min=1) / max(1, len(np.unique(users)))
 
 
@@ -120,6 +167,25 @@ def _lower_bound(scores: np.ndarray, k: int) -> np.ndarray:
     return bound
 
 
+def _above(scores: np.ndarray, offsets: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """For each relevant item, the share of the row's other candidates, not relevant, that it is above; ties are half.
+
+    Args:
+        scores: floats `[rows, columns]`; -inf marks what is no candidate.
+        offsets: int64 `[rows + 1]`, where each row's relevant items begin.
+        items: int32, the relevant items.
+    """
+    shares = np.full(len(items), np.nan)
+    for row, (begin, end) in enumerate(pairwise(offsets)):
+        relevant = items[begin:end]
+        others = np.sort(np.delete(scores[row], relevant))
+        others = others[np.searchsorted(others, -np.inf, "right") :]
+        if len(others):
+            below, not_above = (np.searchsorted(others, scores[row, relevant], side) for side in ("left", "right"))
+            shares[begin:end] = (below + not_above) / (2 * len(others))
+    return shares
+
+
 def _candidate_scores(scores: Scorer, rows: np.ndarray, exclude: Ragged | None) -> np.ndarray:
     block = np.require(scores(rows), requirements="W")
     block[:, 0] = -np.inf
@@ -157,7 +223,13 @@ def _contains(keys: np.ndarray, wanted: np.ndarray) -> np.ndarray:
 
 def _flatten(ragged: Ragged, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Places in `rows`, and items, of everything in these rows."""
+    place, flat = _flat(ragged, rows)
+    return place, ragged.values["item"][flat]
+
+
+def _flat(ragged: Ragged, rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Places in `rows`, and positions among the values, of everything in these rows."""
     begin, end = ragged.offsets[rows], ragged.offsets[rows + 1]
     place = np.repeat(np.arange(len(rows)), end - begin)
     first = np.cumsum(end - begin) - (end - begin)
-    return place, ragged.values["item"][begin[place] + np.arange(len(place)) - first[place]]
+    return place, begin[place] + np.arange(len(place)) - first[place]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +13,6 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mtkit.measure import lower_is_better
 from mtkit.progress import Bar, EpochTable
 from mtkit.train import EpochLog
 
@@ -27,6 +26,7 @@ PHASES = 2
 _MODEL = "mtkit"
 _INDENT = (0, 0, 0, 2)
 _TEST = "test"
+_INTERVAL = "95 %"
 _GAP = 2
 
 
@@ -119,11 +119,13 @@ class Reporter:
 
     def results(self, results: Mapping[str, Any], sections: Sequence[str]) -> None:
         """Prints the test's metrics beside the baselines, a table per task, and what to try next."""
-        model, baselines = results["test"], results["baselines"]
+        model, baselines, lower = results["test"], results["baselines"], self._recipe.evaluate.lower_is_better
         for task in dict.fromkeys(key.split("/")[0] for key in model):
             keys = [key for key in model if key.split("/")[0] == task]
             columns = {_MODEL: model} | {n: b for n, b in baselines.items() if any(key in b for key in keys)}
-            for table in result_tables(task, keys, columns, self.console.width):
+            bounds, width = results["intervals"].get("test", {}), self.console.width
+            self.console.print(Text(f"\n{task}", "bold"), Text(_counts(task, results["counts"]), "dim"))
+            for table in result_tables(keys, columns, width, [key for key in keys if lower(key)], bounds):
                 self.console.print(table)
         for section in sections:
             self.console.print(Text(f"\n{section}"))
@@ -150,36 +152,56 @@ class Reporter:
 
 
 def result_tables(
-    task: str, keys: Sequence[str], columns: Mapping[str, Mapping[str, Any]], width: int
+    keys: Sequence[str],
+    columns: Mapping[str, Mapping[str, Any]],
+    width: int,
+    lower: Collection[str] = (),
+    intervals: Mapping[str, Sequence[float]] | None = None,
 ) -> Iterator[Table]:
     """Metrics down, the model and as many baselines across as fit; the best of a row is bold in every table.
 
     Args:
-        task: the title.
-        keys: metric keys.
+        keys: metric keys of one task.
         columns: name -> metric key -> value, or mean and standard deviation; the first is repeated in every table.
         width: columns of the terminal.
+        lower: the keys of which less is better.
+        intervals: metric key -> bounds of the first column's values; they stand beside it once.
     """
     cells = {name: [_cell(values.get(key)) for key in keys] for name, values in columns.items()}
-    best = [_best(key, [values.get(key) for values in columns.values()]) for key in keys]
-    widths = {name: max(map(len, [*name.split("_"), *cells[name]])) for name in columns}
+    best = [_best([values.get(key) for values in columns.values()], key in lower) for key in keys]
     first, *others = columns
+    if bounds := [_interval((intervals or {}).get(key)) for key in keys] if intervals else []:
+        cells[_INTERVAL], others = bounds, [_INTERVAL, *others]
+    widths = {name: max(map(len, [*name.split("_"), *shown])) for name, shown in cells.items()}
     labels = [key.partition("/")[2] for key in keys]
     room = width - max(map(len, [*labels, _TEST])) - widths[first] - _GAP
     for names in _chunks(others, widths, room):
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), pad_edge=False)
-        table.title, table.title_justify = Text(f"\n{task}", "bold"), "left"
         table.add_column(_TEST, no_wrap=True)
         for name in (first, *names):
             table.add_column(name.replace("_", " "), justify="right", width=widths[name])
         for row, key in enumerate(keys):
-            means = {name: _mean(columns[name].get(key)) for name in (first, *names)}
+            means = {name: _mean(columns.get(name, {}).get(key)) for name in (first, *names)}
             shown = [
                 Text(cells[name][row], "bold" if mean is not None and mean == best[row] else "")
                 for name, mean in means.items()
             ]
             table.add_row(labels[row], *shown)
         yield table
+
+
+def _counts(task: str, counts: Mapping[str, Any]) -> str:
+    """How many rows a task has, and how many of them are in each slice."""
+    parts = [(part.partition("/")[2], rows) for part, rows in counts.items() if part.partition("/")[0] == task]
+    several = {part: [rows] if isinstance(rows, int) else rows for part, rows in parts}
+    shown = [f"{part} {', '.join(f'{number:,}' for number in rows)}".strip() for part, rows in several.items()]
+    return "; ".join(["rows: " + shown[0], *shown[1:]]) if shown else ""
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    return (
+        "" if bounds is None else "-".join(f"{bound:.4f}".replace("0.", ".", 1 if bound < 1 else 0) for bound in bounds)
+    )
 
 
 def _chunks(names: Sequence[str], widths: Mapping[str, int], room: int) -> list[list[str]]:
@@ -192,9 +214,9 @@ def _chunks(names: Sequence[str], widths: Mapping[str, int], room: int) -> list[
     return groups
 
 
-def _best(key: str, values: Sequence[Any]) -> float | None:
+def _best(values: Sequence[Any], lower: bool) -> float | None:
     means = [mean for value in values if (mean := _mean(value)) is not None]
-    return (min if lower_is_better(key) else max)(means, default=None)
+    return (min if lower else max)(means, default=None)
 
 
 def _cell(value: Any) -> str:

@@ -19,6 +19,7 @@ from mtkit.compare import Comparison, Tuned, as_tuned
 from mtkit.data.columns import load
 from mtkit.data.fold import make_cuts, part_sizes
 from mtkit.devices import unseen_gpu
+from mtkit.distribute import least, worker_number
 from mtkit.errors import MtkitError, RunError
 from mtkit.evaluate import evaluate
 from mtkit.hooks import hook_relay
@@ -30,9 +31,11 @@ from mtkit.recipe import Recipe, load_recipe
 from mtkit.registry import Registry
 from mtkit.report import Reporter
 from mtkit.rundir import RunDirectory, fingerprint, write_json, write_table
+from mtkit.significance import interval_results
 from mtkit.spec import Cut
 from mtkit.train import Training
 from mtkit.types import Dataset, RowTable
+from mtkit.user_sums import MODEL, Measured, mean_of, named, to_table
 
 
 @dataclass
@@ -77,6 +80,8 @@ class Run:
             "protocol": protocol,
             "test": final["model"],
             "baselines": final["baselines"],
+            "counts": final["counts"],
+            "intervals": final["intervals"],
             "valid": {"model": tuned["model"], "baselines": tuned["baselines"], "tuned": tuned["tuned"]},
             "timing": {**tuned["timing"], **final["timing"], **total, **self.directory.count({})},
         }
@@ -97,7 +102,8 @@ class Run:
 
         Baselines that are not tuned yet are tuned here.
         """
-        if (done := self.directory.read_phase(cut.name)) is not None:
+        done = self.directory.read_phase(cut.name)
+        if least(done is not None, self.strategy) and done is not None:
             return done
         timing = _Clock(cut.name)
         self.report.phase(cut)
@@ -113,11 +119,19 @@ class Run:
         results |= comparison.results(settings.baselines, tuned)
         timing.lap("baselines")
         if cut.name == "test":
+            results |= self._certainty(pipeline, results["model"], results["baselines"])
+            timing.lap("intervals")
             self._export(pipeline)
             timing.lap("export")
         results["timing"] = timing.laps
         self.directory.write_phase(cut.name, results)
         return results
+
+    def _certainty(self, pipeline: Pipeline, model: Measured, baselines: Mapping[str, Measured]) -> dict[str, Any]:
+        """How many rows there are, and how certain the values are; keeps what each user adds to them."""
+        sums = named({MODEL: model, **baselines}, pipeline.fold.entities)
+        write_table(self.directory.per_user, to_table(sums))
+        return {"counts": model.counts, "intervals": interval_results(sums)}
 
     def _build(self, cut: Cut) -> Pipeline:
         keras.backend.clear_session()
@@ -146,8 +160,8 @@ class Run:
             training.fit(callbacks, self.signals)
 
     def _export(self, pipeline: Pipeline) -> None:
-        if self.directory.exported():
-            return  # by a run that was stopped after it
+        if self.directory.exported() or worker_number(self.recipe.train.strategy):
+            return  # by a run that was stopped after it, or by the first worker
         with writing_tensors(self.directory.export):
             self.report.exported(self.recipe.export.export(pipeline, self.directory.export))
 
@@ -184,7 +198,8 @@ def run_recipe(
 
     Args:
         recipe: the resolved recipe.
-        directory: the run directory; with several seeds or folds each has its own, `seed-N` or `fold-N`, below it.
+        directory: the run directory; with several seeds or folds each has its own, `seed-N` or `fold-N`, below it. Of
+            several workers, all but the first keep theirs beside it, `NAME-worker-N`, without an export.
         seeds: how many.
         resume: whether to continue what is there.
         signals: where a wish to stop comes from.
@@ -198,6 +213,8 @@ def run_recipe(
     """
     report = Reporter()
     hooks = hook_relay(recipe)
+    if worker := worker_number(recipe.train.strategy):
+        directory = directory.with_name(f"{directory.name}-worker-{worker}")
     with RunDirectory(directory).claimed(resume):
         hooks.run_start(recipe=recipe, directory=directory)
         strategy = prepare(recipe)
@@ -215,8 +232,9 @@ def run_recipe(
             return run.execute(resume)
 
         several = [one(name) for name in runs]
-        results = several[0] if len(runs) == 1 else _combined(several)
+        results = several[0]
         if len(runs) > 1:
+            results = _combined(several, [RunDirectory(directory / name) for name in runs])
             write_json(directory / "metrics.json", results)
         hooks.run_end(directory=directory, metrics=results)
         report.results(results, hooks.report_section(directory=directory, metrics=results))
@@ -288,12 +306,16 @@ def cache_directory() -> Path:
     return Path(os.environ.get("MTKIT_CACHE") or Path(user) / "mtkit")
 
 
-def _combined(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Results of several runs; of the protocol, what is the same in all of them, and else a list."""
-    values = {key: [result["protocol"][key] for result in several] for key in several[0]["protocol"]}
-    protocol = {key: v[0] if all(other == v[0] for other in v) else v for key, v in values.items()}
+def _combined(several: Sequence[Mapping[str, Any]], directories: Sequence[RunDirectory]) -> dict[str, Any]:
+    """Results of several runs; of the protocol and the counts, what is the same in all of them, and else a list."""
+    common = {part: _common([result[part] for result in several]) for part in ("protocol", "counts")}
     spread = {part: _spread([result[part] for result in several]) for part in ("test", "baselines", "timing")}
-    return {"protocol": protocol, **spread}
+    return {**common, **spread, "intervals": interval_results(mean_of([one.read_sums() for one in directories]))}
+
+
+def _common(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    values = {key: [result[key] for result in several] for key in several[0]}
+    return {key: v[0] if all(other == v[0] for other in v) else v for key, v in values.items()}
 
 
 def _spread(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

@@ -20,6 +20,7 @@ import pyarrow.parquet as pq
 
 from mtkit.errors import RunError
 from mtkit.types import Dataset
+from mtkit.user_sums import Sums, from_table
 
 FORMAT = 1
 
@@ -103,6 +104,7 @@ class RunDirectory:
         self.path = path
         self.lock = path / "recipe.lock.toml"
         self.metrics = path / "metrics.json"
+        self.per_user = path / "per_user.parquet"
         self.history = path / "history.csv"
         self.checkpoints = path / "checkpoints"
         self.export = path / "export"
@@ -212,6 +214,19 @@ class RunDirectory:
 
     def _phase(self, name: str) -> Path:
         return self.path / "phases" / f"{name}.json"
+
+    def read_sums(self) -> Sums:
+        """What each user adds to the metrics of the test.
+
+        Raises:
+            RunError: the run has not got so far.
+        """
+        if not self.per_user.exists():
+            raise RunError(
+                f"{self.path}: there is no {self.per_user.name}, which a run writes with its test; finish it with mtkit run "
+                "--resume"
+            )
+        return from_table(pq.read_table(self.per_user))
 
     def count(self, numbers: Mapping[str, int]) -> dict[str, int]:
         """Adds to the counters of this directory, over all runs in it, and returns them."""

@@ -46,12 +46,12 @@ def _by(given: Any) -> Any:
 
 
 def _shape(given: Any) -> str:
-    return "name" if isinstance(given, str) else "by"
+    return "name" if isinstance(given, str) else "of column"
 
 
 SliceName = Literal["new", "cold_user", "cold_item", "tail"]
 Slice = Annotated[
-    Annotated[SliceName, Tag("name")] | Annotated[By, Tag("by")], Discriminator(_shape), BeforeValidator(_by)
+    Annotated[SliceName, Tag("name")] | Annotated[By, Tag("of column")], Discriminator(_shape), BeforeValidator(_by)
 ]
 #: Slices that are lists of their own; the others are parts of the lists over the whole catalog.
 LISTS = ("new",)
@@ -152,6 +152,12 @@ class Evaluate(_Section):
         """The task of `main`."""
         assert self.main is not None
         return self.main.split("/")[0]
+
+    def lower_is_better(self, key: str) -> bool:
+        """Whether less of what a metric key stands for is better."""
+        name, cutoff, _ = key.rpartition("/")[2].partition("@")
+        metric = (not cutoff and self.prediction_metrics.get(name)) or self.metrics.get(name)
+        return bool(metric) and metric.lower_is_better
 
     def keys(self, task: str, form: str) -> tuple[str, ...]:
         """Metric keys `task/[slice/]metric[@k]` of a task of this form, the whole first; columns' slices are not known."""

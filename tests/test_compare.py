@@ -10,7 +10,8 @@ from mtkit.measure import RankingProtocol
 from mtkit.plan import Plan
 from mtkit.sections import Evaluate
 from mtkit.spec import Baseline, Cut, RetrievalTask
-from mtkit.standard.prediction_metrics import Accuracy, Auc, LogLoss
+from mtkit.standard.order_metrics import Auc
+from mtkit.standard.prediction_metrics import LogLoss
 from mtkit.standard.ranking_metrics import Ndcg, Recall
 from mtkit.standard.rows import Windows
 
@@ -90,7 +91,7 @@ def predicting(tiny_pipeline):
     """`predicting(main)`: the prediction tasks of the tiny shop."""
     plan = tiny_pipeline.plan
     plan = Plan(plan.encoders, plan.correlations, plan.predictions())
-    metrics = {"auc": Auc(), "log_loss": LogLoss(), "accuracy": Accuracy()}
+    metrics = {"auc": Auc(), "log_loss": LogLoss()}
 
     def make(main):
         settings = Evaluate(prediction_metrics=metrics, main=main)

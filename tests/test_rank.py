@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from mtkit.errors import DataError
-from mtkit.rank import rank, top_k, user_shares
+from mtkit.rank import of_items, of_rows, rank, top_k, user_shares
 from mtkit.types import Events, Ragged
 
 
@@ -64,6 +64,61 @@ def test_rows_without_relevant_items_are_not_scored():
     ranking, kept = rank(scores, ragged([[], [1], [0], [2, 3], [3]]), 2, ragged([[], [], [], [2], [3]]), block=1)
     assert asked == kept.tolist() == [1, 3]
     assert ranking.relevant.tolist() == [1, 1]
+
+
+@pytest.mark.parametrize("levels", [1, 3, 10**6])
+@pytest.mark.parametrize("block", [1, 100])
+def test_shares_of_candidates_below_equal_scikit_learn(levels, block):
+    from sklearn.metrics import roc_auc_score
+
+    generator = np.random.default_rng(levels)
+    scores = generator.integers(0, levels, (40, 60)).astype(np.float32)
+    scores[:, 50:] = -np.inf
+    targets, exclude = random_rows(generator, 40, 50, 6), random_rows(generator, 40, 50, 30)
+    ranking, kept = rank(lambda rows: scores[rows], ragged(targets), 5, ragged(exclude), block, whole=True)
+    assert ranking.relevant.tolist() == np.diff(ranking.targets.offsets).tolist()
+    for place, row in enumerate(kept):
+        part = slice(*ranking.targets.offsets[place : place + 2])
+        relevant = ranking.targets.values["item"][part]
+        assert sorted(set(targets[row]) - set(exclude[row]) - {0}) == relevant.tolist()
+        candidates = sorted(set(range(1, 50)) - set(exclude[row]))
+        expected = roc_auc_score(np.isin(candidates, relevant), scores[row, candidates])
+        assert ranking.targets.values["above"][part].mean() == pytest.approx(expected)
+
+
+def test_an_item_that_is_no_candidate_is_above_nothing():
+    scores = np.array([[0, -np.inf, 5, 4.0]])
+    ranking, _ = rank(lambda rows: scores[rows], ragged([[1, 2]]), 3, whole=True)
+    assert ranking.targets.values["above"].tolist() == [0, 1]
+
+
+def test_a_part_of_rows_or_items_is_as_if_ranked_alone():
+    generator = np.random.default_rng(5)
+    scores = generator.random((40, 30))
+    targets = random_rows(generator, 40, 30, 6)
+    ranking, kept = rank(lambda rows: scores[rows], ragged(targets), 8, whole=True)
+    some = np.arange(0, len(kept), 3)
+    only = [wanted if row in kept[some] else [] for row, wanted in enumerate(targets)]
+    expected, rows = rank(lambda rows: scores[rows], ragged(only), 8, whole=True)
+    assert_same(of_rows(ranking, some), expected)
+    assert rows.tolist() == kept[some].tolist()
+
+    members = generator.random(30) < 0.4
+    narrowed, left = of_items(ranking, members)
+    only = [[item for item in wanted if members[item]] for wanted in targets]
+    expected, rows = rank(lambda rows: scores[rows], ragged(only), 8)
+    assert rows.tolist() == kept[left].tolist()
+    for name in ("items", "hits", "relevant"):
+        np.testing.assert_array_equal(getattr(narrowed, name), getattr(expected, name))
+    np.testing.assert_array_equal(narrowed.targets.values["item"], expected.targets.values["item"])
+
+
+def assert_same(ranking, expected):
+    for name in ("items", "hits", "relevant"):
+        np.testing.assert_array_equal(getattr(ranking, name), getattr(expected, name))
+    np.testing.assert_array_equal(ranking.targets.offsets, expected.targets.offsets)
+    for name, values in expected.targets.values.items():
+        np.testing.assert_array_equal(ranking.targets.values[name], values)
 
 
 def test_no_row_left():

@@ -91,7 +91,7 @@ def finished(tiny_recipe, tiny_run, tmp_path):
         phases = {name: read(tiny_run / "phases" / f"{name}.json") for name in ("valid", "test")}
         phases["test"]["model"] = {key: value + shift for key, value in phases["test"]["model"].items()}
         directory.mkdir(parents=True)
-        for name in ("recipe.lock.toml", "data.json"):
+        for name in ("recipe.lock.toml", "data.json", "per_user.parquet"):
             (directory / name).write_bytes((tiny_run / name).read_bytes())
         for name, results in phases.items():
             write_json(directory / "phases" / f"{name}.json", results)
@@ -121,7 +121,7 @@ def test_seeds_are_means_with_their_spread(finished, tiny_recipe, tmp_path, tiny
     write_json(tmp_path / "run" / "seed-2" / "counters.json", {})
     run_recipe(load_recipe(tiny_recipe), tmp_path / "run", seeds=3, resume=True)
     results = read(tmp_path / "run" / "metrics.json")
-    assert list(results) == ["format", "test", "baselines", "timing"]
+    assert list(results) == ["format", "protocol", "counts", "test", "baselines", "timing", "intervals"]
     for key, value in read(tiny_run / "metrics.json")["test"].items():
         assert results["test"][key] == {
             "mean": pytest.approx(value + 0.1),

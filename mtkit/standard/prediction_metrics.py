@@ -1,68 +1,47 @@
-"""Metrics over predicted probabilities and labels; nan where undefined, and for predictions that are no numbers."""
+"""Metrics of probabilities and of numbers; nan where undefined, and for predictions that are no numbers."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from mtkit.spec import PositiveInt, PredictionMetric
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
     import numpy as np
 
 NAN = float("nan")
-
-Average = Literal["macro", "weighted"]
-
-
-class Auc(PredictionMetric):
-    """Area under the ROC curve: how often a positive is above a negative, ties counting one half."""
-
-    labels: ClassVar[frozenset[str]] = frozenset({"binary"})
-
-    def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
-        """The area in [0, 1]; nan with fewer than two classes among the labels."""
-        import numpy as np
-        from sklearn.metrics import roc_auc_score
-
-        if len(np.unique(labels)) < 2 or not _finite(predictions):
-            return NAN
-        return float(roc_auc_score(labels, predictions, sample_weight=weights))
-
-
-class PrAuc(PredictionMetric):
-    """Area under the curve of precision over recall, as a step function (average precision); ties are one step."""
-
-    labels: ClassVar[frozenset[str]] = frozenset({"binary"})
-
-    def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
-        """The area in [0, 1]; nan without positives."""
-        from sklearn.metrics import average_precision_score
-
-        if not labels.any() or not _finite(predictions):
-            return NAN
-        return float(average_precision_score(labels, predictions, sample_weight=weights))
 
 
 class LogLoss(PredictionMetric):
     """Mean negative log likelihood in nats; probabilities are clipped to the precision of float64."""
 
     labels: ClassVar[frozenset[str]] = frozenset({"binary", "classes"})
+    lower_is_better: ClassVar[bool] = True
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
         """The mean over weights; class probabilities are normalized first, as float32 ones sum to 1 only nearly."""
         import numpy as np
         from sklearn.metrics import log_loss
 
-        if not _finite(predictions):
+        if not finite(predictions):
             return NAN
         probabilities = _per_class(predictions)
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         classes = np.arange(probabilities.shape[1])
         return float(log_loss(labels.astype(int), probabilities, labels=classes, sample_weight=weights))
+
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """The negative log likelihood of each label."""
+        import numpy as np
+
+        if not finite(predictions):
+            return None
+        probabilities = _per_class(predictions)
+        chance = probabilities[np.arange(len(labels)), labels.astype(int)] / probabilities.sum(axis=1)
+        tiny = np.finfo(np.float64).eps
+        return np.asarray(-np.log(chance.clip(tiny, 1 - tiny)))
 
 
 class NormalizedEntropy(PredictionMetric):
@@ -72,6 +51,7 @@ class NormalizedEntropy(PredictionMetric):
     """
 
     labels: ClassVar[frozenset[str]] = frozenset({"binary", "classes"})
+    lower_is_better: ClassVar[bool] = True
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
         """The ratio, 0 or more; nan with fewer than two classes among the labels."""
@@ -81,6 +61,18 @@ class NormalizedEntropy(PredictionMetric):
         share = weight[weight > 0] / weight.sum()
         return LogLoss().value(labels, predictions, weights) / -(share @ np.log(share)) if len(share) > 1 else NAN
 
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """Influences through the log loss, and through the frequencies of the classes."""
+        import numpy as np
+
+        losses = LogLoss().contributions(labels, predictions, weights)
+        weight = np.bincount(labels.astype(int), weights)
+        if losses is None or np.count_nonzero(weight) < 2:
+            return None
+        surprise = -np.log(weight[labels.astype(int)] / weight.sum())
+        loss, entropy = (np.average(values, weights=weights) for values in (losses, surprise))
+        return np.asarray(loss / entropy + (losses - loss) / entropy - (surprise - entropy) * loss / entropy**2)
+
 
 class Brier(PredictionMetric):
     """Mean squared difference of probability and label; for classes, summed over the classes.
@@ -89,17 +81,22 @@ class Brier(PredictionMetric):
     """
 
     labels: ClassVar[frozenset[str]] = frozenset({"binary", "classes"})
+    lower_is_better: ClassVar[bool] = True
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
         """The mean over weights, in [0, 1] for binary labels, in [0, 2] for classes."""
         import numpy as np
 
-        if not _finite(predictions):
+        if not finite(predictions):
             return NAN
-        probabilities = _per_class(predictions)
-        truth = np.eye(probabilities.shape[1])[labels.astype(int)]
-        error = ((probabilities - truth) ** 2).sum(axis=1)
+        error = _squared(labels, predictions)
         return float(np.average(error, weights=weights)) / (2 if predictions.ndim == 1 else 1)
+
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """The squared difference of each row."""
+        if not finite(predictions):
+            return None
+        return _squared(labels, predictions) / (2 if predictions.ndim == 1 else 1)
 
 
 class CalibrationError(PredictionMetric):
@@ -113,6 +110,7 @@ class CalibrationError(PredictionMetric):
     """
 
     labels: ClassVar[frozenset[str]] = frozenset({"binary", "classes"})
+    lower_is_better: ClassVar[bool] = True
 
     bins: PositiveInt = Field(10, description="number of bins")
 
@@ -120,92 +118,76 @@ class CalibrationError(PredictionMetric):
         """The error in [0, 1]."""
         import numpy as np
 
-        if not _finite(predictions):
+        if not finite(predictions):
             return NAN
+        place, gap = self._gaps(labels, predictions)
+        return float(np.abs(np.bincount(place, weights * gap)).sum() / weights.sum(dtype=np.float64))
+
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """The difference of each row, with the sign of its bin's."""
+        import numpy as np
+
+        if not finite(predictions):
+            return None
+        place, gap = self._gaps(labels, predictions)
+        return np.asarray(np.sign(np.bincount(place, weights * gap))[place] * gap)
+
+    def _gaps(self, labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The bin of each row, and its confidence less whether it is right."""
+        import numpy as np
+
         confidence, right = predictions.astype(np.float64), labels
         if predictions.ndim == 2:
             confidence, right = confidence.max(axis=1), predictions.argmax(axis=1) == labels
         place = np.floor(confidence * self.bins).astype(int).clip(0, self.bins - 1)
-        gap = np.bincount(place, weights * (confidence - right))
-        return float(np.abs(gap).sum() / weights.sum(dtype=np.float64))
+        return place, confidence - right
 
 
-class Accuracy(PredictionMetric):
-    """Share of the rows whose predicted class is right: above 0.5, or the most probable one."""
+class Rmse(PredictionMetric):
+    """Root of the mean squared error of predicted numbers."""
 
-    labels: ClassVar[frozenset[str]] = frozenset({"binary", "classes"})
-
-    def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
-        """The share of weight in [0, 1]."""
-        from sklearn.metrics import accuracy_score
-
-        return _of_classes(accuracy_score, labels, predictions, weights, {})
-
-
-class Recall(PredictionMetric):
-    """Share of the positives that are found (above 0.5); for classes, the mean over those that occur as labels."""
-
-    labels: ClassVar[frozenset[str]] = frozenset({"binary", "classes"})
+    labels: ClassVar[frozenset[str]] = frozenset({"numeric"})
+    lower_is_better: ClassVar[bool] = True
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
-        """The share in [0, 1]; nan without positives."""
-        from sklearn.metrics import recall_score
+        """The root, in the unit of the label."""
+        import numpy as np
 
-        return _of_classes(recall_score, labels, predictions, weights, _averaged(predictions))
+        return float(np.sqrt(np.average(_errors(labels, predictions) ** 2, weights=weights))) if len(labels) else NAN
 
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """The root, and half the difference of the row's squared error to the mean one, over the root."""
+        import numpy as np
 
-class Precision(PredictionMetric):
-    """Share of those found (above 0.5) that are positives; for classes, the mean over those that are ever found."""
-
-    labels: ClassVar[frozenset[str]] = frozenset({"binary", "classes"})
-
-    average: Average = Field("macro", description="mean over classes: all alike, or weighted by their labels")
-
-    def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
-        """The share in [0, 1]; nan where nothing is found."""
-        from sklearn.metrics import precision_score
-
-        return _of_classes(precision_score, labels, predictions, weights, _averaged(predictions, self.average))
+        root = self.value(labels, predictions, weights)
+        if not np.isfinite(root) or not root:
+            return None
+        return np.asarray(root + (_errors(labels, predictions) ** 2 - root**2) / (2 * root))
 
 
-class F1(PredictionMetric):
-    """Harmonic mean of precision and recall of the positives; for classes, the mean over those that occur at all."""
+class Mae(PredictionMetric):
+    """Mean absolute error of predicted numbers."""
 
-    labels: ClassVar[frozenset[str]] = frozenset({"binary", "classes"})
-
-    average: Average = Field("macro", description="mean over classes: all alike, or weighted by their labels")
+    labels: ClassVar[frozenset[str]] = frozenset({"numeric"})
+    lower_is_better: ClassVar[bool] = True
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
-        """The mean in [0, 1]; nan with positives neither among labels nor among predictions."""
-        from sklearn.metrics import f1_score
+        """The mean over weights, in the unit of the label."""
+        import numpy as np
 
-        return _of_classes(f1_score, labels, predictions, weights, _averaged(predictions, self.average))
+        return float(np.average(np.abs(_errors(labels, predictions)), weights=weights)) if len(labels) else NAN
 
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """The absolute error of each row."""
+        import numpy as np
 
-def _of_classes(
-    score: Callable[..., float],
-    labels: np.ndarray,
-    predictions: np.ndarray,
-    weights: np.ndarray,
-    options: Mapping[str, object],
-) -> float:
-    """`score` of predicted classes; nan for no rows or predictions that are not numbers."""
-    import warnings
-
-    if not _finite(predictions):
-        return NAN
-    predicted = predictions.argmax(axis=1) if predictions.ndim == 2 else (predictions > 0.5).astype(int)
-    with warnings.catch_warnings():
-        # scikit-learn takes few rows of many classes for a regression.
-        warnings.filterwarnings("ignore", "The number of unique classes is greater", UserWarning)
-        return float(score(labels.astype(int), predicted, sample_weight=weights, **options))
+        return np.abs(_errors(labels, predictions)) if finite(predictions) else None
 
 
-def _averaged(predictions: np.ndarray, average: Average = "macro") -> dict[str, object]:
-    """Options of scikit-learn's scores: the positive class alone, or a mean over classes; 0 / 0 is not counted."""
-    if predictions.ndim == 1:
-        return {"average": "macro", "labels": [1], "zero_division": NAN}
-    return {"average": average, "zero_division": NAN}
+def _errors(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    import numpy as np
+
+    return np.asarray(predictions, np.float64) - labels
 
 
 def _per_class(predictions: np.ndarray) -> np.ndarray:
@@ -216,7 +198,17 @@ def _per_class(predictions: np.ndarray) -> np.ndarray:
     return np.stack([1 - probabilities, probabilities], axis=1) if predictions.ndim == 1 else probabilities
 
 
-def _finite(predictions: np.ndarray) -> bool:
+def _squared(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """Squared differences of probabilities and labels, summed over the classes."""
+    import numpy as np
+
+    probabilities = _per_class(predictions)
+    truth = np.eye(probabilities.shape[1])[labels.astype(int)]
+    return np.asarray(((probabilities - truth) ** 2).sum(axis=1))
+
+
+def finite(predictions: np.ndarray) -> bool:
+    """Whether there are predictions, and all are numbers."""
     import numpy as np
 
     return len(predictions) > 0 and bool(np.isfinite(predictions).all())

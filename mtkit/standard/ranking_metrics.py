@@ -1,10 +1,12 @@
-"""Metrics over the top of a ranked catalog."""
+"""Metrics over the top of a ranked catalog, or over all of it."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from mtkit.spec import RankingMetric
+from pydantic import Field
+
+from mtkit.spec import Address, RankingMetric
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,6 +81,25 @@ class Mrr(RankingMetric):
         return np.asarray((ranking.hits[:, :k] / np.arange(1, k + 1)).max(axis=1))
 
 
+class Auc(RankingMetric):
+    """Area under the ROC curve of each row: how often a relevant candidate is above another one, ties counting one half.
+
+    It is over the whole ranking, so its key has no cutoff. Source: Rendle et al., "BPR: Bayesian personalized ranking from
+    implicit feedback", 2009.
+    """
+
+    cutoff: ClassVar[bool] = False
+
+    def per_row(self, ranking: Ranking, k: int) -> np.ndarray:
+        """Values float64 `[rows]` in [0, 1]; nan where every candidate is relevant."""
+        import numpy as np
+
+        assert ranking.targets is not None
+        row = np.repeat(np.arange(len(ranking.relevant)), ranking.relevant)
+        above = np.bincount(row, ranking.targets.values["above"], minlength=len(ranking.relevant))
+        return np.asarray(above / ranking.relevant)
+
+
 class Coverage(RankingMetric):
     """Share of the catalog that appears in the top k of any row; it has no value per row."""
 
@@ -95,6 +116,8 @@ class Gini(RankingMetric):
 
     0 where all appear equally often, close to 1 where a few take all places.
     """
+
+    lower_is_better: ClassVar[bool] = True
 
     def value(self, ranking: Ranking, k: int) -> float:
         """The Gini coefficient in [0, 1); nan where nothing was recommended."""
@@ -126,9 +149,59 @@ class PopularityBias(RankingMetric):
     Source: Abdollahpouri et al., "Managing popularity bias in recommender systems with personalized re-ranking", 2019.
     """
 
+    lower_is_better: ClassVar[bool] = True
+
     def per_row(self, ranking: Ranking, k: int) -> np.ndarray:
         """Values float64 `[rows]` in [0, 1]; nan where nothing was recommended, or shares are not known."""
         return _mean_of_shown(ranking, k, lambda share: share)
+
+
+class Serendipity(RankingMetric):
+    """Share of the k places that hold a relevant item which is not among the k items that most users have had.
+
+    Source: Ge et al., "Beyond accuracy: evaluating recommender systems by coverage and serendipity", 2010; the primitive
+    model is popularity.
+    """
+
+    def per_row(self, ranking: Ranking, k: int) -> np.ndarray:
+        """Values float64 `[rows]` in [0, 1]; nan where shares are not known."""
+        import numpy as np
+
+        if ranking.shares is None:
+            return np.full(len(ranking.items), np.nan)
+        unexpected = np.ones(len(ranking.shares), bool)
+        unexpected[1 + np.argsort(-ranking.shares[1:], kind="stable")[:k]] = False
+        return np.asarray((ranking.hits[:, :k] & unexpected[ranking.items[:, :k]]).sum(axis=1) / k)
+
+
+class Diversity(RankingMetric):
+    """How much the items of the top k differ (intra-list distance): mean over their pairs of 1 less what they share.
+
+    What two items share is the cosine of their texts (tf-idf of the words), or 1 where they have the same category and 0
+    else. A null has nothing in common with anything. Source: Ziegler et al., "Improving recommendation lists through
+    topic diversification", 2005.
+    """
+
+    by: Address = Field(description="a categorical column, a label of classes or a text of the items (`item.category`)")
+
+    @property
+    def reads(self) -> tuple[Address, ...]:
+        """The column."""
+        return (self.by,)
+
+    def per_row(self, ranking: Ranking, k: int) -> np.ndarray:
+        """Values float64 `[rows]` in [0, 1]; 0 where fewer than two items are shown."""
+        import numpy as np
+        from scipy.sparse import csr_array
+
+        vectors = ranking.vectors[self.by]
+        row, place = np.nonzero(ranking.items[:, :k])
+        shape = len(ranking.items), vectors.shape[0]
+        shown = csr_array((np.ones(len(row)), (row, ranking.items[row, place])), shape)
+        lengths, summed = vectors.multiply(vectors).sum(axis=1), shown @ vectors
+        common = summed.multiply(summed).sum(axis=1) - shown @ lengths
+        pairs = shown.sum(axis=1) * (shown.sum(axis=1) - 1)
+        return np.divide(pairs - common, pairs, out=np.zeros(len(pairs)), where=pairs > 0)
 
 
 def _mean_of_shown(ranking: Ranking, k: int, of_share: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -3,18 +3,9 @@ import math
 import numpy as np
 import pytest
 
-from mtkit.standard.prediction_metrics import (
-    F1,
-    Accuracy,
-    Auc,
-    Brier,
-    CalibrationError,
-    LogLoss,
-    NormalizedEntropy,
-    PrAuc,
-    Precision,
-    Recall,
-)
+from mtkit.standard.decision_metrics import F1, Accuracy, Precision, Recall
+from mtkit.standard.order_metrics import Auc, PrAuc
+from mtkit.standard.prediction_metrics import Brier, CalibrationError, LogLoss, Mae, NormalizedEntropy, Rmse
 from mtkit.testing import check_spec
 
 BOTH = [LogLoss(), NormalizedEntropy(), Brier(), CalibrationError(), Accuracy(), Recall(), Precision(), F1()]
@@ -63,20 +54,20 @@ def accuracy(labels, predictions, weights):
     return np.average([a == b for a, b in zip(labels, decided(predictions), strict=True)], weights=weights)
 
 
-def counts(labels, predictions, weights):
+def counts(labels, predictions, weights, alone=True):
     """For each class that counts: weight of true positives, of labels, of predictions."""
     chosen = decided(predictions)
-    for number in range(predictions.shape[1]) if predictions.ndim == 2 else [1]:
+    for number in range(predictions.shape[1]) if predictions.ndim == 2 else [1] if alone else [0, 1]:
         is_label, is_chosen = labels == number, np.array(chosen) == number
         yield weights[is_label & is_chosen].sum(), weights[is_label].sum(), weights[is_chosen].sum()
 
 
-def recall(labels, predictions, weights):
-    return np.mean([true / labeled for true, labeled, _ in counts(labels, predictions, weights) if labeled])
+def recall(labels, predictions, weights, alone=True):
+    return np.mean([true / labeled for true, labeled, _ in counts(labels, predictions, weights, alone) if labeled])
 
 
-def f1(labels, predictions, weights):
-    values = [2 * t / (n + m) for t, n, m in counts(labels, predictions, weights) if n + m]
+def f1(labels, predictions, weights, alone=True):
+    values = [2 * t / (n + m) for t, n, m in counts(labels, predictions, weights, alone) if n + m]
     return np.mean(values)
 
 
@@ -118,17 +109,22 @@ def calibration_error(labels, predictions, weights, bins=10):
     return error
 
 
-def precision(labels, predictions, weights):
-    return np.mean([true / found for true, _, found in counts(labels, predictions, weights) if found])
+def precision(labels, predictions, weights, alone=True):
+    return np.mean([true / found for true, _, found in counts(labels, predictions, weights, alone) if found])
+
+
+def weighted_recall(labels, predictions, weights):
+    values = [(true / n, n) for true, n, _ in counts(labels, predictions, weights, alone=False) if n]
+    return np.average([value for value, _ in values], weights=[n for _, n in values])
 
 
 def weighted_precision(labels, predictions, weights):
-    values = [(true / found, n) for true, n, found in counts(labels, predictions, weights) if found]
+    values = [(true / found, n) for true, n, found in counts(labels, predictions, weights, alone=False) if found]
     return np.average([value for value, _ in values], weights=[n for _, n in values])
 
 
 def weighted_f1(labels, predictions, weights):
-    values = [(2 * t / (n + m), n) for t, n, m in counts(labels, predictions, weights) if n + m]
+    values = [(2 * t / (n + m), n) for t, n, m in counts(labels, predictions, weights, alone=False) if n + m]
     return np.average([value for value, _ in values], weights=[n for _, n in values])
 
 
@@ -141,6 +137,10 @@ SLOW = [
     (Accuracy(), accuracy),
     (Recall(), recall),
     (Precision(), precision),
+    (Recall(average="macro"), lambda *rows: recall(*rows, alone=False)),
+    (Precision(average="macro"), lambda *rows: precision(*rows, alone=False)),
+    (F1(average="macro"), lambda *rows: f1(*rows, alone=False)),
+    (Recall(average="weighted"), weighted_recall),
     (Precision(average="weighted"), weighted_precision),
     (F1(), f1),
     (F1(average="weighted"), weighted_f1),
@@ -160,6 +160,51 @@ def test_binary_equals_plain_loops(metric, slow):
 @pytest.mark.parametrize(("metric", "slow"), SLOW)
 def test_classes_equal_plain_loops_where_one_is_never_a_label(metric, slow):
     assert metric.value(*classes()) == pytest.approx(slow(*classes()), rel=1e-5)
+
+
+def influences(metric, labels, predictions, weights):
+    """How the metric moves with the weight of each row, by differences, on the scale of all rows."""
+    found = []
+    for row in range(len(labels)):
+        step = 1e-5 * (np.arange(len(labels)) == row)
+        low, high = (metric.value(labels, predictions, weights + sign * step) for sign in (-1, 1))
+        found.append((high - low) / 2e-5 * weights.sum())
+    return np.array(found)
+
+
+NUMERIC = [Rmse(), Mae()]
+
+
+@pytest.mark.parametrize("metric", [*dict(SLOW), Auc(), PrAuc(), *NUMERIC], ids=repr)
+@pytest.mark.parametrize("rows", [binary, classes])
+def test_contributions_are_the_metric_and_its_derivative(metric, rows):
+    if rows is classes and "classes" not in metric.labels:
+        return
+    labels, predictions, weights = (values.astype(float) for values in rows(60))
+    value, contributions = metric.value(labels, predictions, weights), metric.contributions(labels, predictions, weights)
+    assert np.average(contributions, weights=weights) == pytest.approx(value)
+    np.testing.assert_allclose(contributions - value, influences(metric, labels, predictions, weights), atol=1e-6)
+
+
+@pytest.mark.parametrize("metric", [*METRICS, *NUMERIC])
+def test_what_is_undefined_has_no_contributions(metric):
+    labels, predictions, weights = binary(20)
+    predictions[3] = np.nan
+    assert metric.contributions(labels, predictions, weights) is None
+    assert metric.contributions(*binary(0)) is None
+
+
+@pytest.mark.parametrize("metric", NUMERIC)
+def test_errors_of_numbers_equal_scikit_learn(metric):
+    from sklearn.metrics import mean_absolute_error, root_mean_squared_error
+
+    generator = np.random.default_rng(3)
+    labels, predictions = generator.normal(3, 2, 50).astype(np.float32), generator.normal(3, 2, 50).astype(np.float32)
+    weights = generator.random(50).astype(np.float32)
+    slow = mean_absolute_error if isinstance(metric, Mae) else root_mean_squared_error
+    assert metric.value(labels, predictions, weights) == pytest.approx(slow(labels, predictions, sample_weight=weights))
+    assert metric.value(labels, labels, weights) == 0
+    assert math.isnan(metric.value(labels[:0], labels[:0], weights[:0]))
 
 
 @pytest.mark.parametrize("metric", METRICS)

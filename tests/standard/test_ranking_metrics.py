@@ -5,7 +5,9 @@ import numpy as np
 import pytest
 
 from mtkit.standard.ranking_metrics import (
+    Auc,
     Coverage,
+    Diversity,
     Gini,
     Hit,
     Map,
@@ -15,8 +17,10 @@ from mtkit.standard.ranking_metrics import (
     PopularityBias,
     Precision,
     Recall,
+    Serendipity,
 )
-from mtkit.types import Ranking
+from mtkit.testing import check_spec
+from mtkit.types import Ragged, Ranking
 
 
 @pytest.fixture
@@ -124,3 +128,51 @@ def test_is_1_where_everything_reachable_is_found(metric):
 def test_is_nan_where_no_row_was_ranked(metric):
     empty = Ranking(np.zeros((0, 3), np.int32), np.zeros((0, 3), bool), np.zeros(0, np.int64), 0)
     assert math.isnan(metric.value(empty, 2))
+
+
+@pytest.mark.parametrize("k", [1, 8])
+def test_serendipity_leaves_out_what_is_popular(k, ranking):
+    shares = np.random.default_rng(1).integers(1, 9, 31) / 10
+    popular = sorted(range(1, 31), key=lambda item: (-shares[item], item))[:k]
+    expected = [
+        sum(hit and item not in popular for item, hit in zip(items[:k], hits[:k], strict=True)) / k
+        for items, hits in zip(ranking.items.tolist(), ranking.hits.tolist(), strict=True)
+    ]
+    known = dataclasses.replace(ranking, shares=shares)
+    np.testing.assert_allclose(Serendipity().per_row(known, k), expected)
+    assert 0 < Serendipity().value(known, 8) < Hit().value(ranking, 8)
+    assert math.isnan(Serendipity().value(ranking, k))
+
+
+@pytest.mark.parametrize("k", [1, 2, 8])
+def test_diversity_is_over_pairs(k, ranking):
+    """Unit vectors, of which some are null."""
+    from scipy.sparse import csr_array
+
+    vectors = np.random.default_rng(2).random((31, 4)) * (np.random.default_rng(3).random((31, 4)) < 0.5)
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    assert not vectors.any(axis=1).all()
+    expected = []
+    for items in ranking.items[:, :k].tolist():
+        shown = [item for item in items if item]
+        pairs = [(a, b) for a in shown for b in shown if a < b]
+        expected.append(np.mean([1 - vectors[a] @ vectors[b] for a, b in pairs]) if pairs else 0)
+    known = dataclasses.replace(ranking, vectors={"item.x": csr_array(vectors)})
+    metric = Diversity(by="item.x")
+    check_spec(metric)
+    assert metric.reads == ("item.x",)
+    np.testing.assert_allclose(metric.per_row(known, k), expected)
+
+
+def test_auc_is_the_mean_over_relevant_items():
+    targets = Ragged(np.array([0, 2, 3]), {"item": np.array([1, 4, 2]), "above": np.array([1, 0.5, 0.25])})
+    ranking = Ranking(np.zeros((2, 1), int), np.zeros((2, 1), bool), np.array([2, 1]), 5, targets=targets)
+    assert Auc().per_row(ranking, 1).tolist() == [0.75, 0.25]
+    assert Auc().keys("auc", [1, 5]) == {"auc": 5}
+    assert Recall().keys("recall", [1, 5]) == {"recall@1": 1, "recall@5": 5}
+
+
+def test_metrics_without_values_per_row():
+    assert [metric.by_row for metric in (Coverage(), Gini(), Ndcg(), Auc())] == [False, False, True, True]
+    assert [metric.lower_is_better for metric in (Gini(), PopularityBias(), Ndcg())] == [True, True, False]

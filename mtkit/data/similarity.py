@@ -1,0 +1,42 @@
+"""Vectors of the catalog's rows, whose products say how much two rows have in common; no TensorFlow."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import numpy as np
+
+from mtkit.data.columns import raw
+from mtkit.errors import DataError
+from mtkit.types import Fold
+
+
+def item_vectors(fold: Fold, address: str) -> Any:
+    """A SciPy sparse array float64 `[rows, width]`, rows of length 1, or 0 where the column is null.
+
+    Texts become tf-idf of their words, so that the product of two rows is their cosine; values of other columns become
+    one-hot, so that it is 1 where they are equal.
+
+    Args:
+        fold: the fold.
+        address: a column of an entity, as in `item.category`.
+
+    Raises:
+        DataError: the column holds numbers that are no categories.
+    """
+    from scipy.sparse import csr_array
+    from sklearn.feature_extraction.text import TfidfVectorizer
+
+    entity, _, name = address.partition(".")
+    declared = fold.schema.entities[entity][name]
+    values = raw(fold.entities[entity].columns[name], declared)
+    if values.dtype != object:
+        raise DataError(f"{address} is numeric; what items have in common is told by categories and texts")
+    there = np.array([value is not None for value in values])
+    if declared.kind == "text":
+        words = TfidfVectorizer(analyzer=re.compile(r"\w+").findall, lowercase=False)
+        return csr_array(words.fit_transform([text.lower() for text in np.where(there, values, "")]))
+    _, code = np.unique(np.where(there, values, ""), return_inverse=True)
+    rows = np.flatnonzero(there)
+    return csr_array((np.ones(len(rows)), (rows, code[rows])), (len(values), code.max() + 1))

@@ -1,0 +1,145 @@
+"""Slices: which rows, and which items, belong to a part of what is measured; no TensorFlow."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+
+from mtkit.data.columns import raw
+from mtkit.errors import DataError
+from mtkit.schema import Column
+from mtkit.sections import LISTS, By, Evaluate
+from mtkit.types import Fold, RowTable
+
+CONTEXT = "context"
+_ESCAPES = str.maketrans({"/": "%2F", "@": "%40", "%": "%25"})
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A part of the rows, or of the items that are relevant to them.
+
+    Attributes:
+        name: as it stands in metric keys.
+        address: what decides: `context.<column>`, or an entity.
+        contains: from raw values of the column, or ids of the entity, to bool.
+    """
+
+    name: str
+    address: str
+    contains: Callable[[np.ndarray], np.ndarray]
+
+    def of_rows(self, table: RowTable) -> np.ndarray | None:
+        """Which rows of the table belong to it, bool `[rows]`; None where that is no question of the table's rows."""
+        scope, _, column = self.address.partition(".")
+        values = table.context.get(column) if scope == CONTEXT else table.ids.get(scope)
+        return None if values is None else self.contains(values)
+
+
+def make_slices(settings: Evaluate, fold: Fold) -> tuple[Slice, ...]:
+    """The slices that a recipe asks for, by what training knows; those that are lists of their own are left out.
+
+    Raises:
+        DataError: the data have nobody who acts, or a column of numbers has too many values for a slice each.
+    """
+    slices: list[Slice] = []
+    for asked in settings.slices:
+        if isinstance(asked, By):
+            slices += _by(asked, fold)
+        elif asked not in LISTS:
+            entity, counts = _counts(fold, asked)
+            members = _tail(counts, settings.tail) if asked == "tail" else counts < settings.cold
+            members[0] = False
+            slices.append(Slice(asked, entity, members.__getitem__))
+    return tuple(slices)
+
+
+def _counts(fold: Fold, asked: str) -> tuple[str, np.ndarray]:
+    """The entity that a slice is of, and how many interactions each of its rows has in training."""
+    acting = list(fold.events.ids)[asked != "cold_user" :]
+    if not acting:
+        raise DataError(
+            f"evaluate.slices: {asked!r} is by interactions, and these data have no ids of entities; leave it out"
+        )
+    known = fold.events.ids[acting[0]][fold.events.time < fold.fit]
+    return acting[0], np.bincount(known, minlength=len(fold.entities[acting[0]]))
+
+
+def _tail(counts: np.ndarray, share: float) -> np.ndarray:
+    """The least popular that together have at most this share; among equals, those of higher id first."""
+    counts = counts.copy()
+    counts[0] = 0
+    order = np.argsort(counts[::-1], kind="stable")
+    members = np.zeros(len(counts), bool)
+    members[::-1][order] = np.cumsum(counts[::-1][order]) <= share * counts.sum()
+    return members
+
+
+def _by(asked: By, fold: Fold) -> Iterator[Slice]:
+    scope, _, name = asked.by.partition(".")
+    if scope == CONTEXT:
+        known = fold.events.columns[name].filter(pa.array(fold.events.time < fold.fit))
+        for label, contains in _groups(asked, raw(known, fold.schema.interactions[name])):
+            yield Slice(f"{asked.by}={label}", asked.by, contains)
+        return
+    values = raw(fold.entities[scope].columns[name], fold.schema.entities[scope][name])
+    for label, contains in _groups(asked, values[1:]):
+        members = contains(values)
+        members[0] = False
+        yield Slice(f"{asked.by}={label}", scope, members.__getitem__)
+
+
+Test = Callable[[np.ndarray], np.ndarray]
+
+
+def _groups(asked: By, values: np.ndarray) -> Iterator[tuple[str, Test]]:
+    """Name and test of each group of values: ranges, or single values, the most frequent first; then nulls."""
+    missing = _missing(values)
+    if asked.edges:
+        yield from _ranges(asked.edges)
+    else:
+        distinct, counts = np.unique(values[~missing], return_counts=True)
+        if values.dtype != object and len(distinct) > asked.values:
+            raise DataError(
+                f"evaluate.slices: {asked.by} has {len(distinct)} distinct numbers, and {asked.values} values get a "
+                f'slice; give edges, as in {{by = "{asked.by}", edges = [{np.median(distinct):g}]}}'
+            )
+        for value in distinct[np.argsort(-counts, kind="stable")][: asked.values].tolist():
+            yield _shown(value), partial(operator.eq, value)
+    if missing.any():
+        yield "null", _missing
+
+
+def _ranges(edges: tuple[float, ...]) -> Iterator[tuple[str, Test]]:
+    for low, high in pairwise((-np.inf, *edges, np.inf)):
+        name = "..".join("" if np.isinf(edge) else f"{edge:g}" for edge in (low, high))
+        yield name, partial(_within, low, high)
+
+
+def _within(low: float, high: float, values: np.ndarray) -> np.ndarray:
+    inside: np.ndarray = (values >= low) & (values < high)
+    return inside
+
+
+def _missing(values: np.ndarray) -> np.ndarray:
+    if values.dtype == object:
+        return np.array([value is None for value in values.tolist()], bool)
+    found: np.ndarray = np.isnan(values)
+    return found
+
+
+def _shown(value: str | float) -> str:
+    return value.translate(_ESCAPES) if isinstance(value, str) else f"{value:g}"
+
+
+def not_sliceable(address: str, column: Column | None) -> str:
+    """Why a column cannot make slices; empty if it can."""
+    if column is None or column.kind in ("categorical", "numeric", "label"):
+        return ""
+    return f"{address} is declared as {column.kind}; slices are by categorical or numeric columns, or labels"

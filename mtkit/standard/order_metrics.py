@@ -1,0 +1,150 @@
+"""Metrics of the order of predicted probabilities, over all rows or within users; nan where undefined."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, Literal
+
+from pydantic import Field
+
+from mtkit.spec import GroupedMetric, PredictionMetric
+from mtkit.standard.prediction_metrics import NAN, finite
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+class Auc(PredictionMetric):
+    """Area under the ROC curve: how often a positive is above a negative, ties counting one half."""
+
+    labels: ClassVar[frozenset[str]] = frozenset({"binary"})
+
+    def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
+        """The area in [0, 1]; nan with fewer than two classes among the labels."""
+        import numpy as np
+        from sklearn.metrics import roc_auc_score
+
+        if len(np.unique(labels)) < 2 or not finite(predictions):
+            return NAN
+        return float(roc_auc_score(labels, predictions, sample_weight=weights))
+
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """The area, and by how much the row's share of the other class that is on its right side differs from it.
+
+        Source: DeLong et al., "Comparing the areas under two or more correlated ROC curves", 1988; these are its
+        structural components, on the scale of all rows.
+        """
+        import numpy as np
+
+        if len(np.unique(labels)) < 2 or not finite(predictions):
+            return None
+        one, is_positive = np.zeros(len(labels), int), labels > 0
+        positive, negative = (weights[kind].sum(dtype=np.float64) for kind in (is_positive, ~is_positive))
+        won = np.where(
+            is_positive,
+            _below(one, predictions, np.where(is_positive, 0, weights)) / negative,
+            1 - _below(one, predictions, np.where(is_positive, weights, 0)) / positive,
+        )
+        area = np.average(won[is_positive], weights=weights[is_positive])
+        own = np.where(is_positive, positive, negative)
+        return np.asarray(area + (won - area) * (positive + negative) / own)
+
+
+class PrAuc(PredictionMetric):
+    """Area under the curve of precision over recall, as a step function (average precision); ties are one step."""
+
+    labels: ClassVar[frozenset[str]] = frozenset({"binary"})
+
+    def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
+        """The area in [0, 1]; nan without positives."""
+        from sklearn.metrics import average_precision_score
+
+        if not labels.any() or not finite(predictions):
+            return NAN
+        return float(average_precision_score(labels, predictions, sample_weight=weights))
+
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+        """The area, and the influence of the row through its own precision, and through that of thresholds below it."""
+        import numpy as np
+
+        if not labels.any() or not finite(predictions):
+            return None
+        step = np.unique(-predictions, return_inverse=True)[1]
+        hit, all_ = (np.bincount(step, values.astype(np.float64)) for values in (weights * labels, weights))
+        found = all_.cumsum()
+        precision = hit.cumsum() / found
+        area = hit @ precision / hit.sum()
+        later = np.array([hit / found, hit * precision / found])[:, ::-1].cumsum(axis=1)[:, ::-1][:, step]
+        influence = labels * (precision[step] - area) + labels * later[0] - later[1]
+        return np.asarray(area + influence * all_.sum() / hit.sum())
+
+
+class Gauc(GroupedMetric):
+    """Mean over users of the area under the ROC curve within their rows; users with labels of one kind do not count.
+
+    Source: Zhu et al., "Optimized cost per click in Taobao display advertising", 2017; Zhou et al., "Deep interest
+    network for click-through rate prediction", 2018, weighted by rows.
+    """
+
+    labels: ClassVar[frozenset[str]] = frozenset({"binary"})
+
+    by: Literal["rows", "users"] = Field("rows", description="users count by the weight of their rows, or all alike")
+
+    def value(
+        self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, groups: np.ndarray | None = None
+    ) -> float:
+        """The mean in [0, 1]; nan where no user has both kinds."""
+        import numpy as np
+
+        if not finite(predictions):
+            return NAN
+        _, areas, share = self._areas(labels, predictions, weights, groups)
+        counted = share > 0
+        return float(np.average(areas[counted], weights=share[counted])) if counted.any() else NAN
+
+    def contributions(
+        self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, groups: np.ndarray | None = None
+    ) -> np.ndarray | None:
+        """The mean, and by how much the area of the row's user differs from it, on the scale of all rows."""
+        import numpy as np
+
+        mean = self.value(labels, predictions, weights, groups)
+        if not np.isfinite(mean):
+            return None
+        place, areas, share = self._areas(labels, predictions, weights, groups)
+        moved = np.where(share > 0, share * (areas - mean), 0) / share.sum()
+        own = np.bincount(place, weights)
+        return np.asarray(mean + (moved / own)[place] * own.sum())
+
+    def _areas(
+        self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, groups: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The number of each row's user; the area of each user, and how much it counts."""
+        import numpy as np
+
+        assert groups is not None
+        place = np.unique(groups, return_inverse=True)[1]
+        below = _below(place, predictions, np.where(labels > 0, 0, weights))
+        positive, negative, won = (
+            np.bincount(place, values)
+            for values in (weights * labels, weights * (1 - labels), weights * labels * below)
+        )
+        pairs = positive * negative
+        areas = np.divide(won, pairs, out=np.zeros(len(pairs)), where=pairs > 0)
+        return place, areas, (pairs > 0) * (np.bincount(place, weights) if self.by == "rows" else 1.0)
+
+
+def _below(groups: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Weight of the rows of the same group with a lower prediction, and half of that with the same, float64 `[rows]`."""
+    import numpy as np
+
+    order = np.lexsort((predictions, groups))
+    group, value = groups[order], predictions[order]
+    starts_group = np.append(True, group[1:] != group[:-1])
+    starts = starts_group | np.append(True, value[1:] != value[:-1])
+    tie = np.cumsum(starts) - 1
+    weight = np.bincount(tie, weights[order].astype(np.float64))
+    before = np.cumsum(weight) - weight
+    before -= before[tie[starts_group]][np.cumsum(starts_group[starts]) - 1]
+    below = np.empty(len(order))
+    below[order] = (before + weight / 2)[tie]
+    return below

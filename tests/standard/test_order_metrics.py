@@ -1,0 +1,64 @@
+import math
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from mtkit.standard.order_metrics import Auc, Gauc
+from mtkit.testing import check_spec
+
+
+def rows(count=300, users=40, seed=0):
+    """Labels, tied probabilities, weights and users, some of whom have labels of one kind."""
+    generator = np.random.default_rng(seed)
+    groups = generator.integers(0, users, count)
+    labels = (generator.random(count) < generator.random(users)[groups] ** 2).astype(np.float32)
+    predictions = generator.random(count).round(1).astype(np.float32)
+    return labels, predictions, (generator.random(count) + 0.1).astype(np.float32), groups
+
+
+def gauc(labels, predictions, weights, groups, by):
+    """User by user, with scikit-learn."""
+    areas, counts = [], []
+    for user in set(groups.tolist()):
+        own = groups == user
+        if len(set(labels[own].tolist())) == 2:
+            areas.append(roc_auc_score(labels[own], predictions[own], sample_weight=weights[own]))
+            counts.append(weights[own].sum() if by == "rows" else 1)
+    return np.average(areas, weights=counts)
+
+
+@pytest.mark.parametrize("by", ["rows", "users"])
+@pytest.mark.parametrize("seed", range(3))
+def test_gauc_equals_scikit_learn_user_by_user(by, seed):
+    metric = Gauc(by=by)
+    check_spec(metric)
+    assert metric.value(*rows(seed=seed)) == pytest.approx(gauc(*rows(seed=seed), by))
+
+
+def test_one_user_has_the_area_of_all():
+    labels, predictions, weights, _ = rows()
+    one = np.zeros(len(labels), int)
+    assert Gauc().value(labels, predictions, weights, one) == pytest.approx(Auc().value(labels, predictions, weights))
+
+
+@pytest.mark.parametrize("by", ["rows", "users"])
+def test_contributions_of_users_say_what_the_metric_is_without_them(by):
+    """A mean: to first order, leaving a user out moves it by the user's influence; here checked to second order."""
+    labels, predictions, weights, groups = (values.astype(float) for values in rows(4000, 400))
+    value, parts = (f(labels, predictions, weights, groups) for f in (Gauc(by=by).value, Gauc(by=by).contributions))
+    assert np.average(parts, weights=weights) == pytest.approx(value)
+    for user in range(5):
+        kept = groups != user
+        without = Gauc(by=by).value(labels[kept], predictions[kept], weights[kept], groups[kept])
+        influence = np.sum(((value - parts) * weights)[~kept]) / weights.sum()
+        assert without - value == pytest.approx(influence, rel=0.05, abs=1e-9)
+
+
+def test_users_with_one_kind_of_labels_do_not_count():
+    labels, predictions = np.array([1.0, 1, 0, 0]), np.array([0.1, 0.2, 0.3, 0.4])
+    groups = np.array([1, 1, 2, 2])
+    assert math.isnan(Gauc().value(labels, predictions, np.ones(4), groups))
+    assert Gauc().contributions(labels, predictions, np.ones(4), groups) is None
+    assert Gauc().value(labels, predictions, np.ones(4), np.array([1, 1, 1, 2])) == 0
+    assert math.isnan(Gauc().value(labels[:0], predictions[:0], np.ones(0), groups[:0]))
