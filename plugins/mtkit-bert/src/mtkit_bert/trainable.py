@@ -1,0 +1,152 @@
+"""A text network that trains within the model: each distinct text of a batch goes through it once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal
+
+from mtkit.backend import keras, tf
+from mtkit_bert.adapters import LowRankAdapter
+from mtkit_bert.families import PoolingName
+from mtkit_bert.layers import BertModel, Pooling
+from mtkit_bert.projection import small_dense
+
+Mode = Literal["lora", "last_n", "full"]
+
+# Texts that are encoded at once where there is no gradient: enough to be fast, few enough for any catalog.
+_BLOCK = 128
+
+
+@keras.saving.register_keras_serializable(package="mtkit_bert")
+class TrainableText(keras.layers.Layer):
+    """Embeddings of texts that come as token ids; the network, or parts of it, and the projection train.
+
+    Rows with the same text share one pass through the network, which sees no more tokens than the longest text has. A
+    missing text becomes the learned bias, as it does where texts are frozen. Without `training`, texts are encoded in
+    blocks of similar length, so that a whole catalog takes no more memory than a block.
+
+    Args:
+        network: from token ids to hidden states; its weights are there already.
+        tokens: key of the token ids among the features, padded behind.
+        numbers: key of the numbers of texts.
+        dim: width of the embedding.
+        mode: what of the network trains: its low-rank adapters, the `last_n` last blocks, or all of it.
+        last_n: number of blocks, with mode `last_n`.
+        pooling: one vector from the tokens, as `Pooling` has it.
+        learning_rate_factor: of the network's last block; the projection has the learning rate of the model.
+        layer_decay: each block's factor is this share of that of the block above; embeddings are below all blocks.
+
+    Source: layer-wise decay of learning rates: Howard and Ruder 2018, "Universal Language Model Fine-tuning for Text
+    Classification", section 3.2, with the factor as in Clark et al. 2020, "ELECTRA", appendix A.
+    """
+
+    def __init__(
+        self,
+        network: BertModel | Mapping[str, Any],
+        tokens: str,
+        numbers: str,
+        dim: int = 64,
+        mode: Mode = "full",
+        last_n: int = 0,
+        pooling: PoolingName = "mean",
+        learning_rate_factor: float = 1.0,
+        layer_decay: float = 1.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if not isinstance(network, BertModel):
+            network = keras.saving.deserialize_keras_object(network)
+        self.network: BertModel = network
+        self.tokens, self.numbers, self.dim = tokens, numbers, dim
+        self.mode, self.last_n = mode, last_n
+        self.learning_rate_factor, self.layer_decay = learning_rate_factor, layer_decay
+        # Means over tokens are sums of many small numbers, which half precision cannot hold.
+        self.pooling = Pooling(pooling, dtype="float32")
+        self.dense = small_dense(dim, self.dtype_policy)
+        if network.built:
+            self._freeze()
+
+    def build(self, shape: Any) -> None:
+        """Creates the network's variables where a checkpoint has not, and freezes what does not train."""
+        if not self.network.built:
+            self.network.build(tf.TensorShape([None, None]))
+            self._freeze()
+        super().build(shape)
+
+    def _freeze(self) -> None:
+        for layer in self._frozen():
+            layer.trainable = False
+
+    def _frozen(self) -> Iterator[keras.layers.Layer]:
+        blocks = self.network.blocks
+        if self.mode == "full":
+            return
+        yield from self.network.embeddings
+        if self.mode == "last_n":
+            yield from blocks[: len(blocks) - self.last_n]
+            return
+        for block in blocks:
+            yield from (layer for layer in block.submodules if not isinstance(layer, LowRankAdapter))
+
+    def learning_rate_factors(self) -> list[tuple[Any, float]]:
+        """The network's trainable variables with the factors of their learning rates, where these are not 1."""
+        blocks = self.network.blocks
+        depths = {id(v): depth for depth, block in enumerate(reversed(blocks)) for v in block.trainable_variables}
+        variables = self.network.trainable_variables
+        powers = (self.layer_decay ** depths.get(id(variable), len(blocks)) for variable in variables)
+        factors = (self.learning_rate_factor * power for power in powers)
+        return [(variable, factor) for variable, factor in zip(variables, factors, strict=True) if factor != 1.0]
+
+    def call(self, features: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Embeddings `[rows, dim]`.
+
+        Args:
+            features: with token ids int32 `[rows, tokens]`, and numbers of texts int32 `[rows, 1]`, which are the same
+                only where the texts are; others are ignored.
+            training: whether dropout is on.
+        """
+        distinct, place = tf.unique(features[self.numbers][:, 0])
+        first = tf.math.unsorted_segment_min(tf.range(tf.size(place)), place, tf.size(distinct))
+        tokens = tf.gather(features[self.tokens], first)
+        vectors = self._vectors(tokens, training=True) if training else self._in_blocks(tokens)
+        return tf.gather(self.dense(vectors), place)
+
+    def _vectors(self, tokens: tf.Tensor, training: bool) -> tf.Tensor:
+        """Pooled vectors float32 `[rows, width]` of token ids, zeros where there are none."""
+        lengths = self._lengths(tokens)
+        longest = tf.maximum(tf.reduce_max(lengths), 1)
+        tokens, mask = tokens[:, :longest], tf.sequence_mask(lengths, longest, tf.int32)
+        vectors = self.pooling(self.network(tokens, mask, training=training), mask)
+        return tf.where(lengths[:, None] > 0, vectors, tf.zeros_like(vectors))
+
+    def _lengths(self, tokens: tf.Tensor) -> tf.Tensor:
+        """Int32 `[rows]`, by the last id that is not padding: a text may hold the padding's name itself."""
+        real = tokens != self.network.padding
+        return tf.reduce_max(tf.where(real, tf.range(1, tf.shape(tokens)[1] + 1), 0), axis=1)
+
+    def _in_blocks(self, tokens: tf.Tensor) -> tf.Tensor:
+        order = tf.argsort(self._lengths(tokens), stable=True)
+        steps = tf.maximum(-(-tf.size(order) // _BLOCK), 1)
+        shape = tf.TensorShape([None, self.network.hidden_size])
+        blocks = tf.TensorArray(tf.float32, steps, infer_shape=False, element_shape=shape)
+
+        def encode(step: tf.Tensor, blocks: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
+            rows = order[step * _BLOCK : (step + 1) * _BLOCK]
+            return step + 1, blocks.write(step, self._vectors(tf.gather(tokens, rows), training=False))
+
+        _, blocks = tf.while_loop(lambda step, _: step < steps, encode, (0, blocks), parallel_iterations=1)
+        return tf.gather(blocks.concat(), tf.math.invert_permutation(order))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return super().get_config() | {
+            "network": keras.saving.serialize_keras_object(self.network),
+            "tokens": self.tokens,
+            "numbers": self.numbers,
+            "dim": self.dim,
+            "mode": self.mode,
+            "last_n": self.last_n,
+            "pooling": self.pooling.pooling,
+            "learning_rate_factor": self.learning_rate_factor,
+            "layer_decay": self.layer_decay,
+        }
