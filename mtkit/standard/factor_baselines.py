@@ -101,14 +101,16 @@ class Ials(RetrievalBaseline):
     def _solve(self, matrix: Any, others: np.ndarray) -> np.ndarray:
         """The best factors `[rows, factors]` of each row of a sparse `[rows, n]`, given those of its columns."""
         import numpy as np
+        from scipy.linalg import lapack
 
         gram = others.T @ others
         counts = np.diff(matrix.indptr)
         solved = np.zeros((len(counts), self.factors))
-        ridge = np.eye(self.factors)
+        diagonal = np.diag_indices(self.factors)
         for row in np.flatnonzero(counts):
             mine = others[matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]]
-            strength = self.regularization * (self.alpha * counts[row] + len(others))
-            system = gram + self.alpha * (mine.T @ mine) + strength * ridge
-            solved[row] = np.linalg.solve(system, self.alpha * mine.sum(axis=0))
+            system = gram + mine.T @ (self.alpha * mine)
+            system[diagonal] += self.regularization * (self.alpha * counts[row] + len(others))
+            # By Cholesky, in place: the transpose of a symmetric matrix is the matrix in LAPACK's order.
+            _, solved[row], _ = lapack.dposv(system.T, self.alpha * mine.sum(axis=0), overwrite_a=True)
         return solved
