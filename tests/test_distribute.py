@@ -81,16 +81,22 @@ def _free_ports(count):
     return ports
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("name", OPTIMIZERS)
-def test_two_workers_train_as_one_does(train_tiny, tiny_recipe, tmp_path, name):
-    options = [*WITHOUT_DROPOUT, f"train.optimizer={name}", *OPTIMIZERS[name], "train.epochs=1"]
+def _start_workers(*command):
+    """Two processes of the command, `{}` being their number."""
     cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(2)]}
     workers = []
     for number in range(2):
         config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": number}})
-        command = [sys.executable, "-c", WORKER, tiny_recipe, tmp_path / f"{number}.npz", "train.strategy=multi_worker"]
-        workers.append(subprocess.Popen([*command, *options], env=os.environ | {"TF_CONFIG": config}))
+        words = [sys.executable, "-c", *(str(word).replace("{}", str(number)) for word in command)]
+        workers.append(subprocess.Popen(words, env=os.environ | {"TF_CONFIG": config}))
+    return workers
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_two_workers_train_as_one_does(train_tiny, tiny_recipe, tmp_path, name):
+    options = [*WITHOUT_DROPOUT, f"train.optimizer={name}", *OPTIMIZERS[name], "train.epochs=1"]
+    workers = _start_workers(WORKER, tiny_recipe, tmp_path / "{}.npz", "train.strategy=multi_worker", *options)
     assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
     one = train_tiny("train.strategy=one_device", *options)
     for number in range(2):
@@ -98,6 +104,27 @@ def test_two_workers_train_as_one_does(train_tiny, tiny_recipe, tmp_path, name):
             losses = {name: float(found[name]) for name in one.model.trackers}
             _assert_same({name: found[name] for name in found if name not in losses}, _weights(one))
         assert losses == pytest.approx(_losses(one), rel=1e-4)
+
+
+MTKIT = "from mtkit.cli import main; main()"
+
+
+@pytest.mark.slow
+def test_workers_run_a_recipe_each_in_a_directory_of_its_own(tiny_recipe, tmp_path):
+    sets = [word for value in (*WITHOUT_DROPOUT, "train.epochs=2") for word in ("--set", value)]
+    command = [MTKIT, "run", tiny_recipe, *sets]
+    for resume in ([], ["--resume"]):
+        several = ["--set", "train.strategy=multi_worker", "--run-dir", tmp_path / "two", *resume]
+        workers = _start_workers(*command, *several)
+        assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
+    subprocess.run([sys.executable, "-c", *command, "--run-dir", tmp_path / "one"], check=True)
+    one, first, second = (
+        json.loads((tmp_path / name / "metrics.json").read_text()) for name in ("one", "two", "two-worker-1")
+    )
+    assert first["test"] == second["test"]
+    assert first["test"] == pytest.approx(one["test"], abs=0.02)
+    assert first["baselines"] == one["baselines"]
+    assert [path.name for path in (tmp_path / "two" / "export").iterdir()] == ["1"]
 
 
 def test_sums_and_gathers_over_replicas(two_replicas):
