@@ -11,6 +11,7 @@ from mtkit.data.columns import load
 from mtkit.data.fold import make_cuts
 from mtkit.devices import unseen_gpu
 from mtkit.errors import WiringError
+from mtkit.leakage import find_leaks, refuse
 from mtkit.model import Forward
 from mtkit.pipeline import Pipeline, build_pipeline
 from mtkit.recipe import Recipe
@@ -24,13 +25,15 @@ def check_full(recipe: Recipe) -> list[str]:
     """Builds the recipe's model on its data and probes it; returns lines: what the rows are, and warnings.
 
     Raises:
-        DataError: the data do not fit the recipe.
+        DataError: the data do not fit the recipe, or tell what is to be predicted.
         RecipeError: a task asks for something that its row table does not have.
         WiringError: a row depends on other rows of its batch, a query on the candidate of its row, or a candidate on
             anything but itself.
     """
     dataset = load(recipe.data.source)
-    valid, _ = make_cuts(dataset, recipe.data.split)
+    valid, test = make_cuts(dataset, recipe.data.split)
+    findings = find_leaks(recipe, dataset, valid, test)
+    refuse(findings)
     pipeline = build_pipeline(recipe, dataset, valid, make_strategy(recipe), cache_directory(), {})
     check_independent(pipeline)
     check_factorized(pipeline)
@@ -39,7 +42,7 @@ def check_full(recipe: Recipe) -> list[str]:
         f"rows {name} {part}: {len(table):,}, {table.note}"
         for name, parts in pipeline.tables.items()
         for part, table in parts.items()
-    ] + ([f"warning: {warning}"] if warning else [])
+    ] + [*map(str, findings), *([f"warning: {warning}"] if warning else [])]
 
 
 def check_independent(pipeline: Pipeline) -> None:

@@ -88,6 +88,12 @@ def raw(column: pa.ChunkedArray, declared: Column) -> np.ndarray:
     return objects
 
 
+def codes(column: pa.ChunkedArray) -> np.ndarray:
+    """Numbers int64 `[rows]` of the distinct values, from 0 on in the order of the data; -1 where null."""
+    indices = plain(column).combine_chunks().dictionary_encode().indices
+    return np.asarray(indices.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
+
+
 def layer_input(values: np.ndarray) -> np.ndarray:
     """Raw values as TensorFlow can take them: null strings become empty; numbers stay."""
     if values.dtype != object:

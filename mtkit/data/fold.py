@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mtkit.data.columns import UNKNOWN_NUMBER, UNKNOWN_TEXT, check, plain, seconds
+from mtkit.data.columns import UNKNOWN_NUMBER, UNKNOWN_TEXT, check, codes, plain, seconds
 from mtkit.errors import DataError
 from mtkit.schema import INTERACTIONS
 from mtkit.spec import Cut, Log, Split
@@ -22,14 +22,18 @@ def make_cuts(dataset: Dataset, split: Split) -> tuple[Cut, Cut]:
     Raises:
         DataError: a part would be empty, or the data lack what the split needs.
     """
+    return split.cuts(log_of(dataset))
+
+
+def log_of(dataset: Dataset) -> Log:
+    """The interactions as a split sees them."""
     interactions, schema = dataset.interactions, dataset.schema
-    acting = next(iter(schema.roles), None)
-    user = _codes(interactions[schema.reference(acting)]) + 1 if acting else None
+    user = codes(interactions[schema.reference(schema.roles[0])]) + 1 if schema.roles else None
     group = np.arange(len(interactions))
     if schema.group:
         owner = np.zeros(len(interactions), np.int64) if user is None else user
         group = _groups(interactions[schema.group], owner, group)
-    return split.cuts(Log(user, group, seconds(interactions[schema.time]) if schema.time else None))
+    return Log(user, group, seconds(interactions[schema.time]) if schema.time else None)
 
 
 def moments(dataset: Dataset, cut: Cut) -> np.ndarray:
@@ -175,12 +179,6 @@ def _events(dataset: Dataset, ids: Mapping[str, np.ndarray], time: np.ndarray, k
 
 def _groups(column: pa.ChunkedArray, user: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """Numbers of the groups of `rows`; a group that two users share counts as two."""
-    code = _codes(column)[rows]
+    code = codes(column)[rows]
     _, group = np.unique(user[rows] * (code.max(initial=0) + 1) + code, return_inverse=True)
     return group.astype(np.int64)
-
-
-def _codes(column: pa.ChunkedArray) -> np.ndarray:
-    """Numbers of the distinct values from 0 on, in the order of the data; -1 where null."""
-    indices = plain(column).combine_chunks().dictionary_encode().indices
-    return np.asarray(indices.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
