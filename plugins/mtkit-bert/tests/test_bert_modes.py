@@ -1,0 +1,165 @@
+"""Modes of a text encoder within recipes: what is encoded when, checkpoints, exports."""
+
+import json
+
+import numpy as np
+import pytest
+
+from mtkit.backend import tf
+from mtkit.data.fold import make_cuts
+from mtkit.errors import RecipeError
+from mtkit.evaluate import model_predictions
+from mtkit.export import save
+from mtkit.model import Forward, encode_limited
+from mtkit.pipeline import build_pipeline
+from mtkit.recipe import load_recipe
+from mtkit.run import make_strategy
+from mtkit.train import Training
+from mtkit_bert.layers import BertModel
+from mtkit_bert.tokenizer import load_tokenizer
+
+UNSETS = ("correlation.experts", "task.gift", "encoder.visit", "encoder.look", "encoder.past")
+SETS = (
+    "task.next.query=['customer']",
+    "task.next.candidate=['product', 'words']",
+    "task.discounted.inputs=['customer', 'words']",
+    "task.department.inputs=['words']",
+    "rows.windows.count=2",
+    "rows.lines.since='20d'",
+    "train.steps_per_execution=2",
+    "deterministic=true",
+    "data.lines=1000",
+    "data.users=30",
+)
+ATTENTION = "BatchMatMulV2"
+"""An operation that only the network has."""
+
+
+@pytest.fixture
+def make_training(make_checkpoint, tiny_recipe, tmp_path):
+    """A function from options of the encoder `words` to a training of a recipe that reads it."""
+    path = make_checkpoint()
+
+    def make(*sets, unsets=(), checkpoints=None, **options):
+        options = {"use": "bert", "reads": ["item.text"], "checkpoint": str(path), "max_tokens": 12, "dim": 8} | options
+        table = ", ".join(f"{key} = {json.dumps(value)}" for key, value in options.items())
+        recipe = load_recipe(tiny_recipe, (f"encoder.words={{{table}}}", *SETS, *sets), (*UNSETS, *unsets))
+        dataset = recipe.data.source.load()
+        _, test = make_cuts(dataset, recipe.data.split)
+        pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), tmp_path, {})
+        return Training(pipeline, checkpoints)
+
+    make.path = path
+    return make
+
+
+@pytest.fixture
+def passes(monkeypatch):
+    """The numbers of texts that went through networks, a number per trace or eager pass."""
+    seen, call = [], BertModel.call
+
+    def counted(self, ids, *rest, **options):
+        seen.append(ids.shape[0])
+        return call(self, ids, *rest, **options)
+
+    monkeypatch.setattr(BertModel, "call", counted)
+    return seen
+
+
+def everything(training):
+    values = [v.numpy() for v in training.pipeline.model.variables + training.pipeline.model.optimizer.variables]
+    return values + [generator.state.numpy() for generator in training.generators]
+
+
+def encodings(path, texts):
+    return load_tokenizer(path, 12).encode_batch(texts)
+
+
+def operations(signature):
+    """Names of the operations of a signature's graph and of what it calls."""
+    graph = signature.graph.as_graph_def()
+    functions = [function.node_def for function in graph.library.function]
+    return {node.op for nodes in (graph.node, *functions) for node in nodes}
+
+
+@pytest.mark.parametrize("options", [{"mode": "lora"}, {"mode": "full", "gradient_checkpointing": True}], ids=str)
+def test_a_training_is_taken_up_to_the_bit(make_training, tmp_path, options):
+    whole = make_training("train.epochs=2", **options)
+    before = everything(whole)
+    whole.fit()
+    make_training("train.epochs=1", checkpoints=tmp_path / "kept", **options).fit()
+    again = make_training("train.epochs=2", checkpoints=tmp_path / "kept", **options)
+    assert again.restore() == again.steps // 2
+    again.fit()
+    for found, expected in zip(everything(again), everything(whole), strict=True):
+        np.testing.assert_array_equal(found, expected)
+    assert not all(np.array_equal(*pair) for pair in zip(before, everything(whole), strict=True))
+
+
+@pytest.mark.parametrize("options", [{"mode": "full"}, {"delta": True}], ids=str)
+def test_exports_hold_the_trained_encoder(make_training, tmp_path, options):
+    training = make_training("train.epochs=1", **options)
+    training.fit()
+    pipeline = training.pipeline
+    signatures = tf.saved_model.load(str(save(pipeline, tmp_path / "export"))).signatures
+    items = pipeline.fold.entities["item"]
+    ids, texts = [str(value) for value in items.ids[1:]], items.columns["text"].to_pylist()[1:]
+    forward = Forward(pipeline.model)
+    expected = forward.catalog("next").numpy()[1:]
+    np.testing.assert_allclose(signatures["embed_item"](item_id=tf.constant(ids))["embedding"], expected, atol=1e-5)
+    batch = {"item": tf.range(1, len(items), dtype=tf.int32)}
+    expected = forward.prediction("department", batch)
+    known = signatures["department"](item_id=tf.constant(ids))["probabilities"]
+    np.testing.assert_allclose(known, expected, atol=1e-5)
+    tokens = tf.ragged.constant([encoding.ids for encoding in encodings(make_training.path, texts)]).to_tensor()
+    unseen = signatures["department_new_item"](item_text_token_ids=tokens)["probabilities"]
+    if "delta" in options:
+        assert np.abs(unseen - known).max() > 1e-4
+    else:
+        np.testing.assert_allclose(unseen, known, atol=1e-5)
+    assert ATTENTION in operations(signatures["department_new_item"])
+    assert all(ATTENTION not in operations(signatures[name]) for name in ("department", "embed_item", "recommend"))
+
+
+def test_what_a_step_encodes(make_training, passes):
+    pipeline = make_training(mode="lora").pipeline
+    assert pipeline.plan.whole_embeddings() == {"product", "words"}
+    alone = make_training("task.next.candidate=['product']", mode="lora").pipeline
+    assert alone.plan.whole_embeddings() == {"product"}
+    batch = alone.model.data.rows["lines"].gather(tf.range(6, dtype=tf.int64))
+    passes.clear()
+    states = Forward(alone.model).states("words", batch)
+    distinct = set(np.array(alone.fold.entities["item"].columns["text"])[batch["item"].numpy()])
+    assert passes == [len(distinct)]
+    encoded = encode_limited(alone.model)
+    passes.clear()
+    looked_up = Forward(alone.model, encoded=encoded).states("words", batch)
+    assert not passes
+    np.testing.assert_allclose(states, looked_up, atol=1e-5)
+    np.testing.assert_allclose(
+        model_predictions(alone.model, ["discounted"], alone.eval_rows["lines"], 64, encoded)["discounted"],
+        model_predictions(alone.model, ["discounted"], alone.eval_rows["lines"], 64)["discounted"],
+        atol=1e-5,
+    )
+
+
+def test_large_catalogs_are_refused_where_a_step_needs_them_whole(make_training, monkeypatch):
+    monkeypatch.setattr("mtkit_bert.spec.WHOLE_LIMIT", 30)
+    message = r"encoder\.words.*every step needs it for all 41 rows of item, and it can encode 30 at most: rank with"
+    with pytest.raises(RecipeError, match=message):
+        make_training(mode="last_n")
+    make_training("task.next.candidate=['product']", mode="last_n")
+    make_training(mode="frozen")
+
+
+def test_residuals_train_for_rows_that_training_sees(make_training):
+    training = make_training("train.epochs=1", "task.next.candidate=['product']", delta=True, delta_dropout=0.3)
+    layer = training.pipeline.model.encoders["words"]
+    assert not layer.residuals.embeddings.numpy().any()
+    training.fit()
+    residuals = layer.residuals.embeddings.numpy()
+    rows = training.pipeline.model.data.rows
+    seen = np.concatenate([rows[name].columns["item"].numpy() for name in ("lines", "items")])
+    moved = np.flatnonzero(residuals.any(axis=1))
+    assert set(moved) <= set(seen) - {0}
+    assert len(moved) > 30
