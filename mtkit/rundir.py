@@ -116,8 +116,12 @@ class RunDirectory:
         self._claim = path / ".lock"
 
     @contextlib.contextmanager
-    def claimed(self, resume: bool) -> Iterator[None]:
+    def claimed(self, resume: bool, *, resumable: bool = True) -> Iterator[None]:
         """Holds the directory against other processes; a dead process holds nothing.
+
+        Args:
+            resume: whether what is there is to be continued.
+            resumable: whether it could be.
 
         Raises:
             RunError: another process holds it, it cannot be written, or it cannot be used as asked.
@@ -129,10 +133,8 @@ class RunDirectory:
             handle = self._locked()
         try:
             if not resume and any(path != self._claim for path in self.path.iterdir()):
-                raise RunError(
-                    f"{self.path}: the directory is not empty; choose another with --run-dir, or continue it with "
-                    "--resume"
-                )
+                rather = ", or continue it with --resume" if resumable else ""
+                raise RunError(f"{self.path}: the directory is not empty; choose another with --run-dir{rather}")
             yield
         finally:
             self._claim.unlink(missing_ok=True)
@@ -183,13 +185,17 @@ class RunDirectory:
             self.lock.unlink()
             self.data.unlink()
 
+    def read_fingerprint(self) -> str:
+        """The fingerprint of the data that the run began with."""
+        return str(json.loads(self.data.read_text(encoding="utf-8"))["fingerprint"])
+
     def check_data(self, fingerprint: str) -> None:
         """Compares the data with those of the run.
 
         Raises:
             RunError: they are not the same.
         """
-        known = json.loads(self.data.read_text(encoding="utf-8"))["fingerprint"]
+        known = self.read_fingerprint()
         if known != fingerprint:
             raise RunError(
                 f"{self.path}: the data have changed since the run began (fingerprint {known}, now {fingerprint}); "

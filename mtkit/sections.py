@@ -26,11 +26,17 @@ class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
+def _tuple(given: Any) -> Any:
+    return tuple(given) if isinstance(given, list) else given  # the union of slices keeps no JSON
+
+
 class By(_Section):
     """A slice for each value of a column, or for each range of numbers."""
 
     by: Address = Field(description="a column of an entity (`user.town`, labels too), or of the context")
-    edges: tuple[float, ...] = Field((), description="where ranges of a numeric column begin and end, increasing")
+    edges: Annotated[tuple[float, ...], BeforeValidator(_tuple)] = Field(
+        (), description="where ranges of a numeric column begin and end, increasing"
+    )
     values: PositiveInt = Field(10, description="at most so many values get a slice, the most frequent ones")
 
     @field_validator("edges")
@@ -156,8 +162,9 @@ class Evaluate(_Section):
     def lower_is_better(self, key: str) -> bool:
         """Whether less of what a metric key stands for is better."""
         name, cutoff, _ = key.rpartition("/")[2].partition("@")
-        metric = (not cutoff and self.prediction_metrics.get(name)) or self.metrics.get(name)
-        return bool(metric) and metric.lower_is_better
+        predicting = None if cutoff else self.prediction_metrics.get(name)
+        metric = predicting or self.metrics.get(name)
+        return metric is not None and metric.lower_is_better
 
     def keys(self, task: str, form: str) -> tuple[str, ...]:
         """Metric keys `task/[slice/]metric[@k]` of a task of this form, the whole first; columns' slices are not known."""

@@ -31,7 +31,7 @@ def intervals(parts: Mapping[str, UserSums]) -> dict[str, list[float]]:
     Args:
         parts: `task/[slice/]` -> sums by user.
     """
-    found = {}
+    found: dict[str, list[float]] = {}
     for path, sums in parts.items():
         if len(sums.users) > 1 and sums.totals:
             values = replicates(sums.weights, np.stack(list(sums.totals.values()), axis=1))

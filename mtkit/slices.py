@@ -13,7 +13,6 @@ import pyarrow as pa
 
 from mtkit.data.columns import raw
 from mtkit.errors import DataError
-from mtkit.schema import Column
 from mtkit.sections import LISTS, By, Evaluate
 from mtkit.types import Fold, RowTable
 
@@ -136,10 +135,3 @@ def _missing(values: np.ndarray) -> np.ndarray:
 
 def _shown(value: str | float) -> str:
     return value.translate(_ESCAPES) if isinstance(value, str) else f"{value:g}"
-
-
-def not_sliceable(address: str, column: Column | None) -> str:
-    """Why a column cannot make slices; empty if it can."""
-    if column is None or column.kind in ("categorical", "numeric", "label"):
-        return ""
-    return f"{address} is declared as {column.kind}; slices are by categorical or numeric columns, or labels"

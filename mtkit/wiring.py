@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from typing import Protocol
 
 from mtkit.document import Mistake
-from mtkit.schema import Schema
-from mtkit.sections import Data, Evaluate, Train
+from mtkit.schema import ColumnKind, Schema
+from mtkit.sections import By, Data, Evaluate, Train
 from mtkit.spec import Correlation, Encoder, PredictionTask, Preprocessor, RetrievalTask, Rows, TaskHead
 from mtkit.suggest import nearest
 
@@ -57,6 +57,7 @@ def check_wiring(parts: Parts) -> list[Mistake]:
     mistakes = [*_contents(parts), *_correlations(parts), *_tasks(parts), *_task_cycle(parts), *_settings(parts)]
     if parts.data and schema:
         mistakes += [*_addresses(parts, schema), *_entities(parts, parts.data, schema), *_factorized(parts, schema)]
+        mistakes += _measured(parts, schema)
     return mistakes
 
 
@@ -108,6 +109,28 @@ def _not_a_feature(address: str, schema: Schema) -> str:
     if name in columns:
         return f"{address} is declared as {columns[name].kind}, which no encoder reads here"
     return f"no feature is called {address!r}; {nearest(address, features)}"
+
+
+def _measured(parts: Parts, schema: Schema) -> Iterator[Mistake]:
+    """Columns by which `evaluate` slices or compares items."""
+    if not parts.evaluate:
+        return
+    kinds: tuple[ColumnKind, ...] = ("categorical", "numeric", "label")
+    known = {
+        f"{entity}.{name}" for entity in schema.entities for kind in kinds for name in schema.of_kind(kind, entity)
+    }
+    known |= {address for address in schema.features() if _scope(address) == "context"}
+    for index, asked in enumerate(parts.evaluate.slices):
+        if isinstance(asked, By) and asked.by not in known:
+            yield Mistake(
+                ("evaluate", "slices", index), f"no column is called {asked.by!r}; {nearest(asked.by, known)}"
+            )
+    of_entities = {f"{entity}.{name}" for entity, columns in schema.entities.items() for name in columns}
+    for index, metric in enumerate(parts.evaluate.metrics.values()):
+        for address in metric.reads:
+            if address not in of_entities:
+                message = f"no entity has a column {address!r}; {nearest(address, of_entities)}"
+                yield Mistake(("evaluate", "metrics", index), message)
 
 
 def _entities(parts: Parts, data: Data, schema: Schema) -> Iterator[Mistake]:

@@ -24,10 +24,10 @@ LAYERS = (
     ),
     ("backend",),
     ("data.*", "devices", "distribute", "heads", "layers.*", "model", "optimizers", "rank"),
-    ("measure", "memory", "pipeline", "slices", "tables", "user_sums"),
+    ("leakage", "measure", "memory", "pipeline", "slices", "tables", "user_sums"),
     (
-        "train", "checkpoints", "evaluate", "compare", "rundir", "progress", "report", "run", "check",
-        "export", "servable", "unseen", "answers", "signatures", "significance",
+        "train", "checkpoints", "baseline_run", "several", "evaluate", "compare", "rundir", "progress", "report", "run", "check",
+        "export", "servable", "unseen", "answers", "signatures", "significance", "paired",
         "recommend", "keras_api",
     ),
     ("cli", "commands.*"),

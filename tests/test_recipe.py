@@ -7,6 +7,7 @@ from toy_components import RECIPE, Buckets, Deep, Fixed, Guard, Recency, Shop, T
 from mtkit.errors import RecipeError
 from mtkit.recipe import load_recipe
 from mtkit.registry import Registry
+from mtkit.sections import By
 
 
 @pytest.fixture
@@ -66,6 +67,15 @@ def test_metric_keys(load):
     expected = ("next/recall@10", "next/recall@50", "next/new/recall@10", "next/new/recall@50")
     assert evaluate.keys("next", "batch") == expected
     assert evaluate.keys("cheap", "prediction") == ("cheap/auc",)
+
+
+def test_slices_are_names_columns_or_tables(load):
+    given = "evaluate.slices=['new', 'tail', 'item.aisle', {by='user.age', edges=[3, 4.5]}]"
+    recipe = load(sets=[given, "evaluate.prediction_metrics=['auc']"])
+    assert recipe.evaluate.slices == ("new", "tail", By(by="item.aisle"), By(by="user.age", edges=(3, 4.5)))
+    keys = recipe.evaluate.keys("next", "catalog")
+    assert {key.split("/")[1] for key in keys if key.count("/") == 2} == {"new", "tail"}
+    assert recipe.evaluate.keys("click", "prediction") == ("click/auc", "click/tail/auc")
 
 
 def test_paths_begin_at_the_recipe(load, tmp_path):

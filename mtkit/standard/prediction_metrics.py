@@ -181,13 +181,13 @@ class Mae(PredictionMetric):
         """The absolute error of each row."""
         import numpy as np
 
-        return np.abs(_errors(labels, predictions)) if finite(predictions) else None
+        return np.asarray(np.abs(_errors(labels, predictions))) if finite(predictions) else None
 
 
 def _errors(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     import numpy as np
 
-    return np.asarray(predictions, np.float64) - labels
+    return np.asarray(np.asarray(predictions, np.float64) - labels)
 
 
 def _per_class(predictions: np.ndarray) -> np.ndarray:

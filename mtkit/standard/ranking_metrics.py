@@ -201,7 +201,7 @@ class Diversity(RankingMetric):
         lengths, summed = vectors.multiply(vectors).sum(axis=1), shown @ vectors
         common = summed.multiply(summed).sum(axis=1) - shown @ lengths
         pairs = shown.sum(axis=1) * (shown.sum(axis=1) - 1)
-        return np.divide(pairs - common, pairs, out=np.zeros(len(pairs)), where=pairs > 0)
+        return np.asarray(np.divide(pairs - common, pairs, out=np.zeros(len(pairs)), where=pairs > 0))
 
 
 def _mean_of_shown(ranking: Ranking, k: int, of_share: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
