@@ -13,10 +13,8 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mtkit.progress import Bar, EpochTable
-from mtkit.train import EpochLog
-
 if TYPE_CHECKING:
+    from mtkit.leakage import Finding
     from mtkit.recipe import Recipe
     from mtkit.spec import Cut
     from mtkit.train import Training
@@ -43,11 +41,11 @@ class Reporter:
         self._number = 0
 
     def start(self, recipe: Recipe, strategy: Any, directory: Path, runs: int) -> None:
-        """Announces a recipe, and how often it runs."""
+        """Announces a recipe, and how often it runs; no strategy means without a model."""
         self._runs = runs
         self._recipe, self._directory = recipe, directory
-        replicas = strategy.num_replicas_in_sync
-        where = "1 replica" if replicas == 1 else f"{replicas} replicas"
+        replicas = strategy.num_replicas_in_sync if strategy else 0
+        where = {0: "baselines alone", 1: "1 replica"}.get(replicas, f"{replicas} replicas")
         self._headed(recipe.name, f": {len(recipe.task)} tasks, {where}, results in {directory}")
 
     def run(self, name: str) -> None:
@@ -73,6 +71,11 @@ class Reporter:
         refit = "trained anew for the test" if protocol["refit"] else "not trained anew for the test"
         self._headed("split", f": {protocol['split']}; interactions: {sizes}; {refit}")
 
+    def leaks(self, findings: Sequence[Finding]) -> None:
+        """Says what training could know of what is evaluated."""
+        for finding in findings:
+            self._indented(Text(str(finding), "" if finding.level == "note" else "yellow"))
+
     def rows(self, notes: Mapping[str, Mapping[Part, Mapping[str, Any]]], dropped: Mapping[str, int]) -> None:
         """Says what the rows are."""
         table = Table.grid("rows", "part", "count", "population", padding=(0, 1))
@@ -92,6 +95,9 @@ class Reporter:
         self, phase: str, training: Training, done: Callable[[Mapping[str, float]], None]
     ) -> Iterator[list[Any]]:
         """Keras callbacks that show the progress of a fit, and hand finished epochs to `done`."""
+        from mtkit.progress import Bar, EpochTable  # TensorFlow, which baselines do without
+        from mtkit.train import EpochLog
+
         rows = sum(rate.batch_size for rate in training.rates.values())
         table = EpochTable(self.console, list(training.pipeline.recipe.task))
         if training.step:
@@ -119,17 +125,30 @@ class Reporter:
 
     def results(self, results: Mapping[str, Any], sections: Sequence[str]) -> None:
         """Prints the test's metrics beside the baselines, a table per task, and what to try next."""
-        model, baselines, lower = results["test"], results["baselines"], self._recipe.evaluate.lower_is_better
-        for task in dict.fromkeys(key.split("/")[0] for key in model):
-            keys = [key for key in model if key.split("/")[0] == task]
-            columns = {_MODEL: model} | {n: b for n, b in baselines.items() if any(key in b for key in keys)}
-            bounds, width = results["intervals"].get("test", {}), self.console.width
-            self.console.print(Text(f"\n{task}", "bold"), Text(_counts(task, results["counts"]), "dim"))
-            for table in result_tables(keys, columns, width, [key for key in keys if lower(key)], bounds):
-                self.console.print(table)
+        self._tables({_MODEL: results["test"], **results["baselines"]}, results)
         for section in sections:
             self.console.print(Text(f"\n{section}"))
         self._next()
+
+    def baselines(self, results: Mapping[str, Any]) -> None:
+        """Prints what baselines reach on the test, a table per task."""
+        columns = results["baselines"]
+        self._tables(columns, results)
+        if others := [name for name, values in columns.items() if not values]:
+            self.warn(f"do not apply to these tasks and data: {', '.join(others)}; mtkit plugins show NAME says why")
+        self.console.print(Text(f"\nmetrics.json is in {self._directory}"))
+
+    def _tables(self, columns: Mapping[str, Mapping[str, Any]], results: Mapping[str, Any]) -> None:
+        """A table for each task, of the columns that have values there."""
+        lower, bounds = self._recipe.evaluate.lower_is_better, results["intervals"].get("test", {})
+        measured = dict.fromkeys(key for values in columns.values() for key in values)
+        for task in dict.fromkeys(key.split("/")[0] for key in measured):
+            keys = [key for key in measured if key.split("/")[0] == task]
+            fitting = {name: values for name, values in columns.items() if any(key in values for key in keys)}
+            self.console.print(Text(f"\n{task}", "bold"), Text(_counts(task, results["counts"]), "dim"))
+            lowest = [key for key in keys if lower(key)]
+            for table in result_tables(keys, fitting, self.console.width, lowest, bounds):
+                self.console.print(table)
 
     def _next(self) -> None:
         directory = self._last

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pluggy
 import pyarrow as pa
 
@@ -17,13 +16,14 @@ from mtkit.backend import keras, tf
 from mtkit.checkpoints import writing_tensors
 from mtkit.compare import Comparison, Tuned, as_tuned
 from mtkit.data.columns import load
-from mtkit.data.fold import make_cuts, part_sizes
+from mtkit.data.fold import make_cuts
 from mtkit.devices import unseen_gpu
 from mtkit.distribute import least, worker_number
 from mtkit.errors import MtkitError, RunError
 from mtkit.evaluate import evaluate
 from mtkit.hooks import hook_relay
 from mtkit.interrupt import Signals
+from mtkit.leakage import find_leaks, refuse
 from mtkit.lock import lock
 from mtkit.measure import RankingProtocol
 from mtkit.pipeline import Pipeline, build_pipeline
@@ -31,11 +31,13 @@ from mtkit.recipe import Recipe, load_recipe
 from mtkit.registry import Registry
 from mtkit.report import Reporter
 from mtkit.rundir import RunDirectory, fingerprint, write_json, write_table
+from mtkit.several import combined, runs_of, split_record
 from mtkit.significance import interval_results
 from mtkit.spec import Cut
+from mtkit.tables import populations
 from mtkit.train import Training
 from mtkit.types import Dataset, RowTable
-from mtkit.user_sums import MODEL, Measured, mean_of, named, to_table
+from mtkit.user_sums import MODEL, Measured, named, to_table
 
 
 @dataclass
@@ -71,7 +73,7 @@ class Run:
         begin = time.perf_counter()
         valid, test = make_cuts(self.dataset, self.recipe.data.split)
         self.directory.begin(lock(self.recipe), fingerprint(self.dataset), resume)
-        protocol = self._protocol(valid, test)
+        protocol = split_record(self.recipe, self.dataset, valid, test)
         self.report.protocol(protocol)
         tuned = self._phase(valid, None)
         final = self._phase(test, as_tuned(self.recipe.evaluate.baselines, tuned["tuned"]))
@@ -87,15 +89,6 @@ class Run:
         }
         write_json(self.directory.metrics, results)
         return results
-
-    def _protocol(self, valid: Cut, test: Cut) -> dict[str, Any]:
-        """How the data are split, for the record."""
-        split = self.recipe.data.split
-        options = split.model_dump(mode="json", exclude={"refit"}, exclude_none=True)
-        sizes = part_sizes(self.dataset, valid, test)
-        return {
-            "split": self.recipe.uses["data.split"], "refit": split.refit, "options": options, "interactions": sizes
-        }  # fmt: skip
 
     def _phase(self, cut: Cut, tuned: Tuned | None) -> dict[str, Any]:
         """Trains and evaluates on one cut, unless that was done before; exports after the test.
@@ -160,16 +153,17 @@ class Run:
             training.fit(callbacks, self.signals)
 
     def _export(self, pipeline: Pipeline) -> None:
-        if self.directory.exported() or worker_number(self.recipe.train.strategy):
-            return  # by a run that was stopped after it, or by the first worker
+        # Saving sums up what replicas count, so either all workers export or none does.
+        if least(self.directory.exported(), self.strategy):
+            return  # by a run that was stopped after it
         with writing_tensors(self.directory.export):
             self.report.exported(self.recipe.export.export(pipeline, self.directory.export))
+        least(0, self.strategy)  # a worker that ends takes the others down
 
     def _write_rows(self, pipeline: Pipeline) -> None:
         """Notes on every row table's population, and sampled rows themselves: what was drawn is part of the result."""
-        notes = {}
+        notes = populations(pipeline.tables)
         for name, parts in pipeline.tables.items():
-            notes[name] = {part: {"rows": len(table), "population": table.note} for part, table in parts.items()}
             if self.recipe.rows[name].drawn:
                 for part, table in parts.items():
                     self._write_table(pipeline, f"{pipeline.fold.name}-{name}-{part}", table)
@@ -199,7 +193,7 @@ def run_recipe(
     Args:
         recipe: the resolved recipe.
         directory: the run directory; with several seeds or folds each has its own, `seed-N` or `fold-N`, below it. Of
-            several workers, all but the first keep theirs beside it, `NAME-worker-N`, without an export.
+            several workers, all but the first keep theirs beside it, `NAME-worker-N`.
         seeds: how many.
         resume: whether to continue what is there.
         signals: where a wish to stop comes from.
@@ -220,10 +214,13 @@ def run_recipe(
         strategy = prepare(recipe)
         if message := unseen_gpu(recipe.train.strategy):
             report.warn(message)
-        runs = _runs(recipe, seeds)
+        runs = runs_of(recipe, seeds)
         RunDirectory(directory).check_parts([name for name in runs if name])
         report.start(recipe, strategy, directory, len(runs))
         dataset = load(recipe.data.source)
+        findings = find_leaks(recipe, dataset, *make_cuts(dataset, recipe.data.split))
+        refuse(findings)
+        report.leaks(findings)
 
         def one(name: str) -> dict[str, Any]:
             report.run(name)
@@ -234,32 +231,11 @@ def run_recipe(
         several = [one(name) for name in runs]
         results = several[0]
         if len(runs) > 1:
-            results = _combined(several, [RunDirectory(directory / name) for name in runs])
+            results = combined(several, [RunDirectory(directory / name).read_sums() for name in runs])
             write_json(directory / "metrics.json", results)
         hooks.run_end(directory=directory, metrics=results)
         report.results(results, hooks.report_section(directory=directory, metrics=results))
     return results
-
-
-def _runs(recipe: Recipe, seeds: int) -> dict[str, Recipe]:
-    """Name of a directory below the run's -> the recipe that runs there: of several seeds, or of a split's folds.
-
-    Raises:
-        RunError: several of both are asked for.
-    """
-    folds = recipe.data.split.each()
-    if len(folds) == 1 and seeds == 1:
-        return {"": recipe}
-    if len(folds) == 1:
-        several = range(recipe.seed, recipe.seed + seeds)
-        return {f"seed-{seed}": recipe.model_copy(update={"seed": seed}) for seed in several}
-    if seeds > 1:
-        raise RunError(
-            f"the split has {len(folds)} folds, and {seeds} seeds are asked for; choose one fold with data.split.fold, or "
-            "run one seed"
-        )
-    datas = [recipe.data.model_copy(update={"split": split}) for split in folds]
-    return {f"fold-{number}": recipe.model_copy(update={"data": data}) for number, data in enumerate(datas, 1)}
 
 
 def prepare(recipe: Recipe) -> tf.distribute.Strategy:
@@ -304,31 +280,6 @@ def cache_directory() -> Path:
     """Where results that depend on content alone are kept: `MTKIT_CACHE`, or the user's cache directory."""
     user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("MTKIT_CACHE") or Path(user) / "mtkit")
-
-
-def _combined(several: Sequence[Mapping[str, Any]], directories: Sequence[RunDirectory]) -> dict[str, Any]:
-    """Results of several runs; of the protocol and the counts, what is the same in all of them, and else a list."""
-    common = {part: _common([result[part] for result in several]) for part in ("protocol", "counts")}
-    spread = {part: _spread([result[part] for result in several]) for part in ("test", "baselines", "timing")}
-    return {**common, **spread, "intervals": interval_results(mean_of([one.read_sums() for one in directories]))}
-
-
-def _common(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    values = {key: [result[key] for result in several] for key in several[0]}
-    return {key: v[0] if all(other == v[0] for other in v) else v for key, v in values.items()}
-
-
-def _spread(results: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Values of several seeds by key, nested as they were: mean, standard deviation (n - 1) and the values."""
-    spread: dict[str, Any] = {}
-    for key, value in results[0].items():
-        values = [result[key] for result in results]
-        if isinstance(value, Mapping):
-            spread[key] = _spread(values)
-        else:
-            numbers = np.array(values, float)  # None, what is undefined, becomes nan
-            spread[key] = {"mean": float(numbers.mean()), "std": float(numbers.std(ddof=1)), "values": values}
-    return spread
 
 
 class _Clock:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -32,6 +33,14 @@ def make_tables(recipe: Recipe, plan: Plan, dataset: Dataset, cut: Cut) -> tuple
     tables = {name: _row_tables(name, rows, fold) for name, rows in recipe.rows.items()}
     _check_rows(recipe, plan, fold, tables)
     return fold, tables
+
+
+def populations(tables: Tables) -> dict[str, dict[Part, dict[str, Any]]]:
+    """Row table -> part -> how many rows it has, and what they are."""
+    return {
+        name: {part: {"rows": len(table), "population": table.note} for part, table in parts.items()}
+        for name, parts in tables.items()
+    }
 
 
 def _fold(recipe: Recipe, dataset: Dataset, cut: Cut) -> Fold:

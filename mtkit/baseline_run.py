@@ -1,0 +1,92 @@
+"""Baselines alone: tuned on validation and judged on the test as beside a model, without one and without TensorFlow."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+from mtkit.compare import Comparison, as_tuned
+from mtkit.data.columns import load
+from mtkit.data.fold import make_cuts
+from mtkit.errors import MtkitError, RecipeError
+from mtkit.lock import lock
+from mtkit.measure import RankingProtocol
+from mtkit.plan import Plan
+from mtkit.recipe import Recipe
+from mtkit.report import Reporter
+from mtkit.rundir import RunDirectory, fingerprint, write_json, write_table
+from mtkit.several import combined, runs_of, split_record
+from mtkit.significance import interval_results
+from mtkit.spec import Cut
+from mtkit.tables import make_tables, populations
+from mtkit.types import Dataset
+from mtkit.user_sums import named, to_table
+
+
+def run_baselines(recipe: Recipe, directory: Path) -> dict[str, Any]:
+    """Runs the baselines of a recipe, on all folds of its split, and prints the results.
+
+    Args:
+        recipe: the resolved recipe.
+        directory: where results go; of several folds each has its own, `fold-N`, below it.
+
+    Returns:
+        What `metrics.json` holds, as of a run, but without a model.
+
+    Raises:
+        MtkitError: something that was given is wrong.
+    """
+    if not recipe.evaluate.baselines:
+        message = 'names none, and nothing else is run here; list some, or set baselines = "auto"'
+        raise RecipeError([recipe.problem(("evaluate", "baselines"), message)])
+    report, target = Reporter(), RunDirectory(directory)
+    with target.claimed(resume=False, resumable=False):
+        runs = runs_of(recipe, seeds=1)
+        report.start(recipe, None, directory, len(runs))
+        dataset = load(recipe.data.source)
+        several = []
+        for name, one in runs.items():
+            report.run(name)
+            several.append(_execute(one, dataset, RunDirectory(directory / name), report))
+        results = several[0]
+        if len(runs) > 1:
+            results = combined(several, [RunDirectory(directory / name).read_sums() for name in runs])
+            write_json(target.metrics, results)
+        report.baselines(results)
+    return results
+
+
+def _execute(recipe: Recipe, dataset: Dataset, directory: RunDirectory, report: Reporter) -> dict[str, Any]:
+    begin = time.perf_counter()
+    cuts, baselines = make_cuts(dataset, recipe.data.split), recipe.evaluate.baselines
+    directory.begin(lock(recipe), fingerprint(dataset), resume=False)
+    record = split_record(recipe, dataset, *cuts)
+    report.protocol(record)
+    try:
+        valid, test = (_comparison(recipe, dataset, cut, report) for cut in cuts)
+        on_valid = valid.results(baselines)
+        on_test = test.results(baselines, as_tuned(baselines, on_valid["tuned"]))
+    except MtkitError:
+        directory.withdraw()
+        raise
+    sums = named(on_test["baselines"], test.fold.entities)
+    write_table(directory.per_user, to_table(sums))
+    results = {
+        "protocol": record,
+        "baselines": on_test["baselines"],
+        "counts": {part: rows for measured in on_test["baselines"].values() for part, rows in measured.counts.items()},
+        "intervals": interval_results(sums),
+        "valid": on_valid,
+        "timing": {"total_seconds": time.perf_counter() - begin},
+    }
+    write_json(directory.metrics, results)
+    return results
+
+
+def _comparison(recipe: Recipe, dataset: Dataset, cut: Cut, report: Reporter) -> Comparison:
+    report.phase(cut)
+    plan = Plan(recipe.encoder, recipe.correlation, recipe.task)
+    fold, tables = make_tables(recipe, plan, dataset, cut)
+    report.rows(populations(tables), fold.dropped)
+    return Comparison(plan, fold, tables, recipe.evaluate, RankingProtocol.of(recipe.evaluate, fold))
