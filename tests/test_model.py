@@ -9,8 +9,8 @@ from mtkit.data.history import ACTIVITY_CHANNELS, OWN_CHANNELS, POPULARITY_CHANN
 from mtkit.data.store import EntityTable, EventLog, RowStore
 from mtkit.errors import StrategyError
 from mtkit.heads import RetrievalHead
-from mtkit.model import DeviceData, Forward, Layers, MultiTaskModel
-from mtkit.optimizers import precision_scope
+from mtkit.model import DeviceData, Forward, Layers, MultiTaskModel, encode_limited
+from mtkit.optimizers import OPTIMIZERS, precision_scope
 from mtkit.plan import Plan
 from mtkit.spec import BuildContext, FeatureInfo, RetrievalTask
 from mtkit.standard import balancers, correlations, encoders, heads
@@ -247,6 +247,50 @@ def test_whole_entities_are_looked_up_as_rows_are_encoded(make_model):
         assert whole.states(embedding, batch).shape == (3, 2, DIM)
         np.testing.assert_allclose(whole.states(embedding, batch), by_row.states(embedding, batch), atol=1e-6)
     np.testing.assert_allclose(whole.outputs("click", batch), by_row.outputs("click", batch), atol=1e-6)
+
+
+class Costly(encoders.Features):
+    """Features of which a step can encode a few rows only."""
+
+    @property
+    def whole_limit(self):
+        return ITEMS
+
+
+def test_limited_encoders_are_asked_for_no_more_than_is_needed(make_model, monkeypatch):
+    monkeypatch.setitem(ENCODERS, "costly", Costly(reads=("item.color",), dim=DIM))
+    model = make_model({"click": _prediction("user", "costly"), "next": NEXT})
+    assert model.plan.whole_embeddings() == {"item"}
+    batch = model.gather(_rows(lines=[0, 5, 7]))["lines"]
+    by_row = Forward(model).states("costly", batch)
+    assert len(by_row) == 3
+    encoded = encode_limited(model)
+    assert set(encoded) == {"costly"}
+    layer = model.encoders["costly"]
+    monkeypatch.setattr(type(layer), "call", lambda *_arguments, **_options: pytest.fail("encoded again"))
+    np.testing.assert_allclose(Forward(model, encoded=encoded).states("costly", batch), by_row, atol=1e-6)
+
+
+def test_limited_encoders_are_whole_where_a_head_needs_them(monkeypatch):
+    monkeypatch.setitem(ENCODERS, "costly", Costly(reads=("item.color",), dim=DIM))
+    pair = {"joined": correlations.Mmoe(apply="pair", on=("item", "costly"), units=DIM)}
+    plan = Plan(ENCODERS, pair, {"next": NEXT.model_copy(update={"candidate": ("joined",)})})
+    assert plan.members("joined") == ("item", "costly")
+    assert plan.needed_whole() == {"joined", "item"}
+    assert plan.whole_embeddings() == {"joined", "item"}
+    plan = Plan(ENCODERS, {}, {"next": NEXT.model_copy(update={"candidate": ("costly",)})})
+    assert plan.whole_embeddings() == {"item", "costly"}
+
+
+def test_learning_rates_of_layers_need_an_optimizer_that_follows(make_model):
+    model = make_model(CLICK)
+    layer = model.encoders["user"]
+    layer.learning_rate_factors = lambda: [(layer.trainable_variables[0], 0.5)]
+    with pytest.raises(ValueError, match=r"has a learning rate of its own, which Adam of Keras cannot follow; compile"):
+        model.compile("adam")
+    model.compile(OPTIMIZERS["adam"](0.1))
+    key = model.optimizer._var_key(layer.trainable_variables[0])
+    assert dict(model.optimizer._factors) == {key: 0.5}
 
 
 def test_tasks_read_states_of_their_own(make_model):
