@@ -124,14 +124,14 @@ class Reporter:
         self._indented(Text(message, "yellow"))
 
     def results(self, results: Mapping[str, Any], sections: Sequence[str]) -> None:
-        """Prints the test's metrics beside the baselines, a table per task, and what to try next."""
+        """Prints the test's metrics beside the baselines, a table per task and slice, and what to try next."""
         self._tables({_MODEL: results["test"], **results["baselines"]}, results)
         for section in sections:
             self.console.print(Text(f"\n{section}"))
         self._next()
 
     def baselines(self, results: Mapping[str, Any]) -> None:
-        """Prints what baselines reach on the test, a table per task."""
+        """Prints what baselines reach on the test, a table per task and slice."""
         columns = results["baselines"]
         self._tables(columns, results)
         if others := [name for name, values in columns.items() if not values]:
@@ -139,16 +139,16 @@ class Reporter:
         self.console.print(Text(f"\nmetrics.json is in {self._directory}"))
 
     def _tables(self, columns: Mapping[str, Mapping[str, Any]], results: Mapping[str, Any]) -> None:
-        """A table for each task, of the columns that have values there."""
+        """A table for each task and slice, of the columns that have values there."""
         lower, bounds = self._recipe.evaluate.lower_is_better, results["intervals"].get("test", {})
         measured = dict.fromkeys(key for values in columns.values() for key in values)
-        for task in dict.fromkeys(key.split("/")[0] for key in measured):
-            keys = [key for key in measured if key.split("/")[0] == task]
+        for path in dict.fromkeys(key.rpartition("/")[0] for key in measured):
+            keys = [key for key in measured if key.rpartition("/")[0] == path]
             fitting = {name: values for name, values in columns.items() if any(key in values for key in keys)}
-            self.console.print(Text(f"\n{task}", "bold"), Text(_counts(task, results["counts"]), "dim"))
-            lowest = [key for key in keys if lower(key)]
-            for table in result_tables(keys, fitting, self.console.width, lowest, bounds):
-                self.console.print(table)
+            title = Text.assemble("\n", (path, "bold"), (f"  {_rows(results['counts'].get(path))}", "dim"))
+            for table in result_tables(keys, fitting, self.console.width, [key for key in keys if lower(key)], bounds):
+                self.console.print(title, table, sep="\n")
+                title = Text("")
 
     def _next(self) -> None:
         directory = self._last
@@ -180,7 +180,7 @@ def result_tables(
     """Metrics down, the model and as many baselines across as fit; the best of a row is bold in every table.
 
     Args:
-        keys: metric keys of one task.
+        keys: metric keys of one task and slice.
         columns: name -> metric key -> value, or mean and standard deviation; the first is repeated in every table.
         width: columns of the terminal.
         lower: the keys of which less is better.
@@ -192,7 +192,7 @@ def result_tables(
     if bounds := [_interval((intervals or {}).get(key)) for key in keys] if intervals else []:
         cells[_INTERVAL], others = bounds, [_INTERVAL, *others]
     widths = {name: max(map(len, [*name.split("_"), *shown])) for name, shown in cells.items()}
-    labels = [key.partition("/")[2] for key in keys]
+    labels = [key.rpartition("/")[2] for key in keys]
     room = width - max(map(len, [*labels, _TEST])) - widths[first] - _GAP
     for names in _chunks(others, widths, room):
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), pad_edge=False)
@@ -209,18 +209,17 @@ def result_tables(
         yield table
 
 
-def _counts(task: str, counts: Mapping[str, Any]) -> str:
-    """How many rows a task has, and how many of them are in each slice."""
-    parts = [(part.partition("/")[2], rows) for part, rows in counts.items() if part.partition("/")[0] == task]
-    several = {part: [rows] if isinstance(rows, int) else rows for part, rows in parts}
-    shown = [f"{part} {', '.join(f'{number:,}' for number in rows)}".strip() for part, rows in several.items()]
-    return "; ".join(["rows: " + shown[0], *shown[1:]]) if shown else ""
+def _rows(counts: int | Sequence[int] | None) -> str:
+    """How many rows are behind the figures, or how many in each of several runs."""
+    if counts is None:
+        return ""
+    shown = [f"{count:,}" for count in ([counts] if isinstance(counts, int) else counts)]
+    return f"{', '.join(shown)} rows"
 
 
 def _interval(bounds: Sequence[float] | None) -> str:
-    return (
-        "" if bounds is None else "-".join(f"{bound:.4f}".replace("0.", ".", 1 if bound < 1 else 0) for bound in bounds)
-    )
+    """Both bounds to four digits, without a leading 0."""
+    return "-".join(f"{bound:.4f}".removeprefix("0") for bound in bounds or ())
 
 
 def _chunks(names: Sequence[str], widths: Mapping[str, int], room: int) -> list[list[str]]:

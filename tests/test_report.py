@@ -1,10 +1,13 @@
 import io
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
 from mtkit.progress import EpochTable, clock, short
 from mtkit.report import Reporter, result_tables
+from mtkit.sections import Evaluate
+from mtkit.standard.prediction_metrics import LogLoss
 
 TASKS = ("next", "two_tower", "discounted", "coupon", "multiple", "preference", "department", "recommendation")
 
@@ -87,6 +90,38 @@ def test_the_best_is_bold_and_for_losses_it_is_the_lowest():
     (table,), _ = drawn(list(model), {"mtkit": baseline, "majority": model}, lower=["a/log_loss"])
     assert bold(table) == {"mtkit": [], "majority": ["auc", "log_loss"]}
     assert any(line.split() == ["f1", "-"] for line in lines)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_intervals_stand_beside_the_model_once(width):
+    keys = [f"next/tail/{metric}@10" for metric in ("recall", "coverage", "novelty")]
+    model = dict(zip(keys, (0.5, 0.3, 12.5), strict=True))
+    bounds = {keys[0]: [0.4512, 0.5488], keys[2]: [12.25, 12.75]}
+    names = ("popularity", "own_frequency", "own_recency", "item_knn", "ease")
+    tables, lines = drawn(keys, {"mtkit": model} | dict.fromkeys(names, model), width, intervals=bounds)
+    assert max(map(len, lines)) <= width
+    assert len(tables) > 1
+    assert sum(line.count("95 %") for line in lines) == 1
+    rows = [line.split()[:3] for line in lines]
+    assert ["recall@10", "0.5000", ".4512-.5488"] in rows
+    assert ["novelty@10", "12.5000", "12.2500-12.7500"] in rows
+
+
+def test_each_slice_has_a_table_and_its_rows(tmp_path):
+    terminal = console()
+    reporter = Reporter(terminal)
+    settings = Evaluate(prediction_metrics={"log_loss": LogLoss()})
+    reporter.start(SimpleNamespace(name="a", task={}, evaluate=settings), None, tmp_path, 2)
+    values = {"gift/log_loss": 0.3, "gift/tail/log_loss": 0.4}
+    other = {"gift/log_loss": 0.5, "gift/tail/log_loss": 0.2}
+    counts = {"gift": 2345, "gift/tail": [12, 13]}
+    reporter.baselines({"baselines": {"one": values, "other": other}, "counts": counts, "intervals": {}})
+    lines = printed(terminal)
+    assert [line for line in lines if line.startswith("gift")] == ["gift  2,345 rows", "gift/tail  12, 13 rows"]
+    assert [line.split() for line in lines if "log_loss" in line] == [
+        ["log_loss", "0.3000", "0.5000"],
+        ["log_loss", "0.4000", "0.2000"],
+    ]
 
 
 def test_seeds_and_many_baselines_fit_into_80_columns():
