@@ -14,6 +14,8 @@ from mtkit.types import Events, Ragged, Ranking
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 _ITEM = 0xFFFFFFFF
+_CROWD = 4
+"""More groups or columns than so many times k are too many to sort."""
 
 
 def rank(
@@ -122,8 +124,8 @@ def user_shares(events: Events, cut: int, items: int) -> np.ndarray:
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:
     """Columns of the `k` largest scores of each row, best first, lower column first among equals.
 
-    The k-th largest of the maxima of some disjoint groups of columns bounds the k-th largest score from below, so one
-    pass for the maxima and one comparison leave few columns to sort.
+    Columns fall into disjoint groups. The k-th largest of the groups' maxima bounds the k-th largest score from below, so
+    that one pass for the maxima leaves few groups to look at, and few columns to sort.
 
     Args:
         scores: floats `[rows, columns]`; -inf marks what must not be returned.
@@ -135,36 +137,62 @@ def top_k(scores: np.ndarray, k: int) -> np.ndarray:
     Raises:
         DataError: a score is nan.
     """
-    rows, columns = scores.shape
-    bound = _lower_bound(scores, min(k, columns))
-    mask = scores >= bound[:, None]
-    for crowded in np.flatnonzero(np.count_nonzero(mask, axis=1) > 4 * k):
-        tied = np.flatnonzero(scores[crowded] == bound[crowded])
-        mask[crowded] = scores[crowded] > bound[crowded]
-        mask[crowded, tied[:k]] = True
-    row, column = np.divmod(np.flatnonzero(mask), columns)
-    candidate = scores[row, column] > -np.inf
-    row, column = row[candidate], column[candidate]
-    column = column[np.lexsort((-scores[row, column], row))]
-    place = np.arange(len(row)) - np.searchsorted(row, row)
-    top = np.zeros((rows, k), np.int32)
-    top[row[place < k], place[place < k]] = column[place < k]
-    return top
+    peaks, place = _peaks(scores, k), -min(k, scores.shape[1])
+    bound = np.partition(peaks, place, axis=1)[:, place]
+    mask = peaks >= bound[:, None]
+    crowded = np.count_nonzero(mask, axis=1) > _CROWD * k
+    mask[crowded] = False
+    parts = [_within(scores, bound, mask)] + [_tied(scores, bound, row, k) for row in np.flatnonzero(crowded).tolist()]
+    row, column = (np.concatenate(arrays) for arrays in zip(*parts, strict=True))
+    return _sorted(scores, row, column, k)
 
 
-def _lower_bound(scores: np.ndarray, k: int) -> np.ndarray:
-    """At least `k` scores of each row are not below this bound `[rows]`."""
+def _peaks(scores: np.ndarray, k: int) -> np.ndarray:
+    """Maxima of groups of columns, `[rows, groups]`; group g has the columns g, g + groups and so on."""
     rows, columns = scores.shape
-    groups = min(columns, 16 * k)
+    groups = min(columns, max(_CROWD * k, int(2 * columns**0.5)))
     whole = columns // groups * groups
-    peaks = scores[:, :whole].reshape(rows, -1, groups).max(axis=1)
+    peaks: np.ndarray = scores[:, :whole].reshape(rows, -1, groups).max(axis=1)
     rest = columns - whole
     np.maximum(peaks[:, :rest], scores[:, whole:], out=peaks[:, :rest])
     if np.isnan(peaks).any():
         raise DataError("cannot rank the catalog: scores must be numbers, got nan; the model has probably diverged")
-    peaks.partition(groups - k, axis=1)
-    bound: np.ndarray = peaks[:, groups - k]
-    return bound
+    return peaks
+
+
+def _within(scores: np.ndarray, bound: np.ndarray, mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Rows and columns of the scores in the masked groups `[rows, groups]` that are not below the row's bound."""
+    columns, groups = scores.shape[1], mask.shape[1]
+    row, group = np.nonzero(mask)
+    column = group[:, None] + np.arange(0, columns, groups)
+    values = scores[row[:, None], np.minimum(column, columns - 1)]
+    pair, depth = np.nonzero((values >= bound[row, None]) & (column < columns))
+    return row[pair], column[pair, depth]
+
+
+def _tied(scores: np.ndarray, bound: np.ndarray, row: int, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """Row and columns of a row's scores above its bound, and of the first `k` that equal it."""
+    above, tied = np.flatnonzero(scores[row] > bound[row]), np.flatnonzero(scores[row] == bound[row])
+    column = np.append(above, tied[:k])
+    return np.full(len(column), row), column
+
+
+def _sorted(scores: np.ndarray, row: np.ndarray, column: np.ndarray, k: int) -> np.ndarray:
+    """The `k` best of the given candidates `[n]` of each row, int32 `[rows, k]`; 0 where there are fewer above -inf."""
+    rows, columns = scores.shape
+    order = np.argsort(row, kind="stable")
+    row, column = row[order], column[order]
+    counts = np.bincount(row, minlength=rows)
+    place = np.arange(len(row)) - np.repeat(np.cumsum(counts) - counts, counts)
+    found = np.full((rows, max(k, counts.max(initial=0))), columns, np.int32)
+    found[row, place] = column
+    found.sort(axis=1)
+    values = np.take_along_axis(scores, np.minimum(found, columns - 1), axis=1)
+    values[found == columns] = -np.inf
+    best = np.argsort(-values, axis=1, kind="stable")[:, :k]
+    top = np.take_along_axis(found, best, axis=1)
+    top[np.take_along_axis(values, best, axis=1) == -np.inf] = 0
+    return top
 
 
 def _above(scores: np.ndarray, offsets: np.ndarray, items: np.ndarray) -> np.ndarray:
