@@ -15,12 +15,25 @@ import pytest
 from click.testing import CliRunner
 from interrupting import SETS, STOP, UNSETS, install
 
+from mtkit import compose
 from mtkit.backend import tf
 from mtkit.cli import main
 from mtkit.errors import RunError
+from mtkit.evaluate import evaluate
+from mtkit.keras_api import build
 from mtkit.recipe import load_recipe
 from mtkit.run import Run, run_recipe, trained_pipeline
 from mtkit.rundir import RunDirectory, write_json
+from mtkit.schema import Column, Schema
+from mtkit.sections import Evaluate, Train
+from mtkit.spec import DataSource
+from mtkit.standard.encoders import Features
+from mtkit.standard.heads import UserPreference
+from mtkit.standard.order_metrics import Auc
+from mtkit.standard.rows import Interactions
+from mtkit.standard.splits import Random
+from mtkit.train import Training
+from mtkit.types import Dataset
 
 PROGRAM = "import sys; from mtkit.cli import main; main(sys.argv[1:])"
 SLOW_MOMENTS = 10
@@ -211,3 +224,102 @@ def test_a_process_may_be_killed_at_any_moment(start, tmp_path):
         code, _, errors = start(run, *(["--resume"] if run.exists() else []))
         assert (code, errors) == (0, ""), f"killed after {moment:.1f} of {total:.1f} s"
         assert_same(run, tmp_path / "whole")
+
+
+#: Leave one task of few parts, and no split.
+ONE = (
+    "task.next", "task.gift", "task.department", "rows.items", "rows.windows", "correlation.experts", "data.split",
+    "encoder.visit", "encoder.past", "encoder.product", "evaluate.slices", "evaluate.main",
+)  # fmt: skip
+ONE_SETS = (
+    'task.discounted.inputs=["customer", "look"]', "train.epochs=1", 'evaluate.baselines=["majority"]',
+    "export.unseen=false",
+)  # fmt: skip
+
+
+def test_without_refit_the_model_of_validation_is_tested(tiny_recipe, tmp_path):
+    split = 'data.split={use = "leave_one_out", refit = false}'
+    recipe = load_recipe(tiny_recipe, [*ONE_SETS, split], ONE)
+    metrics = run_recipe(recipe, tmp_path / "run")
+    sizes = metrics["protocol"].pop("interactions")
+    assert metrics["protocol"] == {"split": "leave_one_out", "refit": False, "options": {"count": 1}}
+    assert sum(sizes.values()) == recipe.data.source.lines
+    with (tmp_path / "run" / "history.csv").open() as file:
+        assert {row["phase"] for row in csv.DictReader(file)} == {"valid"}
+    tested = trained_pipeline(RunDirectory(tmp_path / "run"))
+    assert dict(evaluate(tested)) == pytest.approx(metrics["test"])
+    valid = build(recipe, fold="valid")
+    training = Training(valid, tmp_path / "run" / "checkpoints" / "valid")
+    assert training.restore() == training.steps
+    assert len(valid.tables["lines"]["train"]) == len(tested.tables["lines"]["train"])
+    for one, other in zip(valid.model.weights, tested.model.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_folds_are_means_with_their_spread(tiny_recipe, tmp_path, monkeypatch):
+    monkeypatch.setattr("mtkit.export.save", lambda _, directory, *options: directory)
+    split = 'data.split={use = "rolling", length = "20d", folds = 2}'
+    metrics = run_recipe(load_recipe(tiny_recipe, [*ONE_SETS, split], ONE), tmp_path / "run")
+    of_folds = [read(tmp_path / "run" / f"fold-{fold}" / "metrics.json") for fold in (1, 2)]
+    values = [fold["test"]["discounted/auc"] for fold in of_folds]
+    assert metrics["test"]["discounted/auc"]["values"] == values
+    assert metrics["test"]["discounted/auc"]["mean"] == pytest.approx(np.mean(values))
+    assert [fold["protocol"]["options"]["fold"] for fold in of_folds] == [1, 2]
+    assert of_folds[0]["protocol"]["interactions"]["test"] == of_folds[1]["protocol"]["interactions"]["valid"]
+    with pytest.raises(RunError, match="2 folds, and 3 seeds are asked for; choose one fold"):
+        run_recipe(load_recipe(tiny_recipe, [*ONE_SETS, split], ONE), tmp_path / "both", seeds=3)
+
+
+def test_a_split_that_draws_trains_retrieval(train_tiny):
+    split = 'data.split={use = "user_stratified", valid = 0.2, test = 0.2}'
+    unsets = (
+        "task.discounted",
+        "task.gift",
+        "task.department",
+        "rows.items",
+        "rows.lines",
+        "encoder.visit",
+        "data.split",
+    )
+    pipeline = train_tiny(split, 'rows.windows.length="20d"', unsets=unsets)
+    assert pipeline.fold.cut == 100 * 86400
+    targets = pipeline.tables["windows"]["eval"].targets
+    late = pipeline.fold.events.time >= pipeline.fold.cut
+    pairs = set(zip(*(ids[late] for ids in pipeline.fold.events.ids.values()), strict=True))
+    assert len(targets.values["item"]) == len(pairs)
+
+
+class Persons(DataSource):
+    """Rows that stand for themselves."""
+
+    def schema(self):
+        number, label = Column(kind="numeric"), Column(kind="label")
+        return Schema(interactions={"age": number, "town": Column(kind="categorical"), "rich": label}, entities={})
+
+    def load(self):
+        rng = np.random.default_rng(0)
+        age = rng.random(500)
+        rows = {"age": age, "town": rng.choice(["a", "b"], 500), "rich": rng.random(500) < age}
+        return Dataset(pa.table(rows), {}, self.schema())
+
+
+def test_rows_that_stand_for_themselves(tmp_path, monkeypatch):
+    monkeypatch.setattr("mtkit.run.lock", lambda recipe: recipe.name)
+    recipe = compose(
+        data=Persons(),
+        split=Random(valid=0.2, test=0.2),
+        rows={"persons": Interactions(batch_size=50)},
+        encoder={"person": Features(reads=["context.age", "context.town"], dim=4)},
+        task={"rich": UserPreference(rows="persons", inputs=["person"], label="rich")},
+        train=Train(epochs=15, learning_rate=0.05, steps_per_execution=1),
+        evaluate=Evaluate(prediction_metrics={"auc": Auc()}),
+    )
+    metrics = run_recipe(recipe, tmp_path)
+    assert metrics["test"]["rich/auc"] > 0.7
+    assert metrics["protocol"]["interactions"] == {"train": 300, "valid": 100, "test": 100}
+    served = tf.saved_model.load(str(tmp_path / "export" / "1")).signatures
+    assert set(served) == {"rich"}
+    answer = served["rich"](context_age=tf.constant([0.1, 0.9]), context_town=tf.constant(["a", "a"]))
+    young, old = answer["probability"].numpy()
+    assert young < 0.4
+    assert old > 0.6
