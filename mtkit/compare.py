@@ -118,7 +118,8 @@ class Comparison:
         return measured
 
     def _predicted(self, baseline: Baseline, task: str, train: LabeledRows, rows: LabeledRows) -> Measured:
-        predictions = baseline.predict(train, rows)
+        fits = baseline.numeric or rows.classes > 0
+        predictions = baseline.predict(train, rows) if fits else None
         if predictions is None:
             return Measured()
         slices = self.protocol.of_rows(self.tables[self.plan.rows_of(task)]["eval"])
@@ -128,7 +129,10 @@ class Comparison:
         """The rows of a prediction task for training and for evaluation."""
         spec, features = self.plan.predictions()[task], self.plan.features(task)
         parts = self.tables[spec.rows]
-        train, rows = (labeled_rows(self.fold, parts[part], spec.label, features) for part in ("train", "eval"))
+        train, rows = (
+            labeled_rows(self.fold, parts[part], spec.label, features, numeric=spec.numeric)
+            for part in ("train", "eval")
+        )
         return train, rows
 
 
@@ -140,7 +144,9 @@ def as_tuned(baselines: Mapping[str, Baseline], plain: Mapping[str, Mapping[str,
     }
 
 
-def labeled_rows(fold: Fold, table: RowTable, label: str, features: Sequence[str]) -> LabeledRows:
+def labeled_rows(
+    fold: Fold, table: RowTable, label: str, features: Sequence[str], *, numeric: bool = False
+) -> LabeledRows:
     """The table's rows with one label, the texts of their entities, and the features that are single values.
 
     Args:
@@ -148,12 +154,13 @@ def labeled_rows(fold: Fold, table: RowTable, label: str, features: Sequence[str
         table: the rows.
         label: the label.
         features: addresses; histories among them are left out.
+        numeric: whether the label is a number.
     """
     texts = [f"{entity}.{name}" for entity in table.ids for name in fold.schema.of_kind("text", entity)]
     kinds: dict[str, ColumnKind] = {a: fold.schema.features()[a].kind for a in (*texts, *features)}
     kinds = {a: kind for a, kind in kinds.items() if kind in ("text", "categorical", "numeric") or a.endswith(".id")}
     columns = {address: _column(fold, table, address) for address in kinds}
-    return replace(labeled(table, label), columns=columns, kinds=kinds)
+    return replace(labeled(table, label, numeric=numeric), columns=columns, kinds=kinds)
 
 
 def _column(fold: Fold, table: RowTable, address: str) -> np.ndarray:

@@ -100,7 +100,7 @@ def evaluate(
         name = plan.rows_of(task)
         table = pipeline.tables[name]["eval"]
         if isinstance(spec, PredictionTask):
-            rows = labeled(table, spec.label)
+            rows = labeled(table, spec.label, numeric=spec.numeric)
             values |= predict_metrics(task, predicted[task], rows, metrics, protocol.of_rows(table))
         else:
             scorer = model_scorer(model, task, pipeline.eval_rows[name], encoded)

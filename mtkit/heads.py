@@ -33,7 +33,7 @@ class PredictionHead(keras.layers.Layer):
         raise NotImplementedError
 
     def predict(self, outputs: tf.Tensor) -> tf.Tensor:
-        """Probabilities of the shape of `outputs`."""
+        """Probabilities of the shape of `outputs`; for numeric labels, numbers."""
         raise NotImplementedError
 
 

@@ -183,8 +183,8 @@ def _form(rows: LabeledRows) -> str:
     return {0: "numeric", 2: "binary"}.get(rows.classes, "classes")
 
 
-def labeled(table: RowTable, label: str) -> LabeledRows:
-    """The table's rows with one label, without columns."""
-    classes = max(2, len(table.classes.get(label, ())))
+def labeled(table: RowTable, label: str, *, numeric: bool = False) -> LabeledRows:
+    """The table's rows with one label, without columns; `numeric` labels are numbers."""
+    classes = 0 if numeric else max(2, len(table.classes.get(label, ())))
     acting, groups = next(iter(table.ids.items()), ("", None))
     return LabeledRows({}, table.labels[label], table.weights[label], classes, groups=groups, acting=acting)

@@ -253,6 +253,17 @@ class Encoder(Spec):
         """
         return None
 
+    def string_derivation(self, context: BuildContext) -> Any:
+        """As `derivation`, but texts come as strings, and become tokens in the graph; the same where there are none.
+
+        Only asked for where `string_refusal` is empty.
+        """
+        return self.derivation(context)
+
+    def string_refusal(self, context: BuildContext) -> str:
+        """Why texts cannot come as strings; empty if they can, or if there are none."""
+        return ""
+
     def build(self, context: BuildContext) -> Any:
         """A tf_keras layer."""
         raise NotImplementedError
@@ -302,6 +313,8 @@ class PredictionTask(TaskHead):
     """A head that predicts a label of its row. Inputs may be predictions of other tasks, `task.NAME`."""
 
     form: ClassVar[Literal["prediction"]] = "prediction"
+    #: Whether the label is a number, instead of 0 or 1, or a class.
+    numeric: ClassVar[bool] = False
 
     inputs: tuple[str, ...] = Field(min_length=1, description="embeddings it reads, and `task.NAME` for predictions")
     label: str = Field(description="label of the row table (`coupon`), or of an entity (`item.department`)")
@@ -421,6 +434,8 @@ class Baseline(Spec):
     kind: ClassVar[str] = "baseline"
     #: `retrieval` baselines implement `rank`, `prediction` baselines implement `predict`.
     form: ClassVar[Literal["retrieval", "prediction"]]
+    #: Whether a `prediction` baseline can predict numbers, too; `LabeledRows.classes` is 0 then.
+    numeric: ClassVar[bool] = False
 
     def grid(self) -> Sequence[Baseline]:
         """The settings tried on validation, from which the best is taken; itself alone if nothing is tuned."""
@@ -448,6 +463,11 @@ class Exporter(Spec):
     """Writes what serves the trained model."""
 
     kind: ClassVar[str] = "exporter"
+
+    @property
+    def strings(self) -> bool:
+        """Whether requests may bring texts as strings, which encoders then have to take (`Encoder.string_derivation`)."""
+        return False
 
     def export(self, pipeline: Any, directory: Path) -> Path:
         """Writes into a new version directory under `directory`, whole or not at all, and returns it."""

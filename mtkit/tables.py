@@ -59,7 +59,7 @@ def _check_rows(recipe: Recipe, plan: Plan, fold: Fold, tables: Tables) -> None:
     problems = []
     for name, prediction in plan.predictions().items():
         table = tables[prediction.rows]["train"]
-        if message := _unfit_label(table, prediction.label):
+        if message := _unfit_label(table, prediction.label, numeric=prediction.numeric):
             problems.append(recipe.problem(("task", name, "label"), message))
     for name in plan.retrievals():
         rows = plan.rows_of(name)
@@ -103,7 +103,7 @@ def _has(table: RowTable, address: str) -> bool:
     return column in table.context if scope == "context" else scope in table.ids
 
 
-def _unfit_label(table: RowTable, label: str) -> str:
+def _unfit_label(table: RowTable, label: str, *, numeric: bool) -> str:
     """Why no task can learn a label of the table; empty if one can."""
     if label not in table.labels:
         return f"row table {table.name!r} has no label {label!r}; {nearest(label, table.labels)}"
@@ -112,8 +112,13 @@ def _unfit_label(table: RowTable, label: str) -> str:
     if not len(values):
         return f"{known} is null in all {len(table):,}; expected some with a value"
     classes = table.classes.get(label, ())
-    if not classes and (other := values[(values != 0) & (values != 1)]).size:
-        return f"{known} has the value {other[0]:g}; expected 0 or 1, or a column declared with several classes"
+    if numeric and classes:
+        return f"{known} has the classes {', '.join(classes[:3])} and so on; expected numbers"
+    if not numeric and not classes and (other := values[(values != 0) & (values != 1)]).size:
+        return (
+            f"{known} has the value {other[0]:g}; expected 0 or 1, a column declared with several classes, or a head of "
+            "numbers (`regression`)"
+        )
     if len(values) == 1:
         value = repr(classes[int(values[0])]) if classes else f"{values[0]:g}"
         return f"{known} is {value} in all that have one; expected at least two values to tell apart"

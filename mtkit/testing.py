@@ -96,20 +96,21 @@ def check_correlation(layer: Any, tasks: int, dim: int, *, shared: bool = False)
 
 
 def check_prediction_head(layer: PredictionHead, view: Mapping[str, Any], classes: int = 2) -> None:
-    """Logits, losses and probabilities per row, from rows that stay apart; removed rows leave no trace in gradients.
+    """Logits, losses and predictions per row, from rows that stay apart; removed rows leave no trace in gradients.
 
     Args:
         layer: the head, not yet built.
         view: name -> float32 `[rows, dim]` (or `[rows]`), at least 2 rows.
-        classes: number of classes; 2 = a binary label.
+        classes: number of classes; 2 = a binary label, 0 = a number.
     """
     from mtkit.backend import tf
 
     view = {name: tf.constant(values) for name, values in view.items()}
     rows = len(next(iter(view.values())))
-    labels = tf.constant(np.arange(rows) % classes, tf.float32 if classes == 2 else tf.int32)
+    several = classes > 2
+    labels = tf.constant(np.arange(rows) % (classes or rows), tf.int32 if several else tf.float32)
     kept = np.arange(rows) > 0
-    shape = (rows,) if classes == 2 else (rows, classes)
+    shape = (rows, classes) if several else (rows,)
     with tf.GradientTape() as tape:
         outputs = layer(view)
         assert outputs.shape == shape, f"expected logits {list(shape)}, got {outputs.shape}"
@@ -118,7 +119,8 @@ def check_prediction_head(layer: PredictionHead, view: Mapping[str, Any], classe
     assert loss.shape == (rows,), f"expected one loss per row, [{rows}], got {loss.shape}"
     _assert_finite(loss, "losses")
     gradients = _assert_gradients(layer, tape, total)
-    _assert_probabilities(layer.predict(outputs), shape)
+    if classes:
+        _assert_probabilities(layer.predict(outputs), shape)
     _assert_rows_apart(layer, view)
     _assert_rows_apart(lambda some: layer.loss(some, labels[-len(some) :]), outputs)
     with tf.GradientTape() as tape:

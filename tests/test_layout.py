@@ -58,6 +58,7 @@ ACROSS = {
     "test_layout",
     "test_main_recipe",
     "test_mistakes",
+    "test_numeric_labels",
     "test_recipes",
     "test_registry_snapshot",
     "data/test_as_of",

@@ -1,4 +1,4 @@
-"""The layer of the three reference heads: user preference, content understanding, recommendation."""
+"""Layers of the reference heads: user preference, content understanding, recommendation, and regression."""
 
 from __future__ import annotations
 
@@ -45,3 +45,33 @@ class LinearHead(PredictionHead):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {**super().get_config(), "inputs": list(self.inputs), "classes": self.classes}
+
+
+@keras.saving.register_keras_serializable(package="mtkit")
+class RegressionHead(PredictionHead):
+    """Predicts the number w·x + b, x being its inputs side by side.
+
+    Args:
+        inputs: names in the view, in the order in which they meet w.
+    """
+
+    def __init__(self, inputs: Sequence[str], **options: Any) -> None:
+        super().__init__(**options)
+        self.inputs = tuple(inputs)
+        self.dense = keras.layers.Dense(1, name="linear")
+
+    def call(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Numbers float32 `[rows]`."""
+        return tf.cast(self.dense(joined(view, self.inputs)), tf.float32)[:, 0]
+
+    def loss(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Squared errors `[rows]`."""
+        return tf.square(outputs - tf.cast(labels, outputs.dtype))
+
+    def predict(self, outputs: tf.Tensor) -> tf.Tensor:
+        """The numbers."""
+        return outputs
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "inputs": list(self.inputs)}

@@ -1,8 +1,8 @@
-"""The three reference heads: linear, so that what they show is what the embeddings hold."""
+"""The reference heads: linear, so that what they show is what the embeddings hold."""
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
@@ -65,3 +65,18 @@ class Recommendation(_Linear):
                 "the head `user_preference` reads embeddings alone"
             )
         return self
+
+
+class Regression(PredictionTask):
+    """A number, such as a rating: w·x + b on its inputs side by side, trained on the squared error.
+
+    The learning rate has to carry b to the mean of the label; labels far from 0 are better scaled by the data source.
+    """
+
+    numeric: ClassVar[bool] = True
+
+    def build(self, context: BuildContext) -> Any:
+        """A `mtkit.layers.reference_heads.RegressionHead`."""
+        from mtkit.layers.reference_heads import RegressionHead
+
+        return RegressionHead(self.inputs, name=context.name)

@@ -1,4 +1,4 @@
-"""What a model has to beat in prediction: the frequency of the classes, and the words of the texts."""
+"""What a model has to beat in prediction: the frequency of the classes or the mean, and the words of the texts."""
 
 from __future__ import annotations
 
@@ -18,14 +18,17 @@ if TYPE_CHECKING:
 
 
 class Majority(Baseline):
-    """The frequency of each class among the training rows, by weight; the same for every row."""
+    """The frequency of each class among the training rows, by weight, or the mean of numbers; the same for every row."""
 
     form: ClassVar[Literal["retrieval", "prediction"]] = "prediction"
+    numeric: ClassVar[bool] = True
 
     def predict(self, train: LabeledRows, rows: LabeledRows) -> np.ndarray:
-        """Probabilities, `[rows]` for binary labels, `[rows, classes]` otherwise."""
+        """Numbers, probabilities `[rows]` for binary labels, `[rows, classes]` otherwise."""
         import numpy as np
 
+        if not train.classes:
+            return np.full(len(rows.labels), np.average(train.labels, weights=train.weights))
         weight = np.bincount(train.labels.astype(int), train.weights, minlength=train.classes)
         return of_form(np.tile(weight / weight.sum(), (len(rows.labels), 1)))
 

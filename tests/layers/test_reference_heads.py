@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mtkit.backend import tf
-from mtkit.layers.reference_heads import LinearHead
+from mtkit.layers.reference_heads import LinearHead, RegressionHead
 from mtkit.testing import check_layer_config, check_prediction_head
 
 
@@ -40,3 +40,36 @@ def test_several_classes_take_a_softmax():
 
 def test_config():
     check_layer_config(LinearHead(["user", "task.topic"], classes=5, name="topic"))
+
+
+def test_regression_conforms():
+    check_prediction_head(RegressionHead(["user", "task.topic"]), _view(), classes=0)
+    check_layer_config(RegressionHead(["user", "task.topic"], name="rating"))
+
+
+def test_regression_is_a_plane_with_squared_errors():
+    head = RegressionHead(["user", "item"])
+    view = {"user": tf.constant([[0.5], [2.0]]), "item": tf.constant([[1.0], [0.0]])}
+    head(view)
+    head.dense.set_weights([np.array([[2.0], [-1.0]]), np.array([3.0])])
+    outputs = head(view)
+    np.testing.assert_allclose(outputs, [3.0, 7.0])
+    np.testing.assert_allclose(head.predict(outputs), outputs)
+    np.testing.assert_allclose(head.loss(outputs, tf.constant([5.0, 6.0])), [4.0, 1.0])
+
+
+def test_regression_learns_the_least_squares():
+    rng = np.random.default_rng(1)
+    x = rng.normal(size=(200, 3)).astype(np.float32)
+    y = (x @ np.array([1.0, -2.0, 0.5]) + 4 + 0.1 * rng.normal(size=200)).astype(np.float32)
+    head = RegressionHead(["x"])
+    head({"x": x})
+    for _ in range(300):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(head.loss(head({"x": x}), tf.constant(y)))
+        for variable, gradient in zip(
+            head.trainable_variables, tape.gradient(loss, head.trainable_variables), strict=True
+        ):
+            variable.assign_sub(0.1 * gradient)
+    expected = np.linalg.lstsq(np.column_stack([x, np.ones(200)]), y, rcond=None)[0]
+    np.testing.assert_allclose(np.concatenate([head.dense.kernel[:, 0], head.dense.bias]), expected, atol=1e-3)

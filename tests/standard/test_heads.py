@@ -1,15 +1,16 @@
 import pytest
 from pydantic import ValidationError
 
-from mtkit.standard.heads import Content, Recommendation, UserPreference
+from mtkit.standard.heads import Content, Recommendation, Regression, UserPreference
 from mtkit.testing import check_import_is_light, check_spec
 
 PREFERENCE = UserPreference(rows="pairs", inputs=("user", "item"), label="preferred")
 CONTENT = Content(rows="items", inputs=("item",), label="item.topic")
 RECOMMENDATION = Recommendation(rows="pairs", inputs=("user", "task.topic"), label="preferred", stop_gradient=True)
+REGRESSION = Regression(rows="pairs", inputs=("user", "task.topic"), label="rating")
 
 
-@pytest.mark.parametrize("spec", [PREFERENCE, CONTENT, RECOMMENDATION])
+@pytest.mark.parametrize("spec", [PREFERENCE, CONTENT, RECOMMENDATION, REGRESSION])
 def test_spec(spec):
     check_spec(spec)
 
@@ -18,6 +19,12 @@ def test_spec(spec):
 def test_builds_a_linear_head(spec, classes, make_context):
     head = spec.build(make_context("this", tasks=("this", "other"), classes={"this": classes, "other": 3}))
     assert (head.name, head.inputs, head.classes) == ("this", spec.inputs, classes)
+
+
+def test_regression_is_of_numbers(make_context):
+    assert [spec.numeric for spec in (REGRESSION, PREFERENCE)] == [True, False]
+    head = REGRESSION.build(make_context("rating", classes={"rating": 2}))
+    assert (head.name, head.inputs) == ("rating", REGRESSION.inputs)
 
 
 @pytest.mark.parametrize("head", [UserPreference, Content])
