@@ -227,10 +227,18 @@ def _relevant(targets: Ragged, exclude: Ragged | None, block: int) -> np.ndarray
     parts = [np.zeros(0, np.int64)]
     for start in range(0, len(targets.offsets) - 1, block):
         rows = np.arange(start, min(start + block, len(targets.offsets) - 1))
-        keys = _keys(targets, rows)
-        unknown = _key(rows, np.zeros_like(rows))
-        parts.append(np.setdiff1d(keys, unknown if exclude is None else np.append(unknown, _keys(exclude, rows))))
+        excluded = _key(rows, np.zeros_like(rows))
+        if exclude is not None:
+            excluded = np.append(excluded, _keys(exclude, rows))
+        keys = _distinct(_keys(targets, rows))
+        parts.append(keys[~_contains(np.sort(excluded), keys)])
     return np.concatenate(parts)
+
+
+def _distinct(keys: np.ndarray) -> np.ndarray:
+    """Sorted, each once; sorting integers is several times as fast as `np.unique`."""
+    keys = np.sort(keys)
+    return keys[np.flatnonzero(np.diff(keys, prepend=-1))]
 
 
 def _keys(ragged: Ragged, rows: np.ndarray) -> np.ndarray:
