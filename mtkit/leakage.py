@@ -122,6 +122,8 @@ def _ahead(plan: Plan, dataset: Dataset) -> Iterator[Finding]:
         if declared.classes:
             continue
         label = raw(dataset.interactions[name], declared)
+        if not np.isin(label[~np.isnan(label)], (0, 1)).all():
+            continue
         covered = declared.horizon.total_seconds() if declared.horizon else 0.0
         what, reach = _reach(dataset, label, time)
         if reach > covered:

@@ -78,7 +78,9 @@ class Header(_Section):
 class Catalog(_Section):
     """Which rows of an entity belong to its catalog."""
 
-    min_count: PositiveInt = Field(1, description="least number of interactions before the cut")
+    min_count: Annotated[int, Field(ge=0)] = Field(
+        1, description="least number of interactions to train on; 0 = all rows of its table"
+    )
     unlisted: Literal["refuse", "drop"] = Field(
         "refuse", description="what becomes of interactions whose id is not in the entity's table"
     )

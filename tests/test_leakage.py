@@ -120,6 +120,14 @@ def test_a_label_that_fades_at_the_end():
     assert "in 0.0% of those just before the end" in finding.what
 
 
+def test_a_number_is_no_label_that_fades():
+    def values(lines):
+        time = lines["time"].to_numpy()
+        return pa.array(np.where(time < time.max() - 8 * DAY, 5.0, 1.0) - (np.arange(len(time)) % 2))
+
+    assert not of(leaks(*shop(stars=(Column(kind="label"), values)), label="stars"), "error", "warning")
+
+
 def with_statistic(statistic, name="weight"):
     def change(data):
         lines = data.interactions.to_pandas()
