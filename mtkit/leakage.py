@@ -55,7 +55,7 @@ def find_leaks(recipe: Recipe, dataset: Dataset, valid: Cut, test: Cut) -> list[
     plan = Plan(recipe.encoder, recipe.correlation, recipe.task)
     found = [*_recoded(plan, dataset), *_ahead(plan, dataset), *_statistics(plan, dataset, test)]
     found += [*_divided(dataset, valid), *_divided(dataset, test), *_repeated(dataset, test)]
-    found += [*_later(dataset, test), *_new(dataset, test)]
+    found += [*_later(dataset, test), *_new(recipe, dataset, test)]
     return sorted(found, key=lambda finding: ("error", "warning", "note").index(finding.level))
 
 
@@ -293,7 +293,7 @@ def _later(dataset: Dataset, test: Cut) -> Iterator[Finding]:
         yield Finding("note", "test", what, count, "figures compare models and are no forecast; for one, split by time")
 
 
-def _new(dataset: Dataset, test: Cut) -> Iterator[Finding]:
+def _new(recipe: Recipe, dataset: Dataset, test: Cut) -> Iterator[Finding]:
     """Users and items that only the test has."""
     time, fit = moments(dataset, test), test.cut if test.fit is None else test.fit
     for entity in dataset.schema.roles:
@@ -304,9 +304,11 @@ def _new(dataset: Dataset, test: Cut) -> Iterator[Finding]:
             what = (
                 f"{count:,} of {len(np.unique(tested)):,} {entity} ids, in {int(new.sum()):,} interactions, never train"
             )
-            yield Finding(
-                "note", "test", what, count, f"they are left out unless data.catalog.{entity} has min_count = 0"
-            )
+            catalog = recipe.data.catalog.get(entity)
+            advice = f"they are left out unless data.catalog.{entity} has min_count = 0"
+            if catalog and not catalog.min_count:
+                advice = f"their {entity}.id says nothing, other columns may"
+            yield Finding("note", "test", what, count, advice)
 
 
 def _present(code: np.ndarray, selected: np.ndarray) -> np.ndarray:

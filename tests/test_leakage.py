@@ -13,6 +13,7 @@ from mtkit.data.fold import make_cuts
 from mtkit.errors import DataError
 from mtkit.leakage import Finding, find_leaks, refuse
 from mtkit.schema import Column
+from mtkit.sections import Catalog
 from mtkit.standard.encoders import Features
 from mtkit.standard.heads import UserPreference
 from mtkit.standard.rows import Interactions
@@ -40,13 +41,14 @@ def shop(change=None, **columns):
     return source, change(data) if change else data
 
 
-def leaks(source, data, split=TIME, reads=("context.channel",), label="gift"):
+def leaks(source, data, split=TIME, reads=("context.channel",), label="gift", **sections):
     recipe = compose(
         data=source,
         split=split,
         rows={"lines": Interactions(batch_size=8)},
         encoder={"all": Features(reads=reads, dim=4)},
         task={"task": UserPreference(rows="lines", inputs=["all"], label=label)},
+        **sections,
     )
     return find_leaks(recipe, data, *make_cuts(data, split))
 
@@ -212,6 +214,14 @@ def test_what_only_the_test_has_is_counted():
         1,
         "they are left out unless data.catalog.item has min_count = 0",
     )
+
+
+def test_what_only_the_test_has_may_be_kept():
+    split, catalog = Random(by="user"), {"user": Catalog(min_count=0)}
+    left, kept = (of(leaks(*shop(), split, catalog=c), "note")[1] for c in ({}, catalog))
+    assert left.what == kept.what
+    assert left.what.startswith("8 of 8 user ids")
+    assert kept.advice == "their user.id says nothing, other columns may"
 
 
 def test_a_test_before_the_end_of_training():
