@@ -13,7 +13,7 @@ from mtkit.model import Batch
 from mtkit.servable import Request, Servable
 from mtkit.signatures import Signature, Tensors
 from mtkit.spec import ServingInput
-from mtkit.unseen import Given
+from mtkit.unseen import Form, Given
 
 DEFAULT_K = 10
 
@@ -39,18 +39,19 @@ def _retrieval(servable: Servable) -> dict[str, Signature]:
         return {}
     main, user, item = servable.main, servable.user, servable.item
     context = servable.context([main])
-    known, new = servable.known(user) | context, servable.new_user([main])
+    known = servable.known(user) | context
     made = {
         "serving_default": _recommendation(servable, known, fixed=True),
         "recommend": _recommendation(servable, known),
         f"embed_{user}": _query(servable, known),
         f"embed_{item}": _candidate(servable, servable.known(item)),
     }
-    if new:
-        made[f"recommend_new_{user}"] = _recommendation(servable, new | context)
-        made[f"embed_new_{user}"] = _query(servable, new | context)
-    if new := servable.new_item(item, [main]):
-        made[f"embed_new_{item}"] = _candidate(servable, new)
+    for form in Form:
+        if new := servable.new_user([main], form):
+            made[f"recommend_new_{user}{form.value}"] = _recommendation(servable, new | context)
+            made[f"embed_new_{user}{form.value}"] = _query(servable, new | context)
+        if new := servable.new_item(item, [main], form):
+            made[f"embed_new_{item}{form.value}"] = _candidate(servable, new)
     return made
 
 
@@ -103,14 +104,19 @@ def _ranking(servable: Servable) -> dict[str, Signature]:
         return {}
     user, item = servable.user, servable.item
     entities = dict.fromkeys(entity for task in tasks for entity in _entities(servable, task))
-    unseen = {user: servable.new_user(tasks), item: servable.new_item(item, tasks)}
+    questions: dict[str, tuple[str | None, Given | None]] = {"rank": (None, None)}
+    for form in Form:
+        questions |= {
+            f"rank_new_{user}{form.value}": (user, servable.new_user(tasks, form)),
+            f"rank_new_{item}{form.value}": (item, servable.new_item(item, tasks, form)),
+        }
     made = {}
-    for new in (None, user, item):
-        parts = [unseen[entity] if entity == new else servable.known(entity) for entity in entities]
+    for name, (new, given) in questions.items():
+        parts = [given if entity == new else servable.known(entity) for entity in entities]
         there = [part for part in parts if part]
         if len(there) == len(parts):
             who = functools.reduce(operator.or_, there) | servable.context(tasks)
-            made[f"rank_new_{new}" if new else "rank"] = _prediction(servable, tasks, who)
+            made[name] = _prediction(servable, tasks, who)
     return made
 
 
@@ -139,25 +145,28 @@ def _alone(servable: Servable) -> Iterator[tuple[str, Signature]]:
             continue
         (entity,) = entities
         yield task, _class(servable, task, servable.known(entity) | context)
-        new = servable.new_user([task]) if entity == servable.user else servable.new_item(entity, [task])
-        if new:
-            yield f"{task}_new_{entity}", _class(servable, task, new | context)
+        for form in Form:
+            of_user = entity == servable.user
+            new = servable.new_user([task], form) if of_user else servable.new_item(entity, [task], form)
+            if new:
+                yield f"{task}_new_{entity}{form.value}", _class(servable, task, new | context)
 
 
 def _class(servable: Servable, task: str, what: Given) -> Signature:
     classes = servable.pipeline.classes[task]
+    name = "value" if servable.pipeline.plan.predictions()[task].numeric else "probability"
 
     def answer(given: Tensors) -> Tensors:
         probabilities = servable.request().prediction(task, what.batch(given))
         if not classes:
-            return {"probability": probabilities}
+            return {name: probabilities}
         names = tf.constant(classes)
         best = tf.gather(names, tf.argmax(probabilities, -1))
         return {"class": best, "probabilities": probabilities, "classes": names}
 
     outputs = {"class": "the most probable one", "probabilities": "of all classes", "classes": "their names"}
     if not classes:
-        outputs = {"probability": _meaning(servable, task)}
+        outputs = {name: _meaning(servable, task)}
     return Signature(f"The task `{task}`.", what.inputs, outputs, answer)
 
 

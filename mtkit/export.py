@@ -19,7 +19,7 @@ TENSORS = "signatures.json"
 _PREFIX = ".export-"
 
 
-def save(pipeline: Pipeline, directory: Path, unseen: bool = True) -> Path:
+def save(pipeline: Pipeline, directory: Path, unseen: bool = True, strings: bool = False) -> Path:
     """Writes a new version directory (1, 2, ...) under `directory`, whole or not at all, and returns it.
 
     It is a SavedModel, with `signatures.md` for people and `signatures.json` for callers of the C API.
@@ -28,12 +28,13 @@ def save(pipeline: Pipeline, directory: Path, unseen: bool = True) -> Path:
         pipeline: the trained pipeline.
         directory: holds the versions.
         unseen: whether there are signatures for users and items that are not in the data.
+        strings: whether there are signatures that take texts as strings, beside those that take token ids.
 
     Raises:
         RunError: the directory cannot be written.
         WiringError: a task has the name of another signature.
     """
-    servable = Servable(pipeline, _main(pipeline), unseen)
+    servable = Servable(pipeline, _main(pipeline), unseen, strings)
     answers = signatures(servable)
     try:
         directory.mkdir(parents=True, exist_ok=True)

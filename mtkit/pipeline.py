@@ -16,7 +16,7 @@ from mtkit.data.features import FeatureTables, fit_features
 from mtkit.data.store import EntityTable, EventLog, RowStore
 from mtkit.data.stream import Rate, epoch_rows, ordered_rows
 from mtkit.distribute import check_replicas
-from mtkit.errors import WiringError
+from mtkit.errors import RecipeError, WiringError
 from mtkit.memory import check_memory
 from mtkit.model import EVAL, DeviceData, Layers, MultiTaskModel
 from mtkit.optimizers import precision_scope
@@ -120,6 +120,7 @@ def build_pipeline(
     reads = [address for spec in recipe.encoder.values() for address in spec.reads]
     features = fit_features(reads, recipe.preprocess.values(), fold, tables)
     context = _context(recipe, plan, fold, features, classes, cache_dir, counters)
+    _check_strings(recipe, context)
     check_replicas(strategy, _parts(recipe))
     with strategy.scope(), precision_scope(recipe.train.precision):
         derived, inputs = _derived(recipe, context)
@@ -132,6 +133,18 @@ def build_pipeline(
         _probe(model, tables)
     _refuse_batch_norm(model)
     return Pipeline(recipe, fold, tables, features, plan, strategy, model, eval_rows, classes, context)
+
+
+def _check_strings(recipe: Recipe, context: BuildContext) -> None:
+    """Refuses, before anything is trained, texts that the export could not take as strings."""
+    if not recipe.export.strings:
+        return
+    refusals = {name: spec.string_refusal(replace(context, name=name)) for name, spec in recipe.encoder.items()}
+    problems = [
+        recipe.problem(("export", "text_signatures"), f"encoder {name}: {why}") for name, why in refusals.items() if why
+    ]
+    if problems:
+        raise RecipeError(problems)
 
 
 def _probe(model: MultiTaskModel, tables: Iterable[str]) -> None:

@@ -20,7 +20,7 @@ from mtkit.pipeline import Pipeline
 from mtkit.signatures import Tensors
 from mtkit.spec import RetrievalTask, ServingInput
 from mtkit.types import Fold, RowTable
-from mtkit.unseen import CONTEXT, Given, GivenFeatures
+from mtkit.unseen import CONTEXT, Form, Given, GivenFeatures
 
 T = TypeVar("T")
 
@@ -89,12 +89,13 @@ class Servable(tf.Module):
         pipeline: the trained pipeline.
         main: the retrieval task that is served by `recommend`; None = there is none.
         unseen: whether there are signatures for users and items that are not in the data.
+        strings: whether there are signatures that take texts as strings, beside those that take token ids.
     """
 
-    def __init__(self, pipeline: Pipeline, main: str | None, unseen: bool) -> None:
+    def __init__(self, pipeline: Pipeline, main: str | None, unseen: bool, strings: bool = False) -> None:
         super().__init__(name="servable")
         model, fold, plan = pipeline.model, pipeline.fold, pipeline.plan
-        features = GivenFeatures(pipeline, derive=unseen)
+        features = GivenFeatures(pipeline, derive=unseen, strings=strings)
         self._main, self.unseen = main, unseen
         self._pipeline, self._features = _Untracked(pipeline), _Untracked(features)
         # Layers would be saved as Keras objects with a function each; what they hold is all that serving needs.
@@ -123,17 +124,17 @@ class Servable(tf.Module):
             return Given(inputs, lambda given: {entity: lookup.rows(given[name])})
         return Given(inputs, lambda given: self.users.gather(tf.cast(lookup.rows(given[name]), tf.int64)))
 
-    def new_item(self, entity: str, tasks: Iterable[str]) -> Given | None:
-        """Raw features of an entity without a past; None if it has none that could be given."""
-        features = self._features.value.of(entity, tasks) if self.unseen else None
+    def new_item(self, entity: str, tasks: Iterable[str], form: Form = Form.IDS) -> Given | None:
+        """Raw features of an entity without a past; None if it has none that could be given in this form."""
+        features = self._features.value.of(entity, tasks, form) if self.unseen else None
         if not features or not features.inputs:
             return None
         first = next(iter(features.inputs))
         return Given({}, lambda given: {entity: tf.zeros(tf.shape(given[first])[:1], tf.int32)}) | features
 
-    def new_user(self, tasks: Iterable[str]) -> Given | None:
-        """Raw features of a user and what he or she bought."""
-        features = self._features.value.of(self.user, tasks) if self.unseen else None
+    def new_user(self, tasks: Iterable[str], form: Form = Form.IDS) -> Given | None:
+        """Raw features of a user and what he or she bought; None if they cannot be given in this form."""
+        features = self._features.value.of(self.user, tasks, form) if self.unseen else None
         if features is None:
             return None
         ids, age = f"history_{self.item}_ids", "history_age"

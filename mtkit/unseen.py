@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from enum import Enum
 from typing import Any
 
 from mtkit.backend import tf
@@ -13,6 +14,13 @@ from mtkit.signatures import Tensors
 from mtkit.spec import PredictionTask, RetrievalTask, ServingInput
 
 CONTEXT = "context"
+
+
+class Form(Enum):
+    """How texts come with a request; the value ends the names of signatures."""
+
+    IDS = ""
+    STRINGS = "_text"
 
 
 @dataclass(frozen=True)
@@ -38,37 +46,44 @@ class GivenFeatures:
     Args:
         pipeline: the trained pipeline.
         derive: whether columns that encoders derive can be derived from a request, which takes their networks along.
+        strings: whether texts can come as strings, too.
     """
 
-    def __init__(self, pipeline: Pipeline, derive: bool) -> None:
+    def __init__(self, pipeline: Pipeline, derive: bool, strings: bool = False) -> None:
         self._plan, self._addresses = pipeline.plan, pipeline.model.inputs_of
         self._declared, self._layers = pipeline.fold.schema.features(), pipeline.features.layers
-        self._derivations = dict(_derivations(pipeline)) if derive else {}
+        forms = [Form.IDS] * derive + [Form.STRINGS] * strings
+        self._derivations = {form: dict(_derivations(pipeline, form)) for form in forms}
 
     def state(self) -> list[Any]:
         """Variables and tables that the layers use; layers themselves would be saved as Keras objects."""
         kinds = (tf.Variable, tf.saved_model.experimental.TrackableResource)
-        layers = (*self._layers.values(), *self._derivations.values())
+        derivations = (layer for layers in self._derivations.values() for layer in layers.values())
+        layers = (*self._layers.values(), *derivations)
         parts = (part for layer in layers for part in tf.train.TrackableView(layer).descendants())
-        return [part for part in parts if isinstance(part, kinds)]
+        return list({id(part): part for part in parts if isinstance(part, kinds)}.values())
 
-    def of(self, scope: str, tasks: Iterable[str]) -> Given | None:
+    def of(self, scope: str, tasks: Iterable[str], form: Form = Form.IDS) -> Given | None:
         """The features of an entity, or of the context, that some tasks read, without ids.
 
         Returns:
-            What is to be given; None if a column is derived by an encoder that cannot do it for a request.
+            What is to be given; None if a column is derived by an encoder that cannot do it for a request in this form,
+            or if no text is among it that could come as a string.
         """
-        given = Given()
+        given, derivations = Given(), self._derivations.get(form, {})
         for encoder in dict.fromkeys(name for task in tasks for name in encoders_of(self._plan, task)):
             addresses = [a for a in self._addresses[encoder] if a.startswith(f"{scope}.") and a != f"{scope}.id"]
             for address in addresses:
                 if address in self._layers:
                     given |= self._raw(address)
             if derived := [address for address in addresses if address not in self._layers]:
-                if encoder not in self._derivations:
+                if encoder not in derivations:
                     return None
-                given |= self._derived(encoder, derived, given)
-        return given
+                given |= self._derived(derivations[encoder], encoder, derived, given)
+        if form is Form.IDS:
+            return given
+        by_ids = self.of(scope, tasks)
+        return None if by_ids and by_ids.inputs == given.inputs else given
 
     def _raw(self, address: str) -> Given:
         name, layer = address.replace(".", "_"), self._layers[address]
@@ -77,8 +92,7 @@ class GivenFeatures:
         inputs = {name: ServingInput("float32" if numeric else "string", (), about)}
         return Given(inputs, lambda given: {address: layer(given[name])})
 
-    def _derived(self, encoder: str, addresses: list[str], before: Given) -> Given:
-        layer = self._derivations[encoder]
+    def _derived(self, layer: Any, encoder: str, addresses: list[str], before: Given) -> Given:
         names = {own: self._name(own, known, encoder, before) for own, known in layer.inputs.items()}
 
         def batch(given: Tensors) -> dict[str, tf.Tensor]:
@@ -92,9 +106,10 @@ class GivenFeatures:
         return own if before.inputs.get(own, known) == known else f"{own}_{encoder}"
 
 
-def _derivations(pipeline: Pipeline) -> Iterator[tuple[str, Any]]:
+def _derivations(pipeline: Pipeline, form: Form) -> Iterator[tuple[str, Any]]:
     for name, spec in pipeline.plan.encoders.items():
-        layer = spec.derivation(replace(pipeline.context, name=name))
+        derivation = spec.derivation if form is Form.IDS else spec.string_derivation
+        layer = derivation(replace(pipeline.context, name=name))
         if layer is not None:
             yield name, layer
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mtkit.spec import Exporter
 
@@ -16,9 +16,23 @@ class SavedModel(Exporter):
     unseen: bool = Field(
         True, description="signatures for users and items that are not in the data; frozen language models come along"
     )
+    text_signatures: bool = Field(
+        False, description="beside signatures that take texts as token ids, others that take strings (`..._text`)"
+    )
+
+    @model_validator(mode="after")
+    def _texts_are_of_the_unseen(self) -> Self:
+        if self.text_signatures and not self.unseen:
+            raise ValueError("text_signatures = true is about what is not in the data; expected unseen = true with it")
+        return self
+
+    @property
+    def strings(self) -> bool:
+        """Whether there are signatures that take strings."""
+        return self.text_signatures
 
     def export(self, pipeline: Any, directory: Path) -> Path:
         """Writes a new version directory under `directory`, whole or not at all, and returns it."""
         from mtkit.export import save
 
-        return save(pipeline, directory, self.unseen)
+        return save(pipeline, directory, self.unseen, self.text_signatures)

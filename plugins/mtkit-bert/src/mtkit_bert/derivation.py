@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 from weakref import WeakValueDictionary
 
 import numpy as np
@@ -54,7 +55,9 @@ class TextDerivation(tf.Module):
     def __call__(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Address -> vectors `[rows, width]`; zeros where there is no text."""
         ids = inputs[self._input]
-        mask = tf.cast(ids != self.padding, tf.int32)
+        # By the last id that is not padding: a text may hold the padding's name itself.
+        places = tf.where(ids != self.padding, tf.range(1, tf.shape(ids)[1] + 1), 0)
+        mask = tf.sequence_mask(tf.reduce_max(places, 1), tf.shape(ids)[1], tf.int32)
         vectors = self.pooling(self.network(ids, mask), mask)
         if self.map:
             mean, matrix = self.map
@@ -86,6 +89,27 @@ class TokenDerivation(tf.Module):
         """Address -> column, each row a text of its own."""
         ids = inputs[self._input]
         return {self._tokens: ids, self._numbers: tf.range(tf.shape(ids)[0])[:, None]}
+
+
+class StringDerivation(tf.Module):
+    """Another derivation for texts that come as strings.
+
+    Args:
+        derivation: takes token ids.
+        tokenizer: from strings `[rows]` to token ids.
+        name: of the input.
+        about: what the input is.
+    """
+
+    def __init__(self, derivation: TextDerivation | TokenDerivation, tokenizer: Any, name: str, about: str) -> None:
+        super().__init__()
+        self.derivation, self.tokenizer, self._input = derivation, tokenizer, name
+        self.inputs = {name: ServingInput("string", (), about)}
+
+    def __call__(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Address -> column, as the derivation gives it for the token ids of the texts."""
+        (ids,) = self.derivation.inputs
+        return self.derivation({ids: self.tokenizer(inputs[self._input])})
 
 
 def _token_ids(about: str, padding: int) -> ServingInput:

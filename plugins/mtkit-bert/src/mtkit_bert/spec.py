@@ -171,6 +171,38 @@ class Bert(Encoder):
         name = f"{'_'.join(self._column)}_token_ids"
         return (self._token_derivation if self._trains else self._text_derivation)(context, path, name, about)
 
+    def string_derivation(self, context: BuildContext) -> Any:
+        """The same for strings, with the checkpoint's tokenizer in the graph.
+
+        Raises:
+            DataError: the checkpoint is not there or cannot be read.
+        """
+        from mtkit_bert.checkpoint import locate
+        from mtkit_bert.derivation import StringDerivation
+        from mtkit_bert.text_ops import WordPieceOps
+        from mtkit_bert.tokenizer import load_tokenizer
+        from mtkit_bert.tokens import padding_id
+        from mtkit_bert.wordpiece import make_tables
+
+        path = locate(self.checkpoint)
+        tables = make_tables(load_tokenizer(path, self.max_tokens))
+        tokenizer = WordPieceOps(tables, self.max_tokens, padding_id(path))
+        about = f"`{self.reads[0]}` as in the data; empty if missing"
+        return StringDerivation(self.derivation(context), tokenizer, "_".join(self._column), about)
+
+    def string_refusal(self, context: BuildContext) -> str:
+        """Why the checkpoint's tokenizer cannot be had in the graph.
+
+        Raises:
+            DataError: the checkpoint is not there or cannot be read.
+        """
+        from mtkit_bert.checkpoint import locate
+        from mtkit_bert.tokenizer import load_tokenizer
+        from mtkit_bert.wordpiece import refusal
+
+        why = refusal(load_tokenizer(locate(self.checkpoint), self.max_tokens))
+        return why and f"strings need a WordPiece tokenizer as BERT's, but of that of {self.checkpoint} {why}"
+
     def _token_derivation(self, context: BuildContext, path: Path, name: str, about: str) -> Any:
         from mtkit_bert.derivation import TokenDerivation
         from mtkit_bert.tokens import padding_id
