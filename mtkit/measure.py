@@ -126,14 +126,14 @@ def _narrowed(
 
 
 def _of_ranking(path: str, ranking: Ranking, table: RowTable, rows: np.ndarray, protocol: RankingProtocol) -> Measured:
-    measured, means = Measured(), {}
+    measured, means, once = Measured(), {}, np.ones(len(rows))
     for name, metric in protocol.metrics.items():
         for key, k in metric.keys(name, protocol.k).items():
             measured[path + key] = metric.value(ranking, k)
             if metric.by_row:
-                means[key] = metric.per_row(ranking, k)
+                means[key] = metric.per_row(ranking, k), once
     entity, ids = next(iter(table.ids.items()))
-    measured.sums[path] = UserSums.of(entity, ids[rows], np.ones(len(rows)), means)
+    measured.sums[path] = UserSums.of(entity, ids[rows], once, means)
     measured.counts[path[:-1]] = len(rows)
     return measured
 

@@ -130,7 +130,7 @@ def _check_comparable(first: _Finished, other: _Finished) -> None:
 def _differences(first: _Contestant, second: _Contestant) -> Iterator[Difference]:
     for path in (path for path in first.parts if path in second.parts):
         one, two = first.parts[path], second.parts[path]
-        if not (np.array_equal(one.users, two.users) and np.array_equal(one.weights, two.weights)):
+        if not (np.array_equal(one.users, two.users) and np.array_equal(one.rows, two.rows)):
             raise RunError(
                 f"{first.name} and {second.name} cannot be compared: {path[:-1]} was measured on {_rows(one)} in the one "
                 f"and on {_rows(two)} in the other; evaluate both on the same row table"
@@ -139,7 +139,7 @@ def _differences(first: _Contestant, second: _Contestant) -> Iterator[Difference
 
 
 def _rows(sums: UserSums) -> str:
-    return f"{sums.weights.sum():,.0f} rows of {len(sums.users):,} {sums.entity}s"
+    return f"{sums.rows.sum():,.0f} rows of {len(sums.users):,} {sums.entity}s"
 
 
 Found = list[tuple[str, str, Difference]]

@@ -33,23 +33,28 @@ def intervals(parts: Mapping[str, UserSums]) -> dict[str, list[float]]:
     """
     found: dict[str, list[float]] = {}
     for path, sums in parts.items():
-        if len(sums.users) > 1 and sums.totals:
-            values = replicates(sums.weights, np.stack(list(sums.totals.values()), axis=1))
-            low, high = _bounds(values)
-            bounds = zip(low.tolist(), high.tolist(), strict=True)
-            found |= {f"{path}{key}": list(pair) for key, pair in zip(sums.totals, bounds, strict=True)}
-    return {key: pair for key, pair in found.items() if np.isfinite(pair).all()}
+        keys = [key for key in sums.totals if _is_defined(sums, key)]
+        if keys:
+            values = replicates(*(np.stack([of[key] for key in keys], axis=1) for of in (sums.totals, sums.weights)))
+            bounds = np.stack(_bounds(values), axis=1).tolist()
+            found |= {f"{path}{key}": pair for key, pair in zip(keys, bounds, strict=True)}
+    return found
 
 
-def replicates(weights: np.ndarray, totals: np.ndarray) -> np.ndarray:
-    """Means over users that were drawn with replacement, the same ones whenever there are as many users.
+def _is_defined(sums: UserSums, key: str) -> bool:
+    """Whether there are several users, and what they add are numbers."""
+    return len(sums.users) > 1 and bool(np.isfinite(sums.totals[key]).all() and sums.weights[key].any())
+
+
+def replicates(totals: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Metrics of users that were drawn with replacement, the same ones whenever there are as many users.
 
     Args:
-        weights: float64 `[users]`.
         totals: float64 `[users, metrics]`.
+        weights: float64 `[users, metrics]`.
 
     Returns:
-        float64 `[replicates, metrics]`.
+        float64 `[replicates, metrics]`; nan where no weight was drawn.
     """
     users, random = len(weights), np.random.default_rng(_SEED)
     sums, size = [], max(1, _BLOCK // users)
@@ -57,13 +62,13 @@ def replicates(weights: np.ndarray, totals: np.ndarray) -> np.ndarray:
         count = min(size, REPLICATES - begin)
         drawn = random.integers(0, users, (count, users)) + users * np.arange(count)[:, None]
         times = np.bincount(drawn.ravel(), minlength=count * users).reshape(count, users)
-        sums.append(times @ np.column_stack([weights, totals]))
-    both = np.concatenate(sums)
-    return np.asarray(both[:, 1:] / both[:, :1])
+        sums.append(times @ np.column_stack([totals, weights]))
+    above, below = np.split(np.concatenate(sums), 2, axis=1)
+    return np.asarray(np.divide(above, below, out=np.full(above.shape, np.nan), where=below > 0))
 
 
 def _bounds(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    low, high = np.quantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
+    low, high = np.nanquantile(values, [(1 - LEVEL) / 2, (1 + LEVEL) / 2], axis=0)
     return low, high
 
 
@@ -96,17 +101,17 @@ def paired(path: str, first: UserSums, second: UserSums) -> list[Difference]:
     users on the difference of the ratios. Source: Smucker et al., "A comparison of statistical significance tests for
     information retrieval evaluation", 2007; Deng et al., "Applying the delta method in metric analytics", 2018.
     """
-    weights, found = first.weights, []
-    if len(weights) < 2:
-        return []
+    found = []
     for key in (key for key in first.totals if key in second.totals):
-        moved = second.totals[key] - first.totals[key]
-        value, other = (float(totals.sum() / weights.sum()) for totals in (first.totals[key], second.totals[key]))
-        low, high = _bounds(replicates(weights, moved[:, None])[:, 0])
-        influence = (moved - (other - value) * weights) / weights.mean() + (other - value)
-        p = _p_value(influence)
-        if np.isfinite(p):
-            found.append(Difference(f"{path}{key}", (value, other), (float(low), float(high)), p))
+        if not (_is_defined(first, key) and _is_defined(second, key)):
+            continue
+        totals = np.stack([first.totals[key], second.totals[key]], axis=1)
+        weights = np.stack([first.weights[key], second.weights[key]], axis=1)
+        drawn, (value, other) = replicates(totals, weights), totals.sum(axis=0) / weights.sum(axis=0)
+        low, high = _bounds(drawn[:, 1] - drawn[:, 0])
+        influence = (totals - (value, other) * weights) / weights.mean(axis=0)
+        p = _p_value(influence[:, 1] - influence[:, 0] + other - value)
+        found.append(Difference(f"{path}{key}", (float(value), float(other)), (float(low), float(high)), p))
     return found
 
 

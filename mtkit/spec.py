@@ -376,6 +376,10 @@ class RankingMetric(Spec):
         return float(values.mean()) if len(values) else float("nan")
 
 
+Contributions = tuple["np.ndarray", "np.ndarray"]
+"""Values and weights of rows, as `PredictionMetric.contributions` gives them."""
+
+
 class PredictionMetric(Spec):
     """A metric over predictions and labels."""
 
@@ -398,11 +402,12 @@ class PredictionMetric(Spec):
         """
         raise NotImplementedError
 
-    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
-        """Values float64 `[rows]` whose weighted mean is the metric, and whose changes are its changes, to first order.
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Contributions | None:
+        """Values and weights, float64 `[rows]` each: the metric is the mean of the values by the weights.
 
-        From their sums by user come intervals and tests. A mean has the values that it is the mean of; for others it is
-        the metric plus the influence of the row. None: it has none, or is undefined on these rows.
+        From their sums by user come intervals and tests. A mean, or a ratio, has the values and weights that it consists
+        of. For other metrics the values are the metric plus the influence of the row, so that changes of weights change it
+        to first order. None: it has no such values, or is undefined on these rows.
 
         Args:
             labels: as for `value`.
@@ -423,7 +428,7 @@ class GroupedMetric(PredictionMetric):
 
     def contributions(
         self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, groups: np.ndarray | None = None
-    ) -> np.ndarray | None:
+    ) -> Contributions | None:
         """As for other metrics; `groups` are integers `[rows]`."""
         return None
 

@@ -9,43 +9,47 @@ from typing import Self
 import numpy as np
 import pyarrow as pa
 
+from mtkit.spec import Contributions
 from mtkit.types import Entity
 
 
 @dataclass(frozen=True)
 class UserSums:
-    """Sums of metrics' values per row, by user; a metric is the sum of its totals over that of the weights.
+    """Sums of metrics' values per row, by user; a metric is the sum of its totals over that of its weights.
 
     Attributes:
         entity: whose rows the users are: the entity that acts, or that of the rows where nothing acts.
         users: `[users]`, distinct: row numbers of the entity, or ids of the data.
-        weights: float64 `[users]`.
+        rows: float64 `[users]`, weight of the rows that were measured.
         totals: `metric[@k]` -> float64 `[users]`.
+        weights: `metric[@k]` -> float64 `[users]`; those of `rows`, or of the rows that a ratio is over.
     """
 
     entity: str
     users: np.ndarray
-    weights: np.ndarray
-    totals: Mapping[str, np.ndarray]
+    rows: np.ndarray
+    totals: dict[str, np.ndarray]
+    weights: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, entity: str, users: np.ndarray, weights: np.ndarray, rows: Mapping[str, np.ndarray]) -> Self:
+    def of(cls, entity: str, users: np.ndarray, rows: np.ndarray, means: Mapping[str, Contributions]) -> Self:
         """The sums of rows.
 
         Args:
             entity: whose rows the users are.
             users: int `[rows]`.
-            weights: float `[rows]`.
-            rows: `metric[@k]` -> values float64 `[rows]`.
+            rows: float `[rows]`, weights.
+            means: `metric[@k]` -> values and weights, float `[rows]` each.
         """
         distinct, place = np.unique(users, return_inverse=True)
-        weights = weights.astype(np.float64)
 
         def summed(values: np.ndarray) -> np.ndarray:
-            return np.bincount(place, values, minlength=len(distinct))
+            return np.bincount(place, values.astype(np.float64), minlength=len(distinct))
 
-        totals = {key: summed(weights * values) for key, values in rows.items()}
-        return cls(entity, distinct, summed(weights), totals)
+        totals = {key: summed(values * weights) for key, (values, weights) in means.items()}
+        return cls(
+            entity, distinct, summed(rows), totals, {key: summed(weights) for key, (_, weights) in means.items()}
+        )
 
 
 class Measured(dict[str, float]):
@@ -98,15 +102,16 @@ def mean_of(several: Sequence[Sums]) -> Sums:
 
 def to_table(sums: Sums) -> pa.Table:
     """One row for each model, metric and user."""
-    columns: dict[str, list[pa.Array]] = {name: [] for name in ("model", "metric", "entity", "user", "weight", "total")}
+    names = ("model", "metric", "entity", "user", "rows", "weight", "total")
+    columns: dict[str, list[pa.Array]] = {name: [] for name in names}
     for model, parts in sums.items():
         for path, part in parts.items():
             for key, total in part.totals.items():
                 for name, value in (("model", model), ("metric", f"{path}{key}"), ("entity", part.entity)):
                     columns[name].append(_repeated(value, len(total)))
                 columns["user"].append(pa.array(part.users, pa.string()))
-                columns["weight"].append(pa.array(part.weights, pa.float64()))
-                columns["total"].append(pa.array(total, pa.float64()))
+                for name, values in (("rows", part.rows), ("weight", part.weights[key]), ("total", total)):
+                    columns[name].append(pa.array(values, pa.float64()))
     return pa.table({name: pa.chunked_array(arrays or [pa.array([], pa.string())]) for name, arrays in columns.items()})
 
 
@@ -117,24 +122,28 @@ def from_table(table: pa.Table) -> Sums:
     frame = table.to_pandas(categories=names)
     for (model, metric, entity), rows in frame.groupby(names, sort=False, observed=True):
         path, _, key = metric.rpartition("/")
-        parts = sums.setdefault(model, {})
-        totals = dict(parts[f"{path}/"].totals) if f"{path}/" in parts else {}
-        totals[key] = rows["total"].to_numpy()
-        parts[f"{path}/"] = UserSums(entity, rows["user"].to_numpy(object), rows["weight"].to_numpy(), totals)
+        part = sums.setdefault(model, {}).setdefault(
+            f"{path}/", UserSums(entity, rows["user"].to_numpy(object), rows["rows"].to_numpy(), {}, {})
+        )
+        part.totals[key], part.weights[key] = rows["total"].to_numpy(), rows["weight"].to_numpy()
     return sums
 
 
 def _named(sums: UserSums, entity: Entity) -> UserSums:
     users = entity.ids[sums.users].astype(str).astype(object)
     order = np.argsort(users, kind="stable")
-    totals = {key: total[order] for key, total in sums.totals.items()}
-    return UserSums(sums.entity, users[order], sums.weights[order], totals)
+    totals, weights = ({key: v[order] for key, v in of.items()} for of in (sums.totals, sums.weights))
+    return UserSums(sums.entity, users[order], sums.rows[order], totals, weights)
 
 
 def _mean(several: Sequence[UserSums]) -> UserSums:
     first = several[0]
-    totals = {key: np.mean([sums.totals[key] for sums in several], axis=0) for key in first.totals}
-    return UserSums(first.entity, first.users, np.mean([sums.weights for sums in several], axis=0), totals)
+    keys = [key for key in first.totals if all(key in sums.totals for sums in several)]
+    totals, weights = (
+        {key: np.mean([values[key] for values in each], axis=0) for key in keys}
+        for each in ([sums.totals for sums in several], [sums.weights for sums in several])
+    )
+    return UserSums(first.entity, first.users, first.rows, totals, weights)
 
 
 def _repeated(value: str, times: int) -> pa.Array:

@@ -95,7 +95,7 @@ def test_sums_by_user_are_the_values(fold, windows, scores):
     for path, sums in found.sums.items():
         assert sums.totals.keys() == {"recall@2", "recall@5"}
         for key, total in sums.totals.items():
-            assert total.sum() / sums.weights.sum() == pytest.approx(found[path + key])
+            assert total.sum() / sums.weights[key].sum() == pytest.approx(found[path + key])
 
 
 def test_only_one_metric_and_its_slice(fold, windows, scores):

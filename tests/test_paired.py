@@ -31,7 +31,7 @@ def copy(tiny_run, tmp_path):
         generator = np.random.default_rng(len(name))
         for part in sums["model"].values():
             for key, total in part.totals.items():
-                part.totals[key] = total + part.weights * (gain + spread * generator.standard_normal(len(total)))
+                part.totals[key] = total + part.weights[key] * (gain + spread * generator.standard_normal(len(total)))
         write_table(path / "per_user.parquet", to_table(sums))
         return path
 
@@ -46,7 +46,7 @@ def test_a_run_keeps_what_its_values_are_made_of(tiny_run):
         values = results["test"] if name == "model" else results["baselines"][name]
         bounds = results["intervals"]["test"] if name == "model" else results["intervals"]["baselines"][name]
         found = {
-            f"{path}{key}": total.sum() / part.weights.sum()
+            f"{path}{key}": total.sum() / part.weights[key].sum()
             for path, part in parts.items()
             for key, total in part.totals.items()
         }
@@ -56,7 +56,7 @@ def test_a_run_keeps_what_its_values_are_made_of(tiny_run):
             assert bounds[key][0] <= value + 1e-9
             assert value <= bounds[key][1] + 1e-9
     assert results["counts"].keys() == {"next", "next/new", "discounted", "gift", "department"}
-    assert results["counts"]["next"] == sums["model"]["next/"].weights.sum()
+    assert results["counts"]["next"] == sums["model"]["next/"].rows.sum()
 
 
 def test_each_later_run_is_compared_with_the_first(copy):
@@ -86,7 +86,9 @@ def test_less_of_a_loss_is_better(copy):
     for path in paths:
         sums = RunDirectory(path).read_sums()
         gift = sums["model"]["gift/"]
-        losses = UserSums(gift.entity, gift.users, gift.weights, {"log_loss": gift.totals["accuracy"]})
+        losses = UserSums(
+            gift.entity, gift.users, gift.rows, {"log_loss": gift.totals["accuracy"]}, {"log_loss": gift.rows}
+        )
         write_table(path / "per_user.parquet", to_table({"model": {"gift/": losses}}))
     assert [v.word for v in compare_runs(paths)] == ["worse"]
     assert [v.word for v in compare_runs(paths[::-1])] == ["better"]

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from scipy.stats import ttest_rel
+from scipy.stats import norm, ttest_rel
 
 from mtkit.significance import REPLICATES, Difference, holm, interval_results, intervals, paired, replicates
 from mtkit.user_sums import MODEL, UserSums
@@ -9,7 +9,8 @@ from mtkit.user_sums import MODEL, UserSums
 def sums(values, weights=None, users=None):
     """One metric `m` of users with means `values`."""
     weights = np.ones(len(values)) if weights is None else weights
-    return UserSums("user", np.arange(len(values)) if users is None else users, weights, {"m": values * weights})
+    users = np.arange(len(values)) if users is None else users
+    return UserSums("user", users, np.ones(len(values)), {"m": values * weights}, {"m": weights})
 
 
 def test_intervals_are_those_of_the_normal_distribution_where_users_are_many():
@@ -33,7 +34,7 @@ def test_intervals_cover_as_often_as_they_say():
 def test_users_are_drawn_with_all_their_rows():
     """Against a plain loop: users with many rows count as often as they are drawn, with all of them."""
     weights, values = np.array([1.0, 5, 2]), np.array([0.0, 1, 0.5])
-    found = replicates(weights, (weights * values)[:, None])[:, 0]
+    found = replicates((weights * values)[:, None], weights[:, None])[:, 0]
     assert len(found) == REPLICATES
     generator = np.random.default_rng(0)
     drawn = [generator.integers(0, 3, 3) for _ in range(REPLICATES)]
@@ -42,10 +43,10 @@ def test_users_are_drawn_with_all_their_rows():
 
 
 def test_blocks_of_replicates_are_the_same_whatever_their_size(monkeypatch):
-    weights, totals = np.ones(50), np.random.default_rng(2).random((50, 2))
-    whole = replicates(weights, totals)
+    weights, totals = np.ones((50, 2)), np.random.default_rng(2).random((50, 2))
+    whole = replicates(totals, weights)
     monkeypatch.setattr("mtkit.significance._BLOCK", 333)
-    np.testing.assert_allclose(replicates(weights, totals), whole)
+    np.testing.assert_allclose(replicates(totals, weights), whole)
 
 
 def test_one_user_and_what_is_undefined_have_no_interval():
@@ -71,7 +72,7 @@ def test_users_of_several_rows_are_tested_as_the_bootstrap_says():
     one = generator.random(400)
     two = one + generator.normal(0.012, 0.2, 400)
     (found,) = paired("a/", sums(one, weights), sums(two, weights))
-    drawn = replicates(weights, ((two - one) * weights)[:, None])
+    drawn = replicates(((two - one) * weights)[:, None], weights[:, None])
     assert found.p == pytest.approx(2 * min(np.mean(drawn < 0), np.mean(drawn > 0)), abs=0.04)
     assert 0.02 < found.p < 0.9
 
@@ -84,6 +85,32 @@ def test_models_that_differ_by_chance_are_rarely_told_apart():
         for _ in range(400)
     ]
     assert 0.02 <= np.mean(np.array(found) < 0.05) <= 0.09
+
+
+def test_ratios_over_rows_of_their_own():
+    """Precision: each model has found other rows; against drawing users in a loop."""
+    generator = np.random.default_rng(8)
+    found = generator.integers(0, 4, (300, 2)).astype(float)
+    right = generator.binomial(found.astype(int), [0.5, 0.6]).astype(float)
+    one, two = (UserSums("user", np.arange(300), np.ones(300), {"m": right[:, i]}, {"m": found[:, i]}) for i in (0, 1))
+    (difference,) = paired("a/", one, two)
+    assert difference.values == pytest.approx(tuple(right.sum(axis=0) / found.sum(axis=0)))
+    moved = []
+    for _ in range(2000):
+        drawn = generator.integers(0, 300, 300)
+        ratios = right[drawn].sum(axis=0) / found[drawn].sum(axis=0)
+        moved.append(ratios[1] - ratios[0])
+    assert difference.interval == pytest.approx(tuple(np.quantile(moved, [0.025, 0.975])), abs=0.006)
+    z = difference.difference / np.std(moved)
+    assert difference.p == pytest.approx(2 * norm.sf(abs(z)), rel=0.5, abs=0.002)
+
+
+def test_rare_rows_keep_the_interval_of_a_share_within_its_range():
+    weights = np.zeros(200)
+    weights[:3] = 1
+    values = np.array([1.0, 0, 0] + [0.0] * 197)
+    low, high = intervals({"a/": sums(values, weights)})["a/m"]
+    assert 0 <= low <= 1 / 3 <= high <= 1
 
 
 def test_equal_and_constant_differences():

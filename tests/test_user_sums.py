@@ -10,8 +10,9 @@ def measured(path="next/", keys=("recall@3", "ndcg@3"), entity="user"):
     generator = np.random.default_rng(len(path))
     found, users = Measured(), generator.integers(1, 4, 20)
     found[f"{path}recall@3"] = 0.5
-    rows = {key: generator.random(20) for key in keys}
-    found.sums[path] = UserSums.of(entity, users, generator.random(20).astype(np.float32), rows)
+    rows = generator.random(20).astype(np.float32)
+    means = {key: (generator.random(20), rows * number) for number, key in enumerate(keys, 1)}
+    found.sums[path] = UserSums.of(entity, users, rows, means)
     found.counts[path[:-1]] = 20
     return found
 
@@ -24,10 +25,12 @@ ENTITIES = {
 
 def test_sums_are_those_of_the_rows_of_each_user():
     users, weights, values = np.array([3, 1, 3]), np.array([1.0, 2, 4]), np.array([0.5, 1, 0.25])
-    sums = UserSums.of("user", users, weights, {"m": values})
+    some = np.array([1.0, 0, 0])
+    sums = UserSums.of("user", users, weights, {"m": (values, weights), "n": (values, some)})
     assert sums.users.tolist() == [1, 3]
-    assert sums.weights.tolist() == [2, 5]
+    assert sums.rows.tolist() == sums.weights["m"].tolist() == [2, 5]
     assert sums.totals["m"].tolist() == [2, 1.5]
+    assert (sums.totals["n"].tolist(), sums.weights["n"].tolist()) == ([0, 0.5], [0, 1])
 
 
 def test_what_is_taken_over_comes_with_its_sums():
@@ -55,7 +58,10 @@ def test_tables_come_back_with_users_by_their_ids():
             found = again[name][path]
             assert found.entity == part.entity
             np.testing.assert_array_equal(found.users, part.users)
-            np.testing.assert_array_equal(found.weights, part.weights)
+            np.testing.assert_array_equal(found.rows, part.rows)
+            assert found.weights.keys() == part.weights.keys()
+            for key, weights in part.weights.items():
+                np.testing.assert_array_equal(found.weights[key], weights)
             assert found.totals.keys() == part.totals.keys()
             for key, total in part.totals.items():
                 np.testing.assert_array_equal(found.totals[key], total)
@@ -74,7 +80,7 @@ def test_the_mean_is_user_by_user_over_what_all_have():
     mean = mean_of([one, two])
     assert mean["model"].keys() == {"next/"}
     np.testing.assert_allclose(mean["model"]["next/"].totals["recall@3"], one["model"]["next/"].totals["recall@3"] + 1)
-    np.testing.assert_array_equal(mean["model"]["next/"].weights, one["model"]["next/"].weights)
-    fewer = UserSums("user", np.array(["9"], object), np.ones(1), {"recall@3": np.ones(1)})
+    np.testing.assert_array_equal(mean["model"]["next/"].rows, one["model"]["next/"].rows)
+    fewer = UserSums("user", np.array(["9"], object), np.ones(1), {"recall@3": np.ones(1)}, {"recall@3": np.ones(1)})
     assert mean_of([one, {"model": {"next/": fewer}}]) == {}
     assert mean_of([one])["model"]["next/"].totals["ndcg@3"] == pytest.approx(one["model"]["next/"].totals["ndcg@3"])

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from mtkit.spec import PredictionMetric
+from mtkit.spec import Contributions, PredictionMetric
 from mtkit.standard.prediction_metrics import NAN, finite
 
 if TYPE_CHECKING:
@@ -28,11 +28,11 @@ class Accuracy(PredictionMetric):
 
         return _of_classes(accuracy_score, labels, predictions, weights, {})
 
-    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Contributions | None:
         """1 for the rows that are right, else 0."""
         import numpy as np
 
-        return np.asarray(_decided(predictions) == labels, np.float64) if finite(predictions) else None
+        return (np.asarray(_decided(predictions) == labels, np.float64), weights) if finite(predictions) else None
 
 
 class _OfClasses(PredictionMetric):
@@ -50,15 +50,19 @@ class _OfClasses(PredictionMetric):
         """What each row adds above and below the line for one class, bool `[rows]` or int `[rows]`."""
         raise NotImplementedError
 
-    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
-        """The metric, and the influence of the row through the ratios and, if these are weighted, through the weights."""
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Contributions | None:
+        """Of one class, the ratio of each row; of several, the metric and the influence of the row."""
         import numpy as np
 
         if not finite(predictions):
             return None
-        predicted, parts = _decided(predictions), []
-        alone = predictions.ndim == 1 and self.average == "binary"
-        for number in [1] if alone else np.union1d(labels, predicted):
+        predicted = _decided(predictions)
+        if predictions.ndim == 1 and self.average == "binary":
+            above, below = self._ratio(labels == 1, predicted == 1)
+            values = np.divide(above, below, out=np.zeros(len(labels)), where=below > 0)
+            return (values, weights * below) if below.any() else None
+        parts = []
+        for number in np.union1d(labels, predicted):
             is_label = labels == number
             above, below = self._ratio(is_label, predicted == number)
             if whole := np.average(below, weights=weights):
@@ -66,7 +70,7 @@ class _OfClasses(PredictionMetric):
                 parts.append((is_label, ratio, (above - ratio * below) / whole))
         if self.average == "weighted":
             return _weighted(parts, weights)
-        return np.mean([ratio + influence for _, ratio, influence in parts], axis=0) if parts else None
+        return np.mean([ratio + influence for _, ratio, influence in parts], axis=0), weights
 
     def _options(self, predictions: np.ndarray) -> dict[str, object]:
         """Options of scikit-learn's scores; 0 / 0 is not counted."""
@@ -114,7 +118,7 @@ class F1(_OfClasses):
         return _of_classes(f1_score, labels, predictions, weights, self._options(predictions))
 
 
-def _weighted(parts: Sequence[tuple[np.ndarray, float, np.ndarray]], weights: np.ndarray) -> np.ndarray | None:
+def _weighted(parts: Sequence[tuple[np.ndarray, float, np.ndarray]], weights: np.ndarray) -> Contributions | None:
     """Contributions to the mean of ratios by the weight of each class's labels."""
     import numpy as np
 
@@ -126,7 +130,7 @@ def _weighted(parts: Sequence[tuple[np.ndarray, float, np.ndarray]], weights: np
         share * influence + is_label * (ratio - mean)
         for share, (is_label, ratio, influence) in zip(shares, parts, strict=True)
     ]
-    return np.asarray(mean + np.sum(moved, axis=0) / sum(shares))
+    return mean + np.sum(moved, axis=0) / sum(shares), weights
 
 
 def _of_classes(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field
 
-from mtkit.spec import GroupedMetric, PredictionMetric
+from mtkit.spec import Contributions, GroupedMetric, PredictionMetric
 from mtkit.standard.prediction_metrics import NAN, finite
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ class Auc(PredictionMetric):
             return NAN
         return float(roc_auc_score(labels, predictions, sample_weight=weights))
 
-    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Contributions | None:
         """The area, and by how much the row's share of the other class that is on its right side differs from it.
 
         Source: DeLong et al., "Comparing the areas under two or more correlated ROC curves", 1988; these are its
@@ -46,7 +46,7 @@ class Auc(PredictionMetric):
         )
         area = np.average(won[is_positive], weights=weights[is_positive])
         own = np.where(is_positive, positive, negative)
-        return np.asarray(area + (won - area) * (positive + negative) / own)
+        return area + (won - area) * (positive + negative) / own, weights
 
 
 class PrAuc(PredictionMetric):
@@ -62,7 +62,7 @@ class PrAuc(PredictionMetric):
             return NAN
         return float(average_precision_score(labels, predictions, sample_weight=weights))
 
-    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Contributions | None:
         """The area, and the influence of the row through its own precision, and through that of thresholds below it."""
         import numpy as np
 
@@ -75,7 +75,7 @@ class PrAuc(PredictionMetric):
         area = hit @ precision / hit.sum()
         later = np.array([hit / found, hit * precision / found])[:, ::-1].cumsum(axis=1)[:, ::-1][:, step]
         influence = labels * (precision[step] - area) + labels * later[0] - later[1]
-        return np.asarray(area + influence * all_.sum() / hit.sum())
+        return area + influence * all_.sum() / hit.sum(), weights
 
 
 class Gauc(GroupedMetric):
@@ -103,17 +103,14 @@ class Gauc(GroupedMetric):
 
     def contributions(
         self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, groups: np.ndarray | None = None
-    ) -> np.ndarray | None:
-        """The mean, and by how much the area of the row's user differs from it, on the scale of all rows."""
+    ) -> Contributions | None:
+        """The area of the row's user, and the row's part of how much the user counts."""
         import numpy as np
 
-        mean = self.value(labels, predictions, weights, groups)
-        if not np.isfinite(mean):
+        if not finite(predictions):
             return None
         place, areas, share = self._areas(labels, predictions, weights, groups)
-        moved = np.where(share > 0, share * (areas - mean), 0) / share.sum()
-        own = np.bincount(place, weights)
-        return np.asarray(mean + (moved / own)[place] * own.sum())
+        return (areas[place], weights * (share / np.bincount(place, weights))[place]) if share.any() else None
 
     def _areas(
         self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, groups: np.ndarray | None

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
-from mtkit.spec import PositiveInt, PredictionMetric
+from mtkit.spec import Contributions, PositiveInt, PredictionMetric
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,7 @@ class LogLoss(PredictionMetric):
         classes = np.arange(probabilities.shape[1])
         return float(log_loss(labels.astype(int), probabilities, labels=classes, sample_weight=weights))
 
-    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Contributions | None:
         """The negative log likelihood of each label."""
         import numpy as np
 
@@ -41,7 +41,7 @@ class LogLoss(PredictionMetric):
         probabilities = _per_class(predictions)
         chance = probabilities[np.arange(len(labels)), labels.astype(int)] / probabilities.sum(axis=1)
         tiny = np.finfo(np.float64).eps
-        return np.asarray(-np.log(chance.clip(tiny, 1 - tiny)))
+        return -np.log(chance.clip(tiny, 1 - tiny)), weights
 
 
 class NormalizedEntropy(PredictionMetric):
@@ -61,17 +61,18 @@ class NormalizedEntropy(PredictionMetric):
         share = weight[weight > 0] / weight.sum()
         return LogLoss().value(labels, predictions, weights) / -(share @ np.log(share)) if len(share) > 1 else NAN
 
-    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Contributions | None:
         """Influences through the log loss, and through the frequencies of the classes."""
         import numpy as np
 
-        losses = LogLoss().contributions(labels, predictions, weights)
+        contributions = LogLoss().contributions(labels, predictions, weights)
         weight = np.bincount(labels.astype(int), weights)
-        if losses is None or np.count_nonzero(weight) < 2:
+        if contributions is None or np.count_nonzero(weight) < 2:
             return None
+        losses, _ = contributions
         surprise = -np.log(weight[labels.astype(int)] / weight.sum())
         loss, entropy = (np.average(values, weights=weights) for values in (losses, surprise))
-        return np.asarray(loss / entropy + (losses - loss) / entropy - (surprise - entropy) * loss / entropy**2)
+        return loss / entropy + (losses - loss) / entropy - (surprise - entropy) * loss / entropy**2, weights
 
 
 class Brier(PredictionMetric):
@@ -92,11 +93,11 @@ class Brier(PredictionMetric):
         error = _squared(labels, predictions)
         return float(np.average(error, weights=weights)) / (2 if predictions.ndim == 1 else 1)
 
-    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Contributions | None:
         """The squared difference of each row."""
         if not finite(predictions):
             return None
-        return _squared(labels, predictions) / (2 if predictions.ndim == 1 else 1)
+        return _squared(labels, predictions) / (2 if predictions.ndim == 1 else 1), weights
 
 
 class CalibrationError(PredictionMetric):
@@ -123,14 +124,14 @@ class CalibrationError(PredictionMetric):
         place, gap = self._gaps(labels, predictions)
         return float(np.abs(np.bincount(place, weights * gap)).sum() / weights.sum(dtype=np.float64))
 
-    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Contributions | None:
         """The difference of each row, with the sign of its bin's."""
         import numpy as np
 
         if not finite(predictions):
             return None
         place, gap = self._gaps(labels, predictions)
-        return np.asarray(np.sign(np.bincount(place, weights * gap))[place] * gap)
+        return np.sign(np.bincount(place, weights * gap))[place] * gap, weights
 
     def _gaps(self, labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """The bin of each row, and its confidence less whether it is right."""
@@ -155,14 +156,14 @@ class Rmse(PredictionMetric):
 
         return float(np.sqrt(np.average(_errors(labels, predictions) ** 2, weights=weights))) if len(labels) else NAN
 
-    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Contributions | None:
         """The root, and half the difference of the row's squared error to the mean one, over the root."""
         import numpy as np
 
         root = self.value(labels, predictions, weights)
         if not np.isfinite(root) or not root:
             return None
-        return np.asarray(root + (_errors(labels, predictions) ** 2 - root**2) / (2 * root))
+        return root + (_errors(labels, predictions) ** 2 - root**2) / (2 * root), weights
 
 
 class Mae(PredictionMetric):
@@ -177,11 +178,11 @@ class Mae(PredictionMetric):
 
         return float(np.average(np.abs(_errors(labels, predictions)), weights=weights)) if len(labels) else NAN
 
-    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray | None:
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Contributions | None:
         """The absolute error of each row."""
         import numpy as np
 
-        return np.asarray(np.abs(_errors(labels, predictions))) if finite(predictions) else None
+        return (np.abs(_errors(labels, predictions)), weights) if finite(predictions) else None
 
 
 def _errors(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
