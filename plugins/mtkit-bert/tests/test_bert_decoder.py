@@ -33,6 +33,14 @@ CONFIGS = {
     "qwen2": BASE | {"model_type": "qwen2", "rope_theta": 1e6, "sliding_window": 4, "use_sliding_window": False},
     "qwen3": BASE | {"model_type": "qwen3", "rope_parameters": {"rope_type": "default", "rope_theta": 50.0}},
 }
+SCALED = {
+    "rope_type": "llama3",
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 40,
+}
+CONFIGS["llama with long texts"] = CONFIGS["llama"] | {"rope_scaling": SCALED}
 BIASED = {"llama with biases": "qkvo", "qwen2": "qkv"}
 
 
@@ -86,6 +94,20 @@ def make_decoder(tmp_path):
     return make
 
 
+def speed(config, theta, pair):
+    """Radians by which a pair turns, as the weights of Llama 3.1 were published."""
+    own = theta ** (-2 * pair / SIZE)
+    if "rope_scaling" not in config:
+        return own
+    wavelength, context = 2 * np.pi / own, SCALED["original_max_position_embeddings"]
+    if wavelength < context / SCALED["high_freq_factor"]:
+        return own
+    if wavelength > context / SCALED["low_freq_factor"]:
+        return own / SCALED["factor"]
+    smooth = (context / wavelength - SCALED["low_freq_factor"]) / 3.0
+    return (1 - smooth) * own / SCALED["factor"] + smooth * own
+
+
 def slow(name, ids):
     """Hidden states `[tokens, width]` of a text without padding."""
     config, w = CONFIGS[name], {key: value.astype(np.float64) for key, value in state_of(name).items()}
@@ -99,7 +121,7 @@ def slow(name, ids):
 
     def turned(head, position):
         pairs = head[: SIZE // 2] + 1j * head[SIZE // 2 :]
-        pairs = pairs * np.exp(1j * position * theta ** (-np.arange(0, SIZE, 2) / SIZE))
+        pairs = pairs * np.exp(1j * position * np.array([speed(config, theta, pair) for pair in range(SIZE // 2)]))
         return np.concatenate([pairs.real, pairs.imag])
 
     def heads_of(x, key, position=None, normalized=""):
@@ -190,8 +212,8 @@ def test_half_precision_weights_are_read(make_decoder):
     [
         (
             "llama",
-            {"rope_scaling": {"rope_type": "llama3", "factor": 8.0}},
-            "positions of type 'llama3', expected 'default'",
+            {"rope_scaling": {"type": "linear", "factor": 8.0}},
+            "positions of type 'linear', expected 'default' or 'llama3'",
         ),
         ("llama", {"mlp_bias": True}, "mlp_bias True, expected False"),
     ],

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Self
+
+import numpy as np
 
 from mtkit.backend import keras, tf
 from mtkit_bert.layers import ACTIVATIONS
@@ -52,6 +55,7 @@ class DecoderBlock(keras.layers.Layer):
         activation: of its gate, a name as in `config.json`.
         epsilon: of the normalizations.
         rope_theta: base of the wavelengths of rotary positions.
+        rope_scaling: how long wavelengths are stretched, as in `rotary_speeds`; None = they are not.
         qkv_bias: whether queries, keys and values have biases.
         output_bias: whether the output of attention has a bias.
         qk_norm: whether queries and keys are normalized, each head for itself (Qwen3).
@@ -71,6 +75,7 @@ class DecoderBlock(keras.layers.Layer):
         activation: str = "silu",
         epsilon: float = 1e-6,
         rope_theta: float = 10000.0,
+        rope_scaling: Mapping[str, float] | None = None,
         qkv_bias: bool = False,
         output_bias: bool = False,
         qk_norm: bool = False,
@@ -80,7 +85,7 @@ class DecoderBlock(keras.layers.Layer):
         super().__init__(**kwargs)
         self.num_heads, self.num_kv_heads, self.head_dim = num_heads, num_kv_heads, head_dim
         self.intermediate_size, self.activation, self.epsilon = intermediate_size, activation, epsilon
-        self.rope_theta, self.qk_norm = rope_theta, qk_norm
+        self.rope_theta, self.rope_scaling, self.qk_norm = rope_theta, rope_scaling, qk_norm
         self.qkv_bias, self.output_bias = qkv_bias, output_bias
         self.initializer = keras.initializers.get(initializer)
 
@@ -132,7 +137,8 @@ class DecoderBlock(keras.layers.Layer):
         key, value = tf.unstack(both, axis=2)
         if self.qk_norm:
             query, key = self.query_norm(query), self.key_norm(key)
-        query, key = (rotated(heads, positions, self.rope_theta) for heads in (query, key))
+        speeds = rotary_speeds(size, self.rope_theta, self.rope_scaling)
+        query, key = (rotated(heads, positions, speeds) for heads in (query, key))
         # Heads of queries that share keys are neighbors.
         query = tf.transpose(tf.reshape(query, [batch, tokens, shared, -1, size]), [0, 2, 3, 1, 4])
         key, value = (tf.transpose(heads, [0, 2, 1, 3])[:, :, None] for heads in (key, value))
@@ -151,6 +157,7 @@ class DecoderBlock(keras.layers.Layer):
             "activation": self.activation,
             "epsilon": self.epsilon,
             "rope_theta": self.rope_theta,
+            "rope_scaling": self.rope_scaling,
             "qkv_bias": self.qkv_bias,
             "output_bias": self.output_bias,
             "qk_norm": self.qk_norm,
@@ -174,6 +181,7 @@ class DecoderModel(keras.layers.Layer):
         activation: name as in `config.json`.
         epsilon: of the normalizations.
         rope_theta: as in `DecoderBlock`.
+        rope_scaling: as in `DecoderBlock`.
         qkv_bias: as in `DecoderBlock`.
         output_bias: as in `DecoderBlock`.
         qk_norm: as in `DecoderBlock`.
@@ -197,6 +205,7 @@ class DecoderModel(keras.layers.Layer):
         activation: str = "silu",
         epsilon: float = 1e-6,
         rope_theta: float = 10000.0,
+        rope_scaling: Mapping[str, float] | None = None,
         qkv_bias: bool = False,
         output_bias: bool = False,
         qk_norm: bool = False,
@@ -215,6 +224,7 @@ class DecoderModel(keras.layers.Layer):
             "activation": activation,
             "epsilon": epsilon,
             "rope_theta": rope_theta,
+            "rope_scaling": rope_scaling,
             "qkv_bias": qkv_bias,
             "output_bias": output_bias,
             "qk_norm": qk_norm,
@@ -271,17 +281,37 @@ class DecoderModel(keras.layers.Layer):
         return from_checkpoint(cls, Path(path), kwargs)
 
 
-def rotated(heads: tf.Tensor, positions: tf.Tensor, theta: float) -> tf.Tensor:
+def rotated(heads: tf.Tensor, positions: tf.Tensor, speeds: np.ndarray) -> tf.Tensor:
     """Heads turned by rotary positions, where entry i of the first half of a head pairs with entry i of the second.
 
     Args:
         heads: `[batch, tokens, heads, head_dim]`.
         positions: int32 `[batch, tokens]`.
-        theta: base of the wavelengths: pair i turns by `theta ** (-2 i / head_dim)` from one position to the next.
+        speeds: `[head_dim / 2]`, radians by which a pair turns from one position to the next.
     """
-    half = heads.shape[-1] // 2
-    speeds = theta ** (-tf.range(half, dtype=tf.float32) / half)
-    angles = tf.cast(positions, tf.float32)[:, :, None, None] * speeds
+    angles = tf.cast(positions, tf.float32)[:, :, None, None] * tf.constant(speeds, tf.float32)
     cos, sin = (tf.cast(turn(angles), heads.dtype) for turn in (tf.cos, tf.sin))
     first, second = tf.split(heads, 2, -1)
     return tf.concat([first * cos - second * sin, second * cos + first * sin], -1)
+
+
+def rotary_speeds(head_dim: int, theta: float, scaling: Mapping[str, float] | None = None) -> np.ndarray:
+    """Radians float64 `[head_dim / 2]` by which pairs turn from one position to the next: `theta ** (-2 i / head_dim)`.
+
+    Args:
+        head_dim: width of a head.
+        theta: base of the wavelengths.
+        scaling: None, or that of Llama 3.1 for texts longer than those of its first training. Pairs that turn less than
+            `low_freq_factor` times within `original_max_position_embeddings` are slower by `factor`, those that turn
+            more than `high_freq_factor` times are as they were, and those between them lie between.
+
+    Source: Su et al. 2021, "RoFormer", equation 15; Grattafiori et al. 2024, "The Llama 3 Herd of Models", as published
+    with its weights.
+    """
+    speeds = theta ** (-np.arange(0, head_dim, 2) / head_dim)
+    if scaling is None:
+        return speeds
+    turns = scaling["original_max_position_embeddings"] * speeds / (2 * np.pi)
+    low, high = scaling["low_freq_factor"], scaling["high_freq_factor"]
+    kept = np.clip((turns - low) / (high - low), 0, 1)
+    return speeds * (kept + (1 - kept) / scaling["factor"])

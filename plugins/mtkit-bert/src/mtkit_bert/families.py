@@ -116,6 +116,7 @@ DISTILBERT = Family(
     unused=("embeddings.position_ids", "vocab_", "pre_classifier.", "classifier.", "qa_outputs."),
 )
 
+_LLAMA3 = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 _DECODER_LAYERS = {
     "attention_norm": ("input_layernorm",),
     "query": ("self_attn.q_proj",),
@@ -204,10 +205,11 @@ def _rotary(file: Path, config: Mapping[str, Any]) -> dict[str, Any]:
     """Rotary positions, as versions of transformers before 5 write them and as later ones do; positions that see all."""
     parameters = config.get("rope_parameters") or config.get("rope_scaling") or {}
     kind = parameters.get("rope_type", parameters.get("type", "default"))
-    if kind != "default":
-        raise DataError(f"{file}: rotary positions of type {kind!r}, expected 'default'")
+    if kind not in ("default", "llama3"):
+        raise DataError(f"{file}: rotary positions of type {kind!r}, expected 'default' or 'llama3'")
+    scaling = {key: parameters[key] for key in _LLAMA3} if kind == "llama3" else None
     positions = [config["max_position_embeddings"]]
     if config.get("sliding_window") and config.get("use_sliding_window", True):
         positions.append(config["sliding_window"])
     theta = parameters.get("rope_theta", config.get("rope_theta", 10000.0))
-    return {"rope_theta": theta, "max_positions": min(positions)}
+    return {"rope_theta": theta, "rope_scaling": scaling, "max_positions": min(positions)}
