@@ -10,10 +10,10 @@ from mtkit.spec import PredictionTask, RetrievalTask, TaskHead
 #: What everybody gets, ever and lately; what the user comes back to; items that go with the user's, by neighbors, by
 #: a linear model (which does not apply to large catalogs), and by factors (which do).
 RETRIEVAL = ("popularity", "recency_popularity", "own_recency", "item_knn", "ease", "ials")
-#: What is learned without features, from each feature alone, and from features together.
-PREDICTION = ("majority", "logistic_regression", "gradient_boosting")
-#: What the words of texts tell.
-TEXT = ("bag_of_words",)
+#: What is learned without features, and from features together.
+PREDICTION = ("majority", "gradient_boosting")
+#: What each feature alone tells of a class, and what the words of texts do.
+CLASSES, TEXT = ("logistic_regression",), ("bag_of_words",)
 
 
 def auto_baselines(tasks: Iterable[TaskHead], schema: Schema | None) -> tuple[str, ...]:
@@ -22,8 +22,11 @@ def auto_baselines(tasks: Iterable[TaskHead], schema: Schema | None) -> tuple[st
     names: tuple[str, ...] = ()
     if any(isinstance(task, RetrievalTask) for task in tasks):
         names += RETRIEVAL
-    if any(isinstance(task, PredictionTask) for task in tasks):
+    predictions = [task for task in tasks if isinstance(task, PredictionTask)]
+    if predictions:
         names += PREDICTION
+    if not all(task.numeric for task in predictions):
+        names += CLASSES
         if schema and any(schema.of_kind("text", entity) for entity in schema.entities):
             names += TEXT
     return names

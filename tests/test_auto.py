@@ -13,7 +13,14 @@ RETRIEVER = Retriever(rows="lines", query=("user",), candidate=("item",))
 RANKER = Ranker(rows="lines", inputs=("user",), label="cheap")
 GIVEN = RECIPE[RECIPE.index("baselines =") :].splitlines()[0]
 FOR_RETRIEVAL = ["popularity", "recency_popularity", "own_recency", "item_knn", "ease", "ials"]
-FOR_PREDICTION = ["majority", "logistic_regression", "gradient_boosting", "bag_of_words"]
+FOR_PREDICTION = ["majority", "gradient_boosting", "logistic_regression", "bag_of_words"]
+
+
+class Number(Ranker):
+    numeric = True
+
+
+NUMBER = Number(rows="lines", inputs=("user",), label="price")
 
 
 @pytest.fixture
@@ -39,6 +46,8 @@ def test_they_fit_the_tasks_and_the_columns():
     assert list(auto_baselines([RANKER], without_texts)) == FOR_PREDICTION[:-1]
     assert list(auto_baselines([RANKER], None)) == FOR_PREDICTION[:-1]
     assert list(auto_baselines([RANKER, RETRIEVER], schema)) == FOR_RETRIEVAL + FOR_PREDICTION
+    assert auto_baselines([NUMBER], schema) == ("majority", "gradient_boosting")
+    assert list(auto_baselines([NUMBER, RANKER], schema)) == FOR_PREDICTION
 
 
 def test_the_lock_says_what_was_picked_and_loads_to_the_same(load):

@@ -22,7 +22,7 @@ _CATEGORIES = 254
 
 
 class _FeatureBaseline(Baseline):
-    """A classifier of the categorical and numeric features, and the ids, that the task's embeddings depend on."""
+    """Learns from the categorical and numeric features, and the ids, that the task's embeddings depend on."""
 
     form: ClassVar[Literal["retrieval", "prediction"]] = "prediction"
 
@@ -30,17 +30,19 @@ class _FeatureBaseline(Baseline):
     seed: Annotated[int, Field(ge=0)] = Field(0, description="of the rows that are drawn")
 
     def predict(self, train: LabeledRows, rows: LabeledRows) -> np.ndarray | None:
-        """Probabilities, `[rows]` or `[rows, classes]`; None where the task reads no such features."""
+        """Probabilities, `[rows]` or `[rows, classes]`, or numbers; None where the task reads no such features."""
         import numpy as np
 
         drawn = self._drawn(train)
-        labels, weights = train.labels[drawn].astype(int), train.weights[drawn].astype(np.float64)
+        labels, weights = train.labels[drawn], train.weights[drawn].astype(np.float64)
         if not list(_features(train)):
             return None
-        if len(np.unique(labels)) == 1:
+        if len(occurring := np.unique(labels)) == 1:
             return Majority().predict(train, rows)
+        if not train.classes:
+            return self._learned(train, drawn, rows, labels, weights)
         probabilities = np.zeros((len(rows.labels), train.classes))
-        probabilities[:, np.unique(labels)] = self._classify(train, drawn, rows, labels, weights)
+        probabilities[:, occurring.astype(int)] = self._learned(train, drawn, rows, labels.astype(int), weights)
         return of_form(probabilities)
 
     def _drawn(self, train: LabeledRows) -> np.ndarray:
@@ -52,10 +54,10 @@ class _FeatureBaseline(Baseline):
             return there
         return np.sort(np.random.default_rng(self.seed).choice(there, self.max_rows, replace=False))
 
-    def _classify(
+    def _learned(
         self, train: LabeledRows, drawn: np.ndarray, rows: LabeledRows, labels: np.ndarray, weights: np.ndarray
     ) -> np.ndarray:
-        """Probabilities of `rows`, `[rows, classes that occur]`, learned on the drawn training rows."""
+        """Learned on the drawn training rows: of `rows` probabilities `[rows, classes that occur]`, or numbers `[rows]`."""
         raise NotImplementedError
 
 
@@ -74,7 +76,7 @@ class LogisticRegression(_FeatureBaseline):
         """One for each of `cs`."""
         return tuple(self.model_copy(update={"c": c}) for c in self.cs)
 
-    def _classify(
+    def _learned(
         self, train: LabeledRows, drawn: np.ndarray, rows: LabeledRows, labels: np.ndarray, weights: np.ndarray
     ) -> np.ndarray:
         import numpy as np
@@ -95,11 +97,13 @@ class LogisticRegression(_FeatureBaseline):
 
 
 class GradientBoosting(_FeatureBaseline):
-    """Gradient-boosted trees on the features that the task reads, by scikit-learn's histogram method.
+    """Gradient-boosted trees on the features that the task reads, by scikit-learn's histogram method; of numbers, too.
 
     Missing numbers have branches of their own. Of a categorical feature or an id the 254 values that are most frequent in
     training are told apart. Histories and texts are left out.
     """
+
+    numeric: ClassVar[bool] = True
 
     trees: PositiveInt = Field(100, description="boosting rounds")
     learning_rate: PositiveFloat = Field(0.1, description="share of each round that counts")
@@ -116,16 +120,17 @@ class GradientBoosting(_FeatureBaseline):
         settings = product(self.learning_rates, self.leaves_tried)
         return tuple(self.model_copy(update={"learning_rate": rate, "leaves": leaves}) for rate, leaves in settings)
 
-    def _classify(
+    def _learned(
         self, train: LabeledRows, drawn: np.ndarray, rows: LabeledRows, labels: np.ndarray, weights: np.ndarray
     ) -> np.ndarray:
         import numpy as np
-        from sklearn.ensemble import HistGradientBoostingClassifier
+        from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
         columns = list(_columns(train, drawn, rows))
         pairs = [(known, asked) if kind == "numeric" else _codes(known, asked) for kind, known, asked in columns]
         known, asked = (np.column_stack(parts) for parts in zip(*pairs, strict=True))
-        model = HistGradientBoostingClassifier(
+        kind_of_model = HistGradientBoostingClassifier if train.classes else HistGradientBoostingRegressor
+        model = kind_of_model(
             max_iter=self.trees,
             learning_rate=self.learning_rate,
             max_leaf_nodes=self.leaves,
@@ -133,7 +138,7 @@ class GradientBoosting(_FeatureBaseline):
             early_stopping=False,
         )
         model.fit(known, labels, sample_weight=weights)
-        return np.asarray(model.predict_proba(asked))
+        return np.asarray(model.predict_proba(asked) if train.classes else model.predict(asked))
 
 
 def _features(rows: LabeledRows) -> Iterator[tuple[str, str]]:

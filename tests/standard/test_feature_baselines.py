@@ -81,6 +81,15 @@ def test_trees_see_that_a_feature_counts_only_beside_another(shop):
     assert ((linear > 0.5) == rows.labels).mean() < 0.8
 
 
+def test_trees_learn_numbers(shop):
+    columns, chance = shop
+    train, rows = labeled(columns, chance, TRAIN, classes=0), labeled(columns, chance, ROWS, classes=0)
+    error = np.abs(GradientBoosting().predict(train, rows) - rows.labels).mean()
+    assert error < 0.2 * np.abs(rows.labels - train.labels.mean()).mean()
+    assert GradientBoosting.numeric
+    assert not LogisticRegression.numeric
+
+
 @pytest.mark.parametrize("baseline", [LogisticRegression(), GradientBoosting(trees=20)], ids=["linear", "trees"])
 def test_classes_of_which_some_do_not_occur(baseline, shop):
     columns, _ = shop
