@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,21 +82,25 @@ def evaluate(
     pipeline: Pipeline,
     protocol: RankingProtocol | None = None,
     metrics: Mapping[str, PredictionMetric] | None = None,
+    tasks: Collection[str] = (),
 ) -> Measured:
-    """Metric key -> value of every task on the pipeline's evaluation rows.
+    """Metric key -> value on the pipeline's evaluation rows.
 
     Args:
         pipeline: the model and its rows.
         protocol: how rankings are judged; default: as the recipe says.
         metrics: name -> metric of predictions; default: those of the recipe.
+        tasks: what is measured; empty = every task.
     """
     settings = pipeline.recipe.evaluate
     protocol = RankingProtocol.of(settings, pipeline.fold) if protocol is None else protocol
     metrics = settings.prediction_metrics if metrics is None else metrics
     model, plan, values = pipeline.model, pipeline.plan, Measured()
     encoded = tf.function(lambda: encode_limited(model), autograph=False)()
-    predicted = _all_predictions(pipeline, protocol.block * PREDICTION_BLOCKS, encoded)
-    for task, spec in plan.tasks.items():
+    asked = {task: spec for task, spec in plan.tasks.items() if not tasks or task in tasks}
+    predicting = {task: spec for task, spec in asked.items() if isinstance(spec, PredictionTask)}
+    predicted = _all_predictions(pipeline, predicting, protocol.block * PREDICTION_BLOCKS, encoded)
+    for task, spec in asked.items():
         name = plan.rows_of(task)
         table = pipeline.tables[name]["eval"]
         if isinstance(spec, PredictionTask):
@@ -108,9 +112,10 @@ def evaluate(
     return values
 
 
-def _all_predictions(pipeline: Pipeline, block: int, encoded: Mapping[str, tf.Tensor]) -> dict[str, np.ndarray]:
-    """Probabilities of all prediction tasks; tasks on the same rows share one pass."""
-    tasks = pipeline.plan.predictions()
+def _all_predictions(
+    pipeline: Pipeline, tasks: Mapping[str, PredictionTask], block: int, encoded: Mapping[str, tf.Tensor]
+) -> dict[str, np.ndarray]:
+    """Predictions of several tasks; those on the same rows share one pass."""
     predicted: dict[str, np.ndarray] = {}
     for name in dict.fromkeys(spec.rows for spec in tasks.values()):
         here = [task for task, spec in tasks.items() if spec.rows == name]

@@ -28,6 +28,7 @@ LAYERS = (
     (
         "train", "checkpoints", "baseline_run", "several", "evaluate", "compare", "rundir", "progress", "report", "run", "check",
         "export", "servable", "unseen", "answers", "signatures", "significance", "paired",
+        "callbacks",
         "recommend", "keras_api",
     ),
     ("cli", "commands.*"),
