@@ -102,7 +102,8 @@ class MultiTaskModel(keras.Model):
 
         Raises:
             ValueError: `loss` was given, or a layer asks for a learning rate of its own and the optimizer has none.
-            StrategyError: `jit_compile` is set, and there are several replicas, or rows with lists.
+            StrategyError: `jit_compile` is set, and there are several replicas, rows with lists, or layers that cannot be
+                compiled.
         """
         if loss is not None:
             raise ValueError(
@@ -134,13 +135,14 @@ class MultiTaskModel(keras.Model):
     def _require_compilable(self) -> None:
         count = self.distribute_strategy.num_replicas_in_sync
         lists = sorted(name for name in {spec.rows for spec in self.plan.tasks.values()} if self.data.rows[name].ragged)
-        reason = (
-            f"this strategy has {count}" if count > 1 else f"rows of {', '.join(lists)} have lists" if lists else ""
-        )
-        if reason:
+        layers = sorted(layer.name for layer in self._flatten_layers() if not getattr(layer, "compilable", True))
+        reasons = [f"this strategy has {count}"] * (count > 1)
+        reasons += [f"rows of {', '.join(lists)} have lists"] * bool(lists)
+        reasons += [f"shapes in {', '.join(layers)} depend on values"] * bool(layers)
+        if reasons:
             raise StrategyError(
                 "train.jit_compile: XLA compiles the training step for one replica and for rows of one shape only, but "
-                f"{reason}; set jit_compile = false"
+                f"{reasons[0]}; set jit_compile = false"
             )
 
     def save(self, *_arguments: Any, **_options: Any) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from mtkit.backend import tf
 from mtkit.data.fold import make_cuts
-from mtkit.errors import RecipeError
+from mtkit.errors import RecipeError, StrategyError
 from mtkit.evaluate import model_predictions
 from mtkit.export import save
 from mtkit.model import Forward, encode_limited
@@ -166,6 +166,11 @@ def test_large_catalogs_are_refused_where_a_step_needs_them_whole(make_training,
         make_training(mode="last_n")
     make_training("task.next.candidate=['product']", mode="last_n")
     make_training(mode="frozen")
+
+
+def test_the_step_cannot_be_compiled_by_xla(make_training):
+    with pytest.raises(StrategyError, match=r"one shape only, but shapes in words depend on values; set jit_compile ="):
+        make_training("train.jit_compile=true", alone=True, mode="lora")
 
 
 def test_residuals_train_for_rows_that_training_sees(make_training):

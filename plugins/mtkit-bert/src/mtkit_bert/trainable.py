@@ -40,6 +40,9 @@ class TrainableText(keras.layers.Layer):
     Classification", section 3.2, with the factor as in Clark et al. 2020, "ELECTRA", appendix A.
     """
 
+    #: XLA cannot: how many texts a batch has, and how long they are, is known from their values only.
+    compilable = False
+
     def __init__(
         self,
         network: BertModel | Mapping[str, Any],
