@@ -164,6 +164,16 @@ def test_statistics_over_the_whole_data(what):
     assert not of(leaks(*shop(with_statistic(STATISTICS[what]))), "error")
 
 
+def test_an_attribute_that_interactions_repeat_is_no_statistic():
+    def change(data):
+        items, lines = data.entities["item"].to_pandas().set_index("id"), data.interactions
+        price = items["weight"].fillna(0)[lines["item"].to_numpy(zero_copy_only=False)]
+        column = lines.column_names.index("price")
+        return replace(data, interactions=lines.set_column(column, "price", [pa.array(price.to_numpy())]))
+
+    assert not of(leaks(*shop(change), reads=("context.channel", "item.weight")), "error", "warning")
+
+
 def test_rows_that_are_there_twice():
     def doubled(data):
         return replace(data, interactions=pa.concat_tables([data.interactions, data.interactions.slice(0, 1000)]))

@@ -132,6 +132,25 @@ def test_without_refit_the_rows_of_training_are_those_of_validation(shop, split)
     assert not set(rest.ids["item"]) & {int(i) for table in evaluated for i in table.ids["item"]}
 
 
+@pytest.mark.parametrize("refit", [True, False])
+def test_without_refit_only_training_is_known(shop, refit):
+    split = Time(valid="1970-02-20", test="1970-03-10", refit=refit)
+    columns = shop.interactions.to_pydict()
+    new = [when // 86400 >= 50 for when in columns["when"]]
+    columns["payment"] = ["check" if late else paid for late, paid in zip(new, columns["payment"], strict=True)]
+    columns["product"] = [
+        "p19" if late else item.replace("9", "8") for late, item in zip(new, columns["product"], strict=True)
+    ]
+    data = replace(shop, interactions=pa.table(columns))
+    test = make_fold(data, make_cuts(data, split)[1], {"item": 0})
+    assert ("check" in Interactions(batch_size=1).make(test, "eval").classes["payment"]) == refit
+    if refit:
+        assert "p19" in make_fold(data, make_cuts(data, split)[1], {}).entities["item"].ids
+    else:
+        with pytest.raises(DataError, match="nothing to evaluate"):
+            make_fold(data, make_cuts(data, split)[1], {})
+
+
 @pytest.mark.parametrize("split", [LeaveOneOut(), *DRAWN], ids=repr)
 def test_baskets_stay_together(shop, split):
     for fold in folds(shop, split):
