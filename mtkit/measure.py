@@ -10,6 +10,7 @@ import numpy as np
 
 from mtkit.data.similarity import item_vectors
 from mtkit.rank import of_items, of_rows, rank, user_shares
+from mtkit.sampled import against_sample
 from mtkit.sections import LISTS, Evaluate
 from mtkit.slices import Slice, make_slices
 from mtkit.spec import GroupedMetric, PredictionMetric, RankingMetric
@@ -33,6 +34,7 @@ class RankingProtocol:
         slices: parts of the rows and of the items that are relevant to them, also for tasks of prediction.
         item: the entity that is ranked.
         vectors: address -> vectors of the items, for the metrics that read them.
+        sampled: rows are ranked against so many items that are not relevant; None = the whole catalog.
     """
 
     metrics: Mapping[str, RankingMetric]
@@ -43,6 +45,7 @@ class RankingProtocol:
     slices: Sequence[Slice] = ()
     item: str = "item"
     vectors: Mapping[str, Any] = field(default_factory=dict)
+    sampled: int | None = None
 
     @classmethod
     def of(cls, settings: Evaluate, fold: Fold) -> RankingProtocol:
@@ -61,6 +64,7 @@ class RankingProtocol:
             slices=make_slices(settings, fold),
             item=item or "",
             vectors={a: item_vectors(fold, a) for metric in settings.metrics.values() for a in metric.reads},
+            sampled=settings.sampled,
         )
 
     def only(self, key: str) -> RankingProtocol:
@@ -91,8 +95,9 @@ def rank_metrics(task: str, score: Scorer, table: RowTable, protocol: RankingPro
     whole = any(not metric.cutoff for metric in protocol.metrics.values())
     for name in ("", *protocol.lists):
         excluded = _own(table) if name else None
+        scorer = against_sample(score, table.targets, excluded, protocol.sampled) if protocol.sampled else score
         ranking, rows = rank(
-            score, table.targets, max(protocol.k), excluded, protocol.block,
+            scorer, table.targets, max(protocol.k), excluded, protocol.block,
             shares=protocol.shares, vectors=protocol.vectors, whole=whole,
         )  # fmt: skip
         measured |= _of_ranking(_path(task, name), ranking, table, rows, protocol)

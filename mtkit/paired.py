@@ -115,6 +115,7 @@ def _check_comparable(first: _Finished, other: _Finished) -> None:
         ("data.catalog", dict(one.catalog), dict(two.catalog)),
         ("evaluate.cold", settings.cold, others.cold),
         ("evaluate.tail", settings.tail, others.tail),
+        ("evaluate.sampled", settings.sampled, others.sampled),
     ]
     sides += [(f"metric {name!r}", m, others.metrics.get(name, m)) for name, m in settings.metrics.items()]
     predicting = others.prediction_metrics

@@ -145,10 +145,17 @@ class Reporter:
         for path in dict.fromkeys(key.rpartition("/")[0] for key in measured):
             keys = [key for key in measured if key.rpartition("/")[0] == path]
             fitting = {name: values for name, values in columns.items() if any(key in values for key in keys)}
-            title = Text.assemble("\n", (path, "bold"), (f"  {_rows(results['counts'].get(path))}", "dim"))
+            behind = f"{_rows(results['counts'].get(path))}{self._sampled(path)}"
+            title = Text.assemble("\n", (path, "bold"), (f"  {behind}", "dim"))
             for table in result_tables(keys, fitting, self.console.width, [key for key in keys if lower(key)], bounds):
                 self.console.print(title, table, sep="\n")
                 title = Text("")
+
+    def _sampled(self, path: str) -> str:
+        """What a ranking is against, where that is not the catalog."""
+        head, number = self._recipe.task.get(path.partition("/")[0]), self._recipe.evaluate.sampled
+        ranks = head is not None and head.form != "prediction"
+        return f", each ranked against {number:,} sampled items: biased" if number and ranks else ""
 
     def _next(self) -> None:
         directory = self._last

@@ -153,6 +153,10 @@ class Evaluate(_Section):
         None,
         description="metric key by which validation chooses (`next/ndcg@10`); default: the first of the first task",
     )
+    sampled: PositiveInt | None = Field(
+        None,
+        description="rank against so many items drawn for each row, instead of the whole catalog; biased, see below",
+    )
     block: PositiveInt = Field(512, description="rows scored at once against the whole catalog")
 
     @property

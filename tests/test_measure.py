@@ -1,3 +1,5 @@
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -105,6 +107,18 @@ def test_only_one_metric_and_its_slice(fold, windows, scores):
         part = rank_metrics("next", lambda rows: scores[rows].copy(), windows, judged.only(key))
         assert part[key] == pytest.approx(whole[key])
         assert len(part) == (1 if key.count("/") == 1 else 2)
+
+
+def test_a_sample_takes_the_place_of_the_catalog(fold, windows, scores):
+    judged = protocol(fold, recall=Recall())
+    full = rank_metrics("next", lambda rows: scores[rows].copy(), windows, judged)
+    many, few = (
+        rank_metrics("next", lambda rows: scores[rows].copy(), windows, dataclasses.replace(judged, sampled=number))
+        for number in (100, 3)
+    )
+    assert many == full
+    assert few["next/recall@5"] > full["next/recall@5"]
+    assert few["next/new/recall@5"] > full["next/new/recall@5"]
 
 
 def test_every_slice_of_predictions_is_that_of_its_rows(fold):

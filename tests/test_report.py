@@ -110,14 +110,17 @@ def test_intervals_stand_beside_the_model_once(width):
 def test_each_slice_has_a_table_and_its_rows(tmp_path):
     terminal = console()
     reporter = Reporter(terminal)
-    settings = Evaluate(prediction_metrics={"log_loss": LogLoss()})
-    reporter.start(SimpleNamespace(name="a", task={}, evaluate=settings), None, tmp_path, 2)
+    settings = Evaluate(prediction_metrics={"log_loss": LogLoss()}, sampled=100)
+    heads = {"gift": SimpleNamespace(form="prediction"), "next": SimpleNamespace(form="catalog")}
+    reporter.start(SimpleNamespace(name="a", task=heads, evaluate=settings), None, tmp_path, 2)
     values = {"gift/log_loss": 0.3, "gift/tail/log_loss": 0.4}
     other = {"gift/log_loss": 0.5, "gift/tail/log_loss": 0.2}
-    counts = {"gift": 2345, "gift/tail": [12, 13]}
+    counts = {"gift": 2345, "gift/tail": [12, 13], "next": 7}
+    values["next/hit@5"] = 0.5
     reporter.baselines({"baselines": {"one": values, "other": other}, "counts": counts, "intervals": {}})
     lines = printed(terminal)
     assert [line for line in lines if line.startswith("gift")] == ["gift  2,345 rows", "gift/tail  12, 13 rows"]
+    assert "next  7 rows, each ranked against 100 sampled items: biased" in lines
     assert [line.split() for line in lines if "log_loss" in line] == [
         ["log_loss", "0.3000", "0.5000"],
         ["log_loss", "0.4000", "0.2000"],
