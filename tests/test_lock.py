@@ -27,7 +27,7 @@ ASSIGNMENTS = {
     "encoder.item.mode": st.sampled_from(["frozen", "lora", "full"]),
     "encoder.item.words": TEXTS.filter(lambda text: "${env:" not in text),
     "encoder.item.count": st.integers(-9, 9).map(lambda n: 2 * n + 1),
-    "encoder.item.rate": st.floats(allow_nan=False) | st.integers(-5, 5),
+    "encoder.item.rate": st.floats(allow_nan=False, allow_infinity=False) | st.integers(-5, 5),
     "encoder.item.flag": st.booleans(),
     "encoder.item.day": st.dates(),
     "encoder.item.span": st.sampled_from(["28d", "1 days", "PT12H", "P1DT3.5S"]),
