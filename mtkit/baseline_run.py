@@ -59,18 +59,18 @@ def run_baselines(recipe: Recipe, directory: Path) -> dict[str, Any]:
 
 def _execute(recipe: Recipe, dataset: Dataset, directory: RunDirectory, report: Reporter) -> dict[str, Any]:
     begin = time.perf_counter()
-    cuts, baselines = make_cuts(dataset, recipe.data.split), recipe.evaluate.baselines
+    (valid, test), baselines = make_cuts(dataset, recipe.data.split), recipe.evaluate.baselines
     directory.begin(lock(recipe), fingerprint(dataset), resume=False)
-    record = split_record(recipe, dataset, *cuts)
+    record = split_record(recipe, dataset, valid, test)
     report.protocol(record)
     try:
-        valid, test = (_comparison(recipe, dataset, cut, report) for cut in cuts)
-        on_valid = valid.results(baselines)
-        on_test = test.results(baselines, as_tuned(baselines, on_valid["tuned"]))
+        on_valid = _comparison(recipe, dataset, valid, report).results(baselines)
+        comparison = _comparison(recipe, dataset, test, report)
+        on_test = comparison.results(baselines, as_tuned(baselines, on_valid["tuned"]))
     except MtkitError:
         directory.withdraw()
         raise
-    sums = named(on_test["baselines"], test.fold.entities)
+    sums = named(on_test["baselines"], comparison.fold.entities)
     write_table(directory.per_user, to_table(sums))
     results = {
         "protocol": record,
