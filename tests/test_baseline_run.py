@@ -37,7 +37,7 @@ def test_what_is_shown_and_written(run, tmp_path):
     done, results = run(*SETS, "--set", "evaluate.baselines=['popularity', 'majority', {use='ease', max_items=5}]")
     assert done.exit_code == 0, done.output
     for task in ("next", "gift", "department"):
-        assert f"\n{task} rows: " in done.output
+        assert f"\n{task}  " in done.output
     assert "do not apply to these tasks and data: ease" in done.output
     assert results["baselines"]["ease"] == {}
     assert set(results["valid"]["tuned"]["majority"]) == {"discounted", "gift", "department"}
