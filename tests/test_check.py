@@ -1,10 +1,12 @@
 import re
+from dataclasses import replace
 
 import pytest
 
 from mtkit.backend import keras, tf
 from mtkit.check import check_factorized, check_full, check_independent
-from mtkit.errors import WiringError
+from mtkit.errors import DataError, WiringError
+from mtkit.leakage import Finding
 from mtkit.recipe import load_recipe
 
 
@@ -37,6 +39,15 @@ def test_full_check_states_the_populations(tiny_recipe):
     text = "\n".join(lines)
     assert re.search(r"rows windows train: \d+, 6 windows of 30 days before the cut; users with a past", text)
     assert re.search(r"rows lines eval: \d+, interactions that took place from the cut on", text)
+
+
+def test_full_check_tells_of_leaks(tiny_recipe, monkeypatch):
+    found = Finding("error", "context.hour", "is the label", 7, "do not read it")
+    monkeypatch.setattr("mtkit.check.find_leaks", lambda *_: [replace(found, level="warning")])
+    assert "warning: context.hour: is the label; do not read it" in check_full(load_recipe(tiny_recipe))
+    monkeypatch.setattr("mtkit.check.find_leaks", lambda *_: [found])
+    with pytest.raises(DataError, match=r"would know.*\n  error: context\.hour: is the label; do not read it"):
+        check_full(load_recipe(tiny_recipe))
 
 
 def test_what_is_factorized_passes(in_batch):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -18,10 +19,12 @@ from interrupting import PROGRAM, SETS, STOP, UNSETS, assert_same, install
 from mtkit import compose
 from mtkit.backend import tf
 from mtkit.cli import main
-from mtkit.errors import RunError
+from mtkit.errors import DataError, RunError
 from mtkit.evaluate import evaluate
 from mtkit.keras_api import build
+from mtkit.leakage import Finding
 from mtkit.recipe import load_recipe
+from mtkit.report import Reporter
 from mtkit.run import Run, run_recipe, trained_pipeline
 from mtkit.rundir import RunDirectory, write_json
 from mtkit.schema import Column, Schema
@@ -67,7 +70,7 @@ def test_evaluate_gives_the_figures_of_the_run(tiny_run):
 
 def test_a_run_that_is_not_complete_is_not_evaluated(tiny_run, tmp_path):
     (tmp_path / "around" / "seed-3").mkdir(parents=True)
-    with pytest.raises(RunError, match=r"no run here.*a run for each seed: seed-3"):
+    with pytest.raises(RunError, match=r"no run here.*it holds several runs: seed-3"):
         trained_pipeline(RunDirectory(tmp_path / "around"))
     for name in ("recipe.lock.toml", "data.json"):
         (tmp_path / "around" / name).write_bytes((tiny_run / name).read_bytes())
@@ -263,6 +266,16 @@ def test_a_split_that_draws_trains_retrieval(train_tiny):
     late = pipeline.fold.events.time >= pipeline.fold.cut
     pairs = set(zip(*(ids[late] for ids in pipeline.fold.events.ids.values()), strict=True))
     assert len(targets.values["item"]) == len(pairs)
+
+
+def test_what_leaks_is_said_before_anything_is_trained(tiny_recipe, tmp_path, monkeypatch, capsys):
+    found = Finding("error", "context.hour", "is the label", 7, "do not read it")
+    monkeypatch.setattr("mtkit.run.find_leaks", lambda *_: [found])
+    with pytest.raises(DataError, match="would know"):
+        run_recipe(load_recipe(tiny_recipe), tmp_path / "run")
+    assert list((tmp_path / "run").iterdir()) == []
+    Reporter().leaks([replace(found, level="note")])
+    assert "note: context.hour: is the label; do not read it" in capsys.readouterr().out
 
 
 class Persons(DataSource):
