@@ -62,7 +62,7 @@ def test_directory_without_configuration(tmp_path):
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"model_type": "gpt2"}, r"model_type 'gpt2' is not known; readable are bert, .*distilbert"),
+        ({"model_type": "t5"}, r"model_type 't5' is not known; readable are bert, .*distilbert"),
         ({"position_embedding_type": "relative_key"}, r"position_embedding_type 'relative_key', expected 'absolute'"),
     ],
 )

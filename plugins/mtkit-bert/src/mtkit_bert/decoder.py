@@ -9,6 +9,7 @@ from typing import Any, Self
 import numpy as np
 
 from mtkit.backend import keras, tf
+from mtkit_bert.gpt2 import causal
 from mtkit_bert.layers import ACTIVATIONS
 from mtkit_bert.weights import from_checkpoint
 
@@ -263,9 +264,7 @@ class DecoderModel(keras.layers.Layer):
             token_type_ids: not read; a decoder has none.
         """
         real = tf.ones_like(input_ids) if attention_mask is None else tf.cast(attention_mask, tf.int32)
-        order = tf.range(tf.shape(real)[1])
-        mask = (order[:, None] >= order)[None] & (real > 0)[:, None, :]
-        positions = tf.maximum(tf.cumsum(real, axis=1) - 1, 0)
+        mask, positions = causal(real)
         x = self.words(tf.where(real > 0, input_ids, 0))
         for block in self.blocks:
             x = block(x, mask, positions)

@@ -28,7 +28,8 @@ class Family:
         layers: sub-layer of a block -> modules within the checkpoint's layer; several are joined along the last axis.
         unused: beginnings of the names of tensors that hidden states do not need (heads, poolers, buffers).
         counts_positions: positions count tokens that are not padding, and begin after the padding id.
-        network: the class, `BertModel` or `DecoderModel`.
+        network: the class, `BertModel`, `DecoderModel` or `Gpt2Model`.
+        transposed: kernels are stored as `[units, width]`.
     """
 
     prefix: str
@@ -42,6 +43,7 @@ class Family:
     expected: Mapping[str, Any] = field(default_factory=lambda: {"position_embedding_type": "absolute"})
     counts_positions: bool = False
     network: str = "BertModel"
+    transposed: bool = True
 
 
 _BERT_CONFIG = {
@@ -159,6 +161,34 @@ QWEN3 = replace(
     layers=_DECODER_LAYERS | {"query_norm": ("self_attn.q_norm",), "key_norm": ("self_attn.k_norm",)},
 )
 
+GPT2 = Family(
+    network="Gpt2Model",
+    prefix="transformer.",
+    transposed=False,
+    config={
+        "vocab_size": "vocab_size",
+        "hidden_size": "n_embd",
+        "num_layers": "n_layer",
+        "num_heads": "n_head",
+        "max_positions": "n_positions",
+        "activation": "activation_function",
+        "epsilon": "layer_norm_epsilon",
+    },
+    optional={"intermediate_size": "n_inner"},
+    expected={"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "add_cross_attention": False},
+    embeddings={"words": "wte", "positions": "wpe", "norm": "ln_f"},
+    block="h.{}.",
+    layers={
+        "attention_norm": ("ln_1",),
+        "qkv": ("attn.c_attn",),
+        "attended": ("attn.c_proj",),
+        "feed_forward_norm": ("ln_2",),
+        "intermediate": ("mlp.c_fc",),
+        "output_dense": ("mlp.c_proj",),
+    },
+    unused=("lm_head.", "score."),
+)
+
 #: `model_type` of `config.json` -> family.
 FAMILIES: Mapping[str, Family] = {
     "bert": BERT,
@@ -170,6 +200,7 @@ FAMILIES: Mapping[str, Family] = {
     "mistral": LLAMA,
     "qwen2": QWEN2,
     "qwen3": QWEN3,
+    "gpt2": GPT2,
 }
 
 

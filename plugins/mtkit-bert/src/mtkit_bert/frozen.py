@@ -11,8 +11,8 @@ import numpy as np
 from mtkit.backend import tf
 from mtkit.errors import DataError
 from mtkit_bert.families import PoolingName
-from mtkit_bert.layers import Pooling
-from mtkit_bert.network import DecoderModel, Network, load_network
+from mtkit_bert.layers import BertModel, Pooling
+from mtkit_bert.network import Network, load_network
 from mtkit_bert.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class FrozenEncoder:
 
     def __init__(self, path: Path, pooling: PoolingName, max_tokens: int, passed: Callable[[int], None]) -> None:
         self.model = load_network(path, dtype="float32")
-        if isinstance(self.model, DecoderModel) and pooling == "cls":
+        if not isinstance(self.model, BertModel) and pooling == "cls":
             raise DataError(f"pooling is 'cls', but in {path} the first token sees no other; expected 'last' or 'mean'")
         self.pooling = Pooling(pooling, dtype="float32")
         self.tokenizer = load_tokenizer(path, max_tokens)

@@ -7,9 +7,10 @@ from typing import Any
 
 from mtkit_bert.decoder import DecoderModel
 from mtkit_bert.families import read_config
+from mtkit_bert.gpt2 import Gpt2Model
 from mtkit_bert.layers import BertModel
 
-Network = BertModel | DecoderModel
+Network = BertModel | DecoderModel | Gpt2Model
 
 
 def load_network(path: Path, **options: Any) -> Network:
@@ -22,5 +23,5 @@ def load_network(path: Path, **options: Any) -> Network:
     Raises:
         DataError: an unknown family, or tensors that do not fit the network one to one.
     """
-    networks = {"BertModel": BertModel, "DecoderModel": DecoderModel}
+    networks = {"BertModel": BertModel, "DecoderModel": DecoderModel, "Gpt2Model": Gpt2Model}
     return networks[read_config(path)[0].network].from_checkpoint(path, **options)

@@ -18,7 +18,7 @@ from mtkit_bert.families import Family, read_config
 # Checkpoints that were converted from TensorFlow 1 keep its names.
 _OLD_NAMES = {".gamma": ".weight", ".beta": ".bias"}
 # Constants that some checkpoints hold for each layer.
-_BUFFERS = (".rotary_emb.inv_freq",)
+_BUFFERS = (".rotary_emb.inv_freq", ".attn.bias", ".attn.masked_bias")
 
 
 class Tensors:
@@ -74,7 +74,7 @@ def from_checkpoint(network: type[keras.layers.Layer], path: Path, options: Mapp
     """A network of a checkpoint directory, with its weights.
 
     Args:
-        network: `BertModel` or `DecoderModel`.
+        network: `BertModel`, `DecoderModel` or `Gpt2Model`.
         path: a directory with `config.json` and `model.safetensors`.
         options: arguments of the constructor that replace those of `config.json` (`dropout`, `name`).
 
@@ -98,7 +98,8 @@ def assign(model: keras.layers.Layer, path: Path, family: Family) -> None:
         DataError: a tensor is missing, has another shape, or has no place in the network.
     """
     with Tensors(path, family.prefix) as tensors:
-        sources = [source for layer, modules in _parts(model, family) for source in _sources(layer, modules)]
+        parts = _parts(model, family)
+        sources = [source for part in parts for source in _sources(*part, transposed=family.transposed)]
         missing = [name for _, names, _ in sources for name in names if name not in tensors]
         if missing:
             raise DataError(f"{path}: tensors are missing: {_listed(missing)}")
@@ -120,9 +121,11 @@ def _parts(model: keras.layers.Layer, family: Family) -> Iterator[tuple[keras.la
             yield getattr(block, name), [family.block.format(i) + module for module in modules]
 
 
-def _sources(layer: keras.layers.Layer, modules: Sequence[str]) -> Iterator[tuple[Any, list[str], bool]]:
+def _sources(
+    layer: keras.layers.Layer, modules: Sequence[str], *, transposed: bool
+) -> Iterator[tuple[Any, list[str], bool]]:
     """Variable, tensors of which it consists, and whether they are transposed (PyTorch's linear layers)."""
-    linear = isinstance(layer, keras.layers.Dense)
+    linear = isinstance(layer, keras.layers.Dense) and transposed
     for variable, kind in zip(layer.weights, ("weight", "bias"), strict=False):
         yield variable, [f"{module}.{kind}" for module in modules], linear and kind == "weight"
 

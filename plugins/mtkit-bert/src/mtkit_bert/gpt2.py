@@ -1,0 +1,190 @@
+"""GPT-2 as ordinary Keras layers."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+from mtkit.backend import keras, tf
+from mtkit_bert.layers import ACTIVATIONS, LayerNorm
+from mtkit_bert.weights import from_checkpoint
+
+
+@keras.saving.register_keras_serializable(package="mtkit_bert")
+class Gpt2Block(keras.layers.Layer):
+    """One layer: causal self-attention and a feed-forward network, each on its normalized input.
+
+    Args:
+        num_heads: number of attention heads; divides the width of the hidden states.
+        intermediate_size: width of the feed-forward network.
+        activation: name as in `config.json`.
+        epsilon: of the normalizations.
+        initializer: of the kernels.
+
+    Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3.
+    """
+
+    def __init__(
+        self,
+        *,
+        num_heads: int,
+        intermediate_size: int,
+        activation: str = "gelu_new",
+        epsilon: float = 1e-5,
+        initializer: Any = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.num_heads, self.intermediate_size = num_heads, intermediate_size
+        self.activation, self.epsilon = activation, epsilon
+        self.initializer = keras.initializers.get(initializer)
+
+    def build(self, shape: tf.TensorShape) -> None:
+        """Creates the sub-layers for hidden states `[batch, tokens, width]`."""
+        width = shape[-1]
+        self.qkv = self._dense("qkv", width, 3 * width)
+        self.attended = self._dense("attended", width, width)
+        self.intermediate = self._dense("intermediate", width, self.intermediate_size)
+        self.output_dense = self._dense("output", self.intermediate_size, width)
+        self.attention_norm = LayerNorm(self.epsilon, name="attention_norm", dtype=self.dtype_policy)
+        self.feed_forward_norm = LayerNorm(self.epsilon, name="feed_forward_norm", dtype=self.dtype_policy)
+        for norm in (self.attention_norm, self.feed_forward_norm):
+            norm.build(tf.TensorShape([None, width]))
+        super().build(shape)
+
+    def _dense(self, name: str, width: int, units: int) -> keras.layers.Layer:
+        initializer = self.initializer.__class__.from_config(self.initializer.get_config())
+        dense = keras.layers.Dense(units, kernel_initializer=initializer, name=name, dtype=self.dtype_policy)
+        dense.build(tf.TensorShape([None, width]))
+        return dense
+
+    def call(self, inputs: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        """Hidden states of the shape of `inputs`.
+
+        Args:
+            inputs: `[batch, tokens, width]`.
+            mask: bool `[batch, tokens, tokens]`: which tokens (last axis) a token sees.
+        """
+        x = inputs + self.attended(self._attend(self.attention_norm(inputs), mask))
+        return x + self.output_dense(ACTIVATIONS[self.activation](self.intermediate(self.feed_forward_norm(x))))
+
+    def _attend(self, x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+        batch, tokens = tf.unstack(tf.shape(x)[:2])
+        size = x.shape[-1] // self.num_heads
+        heads = tf.reshape(self.qkv(x), [batch, tokens, 3, self.num_heads, size])
+        query, key, value = tf.unstack(tf.transpose(heads, [2, 0, 3, 1, 4]))
+        scores = tf.matmul(query * tf.cast(size, x.dtype) ** -0.5, key, transpose_b=True)
+        scores += (1 - tf.cast(mask, x.dtype))[:, None] * (x.dtype.min / 2)
+        return tf.reshape(tf.transpose(tf.matmul(tf.nn.softmax(scores), value), [0, 2, 1, 3]), tf.shape(x))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return super().get_config() | {
+            "num_heads": self.num_heads,
+            "intermediate_size": self.intermediate_size,
+            "activation": self.activation,
+            "epsilon": self.epsilon,
+            "initializer": keras.initializers.serialize(self.initializer),
+        }
+
+
+@keras.saving.register_keras_serializable(package="mtkit_bert")
+class Gpt2Model(keras.layers.Layer):
+    """Hidden states of token ids, each of which sees those before it alone.
+
+    Args:
+        vocab_size: number of token ids.
+        hidden_size: width of the hidden states.
+        num_layers: number of blocks.
+        num_heads: attention heads of each block.
+        max_positions: rows of the position table.
+        intermediate_size: width of the feed-forward networks; None = four times `hidden_size`.
+        activation: name as in `config.json`.
+        epsilon: of the normalizations.
+        initializer: of embeddings and kernels.
+    """
+
+    #: No id is free for padding.
+    padding = -1
+
+    def __init__(
+        self,
+        *,
+        vocab_size: int,
+        hidden_size: int,
+        num_layers: int,
+        num_heads: int,
+        max_positions: int = 1024,
+        intermediate_size: int | None = None,
+        activation: str = "gelu_new",
+        epsilon: float = 1e-5,
+        initializer: Any = "glorot_uniform",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        if activation not in ACTIVATIONS:
+            raise ValueError(f"activation {activation!r} is not known; known are {', '.join(ACTIVATIONS)}")
+        self.hidden_size, self.usable_positions = hidden_size, max_positions
+        shared = {
+            "num_heads": num_heads,
+            "intermediate_size": intermediate_size or 4 * hidden_size,
+            "activation": activation,
+            "epsilon": epsilon,
+            "initializer": initializer,
+        }
+        self._config = shared | {
+            "vocab_size": vocab_size,
+            "hidden_size": hidden_size,
+            "num_layers": num_layers,
+            "max_positions": max_positions,
+        }
+        self.words, self.positions = (
+            keras.layers.Embedding(
+                rows, hidden_size, embeddings_initializer=initializer, name=name, dtype=self.dtype_policy
+            )
+            for name, rows in (("words", vocab_size), ("positions", max_positions))
+        )
+        self.blocks = [Gpt2Block(name=f"block_{i}", dtype=self.dtype_policy, **shared) for i in range(num_layers)]
+        self.norm = LayerNorm(epsilon, name="norm", dtype=self.dtype_policy)
+
+    def build(self, shape: tf.TensorShape) -> None:
+        """Creates all variables, for token ids `[batch, tokens]`."""
+        self.words.build(None)
+        self.positions.build(None)
+        for layer in (*self.blocks, self.norm):
+            layer.build(tf.TensorShape([None, None, self.hidden_size]))
+        super().build(shape)
+
+    def call(
+        self,
+        input_ids: tf.Tensor,
+        attention_mask: tf.Tensor | None = None,
+        token_type_ids: tf.Tensor | None = None,
+    ) -> tf.Tensor:
+        """Hidden states, as those of `DecoderModel.call`."""
+        real = tf.ones_like(input_ids) if attention_mask is None else tf.cast(attention_mask, tf.int32)
+        mask, positions = causal(real)
+        x = self.words(tf.where(real > 0, input_ids, 0)) + self.positions(positions)
+        for block in self.blocks:
+            x = block(x, mask)
+        return self.norm(x)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return super().get_config() | self._config
+
+    @classmethod
+    def from_checkpoint(cls, path: Path | str, **kwargs: Any) -> Self:
+        """The network of a checkpoint directory, as `BertModel.from_checkpoint`."""
+        return from_checkpoint(cls, Path(path), kwargs)
+
+
+def causal(real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Which tokens a token sees, bool `[batch, tokens, tokens]`, and positions int32 `[batch, tokens]` from 0 on.
+
+    Args:
+        real: int32 `[batch, tokens]`, 1 for tokens, 0 for padding on either side.
+    """
+    order = tf.range(tf.shape(real)[1])
+    mask = (order[:, None] >= order)[None] & (real > 0)[:, None, :]
+    return mask, tf.maximum(tf.cumsum(real, axis=1) - 1, 0)
