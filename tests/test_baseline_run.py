@@ -78,3 +78,13 @@ def test_tensorflow_is_not_imported(tiny_recipe, tmp_path):
     words = [sys.executable, "-c", program, "baselines", str(tiny_recipe), *options]
     done = subprocess.run(words, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_folds_have_directories_of_their_own_and_a_mean(run, tmp_path):
+    split = 'data.split={use="rolling", folds=2, length="30d"}'
+    done, results = run("--unset", "data.split", "--set", split, "--set", "evaluate.baselines=['popularity']")
+    assert done.exit_code == 0, done.output
+    folds = [json.loads((tmp_path / "run" / f"fold-{n}" / "metrics.json").read_text()) for n in (1, 2)]
+    values = [fold["baselines"]["popularity"]["next/ndcg@3"] for fold in folds]
+    assert results["baselines"]["popularity"]["next/ndcg@3"]["values"] == values
+    assert values[0] != values[1]
