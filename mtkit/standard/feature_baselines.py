@@ -69,7 +69,7 @@ class LogisticRegression(_FeatureBaseline):
     """
 
     c: PositiveFloat = Field(1, description="inverse strength of the l2 regularization, as in scikit-learn")
-    cs: tuple[PositiveFloat, ...] = Field((0.01, 0.1, 1), min_length=1, description="values of `c` tried on validation")
+    cs: tuple[PositiveFloat, ...] = Field((0.1, 1, 10), min_length=1, description="values of `c` tried on validation")
     iterations: PositiveInt = Field(200, description="iterations of L-BFGS, at most")
 
     def grid(self) -> Sequence[Baseline]:

@@ -139,5 +139,5 @@ def test_a_draw_of_rows_is_the_same_each_time_and_all_that_counts(shop):
 
 
 def test_grids():
-    assert [baseline.c for baseline in LogisticRegression().grid()] == [0.01, 0.1, 1]
+    assert [baseline.c for baseline in LogisticRegression().grid()] == [0.1, 1, 10]
     assert len({(one.learning_rate, one.leaves) for one in GradientBoosting().grid()}) == 4
