@@ -25,6 +25,7 @@ Address = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.[A-Za-z0-9_]+$")]
 PositiveInt = Annotated[int, Field(gt=0)]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
+Activation = Literal["relu", "gelu", "swish"]
 
 
 class Spec(BaseModel):

@@ -143,3 +143,36 @@ def test_the_run_may_be_killed_at_any_moment(tmp_path):
         while start(tmp_path / f"run-{runs}", moments.uniform(0.1, 0.6) * total if kills < KILLS else None) is None:
             kills += 1
         assert_same(tmp_path / f"run-{runs}", tmp_path / "whole")
+
+
+WITHOUT_DROPOUT = ["encoder.past.dropout=0", "encoder.household.id_dropout=0", "encoder.item.id_dropout=0"]
+STEPS = 20
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("optimizer", [[], ["train.optimizer=sgd"]], ids=["the recipe's", "sgd"])
+def test_two_replicas_train_as_one_does(two_replicas, optimizer):
+    from mtkit.backend import keras
+    from mtkit.data.fold import make_cuts
+    from mtkit.data.stream import training_rows
+    from mtkit.pipeline import build_pipeline
+    from mtkit.recipe import load_recipe
+    from mtkit.run import cache_directory, make_strategy
+    from mtkit.train import Training
+
+    def trained(strategy):
+        keras.backend.clear_session()
+        unsets = ["train.epsilon"] if optimizer else []
+        recipe = load_recipe(RECIPE, [*WITHOUT_DROPOUT, *optimizer, f"train.strategy={strategy}"], unsets)
+        dataset = recipe.data.source.load()
+        _, test = make_cuts(dataset, recipe.data.split)
+        training = Training(build_pipeline(recipe, dataset, test, make_strategy(recipe), cache_directory(), {}))
+        model, strategy = training.pipeline.model, training.pipeline.strategy
+        rows = training_rows(training.rates, recipe.seed, 0, STEPS, strategy)
+        model.fit(rows, steps_per_epoch=STEPS, verbose=0)
+        return strategy.num_replicas_in_sync, [(v.name, v.numpy()) for v in model.trainable_variables]
+
+    (one, weights), (two, others) = trained("one_device"), trained("mirrored")
+    assert (one, two) == (1, two_replicas.num_replicas_in_sync) == (1, 2)
+    for (name, weight), (_, other) in zip(weights, others, strict=True):
+        np.testing.assert_allclose(other, weight, atol=1e-5, rtol=0, err_msg=name)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Literal
 
 from pydantic import Field
 
-from mtkit.spec import BuildContext, Correlation, Name, PositiveInt
+from mtkit.spec import Activation, BuildContext, Correlation, Name, PositiveInt
 
 
 class Mmoe(Correlation):
@@ -14,6 +14,7 @@ class Mmoe(Correlation):
 
     experts: PositiveInt = Field(4, description="number of experts")
     units: PositiveInt = Field(64, description="width of an expert, and of the task states it gives")
+    activation: Activation = Field("relu", description="of the experts")
     residual: bool = Field(False, description="add the input to the mixture; `units` is then the width of the input")
 
     def build(self, context: BuildContext) -> Any:
@@ -24,6 +25,7 @@ class Mmoe(Correlation):
             tasks=len(context.tasks),
             experts=self.experts,
             units=self.units,
+            activation=self.activation,
             residual=self.residual,
             name=context.name,
         )

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mtkit.backend import tf
+from mtkit.backend import keras, tf
 from mtkit.errors import WiringError
 from mtkit.testing import check_correlation, check_import_is_light, check_layer_config
 from mtkit_tfgnn.layers import TaskGraph
@@ -28,7 +28,8 @@ def _slow_gcn(layer, states):
     weights = [variable.numpy() for variable in layer.trainable_variables]
     for kernel, bias in zip(weights[::2], weights[1::2], strict=True):
         mean = np.einsum("ts,bsd->btd", matrix, states)
-        update = np.maximum(np.concatenate([states, mean], -1) @ kernel + bias, 0)
+        update = np.concatenate([states, mean], -1) @ kernel + bias
+        update = np.maximum(update, 0) if layer.activation is keras.activations.relu else update / (1 + np.exp(-update))
         states = states + update if layer.residual else update
     return states
 
@@ -55,9 +56,9 @@ def test_conforms(conv, shared):
 
 
 @pytest.mark.parametrize("edges", [COMPLETE, CHAIN, []])
-@pytest.mark.parametrize("residual", [True, False])
-def test_gcn_equals_dense_adjacency(edges, residual):
-    layer = TaskGraph(3, edges, layers=2, residual=residual)
+@pytest.mark.parametrize(("residual", "activation"), [(True, "relu"), (False, "relu"), (True, "swish")])
+def test_gcn_equals_dense_adjacency(edges, residual, activation):
+    layer = TaskGraph(3, edges, layers=2, residual=residual, activation=activation)
     np.testing.assert_allclose(layer(_states()), _slow_gcn(layer, _states()), rtol=1e-5, atol=1e-5)
 
 
@@ -135,7 +136,7 @@ def test_shared_state_becomes_different_by_task():
 
 
 def test_config():
-    check_layer_config(TaskGraph(3, CHAIN, conv="gat_v2", heads=2, layers=2, residual=False, name="graph"))
+    check_layer_config(TaskGraph(3, CHAIN, conv="gat_v2", heads=2, layers=2, activation="gelu", residual=False, name="graph"))
 
 
 @pytest.mark.parametrize(

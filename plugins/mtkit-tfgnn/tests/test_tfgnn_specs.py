@@ -28,7 +28,7 @@ def test_edges_become_pairs_of_task_numbers(edges, pairs, make_context):
 
 
 def test_options_arrive_in_the_layer(make_context):
-    options = {"conv": "gat_v2", "heads": 2, "layers": 3, "residual": False}
+    options = {"conv": "gat_v2", "heads": 2, "layers": 3, "activation": "gelu", "residual": False}
     config = TaskGraph(**options).build(make_context()).get_config()
     assert {key: config[key] for key in options} == options
 

@@ -125,7 +125,7 @@ def test_losses_are_float32_under_a_mixed_policy(policy):
 
 def test_config():
     check_layer_config(_tower(hidden=(4,), temperature=0.5, remove_accidental_hits=False, name="next"))
-    check_layer_config(DeepCross(["a", "b"], cross_layers=2, units=(8, 4), name="coupon"))
+    check_layer_config(DeepCross(["a", "b"], cross_layers=2, units=(8, 4), activation="swish", name="coupon"))
 
 
 def test_import_alone_finds_keras_2():

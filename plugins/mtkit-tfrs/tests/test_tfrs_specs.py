@@ -5,7 +5,9 @@ from mtkit.testing import check_import_is_light, check_spec
 from mtkit_tfrs import TfrsRanking, TfrsRetrieval
 
 RETRIEVAL = TfrsRetrieval(rows="lines", query=("user", "past"), candidate=("item",), hidden=(32,), temperature=0.5)
-RANKING = TfrsRanking(rows="lines", inputs=("user", "item"), label="coupon", cross_layers=2, units=(8, 4))
+RANKING = TfrsRanking(
+    rows="lines", inputs=("user", "item"), label="coupon", cross_layers=2, units=(8, 4), activation="gelu"
+)
 
 
 @pytest.mark.parametrize("spec", [RETRIEVAL, RANKING])

@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from mtkit.errors import WiringError
-from mtkit.spec import BuildContext, Correlation, Name, PositiveInt
+from mtkit.spec import Activation, BuildContext, Correlation, Name, PositiveInt
 from mtkit.suggest import nearest
 
 __all__ = ["TaskGraph"]
@@ -23,6 +23,7 @@ class TaskGraph(Correlation):
     conv: Literal["gcn", "gat_v2"] = Field("gcn", description="mean of the sources' states, or attention over them")
     heads: PositiveInt = Field(4, description="attention heads of `gat_v2`; divide the width of the states")
     layers: PositiveInt = Field(1, description="how often messages are passed")
+    activation: Activation = Field("relu", description="of an update")
     residual: bool = Field(True, description="add the update to the state instead of replacing it")
 
     def build(self, context: BuildContext) -> Any:
@@ -40,6 +41,7 @@ class TaskGraph(Correlation):
             conv=self.conv,
             heads=self.heads,
             layers=self.layers,
+            activation=self.activation,
             residual=self.residual,
             name=context.name,
         )

@@ -24,8 +24,8 @@ class TaskGraph(keras.layers.Layer):
     then added so that the nodes differ. Returns `[rows, tasks, dim]`.
 
     The batch is one GraphTensor with a component per row, and a component has a node per task. With `gcn` the state of
-    a node becomes relu(W·[h; m] + b) with m the mean of its sources' states, 0 if it has none; with `gat_v2` m is the
-    attention over its sources. With `residual` this is added to h.
+    a node becomes f(W·[h; m] + b) with f the activation and m the mean of its sources' states, 0 if it has none; with
+    `gat_v2` m is the attention over its sources. With `residual` this is added to h.
 
     Source: Kipf and Welling, Semi-Supervised Classification with Graph Convolutional Networks, ICLR 2017. Deviations:
     normalized by incoming edges alone, and with a weight of its own for the node itself, as in Hamilton et al.,
@@ -38,6 +38,7 @@ class TaskGraph(keras.layers.Layer):
         conv: `gcn` or `gat_v2`.
         heads: attention heads of `gat_v2`.
         layers: how often messages are passed, each time with other weights.
+        activation: of an update.
         residual: whether the update is added to the state.
     """
 
@@ -49,12 +50,14 @@ class TaskGraph(keras.layers.Layer):
         conv: Literal["gcn", "gat_v2"] = "gcn",
         heads: int = 4,
         layers: int = 1,
+        activation: str = "relu",
         residual: bool = True,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.tasks, self.edges = tasks, [tuple(edge) for edge in edges]
         self.conv, self.heads, self.layers, self.residual = conv, heads, layers, residual
+        self.activation = keras.activations.get(activation)
 
     def build(self, input_shape: Any) -> None:
         """Creates the convolutions.
@@ -96,7 +99,7 @@ class TaskGraph(keras.layers.Layer):
         return tfgnn.GraphTensor.from_pieces(node_sets={_TASK: nodes}, edge_sets={_EDGE: edges})
 
     def _round(self, dim: int) -> keras.layers.Layer:
-        update = keras.layers.Dense(dim, "relu")
+        update = keras.layers.Dense(dim, self.activation)
         next_state = tfgnn.keras.layers.ResidualNextState if self.residual else tfgnn.keras.layers.NextStateFromConcat
         return tfgnn.keras.layers.GraphUpdate(
             node_sets={_TASK: tfgnn.keras.layers.NodeSetUpdate({_EDGE: self._convolution(dim)}, next_state(update))}
@@ -122,6 +125,7 @@ class TaskGraph(keras.layers.Layer):
             "conv": self.conv,
             "heads": self.heads,
             "layers": self.layers,
+            "activation": keras.activations.serialize(self.activation),
             "residual": self.residual,
         }
 

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from mtkit.errors import WiringError
-from mtkit.spec import BuildContext, PositiveFloat, PositiveInt, PredictionTask, RetrievalTask
+from mtkit.spec import Activation, BuildContext, PositiveFloat, PositiveInt, PredictionTask, RetrievalTask
 
 __all__ = ["TfrsRanking", "TfrsRetrieval"]
 
@@ -49,6 +49,7 @@ class TfrsRanking(PredictionTask):
 
     cross_layers: Annotated[int, Field(ge=0)] = Field(1, description="number of cross layers")
     units: tuple[PositiveInt, ...] = Field((64,), description="widths of the layers between the crosses and the logit")
+    activation: Activation = Field("relu", description="of these layers")
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit_tfrs.layers.DeepCross`.
@@ -64,4 +65,10 @@ class TfrsRanking(PredictionTask):
             )
         from mtkit_tfrs.layers import DeepCross
 
-        return DeepCross(inputs=self.inputs, cross_layers=self.cross_layers, units=self.units, name=context.name)
+        return DeepCross(
+            inputs=self.inputs,
+            cross_layers=self.cross_layers,
+            units=self.units,
+            activation=self.activation,
+            name=context.name,
+        )

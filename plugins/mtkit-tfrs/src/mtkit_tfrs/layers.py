@@ -115,7 +115,7 @@ class TwoTower(RetrievalHead):
 
 @keras.saving.register_keras_serializable(package="mtkit_tfrs")
 class DeepCross(PredictionHead):
-    """Cross layers, then dense layers with ReLU, then one logit, trained by `tfrs.tasks.Ranking`.
+    """Cross layers, then dense layers, then one logit, trained by `tfrs.tasks.Ranking`.
 
     Source: Wang et al., DCN V2: Improved Deep & Cross Network, WWW 2021, figure 1a (stacked) and equation 1.
 
@@ -123,15 +123,22 @@ class DeepCross(PredictionHead):
         inputs: names in the view.
         cross_layers: number of cross layers.
         units: widths of the dense layers.
+        activation: of the dense layers.
     """
 
     def __init__(
-        self, inputs: Sequence[str], cross_layers: int = 1, units: Sequence[int] = (64,), **options: Any
+        self,
+        inputs: Sequence[str],
+        cross_layers: int = 1,
+        units: Sequence[int] = (64,),
+        activation: str = "relu",
+        **options: Any,
     ) -> None:
         super().__init__(**options)
         self.inputs, self.units = tuple(inputs), tuple(units)
         self.crosses = [tfrs.layers.dcn.Cross() for _ in range(cross_layers)]
-        self.dense = [keras.layers.Dense(width, "relu") for width in units]
+        self.activation = keras.activations.get(activation)
+        self.dense = [keras.layers.Dense(width, activation) for width in units]
         self.logit = keras.layers.Dense(1)
         self.task = _in_float32(
             tfrs.tasks.Ranking(loss=keras.losses.BinaryCrossentropy(from_logits=True, reduction="none"))
@@ -163,4 +170,5 @@ class DeepCross(PredictionHead):
             "inputs": list(self.inputs),
             "cross_layers": len(self.crosses),
             "units": list(self.units),
+            "activation": keras.activations.serialize(self.activation),
         }
