@@ -58,7 +58,6 @@ def test_fit_with_ordinary_callbacks(pipeline, tiny_recipe, tmp_path):
 
 
 def test_tensorboard(pipeline, tmp_path):
-    pytest.importorskip("tensorboard")
     pipeline.model.compile("adam")
     pipeline.model.fit(pipeline.train_data(), callbacks=[keras.callbacks.TensorBoard(tmp_path / "logs")], verbose=0)
     assert list((tmp_path / "logs/train").iterdir())
