@@ -221,7 +221,8 @@ def test_without_refit_the_model_of_validation_is_tested(tiny_recipe, tmp_path):
     recipe = load_recipe(tiny_recipe, [*ONE_SETS, split], ONE)
     metrics = run_recipe(recipe, tmp_path / "run")
     sizes = metrics["protocol"].pop("interactions")
-    assert metrics["protocol"] == {"split": "leave_one_out", "refit": False, "options": {"count": 1}}
+    expected = {"split": "leave_one_out", "refit": False, "options": {"count": 1}, "sampled": None}
+    assert metrics["protocol"] == expected
     assert sum(sizes.values()) == recipe.data.source.lines
     with (tmp_path / "run" / "history.csv").open() as file:
         assert {row["phase"] for row in csv.DictReader(file)} == {"valid"}
