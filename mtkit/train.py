@@ -24,7 +24,7 @@ SAVE_SECONDS = 60.0
 
 
 class Training:
-    """A fit of a pipeline that can be taken up again where it was saved, with the same result to the bit.
+    """A fit of a pipeline that can be taken up again where it was saved, with the same result.
 
     Args:
         pipeline: what to train.

@@ -97,6 +97,7 @@ def operations(signature):
     return found
 
 
+@pytest.mark.slow
 def test_a_training_is_taken_up_to_the_bit(make_training, tmp_path):
     options = {"mode": "lora", "layer_decay": 0.5, "alone": True}
     whole = make_training("train.epochs=2", **options)

@@ -96,6 +96,7 @@ def test_ids_are_those_of_the_tokenizer(options):
     assert_same(tokenizer, corpus(3000))
 
 
+@pytest.mark.slow
 def test_ids_of_a_published_vocabulary(minilm):
     tokenizer = load_tokenizer(minilm, MAX_TOKENS)
     assert refusal(tokenizer) == ""
@@ -173,6 +174,7 @@ def token_ids(path):
     return ids
 
 
+@pytest.mark.slow
 def test_strings_are_served_as_their_ids_are(make_checkpoint, train, tmp_path):
     """With operations of TensorFlow alone."""
     path = make_checkpoint()

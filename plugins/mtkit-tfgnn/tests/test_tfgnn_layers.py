@@ -136,7 +136,9 @@ def test_shared_state_becomes_different_by_task():
 
 
 def test_config():
-    check_layer_config(TaskGraph(3, CHAIN, conv="gat_v2", heads=2, layers=2, activation="gelu", residual=False, name="graph"))
+    check_layer_config(
+        TaskGraph(3, CHAIN, conv="gat_v2", heads=2, layers=2, activation="gelu", residual=False, name="graph")
+    )
 
 
 @pytest.mark.parametrize(
