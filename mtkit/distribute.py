@@ -74,7 +74,7 @@ def one_device() -> tf.distribute.OneDeviceStrategy:
 
 
 def worker_number(strategy: str) -> int:
-    """Which of several processes this is, by TF_CONFIG: 0 writes what all have made; 0, too, for other strategies.
+    """Which of several processes this is, by TF_CONFIG; 0 for other strategies.
 
     Args:
         strategy: name of its entry point.
