@@ -19,7 +19,7 @@ PLUGINS = sorted((ROOT / "plugins").glob("*/src/*"))
 LAYERS = (
     ("errors", "schema", "suggest", "toml_writer", "types"),
     (
-        "spec", "sections", "locate", "document", "validation", "registry", "hooks", "interrupt", "wiring", "plan",
+        "spec.*", "sections", "locate", "document", "validation", "registry", "hooks", "interrupt", "wiring", "plan",
         "auto", "recipe", "composition", "lock", "describe",
     ),
     ("backend",),

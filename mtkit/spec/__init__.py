@@ -1,0 +1,72 @@
+"""Base classes of the specs: what a recipe's tables become, one base per kind (no TensorFlow).
+
+A component is a frozen *spec* (its declaration: validation, defaults, documentation, JSON schema in one) in a module that
+does not import TensorFlow. `spec.build(context)` imports what it needs and returns an ordinary tf_keras layer. A plugin
+offers a spec class under an entry point of the group `mtkit.<kind>`.
+"""
+
+from collections.abc import Mapping
+
+from mtkit.spec.base import (
+    Activation,
+    Address,
+    BuildContext,
+    FeatureInfo,
+    Fraction,
+    Name,
+    PositiveFloat,
+    PositiveInt,
+    Spec,
+)
+from mtkit.spec.data import Cut, DataSource, Log, Preprocessor, Rows, Split
+from mtkit.spec.measures import Baseline, Contributions, GroupedMetric, PredictionMetric, RankingMetric
+from mtkit.spec.parts import (
+    Balancer,
+    Correlation,
+    Encoder,
+    Exporter,
+    PredictionTask,
+    RetrievalTask,
+    ServingInput,
+    TaskHead,
+)
+
+__all__ = [
+    "BASES",
+    "Activation",
+    "Address",
+    "Balancer",
+    "Baseline",
+    "BuildContext",
+    "Contributions",
+    "Correlation",
+    "Cut",
+    "DataSource",
+    "Encoder",
+    "Exporter",
+    "FeatureInfo",
+    "Fraction",
+    "GroupedMetric",
+    "Log",
+    "Name",
+    "PositiveFloat",
+    "PositiveInt",
+    "PredictionMetric",
+    "PredictionTask",
+    "Preprocessor",
+    "RankingMetric",
+    "RetrievalTask",
+    "Rows",
+    "ServingInput",
+    "Spec",
+    "Split",
+    "TaskHead",
+]
+
+BASES: Mapping[str, type[Spec]] = {
+    base.kind: base
+    for base in (
+        DataSource, Split, Rows, Preprocessor, Encoder, Correlation, TaskHead, Balancer,
+        RankingMetric, PredictionMetric, Baseline, Exporter,
+    )
+}  # fmt: skip

@@ -1,0 +1,139 @@
+"""Kinds that make batches of data: sources, splits, row tables and preprocessors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from pydantic import Field
+
+from mtkit.spec.base import Address, FeatureInfo, PositiveInt, Spec
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mtkit.schema import Schema
+    from mtkit.types import Dataset, Fold, Part, RowTable
+
+
+class DataSource(Spec):
+    """Yields raw tables under a declared schema."""
+
+    kind: ClassVar[str] = "data_source"
+
+    def schema(self) -> Schema:  # type: ignore[override]  # pydantic's own `schema` is deprecated and of no use here
+        """The declared columns, without reading the data."""
+        raise NotImplementedError
+
+    def load(self) -> Dataset:
+        """The raw tables.
+
+        Raises:
+            DataError: files are missing or do not have the declared columns.
+        """
+        raise NotImplementedError
+
+
+@dataclass(frozen=True)
+class Log:
+    """Interactions as a split sees them: who acted, in which group, and when.
+
+    Attributes:
+        user: int64 `[interactions]`, number of the user, 0 where the id is null; None where data have no users.
+        group: int64 `[interactions]`, number of the basket or session, from 0 on, each of one user; every interaction
+            is its own group where data have none. Numbers of a user follow the order of the data.
+        time: int64 `[interactions]`, seconds; None where data have none.
+    """
+
+    user: np.ndarray | None
+    group: np.ndarray
+    time: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What is known, and what is to be predicted: moments in seconds on a clock on which every interaction has its own.
+
+    Attributes:
+        name: `valid` or `test`.
+        cut: what lies strictly before it is known: the past of what is evaluated.
+        end: what lies in `[cut, end)` is evaluated; what lies after is not there.
+        fit: the model is trained on what lies strictly before it; None = `cut`.
+        clock: int64 `[interactions]`, the moment of each interaction; None = its time.
+        about: what is evaluated, in words.
+    """
+
+    name: str
+    cut: int
+    end: int
+    fit: int | None = None
+    clock: np.ndarray | None = field(default=None, compare=False)
+    about: str = ""
+
+
+class Split(Spec):
+    """Says which interactions train, which validate and which test: lays them on a clock, and cuts it.
+
+    All else follows from the clock: histories, statistics and baselines know what lies strictly before their moment.
+    A split by time takes the times as they are. Another one sets the clock so that, for every user, what is known lies
+    before the cut and what is evaluated after it.
+    """
+
+    kind: ClassVar[str] = "split"
+
+    refit: bool = Field(
+        True,
+        description="whether the model is trained anew on training and validation before the test; if not, the one "
+        "that was trained for validation is tested",
+    )
+
+    def cuts(self, log: Log) -> tuple[Cut, Cut]:
+        """The cuts for validation and test.
+
+        Raises:
+            DataError: a part would be empty, or the data lack what the split needs.
+        """
+        raise NotImplementedError
+
+    def each(self) -> tuple[Split, ...]:
+        """The splits of one run, one after another; more than one where results are means over folds."""
+        return (self,)
+
+
+class Rows(Spec):
+    """Makes a row table of a fold, one part at a time."""
+
+    kind: ClassVar[str] = "rows"
+    #: Whether rows are drawn at random; such rows are kept in the run directory.
+    drawn: ClassVar[bool] = False
+
+    batch_size: PositiveInt = Field(description="global rows per training step")
+
+    def make(self, fold: Fold, part: Part) -> RowTable:
+        """The rows to train on, or to be evaluated on, with features as of each row.
+
+        Raises:
+            DataError: the part would be empty.
+        """
+        raise NotImplementedError
+
+
+class Preprocessor(Spec):
+    """Learns on training rows, and applies as TensorFlow ops in training and in the servable alike."""
+
+    kind: ClassVar[str] = "preprocessor"
+
+    columns: tuple[Address, ...] = Field(description="addresses it applies to, each for itself")
+
+    def fit(self, values: np.ndarray) -> Mapping[str, Any]:
+        """What is learned from raw training values of one column: JSON-able state."""
+        raise NotImplementedError
+
+    def info(self, state: Mapping[str, Any]) -> FeatureInfo:
+        """How the column arrives at encoders once preprocessed."""
+        raise NotImplementedError
+
+    def build(self, state: Mapping[str, Any]) -> Any:
+        """A tf_keras layer from raw `[rows]` (string, or float32 with nan) to int32 `[rows]` or float32 `[rows, width]`."""
+        raise NotImplementedError
