@@ -10,6 +10,7 @@ from mtkit.compare import Comparison, as_tuned
 from mtkit.data.columns import load
 from mtkit.data.fold import make_cuts
 from mtkit.errors import MtkitError, RecipeError
+from mtkit.leakage import find_leaks, refuse
 from mtkit.lock import lock
 from mtkit.measure import RankingProtocol
 from mtkit.plan import Plan
@@ -45,6 +46,9 @@ def run_baselines(recipe: Recipe, directory: Path) -> dict[str, Any]:
         runs = runs_of(recipe, seeds=1)
         report.start(recipe, None, directory, len(runs))
         dataset = load(recipe.data.source)
+        findings = find_leaks(recipe, dataset, *make_cuts(dataset, recipe.data.split))
+        refuse(findings)
+        report.leaks(findings)
         several = []
         for name, one in runs.items():
             report.run(name)

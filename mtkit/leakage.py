@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -52,9 +52,10 @@ def find_leaks(recipe: Recipe, dataset: Dataset, valid: Cut, test: Cut) -> list[
 
     Columns are looked at that a task of the recipe predicts or an encoder reads.
     """
-    plan = Plan(recipe.encoder, recipe.correlation, recipe.task)
+    plan, parts = Plan(recipe.encoder, recipe.correlation, recipe.task), recipe.data.split.reads
     found = [*_recoded(plan, dataset), *_ahead(plan, dataset), *_statistics(plan, dataset, test)]
-    found += [*_divided(dataset, valid), *_divided(dataset, test), *_repeated(dataset, test)]
+    found += [*_dividing(plan, parts, dataset), *_divided(dataset, valid), *_divided(dataset, test)]
+    found += _repeated(dataset, test, parts)
     found += [*_later(dataset, test), *_new(recipe, dataset, test)]
     return sorted(found, key=lambda finding: ("error", "warning", "note").index(finding.level))
 
@@ -248,6 +249,15 @@ def _follows(values: np.ndarray, statistic: np.ndarray) -> bool:
     return bool((high - low <= tolerance).all() and (low[1:] > high[:-1]).all())
 
 
+def _dividing(plan: Plan, parts: Collection[str], dataset: Dataset) -> Iterator[Finding]:
+    """Features that say which part an interaction is in."""
+    for address in dict.fromkeys(address for spec in plan.encoders.values() for address in spec.reads):
+        scope, _, name = address.partition(".")
+        if scope == "context" and name in parts:
+            what = "says which part an interaction is in, so training and test never have the same values"
+            yield Finding("error", address, what, len(dataset.interactions), "do not read it")
+
+
 def _divided(dataset: Dataset, cut: Cut) -> Iterator[Finding]:
     """Baskets of which one part trains and another is evaluated."""
     if dataset.schema.group is None:
@@ -260,21 +270,21 @@ def _divided(dataset: Dataset, cut: Cut) -> Iterator[Finding]:
         yield Finding("warning", cut.name, what, count, advice)
 
 
-def _repeated(dataset: Dataset, test: Cut) -> Iterator[Finding]:
-    """Interactions that are tested, and are in training too, equal in all columns."""
+def _repeated(dataset: Dataset, test: Cut, parts: Collection[str]) -> Iterator[Finding]:
+    """Interactions that are tested, and are in training too, equal in all columns but those that say the part."""
     if test.clock is None:
         return  # equal times are in one part
-    fit, rows = test.cut if test.fit is None else test.fit, _row_hashes(dataset)
+    fit, rows = test.cut if test.fit is None else test.fit, _row_hashes(dataset, parts)
     tested = rows[(test.clock >= test.cut) & (test.clock < test.end)]
     if count := int(np.isin(tested, rows[test.clock < fit]).sum()):
         what = f"{count:,} of {len(tested):,} tested interactions are in training too, equal in all columns"
         yield Finding("warning", "test", what, count, "remove repeated rows from the data")
 
 
-def _row_hashes(dataset: Dataset) -> np.ndarray:
-    """uint64 `[interactions]`, the same for interactions that are equal in all declared columns."""
+def _row_hashes(dataset: Dataset, without: Collection[str]) -> np.ndarray:
+    """uint64 `[interactions]`, the same for interactions that are equal in all declared columns but some."""
     hashes = np.zeros(len(dataset.interactions), np.uint64)
-    for name in dataset.schema.interactions:
+    for name in (name for name in dataset.schema.interactions if name not in without):
         hashes = hashes * np.uint64(0x9E3779B97F4A7C15) + (codes(dataset.interactions[name]) + 2).astype(np.uint64)
         hashes ^= hashes >> np.uint64(29)
     return hashes

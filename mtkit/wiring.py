@@ -9,7 +9,7 @@ from typing import Protocol
 from mtkit.document import Mistake
 from mtkit.schema import ColumnKind, Schema
 from mtkit.sections import By, Data, Evaluate, Train
-from mtkit.spec import Correlation, Encoder, PredictionTask, Preprocessor, RetrievalTask, Rows, TaskHead
+from mtkit.spec import Correlation, Encoder, PredictionTask, Preprocessor, RetrievalTask, Rows, Split, TaskHead
 from mtkit.suggest import nearest
 
 _TASK = "task."
@@ -57,7 +57,7 @@ def check_wiring(parts: Parts) -> list[Mistake]:
     mistakes = [*_contents(parts), *_correlations(parts), *_tasks(parts), *_task_cycle(parts), *_settings(parts)]
     if parts.data and schema:
         mistakes += [*_addresses(parts, schema), *_entities(parts, parts.data, schema), *_factorized(parts, schema)]
-        mistakes += _measured(parts, schema)
+        mistakes += [*_measured(parts, schema), *_divided(parts.data.split, schema)]
     return mistakes
 
 
@@ -131,6 +131,17 @@ def _measured(parts: Parts, schema: Schema) -> Iterator[Mistake]:
             if address not in of_entities:
                 message = f"no entity has a column {address!r}; {nearest(address, of_entities)}"
                 yield Mistake(("evaluate", "metrics", index), message)
+
+
+def _divided(split: Split, schema: Schema) -> Iterator[Mistake]:
+    """Columns by which a split divides the interactions."""
+    known = schema.of_kind("categorical")
+    for name in split.reads:
+        if name not in known:
+            column = schema.interactions.get(name)
+            found = f"is declared as {column.kind}" if column else "is not there"
+            message = f"expected a categorical column of the interactions, but {name!r} {found}; {nearest(name, known)}"
+            yield Mistake(("data", "split"), message)
 
 
 def _entities(parts: Parts, data: Data, schema: Schema) -> Iterator[Mistake]:

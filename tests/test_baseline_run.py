@@ -88,3 +88,11 @@ def test_folds_have_directories_of_their_own_and_a_mean(run, tmp_path):
     values = [fold["baselines"]["popularity"]["next/ndcg@3"] for fold in folds]
     assert results["baselines"]["popularity"]["next/ndcg@3"]["values"] == values
     assert values[0] != values[1]
+
+
+def test_leaks_are_refused(run, tmp_path):
+    split = "{use='column', column='channel', train='store', valid=0.1, test='web'}"
+    done, _ = run("--unset", "data.split", "--set", f"data.split={split}")
+    assert done.exit_code == 2
+    assert "context.channel: says which part an interaction is in" in done.output
+    assert not any((tmp_path / "run").glob("*.*"))

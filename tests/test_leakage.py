@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from pydantic import Field
 from tiny_shop import DAY, TinyShop
@@ -17,7 +18,7 @@ from mtkit.sections import Catalog
 from mtkit.standard.encoders import Features
 from mtkit.standard.heads import UserPreference
 from mtkit.standard.rows import Interactions
-from mtkit.standard.splits import LeaveOneOut, Random, Time, UserStratified
+from mtkit.standard.splits import ByColumn, LeaveOneOut, Random, Time, UserStratified
 
 TIME = Time(valid="2024-07-01", test="2024-08-01")
 
@@ -241,3 +242,28 @@ def test_a_test_before_the_end_of_training():
     last = time[test.clock < test.cut].max()
     assert finding.count == (time[(test.clock >= test.cut)] < last).sum() > 0
     assert "no forecast" in finding.advice
+
+
+def test_a_column_that_says_the_parts():
+    def parts(lines):
+        basket = np.unique(lines["basket"].to_numpy(), return_inverse=True)[1]
+        return pa.array(np.select([basket % 4 == 0, basket % 4 == 1], ["test", "valid"], "train"))
+
+    def doubled(data):
+        lines = data.interactions
+        repeated = (
+            lines.filter(pc.equal(lines["part"], "test"))
+            .slice(0, 500)
+            .set_column(lines.column_names.index("part"), "part", [["train"] * 500])
+        )
+        return replace(data, interactions=pa.concat_tables([lines, repeated]), schema=without_basket(data.schema))
+
+    split, part = ByColumn(column="part", valid="valid"), (Column(kind="categorical"), parts)
+    (finding,) = of(leaks(*shop(part=part), split, ("context.channel", "context.part")), "error", "warning")
+    assert (finding.level, finding.where) == ("error", "context.part")
+    assert finding.what.startswith("says which part")
+    assert not of(leaks(*shop(part=part), reads=("context.channel", "context.part")), "error")
+    assert not of(leaks(*shop(part=part), split), "error", "warning")
+    (finding,) = of(leaks(*shop(doubled, part=part), split), "error", "warning")
+    tested = shop(part=part)[1].interactions["part"].to_pylist().count("test")
+    assert finding.what.startswith(f"500 of {tested:,} tested interactions are in training too")

@@ -4,6 +4,7 @@ from toy_components import RECIPE, toy_registry
 
 from mtkit.errors import RecipeError
 from mtkit.recipe import load_recipe
+from mtkit.standard.splits import ByColumn
 from mtkit.wiring import check_wiring, embeddings
 
 
@@ -128,3 +129,19 @@ def test_items_of_the_past_and_context_belong_to_the_query(wiring):
 def test_a_pair_of_all_depends_on_all(wiring):
     (found,) = wiring("correlation.both.on=[]", 'task.next.query=["both"]')
     assert found.startswith("task.next.query[0]")
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("houre", "'houre' is not there; did you mean 'hour'? (known: hour)"),
+        ("price", "'price' is declared as numeric; known: hour"),
+    ],
+)
+def test_a_split_by_a_column_needs_a_categorical_one(wiring, column, message):
+    data = wiring.recipe.data.model_copy(update={"split": ByColumn(column=column)})
+    (mistake,) = check_wiring(wiring.recipe.model_copy(update={"data": data}))
+    assert mistake.path == ("data", "split")
+    assert mistake.message.endswith(message)
+    data = data.model_copy(update={"split": ByColumn(column="hour")})
+    assert check_wiring(wiring.recipe.model_copy(update={"data": data})) == []

@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mtkit.data.columns import UNKNOWN_NUMBER, UNKNOWN_TEXT, check, codes, plain, seconds
+from mtkit.data.columns import UNKNOWN_NUMBER, UNKNOWN_TEXT, check, codes, plain, raw, seconds
 from mtkit.errors import DataError
 from mtkit.schema import INTERACTIONS
 from mtkit.spec import Cut, Log, Split
@@ -22,18 +22,19 @@ def make_cuts(dataset: Dataset, split: Split) -> tuple[Cut, Cut]:
     Raises:
         DataError: a part would be empty, or the data lack what the split needs.
     """
-    return split.cuts(log_of(dataset))
+    return split.cuts(log_of(dataset, split.reads))
 
 
-def log_of(dataset: Dataset) -> Log:
-    """The interactions as a split sees them."""
+def log_of(dataset: Dataset, reads: Collection[str] = ()) -> Log:
+    """The interactions as a split sees them that reads some columns."""
     interactions, schema = dataset.interactions, dataset.schema
     user = codes(interactions[schema.reference(schema.roles[0])]) + 1 if schema.roles else None
     group = np.arange(len(interactions))
     if schema.group:
         owner = np.zeros(len(interactions), np.int64) if user is None else user
         group = _groups(interactions[schema.group], owner, group)
-    return Log(user, group, seconds(interactions[schema.time]) if schema.time else None)
+    time = seconds(interactions[schema.time]) if schema.time else None
+    return Log(user, group, time, {name: raw(interactions[name], schema.interactions[name]) for name in reads})
 
 
 def moments(dataset: Dataset, cut: Cut) -> np.ndarray:

@@ -36,7 +36,8 @@ def last_parts(user: np.ndarray, group: np.ndarray, time: np.ndarray, count: int
 def drawn_parts(unit: np.ndarray, stratum: np.ndarray, valid: float, test: float, seed: int) -> np.ndarray:
     """Parts int64 `[interactions]`, drawn for whole units and in each stratum for itself.
 
-    Shares are rounded down; a part that would be empty gets a unit of training's, test first, if one is left there.
+    Shares are rounded down; a part that would be empty, though it has a share, gets a unit of training's, test first, if one is
+    left there.
     Source: RecBole's `ratio` split.
 
     Args:
@@ -51,8 +52,8 @@ def drawn_parts(unit: np.ndarray, stratum: np.ndarray, valid: float, test: float
     key = np.random.default_rng(seed).permutation(len(units))
     place, size = _places(stratum, np.lexsort((key, stratum)))
     tests, valids = (np.floor(share * size).astype(np.int64) for share in (test, valid))
-    tests += (tests == 0) & (size - tests - valids > 1)
-    valids += (valids == 0) & (size - tests - valids > 1)
+    tests += (tests == 0) & (size - tests - valids > 1) & (test > 0)
+    valids += (valids == 0) & (size - tests - valids > 1) & (valid > 0)
     return np.select([place < tests, place < tests + valids], [TEST, VALID], TRAIN)[unit]
 
 

@@ -44,11 +44,13 @@ class Log:
         group: int64 `[interactions]`, number of the basket or session, from 0 on, each of one user; every interaction
             is its own group where data have none. Numbers of a user follow the order of the data.
         time: int64 `[interactions]`, seconds; None where data have none.
+        columns: the columns in `Split.reads`: name -> raw values `[interactions]`, strings or numbers, nulls as None or nan.
     """
 
     user: np.ndarray | None
     group: np.ndarray
     time: np.ndarray | None
+    columns: Mapping[str, np.ndarray] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -87,6 +89,11 @@ class Split(Spec):
         description="whether the model is trained anew on training and validation before the test; if not, the one "
         "that was trained for validation is tested",
     )
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Names of the columns of the interactions that it needs in `Log.columns`; no encoder may read them."""
+        return ()
 
     def cuts(self, log: Log) -> tuple[Cut, Cut]:
         """The cuts for validation and test.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from mtkit.errors import DataError
-from mtkit.spec import Cut, Log, PositiveInt, Split
+from mtkit.spec import Cut, Log, Name, PositiveInt, Split
 
 if TYPE_CHECKING:
     import numpy as np
@@ -96,10 +96,8 @@ class LeaveOneOut(Split):
         parts = last_parts(user, log.group, times, self.count)
         _check_parts(parts, "users have too few interactions")
         n = self.count
-        (clock, cut, end), own = (own_clock(user, times, parts, part) for part in (VALID, TEST))
-        valid = Cut("valid", cut, end, clock=clock, about=f"the {n} before the last {n} of each user")
-        clock, cut, end = own
-        return _pair(valid, Cut("test", cut, end, clock=clock, about=f"the last {n} of each user"), self.refit)
+        clocks = own_clock(user, times, parts, VALID), own_clock(user, times, parts, TEST)
+        return _cuts(clocks, f"the {n} before the last {n} of each user", f"the last {n} of each user", self.refit)
 
 
 class _Drawn(Split):
@@ -117,18 +115,13 @@ class _Drawn(Split):
 
     def cuts(self, log: Log) -> tuple[Cut, Cut]:
         """The cuts for validation and test."""
-        import numpy as np
-
-        from mtkit.data.parts import DAY, SHUFFLED_DAYS, TEST, VALID, drawn_parts, shuffled_moments
+        from mtkit.data.parts import drawn_parts
 
         unit, stratum, of = self._units(log)
         parts = drawn_parts(unit, stratum, self.valid, self.test, self.seed)
         _check_parts(parts, f"{len(parts):,} interactions are too few")
-        moments, cut = shuffled_moments(log.group, self.seed), SHUFFLED_DAYS * DAY
-        clock = np.select([parts == TEST, parts == VALID], [cut + 1, cut], moments)
-        valid = Cut("valid", cut, cut + 1, clock=clock, about=f"{self.valid:.0%} of {of}, drawn")
-        clock = np.where(parts == TEST, cut, moments)
-        return _pair(valid, Cut("test", cut, cut + 1, clock=clock, about=f"{self.test:.0%} of {of}, drawn"), self.refit)
+        valid, test = (f"{share:.0%} of {of}, drawn" for share in (self.valid, self.test))
+        return _cuts(_shuffled(log.group, parts, self.seed), valid, test, self.refit)
 
     def _units(self, log: Log) -> tuple[np.ndarray, np.ndarray, str]:
         """What falls to a part as a whole, `[interactions]`; within what the shares hold, `[interactions]`; in words."""
@@ -166,6 +159,72 @@ class UserStratified(_Drawn):
         return log.group, _users(log), "each user's interactions"
 
 
+class ByColumn(Split):
+    """Takes the parts from a column: a published test file, or an assignment that others have made.
+
+    The column is categorical, every interaction has one of the values that are named here, and no encoder may read it.
+    Where data have users and times, every user has a clock of his or her own, as in `leave_one_out`; what is known, but
+    happened after the first evaluated interaction, counts as just before it. Else times are forgotten, as in `random`.
+    Interactions of one group (a basket) are drawn together.
+    """
+
+    column: Name = Field(description="column of the interactions whose values name the parts (`part`)")
+    train: str = Field("train", description="its value where an interaction trains")
+    valid: Share | str = Field(0.1, description="its value of validation, or the share of training drawn for it")
+    test: str = Field("test", description="its value of the test")
+    seed: Annotated[int, Field(ge=0)] = Field(0, description="of what is drawn")
+
+    @model_validator(mode="after")
+    def _told_apart(self) -> Self:
+        if len(set(self._values())) < len(self._values()):
+            raise ValueError(f"expected a value for each part, got {', '.join(map(repr, self._values()))}")
+        return self
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """The column."""
+        return (self.column,)
+
+    def cuts(self, log: Log) -> tuple[Cut, Cut]:
+        """The cuts for validation and test."""
+        from mtkit.data.parts import TEST, VALID, own_clock
+
+        parts = self._parts(log)
+        if log.user is None or log.time is None:
+            clocks = _shuffled(log.group, parts, self.seed)
+        else:
+            clocks = own_clock(log.user, log.time, parts, VALID), own_clock(log.user, log.time, parts, TEST)
+        drawn = isinstance(self.valid, float)
+        valid = f"{self.valid:.0%} of training, drawn" if drawn else f"{self.column} = {self.valid}"
+        return _cuts(clocks, valid, f"{self.column} = {self.test}", self.refit)
+
+    def _values(self) -> tuple[str, ...]:
+        """The values of training, test, and validation if it has one."""
+        return (self.train, self.test, *([self.valid] if isinstance(self.valid, str) else []))
+
+    def _parts(self, log: Log) -> np.ndarray:
+        import numpy as np
+
+        from mtkit.data.parts import TEST, TRAIN, VALID, drawn_parts
+
+        values = log.columns[self.column]
+        parts = np.full(len(values), -1)
+        for part, value in zip((TRAIN, TEST, VALID), self._values(), strict=False):
+            parts[values == value] = part
+        if (parts < 0).any():
+            raise DataError(self._stray(values[parts < 0].tolist()))
+        if isinstance(self.valid, float):
+            known = np.flatnonzero(parts == TRAIN)
+            parts[known] = drawn_parts(log.group[known], np.zeros(len(known), np.int64), self.valid, 0.0, self.seed)
+        _check_parts(parts, f"{self.column} has the values {', '.join(map(repr, np.unique(values).tolist()))}")
+        return parts
+
+    def _stray(self, values: list[str | None]) -> str:
+        known = ", ".join(map(repr, self._values()))
+        some = f"{values[0]!r}" if values[0] is not None else "null"
+        return f"{self.column}: {len(values):,} interactions have other values than {known}, such as {some}; name each part's"
+
+
 def _times(log: Log) -> np.ndarray:
     if log.time is None:
         raise DataError("this split needs times, and the interactions have no column of kind time; use random")
@@ -190,11 +249,36 @@ def _by_time(times: np.ndarray, valid: tuple[int, int], test: tuple[int, int], r
     return Cut("valid", *valid, about=_days(*valid)), Cut("test", *test, fit=fit, about=_days(*test))
 
 
-def _pair(valid: Cut, test: Cut, refit: bool) -> tuple[Cut, Cut]:
-    """Both cuts; the test without training anew is on validation's clock, on which what is tested lies at the end."""
-    if refit:
-        return valid, test
-    return valid, Cut("test", valid.end, valid.end + 1, fit=valid.cut, clock=valid.clock, about=test.about)
+_Clock = tuple["np.ndarray", int, int]
+"""Moments of the interactions, the cut, and the end."""
+
+
+def _shuffled(group: np.ndarray, parts: np.ndarray, seed: int) -> tuple[_Clock, _Clock]:
+    """Clocks of validation and test on which what is known lies, shuffled, before the cut."""
+    import numpy as np
+
+    from mtkit.data.parts import DAY, SHUFFLED_DAYS, TEST, VALID, shuffled_moments
+
+    moments, cut = shuffled_moments(group, seed), SHUFFLED_DAYS * DAY
+    valid = np.select([parts == TEST, parts == VALID], [cut + 1, cut], moments)
+    return (valid, cut, cut + 1), (np.where(parts == TEST, cut, moments), cut, cut + 1)
+
+
+def _cuts(clocks: tuple[_Clock, _Clock], valid: str, test: str, refit: bool) -> tuple[Cut, Cut]:
+    """Both cuts; the test without training anew is on validation's clock, on which what is tested lies at the end.
+
+    Args:
+        clocks: of validation and test.
+        valid: what is validated on, in words.
+        test: what is tested on, in words.
+        refit: whether the model is trained anew for the test.
+    """
+    clock, cut, end = clocks[0]
+    of_valid = Cut("valid", cut, end, clock=clock, about=valid)
+    if not refit:
+        return of_valid, Cut("test", end, end + 1, fit=cut, clock=clock, about=test)
+    clock, cut, end = clocks[1]
+    return of_valid, Cut("test", cut, end, clock=clock, about=test)
 
 
 def _check_parts(parts: np.ndarray, reason: str) -> None:

@@ -7,11 +7,26 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from mtkit.data.fold import make_cuts, make_fold
+from mtkit.data.fold import log_of, make_cuts, make_fold
 from mtkit.errors import DataError
+from mtkit.schema import Column
 from mtkit.spec import Cut, Log
 from mtkit.standard.rows import EntityRows, Interactions, SampledNegatives, Windows
-from mtkit.standard.splits import LeaveOneOut, Random, Rolling, Time, UserStratified
+from mtkit.standard.splits import ByColumn, LeaveOneOut, Random, Rolling, Time, UserStratified
+
+
+@pytest.fixture
+def shop(make_shop):
+    """The shop of seed 0, of which a column says the part of every basket."""
+    return with_column(make_shop(), "part", ["test", "valid", *["train"] * 5])
+
+
+def with_column(data, name, values):
+    """The data with a column of the interactions that gives the values to baskets in turn."""
+    given = pa.array([values[basket % len(values)] for basket in data.interactions["basket"].to_pylist()])
+    columns = {**data.schema.interactions, name: Column(kind="categorical")}
+    schema = data.schema.model_copy(update={"interactions": columns})
+    return replace(data, interactions=data.interactions.append_column(name, given), schema=schema)
 
 
 def at(times):
@@ -74,6 +89,7 @@ SPLITS = [
     Time(valid="1970-02-20", test="1970-03-10"), Time(valid="1970-02-20", test="1970-03-10", refit=False),
     Rolling(length="10d"), Rolling(length="10d", fold=1, refit=False),
     LeaveOneOut(), LeaveOneOut(count=2, refit=False), *DRAWN, UserStratified(refit=False),
+    ByColumn(column="part", valid="valid"), ByColumn(column="part", valid="valid", refit=False),
 ]  # fmt: skip
 
 
@@ -151,7 +167,7 @@ def test_without_refit_only_training_is_known(shop, refit):
             make_fold(data, make_cuts(data, split)[1], {})
 
 
-@pytest.mark.parametrize("split", [LeaveOneOut(), *DRAWN], ids=repr)
+@pytest.mark.parametrize("split", [LeaveOneOut(), *DRAWN, ByColumn(column="part", valid="valid")], ids=repr)
 def test_baskets_stay_together(shop, split):
     for fold in folds(shop, split):
         late = pd.Series(fold.events.time >= fold.cut)
@@ -223,3 +239,82 @@ def test_data_that_lack_something(split, log, message):
 def test_shares_leave_something_to_train_on():
     with pytest.raises(ValidationError, match=r"expected valid \+ test < 1, got 0\.5 \+ 0\.5"):
         Random(valid=0.5, test=0.5)
+
+
+def values_of(fold, part):
+    late = fold.events.time >= fold.cut
+    return set(
+        fold.events.columns.filter(pa.array(late if part == "eval" else fold.events.time < fold.fit))[
+            "part"
+        ].to_pylist()
+    )
+
+
+def test_a_column_says_the_parts(shop):
+    split = ByColumn.model_validate_json('{"column": "part", "valid": "valid"}', strict=True)
+    valid, test = folds(shop, split)
+    assert (values_of(valid, "train"), values_of(valid, "eval")) == ({"train"}, {"valid"})
+    assert (values_of(test, "train"), values_of(test, "eval")) == ({"train", "valid"}, {"test"})
+    parts = shop.interactions["part"].to_pylist()
+    assert len(evaluated(numbered_fold := folds(numbered(shop), split)[1])) == parts.count("test")
+    assert [parts[number] for number in evaluated(numbered_fold)] == ["test"] * parts.count("test")
+    assert make_cuts(shop, split)[1].about == "part = test"
+
+
+def test_past_moments_of_a_user_keep_their_distances(shop):
+    cut = make_cuts(shop, ByColumn(column="part", valid="valid"))[1]
+    frame = shop.interactions.to_pandas().assign(clock=cut.clock)
+    for _, own in frame.groupby("customer"):
+        tested = own[own["part"] == "test"]
+        if len(tested):
+            before = own[(own["part"] != "test") & (own["when"] < tested["when"].min())]
+            assert (cut.cut - before["clock"] == tested["when"].min() - before["when"]).all()
+            assert (own.loc[own["part"] != "test", "clock"] < cut.cut).all()
+
+
+def test_validation_is_drawn_where_none_is_published(make_shop):
+    data = with_column(make_shop(baskets=600), "fold", ["a", "a", "a", "b"])
+    split = ByColumn(column="fold", train="a", test="b", valid=0.2)
+    (valid, test), log = make_cuts(data, split), log_of(data, split.reads)
+    part = np.select([valid.clock < valid.cut, valid.clock < valid.end], ["train", "valid"], "test")
+    assert (log.columns["fold"][part == "test"] == "b").all()
+    assert (log.columns["fold"][part != "test"] == "a").all()
+    baskets = pd.Series(part).groupby(log.group)
+    assert baskets.nunique().eq(1).all()
+    assert (baskets.first() == "valid").sum() == 0.2 * (baskets.first() != "test").sum()
+    assert valid.about == "20% of training, drawn"
+    assert (test.clock[part != "test"] < test.cut).all()
+    again, other = (make_cuts(data, split.model_copy(update={"seed": seed}))[0].clock for seed in (0, 1))
+    assert (again == valid.clock).all()
+    assert (other != valid.clock).any()
+
+
+def test_rows_that_stand_for_themselves_have_a_published_test():
+    parts = np.array(["train"] * 40 + ["test"] * 10, object)
+    log = Log(None, np.arange(50), None, {"part": parts})
+    valid, test = ByColumn(column="part").cuts(log)
+    assert (test.clock >= test.cut).tolist() == [False] * 40 + [True] * 10
+    assert ((valid.clock >= valid.cut) & (valid.clock < valid.end)).sum() == 4
+    assert len(set(valid.clock[:40])) > 30
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        (["train", "test", None], r"part: 1 interactions have other values than 'train', 'test', such as null"),
+        (["train", "test", "dev"], "such as 'dev'; name each part's"),
+        (["train"] * 20, "the test part is empty: part has the values 'train'"),
+        (["train", "test"], "the validation part is empty: part has the values 'test', 'train'"),
+    ],
+)
+def test_columns_that_do_not_say_the_parts(values, message):
+    log = Log(None, np.arange(len(values)), None, {"part": np.array(values, object)})
+    with pytest.raises(DataError, match=message):
+        ByColumn(column="part").cuts(log)
+
+
+def test_parts_need_values_of_their_own():
+    with pytest.raises(ValidationError, match="expected a value for each part, got 'a', 'a'"):
+        ByColumn(column="part", train="a", test="a")
+    with pytest.raises(ValidationError, match="less than 1"):
+        ByColumn(column="part", valid=1.5)

@@ -11,7 +11,7 @@ from mtkit.data.columns import check, seconds
 from mtkit.data.fold import make_cuts, make_fold
 from mtkit.errors import DataError
 from mtkit.spec import Cut
-from mtkit.standard.splits import Random, Time
+from mtkit.standard.splits import ByColumn, Random, Time
 from mtkit.testing import check_import_is_light, check_spec
 from mtkit_datasets import Adult, KuairandPure, Movielens100k, Movietweetings, S3rec, Stackexchange
 from mtkit_datasets.kuairand import _SIGNALS, _USER_CLASSES, _USER_NUMBERS, _VIDEO_CLASSES, _VIDEO_NUMBERS
@@ -139,6 +139,7 @@ def test_adult(tmp_path):
         False,
         True,
     )
+    assert (first["part"], second["part"]) == ("train", "test")
     assert (second["age"], second["occupation"], second["income"], second["never_married"]) == (28, None, True, False)
     features = set(data.schema.features())
     assert {"context.age", "context.education", "context.sex"} <= features
@@ -197,6 +198,8 @@ def test_published_files(source):
     if data.schema.time is None:
         fold = make_fold(data, make_cuts(data, Random())[1], {})
         assert len(fold.events) == len(data.interactions)
+        published = make_fold(data, make_cuts(data, ByColumn(column="part"))[1], {})
+        assert np.count_nonzero(published.events.time >= published.cut) == 16_281
         return
     time = np.sort(seconds(data.interactions["time"]))
     fold = make_fold(data, Cut("test", int(time[len(time) * 9 // 10]), int(time[-1]) + 1), {})

@@ -22,9 +22,10 @@ _MISSING = "?"
 class Adult(Published):
     """48,842 persons, each a row with context alone: there are no users, no items and no times.
 
-    Reads `adult.data` and `adult.test` (folder `adult`), whose first line may be a heading. They are one table, for the
-    split `random`. Labels: `income`, above 50,000 dollars a year, and `never_married`. What these follow from is no feature:
-    `wage_class`, `marital_status` and `relationship`. `fnlwgt` is how many persons a row stands for.
+    Reads `adult.data` and `adult.test` (folder `adult`), whose first line may be a heading. They are one table; its column
+    `part` is `train` or `test`, so that the split `column` tests on the published test. Labels: `income`, above 50,000
+    dollars a year, and `never_married`. What these follow from is no feature: `wage_class`, `marital_status` and
+    `relationship`. `fnlwgt` is how many persons a row stands for.
 
     License: CC BY 4.0. Files: https://archive.ics.uci.edu/dataset/2/adult. Source: Becker and Kohavi, "Adult", 1996.
     """
@@ -43,19 +44,20 @@ class Adult(Published):
             "income": Column(kind="label", sources=("wage_class",)),
             "never_married": Column(kind="label", sources=("marital_status", "relationship")),
         }
-        return Schema(interactions=kinds | labels, entities={})
+        return Schema(interactions=kinds | {"part": Column(kind="categorical")} | labels, entities={})
 
     def load(self) -> Dataset:
         """Reads two files."""
         import pyarrow as pa
         import pyarrow.compute as pc
 
-        parts = {name: self._part(name) for name in ("adult.data", "adult.test")}
+        train, test = self._part("adult.data"), self._part("adult.test")
         self.check(
-            {f"rows of {name}": len(part) for name, part in parts.items()},
+            {"rows of adult.data": len(train), "rows of adult.test": len(test)},
             {"rows of adult.data": 32_561, "rows of adult.test": 16_281},
         )
-        persons = pa.concat_tables(parts.values())
+        persons = pa.concat_tables([train, test])
+        persons = persons.append_column("part", pa.array(["train"] * len(train) + ["test"] * len(test)))
         persons = persons.append_column("income", pc.equal(persons["wage_class"], ">50K"))
         persons = persons.append_column("never_married", pc.equal(persons["marital_status"], "Never-married"))
         return Dataset(persons, {}, self.schema())
