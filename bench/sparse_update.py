@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from mtkit.backend import keras, tf
-from mtkit.data.store import EntityTable, EventLog, RowStore
+from mtkit.data.store import DeviceData, EntityTable, EventLog, RowStore
 from mtkit.data.stream import Rate, training_rows
 from mtkit.layers.balancing import Sum
 from mtkit.layers.features import Features
 from mtkit.layers.reference_heads import LinearHead
-from mtkit.model import DeviceData, Layers, MultiTaskModel
+from mtkit.model import Layers, MultiTaskModel
 from mtkit.optimizers import OPTIMIZERS
 from mtkit.plan import Plan
 from mtkit.standard import encoders, heads

@@ -30,7 +30,7 @@ class EpochMetric(keras.callbacks.Callback):
     def __init__(self, pipeline: Pipeline, key: str, every: int = 1) -> None:
         super().__init__()
         settings, tasks = pipeline.recipe.evaluate, pipeline.recipe.task
-        known = [key for name, head in tasks.items() for key in settings.keys(name, head.form)]
+        known = [key for name, head in tasks.items() for key in settings.keys(name, head)]
         if key not in known:
             raise ValueError(f"no metric of the recipe has the key {key!r}; {nearest(key, known)}")
         self._pipeline, self._key, self._every = pipeline, key, every

@@ -101,7 +101,7 @@ class Comparison:
 
     def _deciding(self, task: str) -> tuple[str, ...]:
         """Metric keys of a task; the first that has a value decides."""
-        keys = self.settings.keys(task, self.plan.tasks[task].form)
+        keys = self.settings.keys(task, self.plan.tasks[task])
         _, _, metric = (self.settings.main or "").partition("/")
         return tuple(sorted(keys, key=lambda key: key != f"{task}/{metric}"))
 

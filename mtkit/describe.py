@@ -6,7 +6,7 @@ import textwrap
 from collections.abc import Iterator
 
 from mtkit.recipe import Recipe
-from mtkit.spec import PredictionTask, RetrievalTask, TaskHead
+from mtkit.spec import PredictionTask, RetrievalTask, SelfSupervisedTask, TaskHead
 
 _WIDTH = 100
 
@@ -51,3 +51,5 @@ def _task(recipe: Recipe, name: str, head: TaskHead) -> Iterator[str]:
     elif isinstance(head, PredictionTask):
         yield f"  label {head.label}"
         yield f"  inputs {', '.join(head.inputs)}"
+    elif isinstance(head, SelfSupervisedTask):
+        yield f"  encoder {head.encoder}"

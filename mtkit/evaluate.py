@@ -9,10 +9,10 @@ import numpy as np
 
 from mtkit.backend import tf
 from mtkit.data.store import RowStore
-from mtkit.measure import RankingProtocol, Scorer, labeled, predict_metrics, rank_metrics
+from mtkit.measure import RankingProtocol, Scorer, labeled, own_metrics, predict_metrics, rank_metrics
 from mtkit.model import Forward, MultiTaskModel, encode_limited
-from mtkit.spec import PredictionMetric, PredictionTask
-from mtkit.user_sums import Measured
+from mtkit.spec import PredictionMetric, PredictionTask, SelfSupervisedTask
+from mtkit.user_sums import MODEL, Measured
 
 if TYPE_CHECKING:
     from mtkit.pipeline import Pipeline
@@ -72,10 +72,44 @@ def model_predictions(
         forward = Forward(model, encoded=encoded)
         return {task: forward.prediction(task, batch) for task in tasks}
 
-    blocks = [
-        predict(tf.range(begin, min(begin + block, rows.rows), dtype=tf.int64)) for begin in range(0, rows.rows, block)
-    ]
+    blocks = [predict(numbers) for numbers in _blocks(rows, block)]
     return {task: np.concatenate([part[task].numpy() for part in blocks]) for task in tasks}
+
+
+def model_means(
+    model: MultiTaskModel, task: str, rows: RowStore, block: int
+) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
+    """What a self-supervised task measures: metric -> values and weights, float64 `[rows]`, of `model` and of baselines.
+
+    Args:
+        model: the model.
+        task: the self-supervised task.
+        rows: what is measured.
+        block: rows measured at once.
+    """
+    head, train = model.heads[task], model.data.rows[model.plan.tasks[task].rows]
+
+    @_of_rows
+    def observe(numbers: tf.Tensor) -> tf.Tensor:
+        features, _, encoder = Forward(model).read(task, train.gather(numbers))
+        return head.observe(features, encoder)
+
+    observed = tf.add_n([observe(numbers) for numbers in _blocks(train, block)])
+
+    @_of_rows
+    def measure(numbers: tf.Tensor) -> Any:
+        return head.measure(*Forward(model).read(task, rows.gather(numbers)), observed)
+
+    parts = [tf.nest.map_structure(lambda t: t.numpy(), measure(numbers)) for numbers in _blocks(rows, block)]
+    means: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = tf.nest.map_structure(
+        lambda *arrays: np.concatenate(arrays).astype(np.float64), *parts
+    )
+    return means
+
+
+def _blocks(rows: RowStore, size: int) -> list[tf.Tensor]:
+    """The numbers of all rows, at most `size` at once."""
+    return [tf.range(begin, min(begin + size, rows.rows), dtype=tf.int64) for begin in range(0, rows.rows, size)]
 
 
 def evaluate(
@@ -96,8 +130,9 @@ def evaluate(
     protocol = RankingProtocol.of(settings, pipeline.fold) if protocol is None else protocol
     metrics = settings.prediction_metrics if metrics is None else metrics
     model, plan, values = pipeline.model, pipeline.plan, Measured()
-    encoded = tf.function(lambda: encode_limited(model), autograph=False)()
     asked = {task: spec for task, spec in plan.tasks.items() if not tasks or task in tasks}
+    embeds = not all(isinstance(spec, SelfSupervisedTask) for spec in asked.values())
+    encoded = tf.function(lambda: encode_limited(model), autograph=False)() if embeds else {}
     predicting = {task: spec for task, spec in asked.items() if isinstance(spec, PredictionTask)}
     predicted = _all_predictions(pipeline, predicting, protocol.block * PREDICTION_BLOCKS, encoded)
     for task, spec in asked.items():
@@ -106,10 +141,24 @@ def evaluate(
         if isinstance(spec, PredictionTask):
             rows = labeled(table, spec.label, numeric=spec.numeric)
             values |= predict_metrics(task, predicted[task], rows, metrics, protocol.of_rows(table))
+        elif isinstance(spec, SelfSupervisedTask):
+            values |= _self_measured(pipeline, task, spec, protocol.of_rows(table))
         else:
             scorer = model_scorer(model, task, pipeline.eval_rows[name], encoded)
             values |= rank_metrics(task, scorer, table, protocol)
     return values
+
+
+def _self_measured(
+    pipeline: Pipeline, task: str, spec: SelfSupervisedTask, slices: Mapping[str, np.ndarray]
+) -> Measured:
+    """The metrics of a self-supervised task, and of its baselines beside them, in blocks as large as training's."""
+    table, block = pipeline.tables[spec.rows]["eval"], pipeline.recipe.rows[spec.rows].batch_size
+    means = model_means(pipeline.model, task, pipeline.eval_rows[spec.rows], block)
+    measured = {name: own_metrics(task, spec, of, table, slices) for name, of in means.items()}
+    found = measured.pop(MODEL)
+    found.beside = measured
+    return found
 
 
 def _all_predictions(

@@ -67,3 +67,30 @@ class RetrievalHead(keras.layers.Layer):
     def score(self, query: tf.Tensor, candidates: tf.Tensor, batch: Mapping[str, Any]) -> tf.Tensor:
         """Scores `[rows, candidates]` of the whole catalog, the pair term included."""
         return tf.matmul(query, candidates, transpose_b=True)
+
+
+class SelfSupervisedHead(keras.layers.Layer):
+    """Trains an encoder on what the encoder reads.
+
+    `call(features, ids, encoder, training)` returns per-row losses and their weights, `[rows]` each; a weight of 0 says
+    that there is nothing to learn from the row. It gets what the encoder's layer is called with (address -> tensor), the
+    rows' ids of the entity, int32 `[rows]`, and the layer itself, whose weights it may use, and owns none of. Without
+    `training` the same row always has the same loss.
+    """
+
+    def observe(self, features: Mapping[str, tf.Tensor], encoder: Any) -> tf.Tensor:
+        """What the baselines of `measure` know: a tensor that is summed up over blocks of all training rows."""
+        raise NotImplementedError
+
+    def measure(
+        self, features: Mapping[str, tf.Tensor], ids: tf.Tensor, encoder: Any, observed: tf.Tensor
+    ) -> dict[str, dict[str, tuple[tf.Tensor, tf.Tensor]]]:
+        """Metric -> values and weights of rows, `[rows]` each, of `model` and of baselines by name.
+
+        Args:
+            features: what the encoder is called with.
+            ids: the rows' ids of the entity, int32 `[rows]`.
+            encoder: the layer.
+            observed: the sum of `observe` over the training rows.
+        """
+        raise NotImplementedError

@@ -13,7 +13,7 @@ from mtkit.rank import of_items, of_rows, rank, user_shares
 from mtkit.sampled import against_sample
 from mtkit.sections import LISTS, Evaluate
 from mtkit.slices import Slice, make_slices
-from mtkit.spec import GroupedMetric, PredictionMetric, RankingMetric
+from mtkit.spec import Contributions, GroupedMetric, PredictionMetric, RankingMetric, SelfSupervisedTask
 from mtkit.types import Fold, LabeledRows, Ragged, Ranking, RowTable
 from mtkit.user_sums import Measured, UserSums
 
@@ -181,6 +181,32 @@ def _of_predictions(
     if rows.groups is not None:
         measured.sums[path] = UserSums.of(rows.acting, groups, given[2], means)
     measured.counts[path[:-1]] = len(kept)
+    return measured
+
+
+def own_metrics(
+    task: str,
+    spec: SelfSupervisedTask,
+    means: Mapping[str, Contributions],
+    table: RowTable,
+    slices: Mapping[str, np.ndarray] | None = None,
+) -> Measured:
+    """`task/[slice/]metric` -> value, for a task that measures itself.
+
+    Args:
+        task: the task.
+        spec: makes the metrics from the means.
+        means: metric -> values and weights of the table's rows.
+        table: the rows.
+        slices: slice -> which rows belong to it, bool `[rows]`.
+    """
+    measured, (entity, ids) = Measured(), next(iter(table.ids.items()))
+    for name, inside in {"": np.ones(len(table), bool), **(slices or {})}.items():
+        path, kept = _path(task, name), np.flatnonzero(inside)
+        part = {key: (values[kept], weights[kept]) for key, (values, weights) in means.items()}
+        measured.update({path + key: value for key, value in spec.values(part).items()})
+        measured.sums[path] = UserSums.of(entity, ids[kept], np.ones(len(kept)), part)
+        measured.counts[path[:-1]] = len(kept)
     return measured
 
 

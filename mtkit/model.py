@@ -7,34 +7,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from mtkit.backend import keras, tf
-from mtkit.data.store import EntityTable, EventLog, RowStore
+from mtkit.data.store import DeviceData
 from mtkit.distribute import gather_rolled, global_sum, replicas
 from mtkit.errors import StrategyError
 from mtkit.heads import Candidates, PredictionHead, RetrievalHead
 from mtkit.layers.finite import StepsSinceNonFinite
 from mtkit.optimizers import learning_rate_factors
 from mtkit.plan import PREDICTION, Plan
-from mtkit.spec import PredictionTask, RetrievalTask
+from mtkit.spec import PredictionTask, RetrievalTask, SelfSupervisedTask
 
 Batch = Mapping[str, tf.Tensor]
 
 EVAL = "/eval"
 """Ends the name of a table of evaluation rows, beside the training rows of the same table."""
-
-
-@dataclass(frozen=True)
-class DeviceData:
-    """What batches are gathered from. Not part of the model's weights.
-
-    Attributes:
-        entities: entity -> its table.
-        events: what histories are read from; None where rows stand for themselves.
-        rows: row table -> its training rows, and with `/eval` behind its name, its evaluation rows.
-    """
-
-    entities: Mapping[str, EntityTable]
-    events: EventLog | None
-    rows: Mapping[str, RowStore]
 
 
 @dataclass(frozen=True)
@@ -190,7 +175,7 @@ class MultiTaskModel(keras.Model):
             batch = batches.get(self.plan.rows_of(name))
             if batch is not None and isinstance(spec, PredictionTask):
                 outputs[name] = forward.prediction(name, batch)
-            elif batch is not None:
+            elif batch is not None and isinstance(spec, RetrievalTask):
                 outputs[name] = self.heads[name].score(forward.query(name, batch), forward.catalog(name), batch)
         return outputs
 
@@ -257,6 +242,9 @@ class Forward:
         if isinstance(spec, RetrievalTask):
             weights = batch["row.weight"]
             losses = head.loss(self.query(task, batch), self._candidates(task, batch), batch, training=self.training)
+        elif isinstance(spec, SelfSupervisedTask):
+            losses, weights = head(*self.read(task, batch), training=self.training)
+            weights *= batch["row.weight"]
         else:
             assert isinstance(spec, PredictionTask)
             weights = batch[f"weight.{spec.label}"]
@@ -284,6 +272,14 @@ class Forward:
         """Probabilities of a prediction task on the batch's rows."""
         head: PredictionHead = self.model.heads[task]
         return head.predict(self.outputs(task, batch))
+
+    def read(self, task: str, batch: Batch) -> tuple[dict[str, tf.Tensor], tf.Tensor, Any]:
+        """What a self-supervised head gets of the batch's rows: what its encoder reads, ids, and the encoder."""
+        spec = self.plan.tasks[task]
+        assert isinstance(spec, SelfSupervisedTask)
+        entity = self.plan.entity(spec.encoder)
+        assert entity is not None
+        return self._inputs(spec.encoder, batch), batch[entity], self.model.encoders[spec.encoder]
 
     def query(self, task: str, batch: Batch) -> tf.Tensor:
         """Query embeddings of a retrieval task, `[rows, dim]`."""
@@ -363,12 +359,17 @@ class Forward:
             and batch.keys().isdisjoint(self.model.inputs_of[embedding])
         ):
             return tf.gather(self._encoded[embedding], batch[entity])
-        inputs: dict[str, tf.Tensor] = {}
-        for address in self.model.inputs_of[embedding]:
-            inputs |= self._feature(address, embedding, batch)
+        inputs = self._inputs(embedding, batch)
         for name in self.plan.encoders[embedding].content:
             inputs[f"catalog.{name}"] = self.encoded_entity(name)
         return self.model.encoders[embedding](inputs, training=self.training)
+
+    def _inputs(self, embedding: str, batch: Batch) -> dict[str, tf.Tensor]:
+        """What an encoder reads of the batch's rows."""
+        inputs: dict[str, tf.Tensor] = {}
+        for address in self.model.inputs_of[embedding]:
+            inputs |= self._feature(address, embedding, batch)
+        return inputs
 
     def _feature(self, address: str, embedding: str, batch: Batch) -> dict[str, tf.Tensor]:
         scope, _, column = address.partition(".")

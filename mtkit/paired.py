@@ -167,7 +167,7 @@ def _judged(found: Found, recipe: Recipe) -> list[Verdict]:
     adjusted = holm([difference.p for _, _, difference in found])
     verdicts = []
     for (first, second, difference), p in zip(found, adjusted, strict=True):
-        gain = difference.difference * (-1 if recipe.evaluate.lower_is_better(difference.key) else 1)
+        gain = difference.difference * (-1 if recipe.lower_is_better(difference.key) else 1)
         word = ("better" if gain > 0 else "worse") if p < 1 - LEVEL else ""
         verdicts.append(Verdict(first, second, difference, p, word))
     return verdicts

@@ -13,12 +13,12 @@ import numpy as np
 from mtkit.backend import keras, tf
 from mtkit.data.columns import raw
 from mtkit.data.features import FeatureTables, fit_features
-from mtkit.data.store import EntityTable, EventLog, RowStore
+from mtkit.data.store import DeviceData, EntityTable, EventLog, RowStore
 from mtkit.data.stream import Rate, epoch_rows, ordered_rows
 from mtkit.distribute import check_replicas
 from mtkit.errors import RecipeError, WiringError
 from mtkit.memory import check_memory
-from mtkit.model import EVAL, DeviceData, Layers, MultiTaskModel
+from mtkit.model import EVAL, Layers, MultiTaskModel
 from mtkit.optimizers import precision_scope
 from mtkit.plan import Plan
 from mtkit.recipe import Recipe
@@ -191,6 +191,7 @@ def _context(
         candidates={name: sizes[plan.candidate_entity(name)] for name in plan.retrievals()},
         cache_dir=cache_dir,
         column=column,
+        encoders=recipe.encoder,
         counters=counters,
     )
 

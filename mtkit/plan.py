@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from mtkit.spec import Correlation, Encoder, PredictionTask, RetrievalTask, TaskHead
+from mtkit.spec import Correlation, Encoder, PredictionTask, RetrievalTask, SelfSupervisedTask, TaskHead
 
 PREDICTION = "task."
 
@@ -58,6 +58,8 @@ class Plan:
         spec = self.tasks[task]
         if isinstance(spec, PredictionTask):
             return {spec.rows: [("inputs", name) for name in self._inputs(spec)]}
+        if isinstance(spec, SelfSupervisedTask):
+            return {spec.rows: [("encoder", spec.encoder)]}
         assert isinstance(spec, RetrievalTask)
         query = [("query", name) for name in spec.query]
         in_batch = [("candidate", name) for name in spec.candidate] if spec.form == "batch" else []

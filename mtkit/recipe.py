@@ -17,7 +17,18 @@ from mtkit.errors import MtkitError, PluginError, Problem, RecipeError
 from mtkit.locate import KeyPath, dotted
 from mtkit.registry import Registry
 from mtkit.sections import Catalog, Data, Evaluate, Header, Train
-from mtkit.spec import Balancer, Correlation, Encoder, Exporter, Name, Preprocessor, Rows, Spec, TaskHead
+from mtkit.spec import (
+    Balancer,
+    Correlation,
+    Encoder,
+    Exporter,
+    Name,
+    Preprocessor,
+    Rows,
+    SelfSupervisedTask,
+    Spec,
+    TaskHead,
+)
 from mtkit.suggest import nearest
 from mtkit.validation import validate
 from mtkit.wiring import check_wiring
@@ -69,6 +80,13 @@ class Recipe(Header):
     distributions: Mapping[str, str] = Field({})
     document: Document = Field(Document(), repr=False)
 
+    def lower_is_better(self, key: str) -> bool:
+        """Whether less of what a metric key (`task/[slice/]metric[@k]`) stands for is better."""
+        head = self.task.get(key.partition("/")[0])
+        if isinstance(head, SelfSupervisedTask):
+            return head.metrics[key.rpartition("/")[2]]
+        return self.evaluate.lower_is_better(key)
+
     def problem(self, path: KeyPath, message: str) -> Problem:
         """A mistake found later, at its place in the recipe."""
         return self.document.problem(Mistake(path, message))
@@ -108,7 +126,7 @@ def fill_defaults(task: Mapping[str, TaskHead], train: Train, evaluate: Evaluate
     if train.epoch_of is None:
         train = train.model_copy(update={"epoch_of": next(iter(task.values())).rows})
     if evaluate.main is None:
-        keys = (key for name, head in task.items() for key in evaluate.keys(name, head.form))
+        keys = (key for name, head in task.items() for key in evaluate.keys(name, head))
         evaluate = evaluate.model_copy(update={"main": next(keys, None)})
     return {"train": train, "evaluate": evaluate}
 

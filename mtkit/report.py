@@ -140,7 +140,7 @@ class Reporter:
 
     def _tables(self, columns: Mapping[str, Mapping[str, Any]], results: Mapping[str, Any]) -> None:
         """A table for each task and slice, of the columns that have values there."""
-        lower, bounds = self._recipe.evaluate.lower_is_better, results["intervals"].get("test", {})
+        lower, bounds = self._recipe.lower_is_better, results["intervals"].get("test", {})
         measured = dict.fromkeys(key for values in columns.values() for key in values)
         for path in dict.fromkeys(key.rpartition("/")[0] for key in measured):
             keys = [key for key in measured if key.rpartition("/")[0] == path]
@@ -154,7 +154,7 @@ class Reporter:
     def _sampled(self, path: str) -> str:
         """What a ranking is against, where that is not the catalog."""
         head, number = self._recipe.task.get(path.partition("/")[0]), self._recipe.evaluate.sampled
-        ranks = head is not None and head.form != "prediction"
+        ranks = head is not None and head.form in ("batch", "catalog")
         return f", each ranked against {number:,} sampled items: biased" if number and ranks else ""
 
     def _next(self) -> None:

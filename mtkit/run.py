@@ -106,10 +106,11 @@ class Run:
         timing.lap("fit")
         settings = self.recipe.evaluate
         protocol = RankingProtocol.of(settings, pipeline.fold)
-        results: dict[str, Any] = {"model": evaluate(pipeline, protocol)}
+        model = evaluate(pipeline, protocol)
         timing.lap("evaluate")
         comparison = Comparison(pipeline.plan, pipeline.fold, pipeline.tables, settings, protocol)
-        results |= comparison.results(settings.baselines, tuned)
+        results = {"model": model, **comparison.results(settings.baselines, tuned)}
+        results["baselines"] |= model.beside
         timing.lap("baselines")
         if cut.name == "test":
             results |= self._certainty(pipeline, results["model"], results["baselines"])

@@ -17,8 +17,11 @@ from mtkit.spec import (
     PositiveFloat,
     PositiveInt,
     PredictionMetric,
+    PredictionTask,
     RankingMetric,
+    SelfSupervisedTask,
     Split,
+    TaskHead,
 )
 
 
@@ -172,11 +175,12 @@ class Evaluate(_Section):
         metric = predicting or self.metrics.get(name)
         return metric is not None and metric.lower_is_better
 
-    def keys(self, task: str, form: str) -> tuple[str, ...]:
-        """Metric keys `task/[slice/]metric[@k]` of a task of this form, the whole first; columns' slices are not known."""
+    def keys(self, task: str, head: TaskHead) -> tuple[str, ...]:
+        """Metric keys `task/[slice/]metric[@k]` of a task, the whole first; columns' slices are not known."""
         names = [name for name in self.slices if isinstance(name, str)]
-        if form == "prediction":
+        if isinstance(head, PredictionTask | SelfSupervisedTask):
+            metrics = self.prediction_metrics if isinstance(head, PredictionTask) else head.metrics
             parts = ("", *(f"{name}/" for name in names if name not in LISTS))
-            return tuple(f"{task}/{part}{metric}" for part in parts for metric in self.prediction_metrics)
+            return tuple(f"{task}/{part}{metric}" for part in parts for metric in metrics)
         measured = [key for name, metric in self.metrics.items() for key in metric.keys(name, self.k)]
         return tuple(f"{task}/{part}{key}" for part in ("", *(f"{name}/" for name in names)) for key in measured)

@@ -58,18 +58,23 @@ class Measured(dict[str, float]):
     Attributes:
         sums: `task/[slice/]` -> sums of the metrics under it that are means.
         counts: `task[/slice]` -> number of rows.
+        beside: name -> values of baselines that are measured in the same pass, those of self-supervised heads.
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.sums: dict[str, UserSums] = {}
         self.counts: dict[str, int] = {}
+        self.beside: dict[str, Measured] = {}
 
     def __ior__(self, other: Measured) -> Self:  # type: ignore[override,misc]  # others have no sums
         """Takes over what another has."""
         self.update(other)
         self.sums |= other.sums
         self.counts |= other.counts
+        for name, values in other.beside.items():
+            merged = self.beside.setdefault(name, Measured())
+            merged |= values
         return self
 
 

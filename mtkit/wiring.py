@@ -9,7 +9,17 @@ from typing import Protocol
 from mtkit.document import Mistake
 from mtkit.schema import ColumnKind, Schema
 from mtkit.sections import By, Data, Evaluate, Train
-from mtkit.spec import Correlation, Encoder, PredictionTask, Preprocessor, RetrievalTask, Rows, Split, TaskHead
+from mtkit.spec import (
+    Correlation,
+    Encoder,
+    PredictionTask,
+    Preprocessor,
+    RetrievalTask,
+    Rows,
+    SelfSupervisedTask,
+    Split,
+    TaskHead,
+)
 from mtkit.suggest import nearest
 
 _TASK = "task."
@@ -212,9 +222,26 @@ def _tasks(parts: Parts) -> Iterator[Mistake]:
                 yield Mistake(("task", name, "evaluate"), message)
         elif isinstance(head, PredictionTask):
             predictions = {
-                _TASK + t: frozenset[str]() for t, h in parts.task.items() if not isinstance(h, RetrievalTask)
+                _TASK + t: frozenset[str]()
+                for t, h in parts.task.items()
+                if not isinstance(h, RetrievalTask | SelfSupervisedTask)
             }
             yield from _unknown(("task", name, "inputs"), head.inputs, known | predictions)
+        elif isinstance(head, SelfSupervisedTask) and (message := _not_trained(head, parts)):
+            yield Mistake(("task", name, "encoder"), message)
+
+
+def _not_trained(head: SelfSupervisedTask, parts: Parts) -> str:
+    """Why a head cannot train the encoder that it names; empty if it can."""
+    if head.encoder not in parts.encoder:
+        return f"no encoder is called {head.encoder!r}; {nearest(head.encoder, parts.encoder)}"
+    encoder = parts.encoder[head.encoder]
+    if encoder is None:
+        return ""
+    scopes = sorted({_scope(address) for address in encoder.reads})
+    if len(scopes) > 1 or scopes[0] in ("context", "history"):
+        return f"{head.encoder!r} reads {' and '.join(scopes)}; expected an encoder of one entity"
+    return head.refusal(encoder)
 
 
 def _unknown(path: tuple[str, ...], names: tuple[str, ...], known: Mapping[str, frozenset[str]]) -> Iterator[Mistake]:
@@ -274,7 +301,7 @@ def _settings(parts: Parts) -> Iterator[Mistake]:
         yield Mistake(("train", "epoch_of"), f"no row table is called {name!r}; {nearest(name, parts.rows)}")
     evaluate = parts.evaluate
     if evaluate and evaluate.main and None not in parts.task.values():
-        keys = [key for name, head in parts.task.items() if head for key in evaluate.keys(name, head.form)]
+        keys = [key for name, head in parts.task.items() if head for key in evaluate.keys(name, head)]
         if evaluate.main not in keys:
             message = f"no metric of the recipe has the key {evaluate.main!r}; {nearest(evaluate.main, keys)}"
             yield Mistake(("evaluate", "main"), message)

@@ -54,7 +54,7 @@ def test_predictions_do_not_depend_on_the_block(tiny_pipeline, results):
 
 def test_every_task_is_measured(tiny_pipeline, results):
     settings = tiny_pipeline.recipe.evaluate
-    keys = [key for name, task in tiny_pipeline.plan.tasks.items() for key in settings.keys(name, task.form)]
+    keys = [key for name, task in tiny_pipeline.plan.tasks.items() for key in settings.keys(name, task)]
     assert results.keys() <= set(keys)
     assert {key for key in keys if not key.endswith("auc")} <= results.keys()
 

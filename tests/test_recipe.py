@@ -63,19 +63,20 @@ def test_defaults_are_filled_in(load):
 
 
 def test_metric_keys(load):
-    evaluate = load().evaluate
+    recipe = load()
+    evaluate, task = recipe.evaluate, recipe.task
     expected = ("next/recall@10", "next/recall@50", "next/new/recall@10", "next/new/recall@50")
-    assert evaluate.keys("next", "batch") == expected
-    assert evaluate.keys("cheap", "prediction") == ("cheap/auc",)
+    assert evaluate.keys("next", task["next"]) == expected
+    assert evaluate.keys("cheap", task["cheap"]) == ("cheap/auc",)
 
 
 def test_slices_are_names_columns_or_tables(load):
     given = "evaluate.slices=['new', 'tail', 'item.aisle', {by='user.age', edges=[3, 4.5]}]"
     recipe = load(sets=[given, "evaluate.prediction_metrics=['auc']"])
     assert recipe.evaluate.slices == ("new", "tail", By(by="item.aisle"), By(by="user.age", edges=(3, 4.5)))
-    keys = recipe.evaluate.keys("next", "catalog")
+    keys = recipe.evaluate.keys("next", recipe.task["next"])
     assert {key.split("/")[1] for key in keys if key.count("/") == 2} == {"new", "tail"}
-    assert recipe.evaluate.keys("click", "prediction") == ("click/auc", "click/tail/auc")
+    assert recipe.evaluate.keys("click", recipe.task["cheap"]) == ("click/auc", "click/tail/auc")
 
 
 def test_paths_begin_at_the_recipe(load, tmp_path):

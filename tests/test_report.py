@@ -112,7 +112,8 @@ def test_each_slice_has_a_table_and_its_rows(tmp_path):
     reporter = Reporter(terminal)
     settings = Evaluate(prediction_metrics={"log_loss": LogLoss()}, sampled=100)
     heads = {"gift": SimpleNamespace(form="prediction"), "next": SimpleNamespace(form="catalog")}
-    reporter.start(SimpleNamespace(name="a", task=heads, evaluate=settings), None, tmp_path, 2)
+    recipe = SimpleNamespace(name="a", task=heads, evaluate=settings, lower_is_better=settings.lower_is_better)
+    reporter.start(recipe, None, tmp_path, 2)
     values = {"gift/log_loss": 0.3, "gift/tail/log_loss": 0.4}
     other = {"gift/log_loss": 0.5, "gift/tail/log_loss": 0.2}
     counts = {"gift": 2345, "gift/tail": [12, 13], "next": 7}

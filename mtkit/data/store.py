@@ -7,6 +7,7 @@ and an export holds each once.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -124,6 +125,21 @@ class RowStore(tf.Module):
         if self.popularity is not None:
             batch["popularity"] = tf.convert_to_tensor(self.popularity)
         return batch | {"row.weight": present}
+
+
+@dataclass(frozen=True)
+class DeviceData:
+    """What batches are gathered from.
+
+    Attributes:
+        entities: entity -> its table.
+        events: what histories are read from; None where rows stand for themselves.
+        rows: row table -> its training rows, and with `/eval` behind its name, its evaluation rows.
+    """
+
+    entities: Mapping[str, EntityTable]
+    events: EventLog | None
+    rows: Mapping[str, RowStore]
 
 
 def _shares(ids: np.ndarray) -> np.ndarray:

@@ -27,6 +27,7 @@ from mtkit.spec.parts import (
     Exporter,
     PredictionTask,
     RetrievalTask,
+    SelfSupervisedTask,
     ServingInput,
     TaskHead,
 )
@@ -57,6 +58,7 @@ __all__ = [
     "RankingMetric",
     "RetrievalTask",
     "Rows",
+    "SelfSupervisedTask",
     "ServingInput",
     "Spec",
     "Split",

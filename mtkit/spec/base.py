@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field
 if TYPE_CHECKING:
     import numpy as np
 
+    from mtkit.spec.parts import Encoder
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Address = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.[A-Za-z0-9_]+$")]
@@ -58,6 +59,7 @@ class BuildContext:
         candidates: retrieval task -> number of rows of the table that it ranks, the unknown included.
         cache_dir: where results that depend on content alone may be kept between runs.
         column: `(entity, column)` -> raw values of the entity table, `[rows]` (row 0 is None); `id` for the ids.
+        encoders: the encoders of the recipe by name, for heads that train one.
         counters: numbers that end in `metrics.json` under `timing` (`texts_encoded`).
     """
 
@@ -69,4 +71,5 @@ class BuildContext:
     candidates: Mapping[str, int]
     cache_dir: Path
     column: Callable[[str, str], np.ndarray]
+    encoders: Mapping[str, Encoder] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)

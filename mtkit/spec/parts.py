@@ -14,6 +14,8 @@ from mtkit.spec.base import Address, BuildContext, Name, PositiveInt, Spec
 if TYPE_CHECKING:
     import numpy as np
 
+    from mtkit.spec.measures import Contributions
+
 
 @dataclass(frozen=True)
 class ServingInput:
@@ -108,13 +110,13 @@ class Correlation(Spec):
 class TaskHead(Spec):
     """A task: what it reads, on which rows, and its loss.
 
-    The layer's methods are those of `mtkit.heads.PredictionHead` or `mtkit.heads.RetrievalHead`.
+    The layer's methods are those of `mtkit.heads.PredictionHead`, `RetrievalHead` or `SelfSupervisedHead`.
     """
 
     kind: ClassVar[str] = "task_head"
     #: `prediction`: one output per row. `batch`: retrieval against the candidates of the global batch. `catalog`:
-    #: retrieval against every item.
-    form: ClassVar[Literal["prediction", "batch", "catalog"]]
+    #: retrieval against every item. `self_supervised`: an encoder against what it reads.
+    form: ClassVar[Literal["prediction", "batch", "catalog", "self_supervised"]]
 
     rows: Name = Field(description="the row table it trains on")
     weight: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of its loss before balancing")
@@ -142,6 +144,33 @@ class RetrievalTask(TaskHead):
     query: tuple[Name, ...] = Field(min_length=1, description="embeddings of the query side")
     candidate: tuple[Name, ...] = Field(min_length=1, description="embeddings of the candidate's entity")
     evaluate: Name | None = Field(None, description="row table with targets to evaluate on; default: `rows`")
+
+
+class SelfSupervisedTask(TaskHead):
+    """A head that trains an encoder on what the encoder itself reads, without labels, and measures itself.
+
+    No other task reads it, and a servable does not answer it.
+    """
+
+    form: ClassVar[Literal["self_supervised"]] = "self_supervised"
+    #: Metric -> whether less of it is better.
+    metrics: ClassVar[Mapping[str, bool]]
+
+    encoder: Name = Field(description="the encoder that it trains, of one entity that the rows have")
+
+    def refusal(self, encoder: Encoder) -> str:
+        """Why it cannot train an encoder, as far as declarations tell; empty if it can."""
+        return ""
+
+    def values(self, means: Mapping[str, Contributions]) -> dict[str, float]:
+        """Metric -> value, from values and weights of rows, float64 `[rows]` each; nan where weights are 0.
+
+        Default: the means of what the head measures. Other metrics, such as functions of them, are added here.
+        """
+        import numpy as np
+
+        totals = {name: (np.dot(values, weights), weights.sum()) for name, (values, weights) in means.items()}
+        return {name: float(total / weight) if weight else float("nan") for name, (total, weight) in totals.items()}
 
 
 class Balancer(Spec):
