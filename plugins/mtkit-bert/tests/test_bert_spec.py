@@ -17,7 +17,14 @@ def test_defaults():
 @pytest.mark.parametrize(
     "changes",
     [
-        {"reads": ["item.text", "item.title"]},
+        {"reads": ["item.text", "user.title"]},
+        {"reads": ["item.text", "item.text"]},
+        {"reads": ["item.text", "context.note"]},
+        {"combine": "concat"},
+        {"reads": ["item.text", "item.title"], "combine": "sum"},
+        {"chunks": 0},
+        {"overlap": 4},
+        {"chunks": 2, "overlap": 33},
         {"reads": []},
         {"reads": ["history.item"]},
         {"reads": ["context.note"]},
@@ -53,8 +60,9 @@ def test_cached_texts_need_no_tensorflow(make_checkpoint, make_context):
     Bert(reads=["item.text"], checkpoint=str(path), max_tokens=16).derive(context)
     code = (
         "import sys; from pathlib import Path; import numpy as np; from mtkit_bert.derive import text_vectors;"
+        "from mtkit_bert.reading import Reading;"
         "counters = {};"
-        "text_vectors(np.array(['milk'], object), sys.argv[1], pooling='mean', max_tokens=16, components=None,"
+        "text_vectors(np.array(['milk'], object), sys.argv[1], reading=Reading('mean', 16), components=None,"
         " cache_dir=Path(sys.argv[2]), counters=counters);"
         "print(counters, 'tensorflow' in sys.modules)"
     )

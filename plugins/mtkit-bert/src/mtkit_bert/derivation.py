@@ -12,9 +12,10 @@ import numpy as np
 from mtkit.backend import tf
 from mtkit.spec import ServingInput
 from mtkit_bert.checkpoint import digest
-from mtkit_bert.families import PoolingName
 from mtkit_bert.layers import Pooling
 from mtkit_bert.network import Network, load_network
+from mtkit_bert.reading import CombineName, Reading
+from mtkit_bert.windows import combined, encoded
 
 #: Encoders over one checkpoint share its weights, which an export then holds once.
 _networks: WeakValueDictionary[str, Network] = WeakValueDictionary()
@@ -25,10 +26,10 @@ class TextDerivation(tf.Module):
 
     Args:
         path: directory of the checkpoint.
-        pooling: how hidden states become one vector.
+        reading: how a text becomes a vector.
         components: mean `[width]` and matrix `[width, components]`; None = the vectors as they are.
-        name: of the input.
-        about: what the input is.
+        inputs: name of each input -> what it is; each is one text of a row.
+        combine: of the vectors of a row's texts.
         address: of the result.
         rows_address: of the number of a row in the catalog, which is 0 for what is not in it; None = not asked for.
     """
@@ -36,59 +37,71 @@ class TextDerivation(tf.Module):
     def __init__(
         self,
         path: Path,
-        pooling: PoolingName,
+        reading: Reading,
         components: tuple[np.ndarray, np.ndarray] | None,
         *,
-        name: str,
-        about: str,
+        inputs: Mapping[str, str],
+        combine: CombineName,
         address: str,
         rows_address: str | None = None,
     ) -> None:
         super().__init__()
-        self._input, self._address, self._rows_address = name, address, rows_address
+        self._address, self._rows_address, self._combine = address, rows_address, combine
         self.network = _network(path)
-        self.pooling = Pooling(pooling, dtype="float32")
+        self.pooling = Pooling(reading.pooling, dtype="float32")
         self.map = components and tuple(tf.Variable(values, trainable=False, dtype=tf.float32) for values in components)
         self.padding = self.network.padding
-        self.inputs = {name: _token_ids(about, self.padding)}
+        self._size = reading.max_tokens if reading.chunks > 1 else None
+        self.inputs = _token_ids(inputs, self.padding)
 
     def __call__(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Address -> vectors `[rows, width]`; zeros where there is no text."""
-        ids = inputs[self._input]
-        # By the last id that is not padding: a text may hold the padding's name itself.
-        places = tf.where(ids != self.padding, tf.range(1, tf.shape(ids)[1] + 1), 0)
-        mask = tf.sequence_mask(tf.reduce_max(places, 1), tf.shape(ids)[1], tf.int32)
-        vectors = self.pooling(self.network(ids, mask), mask)
+        vectors, there = (
+            tf.stack(parts, 1) for parts in zip(*(self._vectors(inputs[name]) for name in self.inputs), strict=True)
+        )
+        columns = {self._address: combined(vectors, there, self._combine)}
+        if self._rows_address:
+            columns[self._rows_address] = tf.zeros_like(there[:, :1], tf.int32)
+        return columns
+
+    def _vectors(self, ids: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        vectors, there = encoded(self._pooled, ids, self.padding, self._size)
         if self.map:
             mean, matrix = self.map
-            vectors = tf.matmul(vectors - mean, matrix)
-        there = tf.reduce_any(mask > 0, 1, keepdims=True)
-        columns = {self._address: tf.where(there, vectors, tf.zeros_like(vectors))}
-        if self._rows_address:
-            columns[self._rows_address] = tf.zeros_like(ids[:, :1])
-        return columns
+            vectors = tf.where(there[:, None], tf.matmul(vectors - mean, matrix), tf.zeros([]))
+        return vectors, there
+
+    def _pooled(self, ids: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
+        mask = tf.sequence_mask(count, tf.shape(ids)[1], tf.int32)
+        return self.pooling(self.network(ids, mask), mask)
 
 
 class TokenDerivation(tf.Module):
     """Columns of a trainable text encoder for texts that come as token ids; the network is in the model.
 
     Args:
-        name: of the input.
-        about: what the input is.
+        inputs: name of each input -> what it is; each is one text of a row.
         padding: id behind the tokens of shorter texts.
         tokens: address of the token ids.
         numbers: address of the numbers of texts.
     """
 
-    def __init__(self, *, name: str, about: str, padding: int, tokens: str, numbers: str) -> None:
+    def __init__(self, *, inputs: Mapping[str, str], padding: int, tokens: str, numbers: str) -> None:
         super().__init__()
-        self._input, self._tokens, self._numbers = name, tokens, numbers
-        self.inputs = {name: _token_ids(about, padding)}
+        self._tokens, self._numbers, self._padding = tokens, numbers, padding
+        self.inputs = _token_ids(inputs, padding)
 
     def __call__(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        """Address -> column, each row a text of its own."""
-        ids = inputs[self._input]
-        return {self._tokens: ids, self._numbers: tf.range(tf.shape(ids)[0])[:, None]}
+        """Address -> column, each text with a number of its own."""
+        texts = [inputs[name] for name in self.inputs]
+        rows, widths = tf.shape(texts[0])[0], [tf.shape(ids)[1] for ids in texts]
+        beyond = [tf.reduce_max(tf.stack(widths)) - width for width in widths]
+        texts = [
+            tf.pad(ids, [[0, 0], [0, more]], constant_values=self._padding)
+            for ids, more in zip(texts, beyond, strict=True)
+        ]
+        numbers = tf.reshape(tf.range(rows * len(texts)), [rows, len(texts)])
+        return {self._tokens: tf.concat(texts, 1), self._numbers: numbers}
 
 
 class StringDerivation(tf.Module):
@@ -97,23 +110,23 @@ class StringDerivation(tf.Module):
     Args:
         derivation: takes token ids.
         tokenizer: from strings `[rows]` to token ids.
-        name: of the input.
-        about: what the input is.
+        inputs: name of each input -> what it is, in the order of those of `derivation`.
     """
 
-    def __init__(self, derivation: TextDerivation | TokenDerivation, tokenizer: Any, name: str, about: str) -> None:
+    def __init__(self, derivation: TextDerivation | TokenDerivation, tokenizer: Any, inputs: Mapping[str, str]) -> None:
         super().__init__()
-        self.derivation, self.tokenizer, self._input = derivation, tokenizer, name
-        self.inputs = {name: ServingInput("string", (), about)}
+        self.derivation, self.tokenizer = derivation, tokenizer
+        self.inputs = {name: ServingInput("string", (), about) for name, about in inputs.items()}
 
     def __call__(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Address -> column, as the derivation gives it for the token ids of the texts."""
-        (ids,) = self.derivation.inputs
-        return self.derivation({ids: self.tokenizer(inputs[self._input])})
+        names = zip(self.derivation.inputs, self.inputs, strict=True)
+        return self.derivation({ids: self.tokenizer(inputs[name]) for ids, name in names})
 
 
-def _token_ids(about: str, padding: int) -> ServingInput:
-    return ServingInput("int32", (None,), f"{about}, padded behind with {padding}; padding alone = no text")
+def _token_ids(inputs: Mapping[str, str], padding: int) -> dict[str, ServingInput]:
+    ends = f", padded behind with {padding}; padding alone = no text"
+    return {name: ServingInput("int32", (None,), about + ends) for name, about in inputs.items()}
 
 
 def _network(path: Path) -> Network:

@@ -15,7 +15,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mtkit.errors import DataError
 from mtkit_bert.cache import FORMAT, VectorCache
 from mtkit_bert.checkpoint import digest, locate
-from mtkit_bert.families import PoolingName, read_config
+from mtkit_bert.families import read_config
+from mtkit_bert.reading import CombineName, Reading
 from mtkit_bert.transform import principal_components
 
 COUNTER = "texts_encoded"
@@ -29,54 +30,50 @@ def text_vectors(
     values: np.ndarray,
     checkpoint: str,
     *,
-    pooling: PoolingName,
-    max_tokens: int,
+    reading: Reading,
     components: int | None,
     cache_dir: Path,
     counters: MutableMapping[str, int],
+    combine: CombineName = "mean",
 ) -> np.ndarray:
-    """Vectors float32 `[rows, width]`, or `[rows, components]`, zeros where a row has no text.
+    """Vectors float32 `[rows, width]` (`components` instead of the width, if they are asked for), zeros without a text.
 
     Args:
-        values: `[rows]` strings; None, nan and blank strings are no texts.
+        values: `[rows]`, or `[rows, fields]` for several texts of each row; None, nan and blank strings are no texts.
         checkpoint: as `mtkit_bert.checkpoint.locate` takes it.
-        pooling: how hidden states become one vector.
-        max_tokens: texts are cut to this many tokens, special ones included.
+        reading: how a text becomes a vector.
         components: principal components of the distinct texts' vectors to keep, of variance 1 each; None = the vectors.
         cache_dir: vectors are kept under `texts/` here, one folder per checkpoint and settings.
         counters: `texts_encoded` grows by the number of texts that went through the network.
+        combine: as in `combined`.
 
     Raises:
         DataError: the checkpoint is not there or cannot be read, or a value is not a string.
     """
     path = locate(checkpoint)
-    vectors, rows = distinct_vectors(
-        values, path, pooling=pooling, max_tokens=max_tokens, cache_dir=cache_dir, counters=counters
-    )
+    vectors, rows = distinct_vectors(values, path, reading=reading, cache_dir=cache_dir, counters=counters)
     if components:
         mean, matrix = principal_components(vectors, components)
         vectors = (vectors - mean) @ matrix
-    result = np.zeros([len(values), vectors.shape[1]], np.float32)
+    result = np.zeros([*rows.shape, vectors.shape[1]], np.float32)
     result[rows >= 0] = vectors[rows[rows >= 0]]
-    return result
+    return result if rows.ndim == 1 else combined(result, rows >= 0, combine)
 
 
 def distinct_vectors(
     values: np.ndarray,
     path: Path,
     *,
-    pooling: PoolingName,
-    max_tokens: int,
+    reading: Reading,
     cache_dir: Path,
     counters: MutableMapping[str, int],
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Vectors float32 `[texts, width]` of the distinct texts, and for each row the number of its text, or -1.
+    """Vectors float32 `[texts, width]` of the distinct texts, and for each value the number of its text, or -1.
 
     Args:
-        values: `[rows]` strings; None, nan and blank strings are no texts.
+        values: as in `text_vectors`.
         path: directory of the checkpoint.
-        pooling: how hidden states become one vector.
-        max_tokens: texts are cut to this many tokens, special ones included.
+        reading: how a text becomes a vector.
         cache_dir: as in `text_vectors`.
         counters: as in `text_vectors`.
 
@@ -85,10 +82,10 @@ def distinct_vectors(
     """
     counters.setdefault(COUNTER, 0)
     texts, rows = distinct_texts(values)
-    cache = VectorCache(cache_dir / "texts" / digest(path, pooling, max_tokens, FORMAT))
+    cache = VectorCache(cache_dir / "texts" / digest(path, *reading.settings, FORMAT))
     known = cache.read(texts)
     missing = [text for text in texts if text not in known]
-    for block, vectors in _encoded(missing, path, pooling, max_tokens, counters):
+    for block, vectors in _encoded(missing, path, reading, counters):
         cache.add(block, vectors)
         known |= zip(block, vectors, strict=True)
     if not texts:
@@ -97,21 +94,35 @@ def distinct_vectors(
 
 
 def distinct_texts(values: np.ndarray) -> tuple[list[str], np.ndarray]:
-    """The distinct texts, sorted, and for each row the number of its text, or -1."""
-    listed = values.tolist()
-    for row, value in enumerate(listed):
+    """The distinct texts, sorted, and for each value (`[rows]` or `[rows, fields]`) the number of its text, or -1."""
+    listed = values.ravel().tolist()
+    for place, value in enumerate(listed):
         if not (isinstance(value, str) or value is None or (isinstance(value, float) and math.isnan(value))):
-            raise DataError(f"row {row} holds {value!r} ({type(value).__name__}), expected a text or null")
+            row, *field = np.unravel_index(place, values.shape)
+            where = f"row {row}" + (f" of text {field[0] + 1}" if field else "")
+            raise DataError(f"{where} holds {value!r} ({type(value).__name__}), expected a text or null")
     texts = sorted({value for value in listed if isinstance(value, str) and value.strip()})
     numbers: dict[Any, int] = {text: number for number, text in enumerate(texts)}
-    return texts, np.array([numbers.get(value, -1) for value in listed], np.int64)
+    return texts, np.array([numbers.get(value, -1) for value in listed], np.int64).reshape(values.shape)
+
+
+def combined(vectors: np.ndarray, there: np.ndarray, combine: CombineName) -> np.ndarray:
+    """One vector from those of the texts of a row: `[rows, width]`, or with `concat` `[rows, fields * width]`.
+
+    Args:
+        vectors: float32 `[rows, fields, width]`, zeros where there is no text.
+        there: bool `[rows, fields]`, where there is one.
+        combine: `mean` of the texts that are there, or `concat` of all.
+    """
+    if combine == "concat":
+        return vectors.reshape(len(vectors), -1)
+    return vectors.sum(axis=1) / np.maximum(there.sum(axis=1), 1).astype(np.float32)[:, None]
 
 
 def _encoded(
     texts: Sequence[str],
     path: Path,
-    pooling: PoolingName,
-    max_tokens: int,
+    reading: Reading,
     counters: MutableMapping[str, int],
 ) -> Iterator[tuple[Sequence[str], np.ndarray]]:
     """Blocks of texts with their vectors. TensorFlow and the weights are loaded only if there are texts."""
@@ -125,7 +136,7 @@ def _encoded(
             counters[COUNTER] += count
             advance(count)
 
-        encoder = FrozenEncoder(path, pooling, max_tokens, passed)
+        encoder = FrozenEncoder(path, reading, passed)
         for start in range(0, len(texts), _BLOCK):
             block = texts[start : start + _BLOCK]
             yield block, encoder.encode(block)

@@ -10,9 +10,9 @@ import numpy as np
 
 from mtkit.backend import tf
 from mtkit.errors import DataError
-from mtkit_bert.families import PoolingName
 from mtkit_bert.layers import BertModel, Pooling
 from mtkit_bert.network import Network, load_network
+from mtkit_bert.reading import Reading
 from mtkit_bert.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
@@ -27,22 +27,21 @@ class FrozenEncoder:
 
     Args:
         path: the checkpoint directory.
-        pooling: how hidden states become one vector.
-        max_tokens: texts are cut to this many tokens, special ones included.
-        passed: called by every forward pass with the number of texts that went through it.
+        reading: how a text becomes a vector.
+        passed: called by every forward pass with the number of texts that went through it for the first time.
 
     Raises:
         DataError: weights or tokenizer do not fit the network, or it has fewer positions than `max_tokens`.
     """
 
-    def __init__(self, path: Path, pooling: PoolingName, max_tokens: int, passed: Callable[[int], None]) -> None:
+    def __init__(self, path: Path, reading: Reading, passed: Callable[[int], None]) -> None:
         self.model = load_network(path, dtype="float32")
-        if not isinstance(self.model, BertModel) and pooling == "cls":
+        if not isinstance(self.model, BertModel) and reading.pooling == "cls":
             raise DataError(f"pooling is 'cls', but in {path} the first token sees no other; expected 'last' or 'mean'")
-        self.pooling = Pooling(pooling, dtype="float32")
-        self.tokenizer = load_tokenizer(path, max_tokens)
-        check_fit(self.model, self.tokenizer, path, max_tokens)
-        self._passed = passed
+        self.pooling = Pooling(reading.pooling, dtype="float32")
+        self.tokenizer = load_tokenizer(path, reading.max_tokens, reading.overlap)
+        check_fit(self.model, self.tokenizer, path, reading.max_tokens)
+        self._passed, self._more = passed, reading.chunks - 1
         self._budget = _TOKENS_PER_BATCH["GPU" if tf.config.list_logical_devices("GPU") else "CPU"]
         spec = tf.TensorSpec([None, None], tf.int32)
         self._graph = tf.function(self._pooled, input_signature=[spec, spec, spec])
@@ -54,10 +53,24 @@ class FrozenEncoder:
 
     def encode(self, texts: Sequence[str]) -> np.ndarray:
         """Vectors float32 `[texts, width]`."""
-        encodings = self.tokenizer.encode_batch_fast(list(texts))
-        vectors = np.empty([len(texts), self.width], np.float32)
-        for rows in batches([len(encoding.ids) for encoding in encodings], self._budget):
-            vectors[rows] = self._forward([encodings[row] for row in rows])
+        firsts = self.tokenizer.encode_batch_fast(list(texts))
+        vectors = self._vectors(firsts, self._passed)
+        # Later windows go in batches of their own, so that short texts have the same vectors whether there are any.
+        later = [(row, window) for row, first in enumerate(firsts) for window in first.overflowing[: self._more]]
+        rows = [row for row, _ in later]
+        tokens = np.array([len(first.ids) for first in firsts], np.float32)
+        more = np.array([len(window.ids) for _, window in later], np.float32)
+        whole = tokens.copy()
+        np.add.at(whole, rows, more)
+        vectors *= (tokens / whole)[:, None]
+        np.add.at(vectors, rows, self._vectors([window for _, window in later]) * (more / whole[rows])[:, None])
+        return vectors
+
+    def _vectors(self, windows: Sequence[Encoding], passed: Callable[[int], None] = lambda _: None) -> np.ndarray:
+        vectors = np.empty([len(windows), self.width], np.float32)
+        for rows in batches([len(window.ids) for window in windows], self._budget):
+            vectors[rows] = self._forward([windows[row] for row in rows])
+            passed(len(rows))
         return vectors
 
     def _forward(self, encodings: Sequence[Encoding]) -> np.ndarray:
@@ -67,9 +80,7 @@ class FrozenEncoder:
         for row, encoding in enumerate(encodings):
             length = len(encoding.ids)
             ids[row, :length], types[row, :length], mask[row, :length] = encoding.ids, encoding.type_ids, 1
-        vectors = self._graph(ids, mask, types).numpy()
-        self._passed(len(vectors))
-        return vectors
+        return self._graph(ids, mask, types).numpy()
 
     def _pooled(self, input_ids: tf.Tensor, attention_mask: tf.Tensor, token_type_ids: tf.Tensor) -> tf.Tensor:
         return self.pooling(self.model(input_ids, attention_mask, token_type_ids), attention_mask)

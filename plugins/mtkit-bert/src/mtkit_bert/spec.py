@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from mtkit.errors import DataError
 from mtkit.spec import Address, BuildContext, Encoder, Fraction, PositiveFloat, PositiveInt
 from mtkit_bert.families import PoolingName
+from mtkit_bert.reading import CombineName, Reading
 
 if TYPE_CHECKING:
     import numpy as np
@@ -40,9 +41,14 @@ _MODES = {
 
 
 class Bert(Encoder):
-    """A BERT-family language model over one text of an entity, then a projection to `dim`."""
+    """A language model over texts of an entity, then a projection to `dim`."""
 
-    reads: tuple[Address] = Field(description="the text it reads (`item.text`)")
+    reads: tuple[Address, ...] = Field(
+        min_length=1, description="the texts of one entity that it reads (`item.text`), each for itself"
+    )
+    combine: CombineName = Field(
+        "mean", description="several texts: the mean of the vectors of those that a row has, or all side by side"
+    )
     checkpoint: str = Field(
         DEFAULT_CHECKPOINT,
         min_length=1,
@@ -57,6 +63,10 @@ class Bert(Encoder):
         "mean", description="one vector from the tokens: their mean, the first, or the last (decoders)"
     )
     max_tokens: PositiveInt = Field(64, ge=3, description="longer texts are cut; special tokens count")
+    chunks: PositiveInt = Field(
+        1, description="longer texts are read in up to so many windows of `max_tokens`, whose vectors are averaged"
+    )
+    overlap: Annotated[int, Field(ge=0)] = Field(0, description="tokens that a window shares with the one before it")
     components: PositiveInt | None = Field(
         None,
         description="frozen: principal components of the catalog's vectors to keep, each of variance 1; default: the "
@@ -83,10 +93,25 @@ class Bert(Encoder):
     )
 
     @model_validator(mode="after")
-    def _reads_a_text_of_an_entity(self) -> Self:
-        scope, column = self.reads[0].split(".")
-        if scope in ("history", "context") or column == "id":
-            raise ValueError(f"reads {self.reads[0]!r}, expected a text column of an entity, such as 'item.text'")
+    def _reads_texts_of_one_entity(self) -> Self:
+        for address in self.reads:
+            scope, column = address.split(".")
+            if scope in ("history", "context") or column == "id":
+                raise ValueError(f"reads {address!r}, expected a text column of an entity, such as 'item.text'")
+        if len(entities := {address.split(".")[0] for address in self.reads}) > 1:
+            raise ValueError(f"reads texts of {' and '.join(sorted(entities))}, expected those of one entity")
+        if len(set(self.reads)) < len(self.reads):
+            raise ValueError(f"reads {', '.join(self.reads)}, expected each text once")
+        if len(self.reads) == 1 and self.combine != "mean":
+            raise ValueError(f"combine = {self.combine!r} is of no use with a single text")
+        return self
+
+    @model_validator(mode="after")
+    def _windows_go_on(self) -> Self:
+        if self.overlap and self.chunks == 1:
+            raise ValueError(f"overlap = {self.overlap} is of no use with chunks = 1")
+        if 2 * self.overlap > self.max_tokens:
+            raise ValueError(f"overlap = {self.overlap}, expected at most half of max_tokens, {self.max_tokens // 2}")
         return self
 
     @model_validator(mode="after")
@@ -110,9 +135,19 @@ class Bert(Encoder):
         return self.mode != "frozen"
 
     @property
-    def _column(self) -> tuple[str, str]:
-        entity, column = self.reads[0].split(".")
-        return entity, column
+    def _entity(self) -> str:
+        return self.reads[0].split(".")[0]
+
+    @property
+    def _reading(self) -> Reading:
+        return Reading(self.pooling, self.max_tokens, self.chunks, self.overlap)
+
+    def _texts(self, context: BuildContext) -> np.ndarray:
+        """Raw texts `[rows, texts]`, or `[rows]` if there is one of each row."""
+        import numpy as np
+
+        columns = [context.column(*address.split(".")) for address in self.reads]
+        return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
 
     def _address(self, context: BuildContext, part: str = "") -> str:
         return f"{self.reads[0]}/{context.name}{part}"
@@ -128,13 +163,14 @@ class Bert(Encoder):
         try:
             return self._tokens(context) if self._trains else self._vectors(context)
         except DataError as error:
-            raise DataError(f"encoder {context.name} over {self.reads[0]}: {error}") from error
+            raise DataError(f"encoder {context.name} over {', '.join(self.reads)}: {error}") from error
 
     def _tokens(self, context: BuildContext) -> dict[str, np.ndarray]:
         from mtkit_bert.checkpoint import locate
         from mtkit_bert.tokens import token_columns
 
-        tokens, numbers = token_columns(context.column(*self._column), locate(self.checkpoint), self.max_tokens)
+        path = locate(self.checkpoint)
+        tokens, numbers = token_columns(self._texts(context), path, self.max_tokens, self.chunks, self.overlap)
         return {self._address(context, "/tokens"): tokens, self._address(context, "/text"): numbers}
 
     def _vectors(self, context: BuildContext) -> dict[str, np.ndarray]:
@@ -143,13 +179,13 @@ class Bert(Encoder):
         from mtkit_bert.derive import text_vectors
 
         vectors = text_vectors(
-            context.column(*self._column),
+            self._texts(context),
             self.checkpoint,
-            pooling=self.pooling,
-            max_tokens=self.max_tokens,
+            reading=self._reading,
             components=self.components,
             cache_dir=Path(context.cache_dir),
             counters=context.counters,
+            combine=self.combine,
         )
         columns = {self._address(context): vectors}
         if self.delta:
@@ -167,9 +203,14 @@ class Bert(Encoder):
         from mtkit_bert.checkpoint import locate
 
         path = locate(self.checkpoint)
-        about = f"`{self.reads[0]}` as token ids of {self.checkpoint}, at most {self.max_tokens} with special ones"
-        name = f"{'_'.join(self._column)}_token_ids"
-        return (self._token_derivation if self._trains else self._text_derivation)(context, path, name, about)
+        most = f"at most {self.max_tokens} with special ones"
+        if self.chunks > 1:
+            most += f"; longer texts as up to {self.chunks} windows of {self.max_tokens} side by side"
+        inputs = {
+            f"{address.replace('.', '_')}_token_ids": f"`{address}` as token ids of {self.checkpoint}, {most}"
+            for address in self.reads
+        }
+        return (self._token_derivation if self._trains else self._text_derivation)(context, path, inputs)
 
     def string_derivation(self, context: BuildContext) -> Any:
         """The same for strings, with the checkpoint's tokenizer in the graph.
@@ -186,9 +227,9 @@ class Bert(Encoder):
 
         path = locate(self.checkpoint)
         tables = make_tables(load_tokenizer(path, self.max_tokens))
-        tokenizer = WordPieceOps(tables, self.max_tokens, padding_id(path))
-        about = f"`{self.reads[0]}` as in the data; empty if missing"
-        return StringDerivation(self.derivation(context), tokenizer, "_".join(self._column), about)
+        tokenizer = WordPieceOps(tables, self.max_tokens, padding_id(path), self.chunks, self.overlap)
+        inputs = {address.replace(".", "_"): f"`{address}` as in the data; empty if missing" for address in self.reads}
+        return StringDerivation(self.derivation(context), tokenizer, inputs)
 
     def string_refusal(self, context: BuildContext) -> str:
         """Why the checkpoint's tokenizer cannot be had in the graph.
@@ -203,33 +244,33 @@ class Bert(Encoder):
         why = refusal(load_tokenizer(locate(self.checkpoint), self.max_tokens))
         return why and f"strings need a WordPiece tokenizer as BERT's, but of that of {self.checkpoint} {why}"
 
-    def _token_derivation(self, context: BuildContext, path: Path, name: str, about: str) -> Any:
+    def _token_derivation(self, context: BuildContext, path: Path, inputs: Mapping[str, str]) -> Any:
         from mtkit_bert.derivation import TokenDerivation
         from mtkit_bert.tokens import padding_id
 
         tokens, numbers = self._address(context, "/tokens"), self._address(context, "/text")
-        return TokenDerivation(name=name, about=about, padding=padding_id(path), tokens=tokens, numbers=numbers)
+        return TokenDerivation(inputs=inputs, padding=padding_id(path), tokens=tokens, numbers=numbers)
 
-    def _text_derivation(self, context: BuildContext, path: Path, name: str, about: str) -> Any:
+    def _text_derivation(self, context: BuildContext, path: Path, inputs: Mapping[str, str]) -> Any:
         from mtkit_bert.derivation import TextDerivation
         from mtkit_bert.derive import distinct_vectors
         from mtkit_bert.transform import principal_components
 
         components = None
         if self.components:
-            texts, cache = context.column(*self._column), Path(context.cache_dir)
+            cache, counters = Path(context.cache_dir), context.counters
             vectors, _ = distinct_vectors(
-                texts,
-                path,
-                pooling=self.pooling,
-                max_tokens=self.max_tokens,
-                cache_dir=cache,
-                counters=context.counters,
+                self._texts(context), path, reading=self._reading, cache_dir=cache, counters=counters
             )
             components = principal_components(vectors, self.components)
-        rows = self._address(context, "/row") if self.delta else None
         return TextDerivation(
-            path, self.pooling, components, name=name, about=about, address=self._address(context), rows_address=rows
+            path,
+            self._reading,
+            components,
+            inputs=inputs,
+            combine=self.combine,
+            address=self._address(context),
+            rows_address=self._address(context, "/row") if self.delta else None,
         )
 
     def build(self, context: BuildContext) -> Any:
@@ -245,7 +286,7 @@ class Bert(Encoder):
         address = self._address(context)
         if not self.delta:
             return TextProjection(address, self.dim, name=context.name)
-        rows = context.sizes[self._column[0]]
+        rows = context.sizes[self._entity]
         return ProjectionWithDelta(
             address, self._address(context, "/row"), rows, self.dim, self.delta_dropout, name=context.name
         )
@@ -264,6 +305,8 @@ class Bert(Encoder):
             pooling=self.pooling,
             learning_rate_factor=self.learning_rate_factor,
             layer_decay=self.layer_decay,
+            window=self.max_tokens if self.chunks > 1 else None,
+            combine=self.combine,
             name=context.name,
         )
 

@@ -14,16 +14,19 @@ class WordPieceOps(tf.Module):
 
     Args:
         tables: the tokenizer.
-        max_tokens: texts are cut to this many tokens, those around every text included.
+        max_tokens: length of a window, the tokens around every text included.
         padding: id behind the tokens of shorter texts.
+        chunks: the largest number of windows of a text; with more than one, all have `max_tokens` ids, side by side.
+        overlap: how many tokens a window shares with the one before it.
     """
 
-    def __init__(self, tables: Tables, max_tokens: int, padding: int) -> None:
+    def __init__(self, tables: Tables, max_tokens: int, padding: int, chunks: int = 1, overlap: int = 0) -> None:
         super().__init__()
         self._special = {symbol: list(codes) for symbol, codes in tables.special.items()}
         self._unknown, self._longest = tables.unknown, tables.longest
         self._before, self._after = list(tables.before), list(tables.after)
         self._limit = max_tokens - len(self._before) - len(self._after)
+        self._size, self._chunks, self._overlap = max_tokens, chunks, overlap
         self._padding, self._nodes = padding, len(tables.kinds)
         held = ("pages", "entries", "starts", "counts", "blank", "symbols", "kinds", "tokens")
         self.held = {name: tf.Variable(getattr(tables, name), trainable=False, name=name) for name in held}
@@ -37,11 +40,24 @@ class WordPieceOps(tf.Module):
         there = tf.RaggedTensor.from_row_splits(~self._of("blank", entry), decoded.row_splits)
         symbol, row = self._symbols(decoded.values, entry, decoded.value_rowids())
         ids, row = self._pieces(symbol, row)
-        pieces = tf.RaggedTensor.from_value_rowids(ids, row, decoded.nrows())[:, : self._limit]
-        around = (tf.tile([part], [tf.size(texts), 1]) for part in (self._before, self._after))
-        before, after = (tf.RaggedTensor.from_tensor(part) for part in around)
-        whole = tf.concat([before, pieces, after], 1).to_tensor(self._padding)
+        pieces = tf.RaggedTensor.from_value_rowids(ids, row, decoded.nrows())
+        whole = self._window(pieces, 0) if self._chunks == 1 else self._windows(pieces)
         return tf.where(tf.reduce_any(there, 1)[:, None], whole, self._padding)
+
+    def _windows(self, pieces: tf.RaggedTensor) -> tf.Tensor:
+        """Token ids int32 `[texts, chunks * max_tokens]`; padding alone where the window before reaches the end."""
+        step, windows = self._limit - self._overlap, []
+        for start in range(0, self._chunks * step, step):
+            window = self._window(pieces, start)
+            window = tf.pad(window, [[0, 0], [0, self._size - tf.shape(window)[1]]], constant_values=self._padding)
+            goes_on = pieces.row_lengths() > start + self._overlap
+            windows.append(tf.where(goes_on[:, None] | (start == 0), window, self._padding))
+        return tf.concat(windows, 1)
+
+    def _window(self, pieces: tf.RaggedTensor, start: int) -> tf.Tensor:
+        around = (tf.tile([part], [pieces.nrows(), 1]) for part in (self._before, self._after))
+        before, after = (tf.RaggedTensor.from_tensor(part) for part in around)
+        return tf.concat([before, pieces[:, start : start + self._limit], after], 1).to_tensor(self._padding)
 
     def _of(self, name: str, index: tf.Tensor) -> tf.Tensor:
         return tf.gather(self.held[name], index)

@@ -11,20 +11,24 @@ if TYPE_CHECKING:
     from tokenizers import Tokenizer
 
 
-def load_tokenizer(path: Path, max_tokens: int) -> Tokenizer:
+def load_tokenizer(path: Path, max_tokens: int, overlap: int = 0) -> Tokenizer:
     """The checkpoint's fast tokenizer, cutting texts to `max_tokens` with special tokens, and padding nothing.
 
-    `tokenizer.json` is read as it is. Only without it transformers makes one from the vocabulary.
+    What it cuts off is in the `overflowing` windows of an encoding, each of which begins with the last `overlap` tokens of
+    the window before. `tokenizer.json` is read as it is. Only without it transformers makes one from the vocabulary.
 
     Raises:
-        DataError: there is neither `tokenizer.json` nor a vocabulary of a known kind.
+        DataError: there is neither `tokenizer.json` nor a vocabulary of a known kind, or windows would not go on.
     """
     from tokenizers import Tokenizer
 
     file = path / "tokenizer.json"
     tokenizer = Tokenizer.from_file(str(file)) if file.is_file() else _converted(path)
     tokenizer.no_padding()
-    tokenizer.enable_truncation(max_tokens)
+    room = max_tokens - tokenizer.num_special_tokens_to_add(is_pair=False)
+    if overlap >= room:
+        raise DataError(f"overlap is {overlap}, but {max_tokens} tokens of {path} hold only {room} of a text")
+    tokenizer.enable_truncation(max_tokens, stride=overlap)
     return tokenizer
 
 

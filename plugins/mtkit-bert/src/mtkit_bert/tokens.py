@@ -11,27 +11,35 @@ from mtkit_bert.families import read_config
 from mtkit_bert.tokenizer import load_tokenizer
 
 
-def token_columns(values: np.ndarray, path: Path, max_tokens: int) -> tuple[np.ndarray, np.ndarray]:
-    """Token ids int32 `[rows, longest]`, and the number of each row's text int32 `[rows, 1]`, the same for equal texts.
+def token_columns(
+    values: np.ndarray, path: Path, max_tokens: int, chunks: int = 1, overlap: int = 0
+) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids int32 `[rows, fields * tokens]`, and the numbers of each row's texts int32 `[rows, fields]`.
 
-    A row without a text has only padding, and number 0.
+    Numbers are the same for equal texts. Where there is no text, there is only padding, and number 0. If any text has
+    several windows, each takes `max_tokens` ids, side by side; else texts are as wide as the longest.
 
     Args:
-        values: `[rows]` strings; None, nan and blank strings are no texts.
+        values: `[rows]`, or `[rows, fields]` for several texts of each row; None, nan and blank strings are no texts.
         path: directory of the checkpoint.
-        max_tokens: texts are cut to this many tokens, special ones included.
+        max_tokens: length of a window, special tokens included.
+        chunks: the largest number of windows of a text; what lies behind them is cut.
+        overlap: how many tokens a window shares with the one before it.
 
     Raises:
         DataError: a value is not a string, or the checkpoint cannot be read.
     """
     texts, rows = distinct_texts(values)
-    encodings = load_tokenizer(path, max_tokens).encode_batch_fast(texts)
-    longest = max((len(encoding.ids) for encoding in encodings), default=1)
-    ids = np.full([len(texts) + 1, longest], padding_id(path), np.int32)
-    for row, encoding in enumerate(encodings, start=1):
-        ids[row, : len(encoding.ids)] = encoding.ids
-    numbers = rows + 1
-    return ids[numbers], numbers[:, None].astype(np.int32)
+    encodings = load_tokenizer(path, max_tokens, overlap).encode_batch_fast(texts)
+    windows = [[one.ids for one in (first, *first.overflowing[: chunks - 1])] for first in encodings]
+    several = max(map(len, windows), default=1)
+    size = max_tokens if several > 1 else max((len(first.ids) for first in encodings), default=1)
+    ids = np.full([len(texts) + 1, several, size], padding_id(path), np.int32)
+    for text, own in enumerate(windows, start=1):
+        for place, window in enumerate(own):
+            ids[text, place, : len(window)] = window
+    numbers = (rows + 1).reshape(len(values), -1)
+    return ids[numbers].reshape(len(values), numbers.shape[1] * several * size), numbers.astype(np.int32)
 
 
 def padding_id(path: Path) -> int:

@@ -10,6 +10,8 @@ from mtkit_bert.adapters import LowRankAdapter
 from mtkit_bert.families import PoolingName
 from mtkit_bert.layers import BertModel, Pooling
 from mtkit_bert.projection import small_dense
+from mtkit_bert.reading import CombineName
+from mtkit_bert.windows import combined, encoded
 
 Mode = Literal["lora", "last_n", "full"]
 
@@ -35,6 +37,9 @@ class TrainableText(keras.layers.Layer):
         pooling: one vector from the tokens, as `Pooling` has it.
         learning_rate_factor: of the network's last block; the projection has the learning rate of the model.
         layer_decay: each block's factor is this share of that of the block above; embeddings are below all blocks.
+        window: texts of more token ids are windows of so many, side by side; the vector of a text is then the mean of
+            theirs, weighted by their numbers of tokens. None = a text is one window.
+        combine: of the vectors of a row's texts: the `mean` of those that are there, or `concat`.
 
     Source: layer-wise decay of learning rates: Howard and Ruder 2018, "Universal Language Model Fine-tuning for Text
     Classification", section 3.2, with the factor as in Clark et al. 2020, "ELECTRA", appendix A.
@@ -54,6 +59,8 @@ class TrainableText(keras.layers.Layer):
         pooling: PoolingName = "mean",
         learning_rate_factor: float = 1.0,
         layer_decay: float = 1.0,
+        window: int | None = None,
+        combine: CombineName = "mean",
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -63,6 +70,7 @@ class TrainableText(keras.layers.Layer):
         self.tokens, self.numbers, self.dim = tokens, numbers, dim
         self.mode, self.last_n = mode, last_n
         self.learning_rate_factor, self.layer_decay = learning_rate_factor, layer_decay
+        self.window, self.combine = window, combine
         # Means over tokens are sums of many small numbers, which half precision cannot hold.
         self.pooling = Pooling(pooling, dtype="float32")
         self.dense = small_dense(dim, self.dtype_policy)
@@ -104,38 +112,39 @@ class TrainableText(keras.layers.Layer):
         """Embeddings `[rows, dim]`.
 
         Args:
-            features: with token ids int32 `[rows, tokens]`, and numbers of texts int32 `[rows, 1]`, which are the same
-                only where the texts are; others are ignored.
+            features: with token ids int32 `[rows, texts * tokens]`, and numbers of texts int32 `[rows, texts]`, which are
+                the same only where the texts are; others are ignored.
             training: whether dropout is on.
         """
-        distinct, place = tf.unique(features[self.numbers][:, 0])
+        numbers, tokens = features[self.numbers], features[self.tokens]
+        rows, texts = tf.shape(numbers)[0], numbers.shape[1]
+        tokens = tf.reshape(tokens, [rows * texts, tf.shape(tokens)[1] // texts])
+        distinct, place = tf.unique(tf.reshape(numbers, [-1]))
         first = tf.math.unsorted_segment_min(tf.range(tf.size(place)), place, tf.size(distinct))
-        tokens = tf.gather(features[self.tokens], first)
-        vectors = self._vectors(tokens, training=True) if training else self._in_blocks(tokens)
-        return tf.gather(self.dense(vectors), place)
+        encode = self._trained if training else self._in_blocks
+        vectors, there = encoded(encode, tf.gather(tokens, first), self.network.padding, self.window)
+        place = tf.reshape(place, [rows, texts])
+        return self.dense(combined(tf.gather(vectors, place), tf.gather(there, place), self.combine))
 
-    def _vectors(self, tokens: tf.Tensor, training: bool) -> tf.Tensor:
-        """Pooled vectors float32 `[rows, width]` of token ids, zeros where there are none."""
-        lengths = self._lengths(tokens)
+    def _trained(self, tokens: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        return self._vectors(tokens, lengths, training=True)
+
+    def _vectors(self, tokens: tf.Tensor, lengths: tf.Tensor, training: bool) -> tf.Tensor:
+        """Pooled vectors float32 `[windows, width]` of token ids, which are cut to the longest window."""
         longest = tf.maximum(tf.reduce_max(lengths), 1)
         tokens, mask = tokens[:, :longest], tf.sequence_mask(lengths, longest, tf.int32)
-        vectors = self.pooling(self.network(tokens, mask, training=training), mask)
-        return tf.where(lengths[:, None] > 0, vectors, tf.zeros_like(vectors))
+        return self.pooling(self.network(tokens, mask, training=training), mask)
 
-    def _lengths(self, tokens: tf.Tensor) -> tf.Tensor:
-        """Int32 `[rows]`, by the last id that is not padding: a text may hold the padding's name itself."""
-        real = tokens != self.network.padding
-        return tf.reduce_max(tf.where(real, tf.range(1, tf.shape(tokens)[1] + 1), 0), axis=1)
-
-    def _in_blocks(self, tokens: tf.Tensor) -> tf.Tensor:
-        order = tf.argsort(self._lengths(tokens), stable=True)
+    def _in_blocks(self, tokens: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+        order = tf.argsort(lengths, stable=True)
         steps = tf.maximum(-(-tf.size(order) // _BLOCK), 1)
         shape = tf.TensorShape([None, self.network.hidden_size])
         blocks = tf.TensorArray(tf.float32, steps, infer_shape=False, element_shape=shape)
 
         def encode(step: tf.Tensor, blocks: tf.TensorArray) -> tuple[tf.Tensor, tf.TensorArray]:
             rows = order[step * _BLOCK : (step + 1) * _BLOCK]
-            return step + 1, blocks.write(step, self._vectors(tf.gather(tokens, rows), training=False))
+            vectors = self._vectors(tf.gather(tokens, rows), tf.gather(lengths, rows), training=False)
+            return step + 1, blocks.write(step, vectors)
 
         _, blocks = tf.while_loop(lambda step, _: step < steps, encode, (0, blocks), parallel_iterations=1)
         return tf.gather(blocks.concat(), tf.math.invert_permutation(order))
@@ -152,4 +161,6 @@ class TrainableText(keras.layers.Layer):
             "pooling": self.pooling.pooling,
             "learning_rate_factor": self.learning_rate_factor,
             "layer_decay": self.layer_decay,
+            "window": self.window,
+            "combine": self.combine,
         }
