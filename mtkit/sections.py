@@ -62,7 +62,7 @@ SliceName = Literal["new", "cold_user", "cold_item", "tail"]
 Slice = Annotated[
     Annotated[SliceName, Tag("name")] | Annotated[By, Tag("of column")], Discriminator(_shape), BeforeValidator(_by)
 ]
-#: Slices that are lists of their own; the others are parts of the lists over the whole catalog.
+#: Slices of which rankings have lists of their own; the others are parts of the lists over the whole catalog.
 LISTS = ("new",)
 
 
@@ -180,7 +180,7 @@ class Evaluate(_Section):
         names = [name for name in self.slices if isinstance(name, str)]
         if isinstance(head, PredictionTask | SelfSupervisedTask):
             metrics = self.prediction_metrics if isinstance(head, PredictionTask) else head.metrics
-            parts = ("", *(f"{name}/" for name in names if name not in LISTS))
-            return tuple(f"{task}/{part}{metric}" for part in parts for metric in metrics)
-        measured = [key for name, metric in self.metrics.items() for key in metric.keys(name, self.k)]
+            measured = list(metrics)
+        else:
+            measured = [key for name, metric in self.metrics.items() for key in metric.keys(name, self.k)]
         return tuple(f"{task}/{part}{key}" for part in ("", *(f"{name}/" for name in names)) for key in measured)

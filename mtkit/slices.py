@@ -13,10 +13,10 @@ import pyarrow as pa
 
 from mtkit.data.columns import raw
 from mtkit.errors import DataError
-from mtkit.sections import LISTS, By, Evaluate
+from mtkit.sections import By, Evaluate
 from mtkit.types import Fold, RowTable
 
-CONTEXT = "context"
+CONTEXT, NEW = "context", "new"
 _ESCAPES = str.maketrans({"/": "%2F", "@": "%40", "%": "%25"})
 
 
@@ -36,13 +36,30 @@ class Slice:
 
     def of_rows(self, table: RowTable) -> np.ndarray | None:
         """Which rows of the table belong to it, bool `[rows]`; None where that is no question of the table's rows."""
-        scope, _, column = self.address.partition(".")
-        values = table.context.get(column) if scope == CONTEXT else table.ids.get(scope)
+        values = self._values(table)
         return None if values is None else self.contains(values)
+
+    def _values(self, table: RowTable) -> np.ndarray | None:
+        scope, _, column = self.address.partition(".")
+        return table.context.get(column) if scope == CONTEXT else table.ids.get(scope)
+
+
+class NewPairs(Slice):
+    """Rows of two entities, `user/item`, of which the first has not had the second in the row's own past.
+
+    Lists of targets have none: there, `new` is a list of its own.
+    """
+
+    def _values(self, table: RowTable) -> np.ndarray | None:
+        """Ids of both entities, and the end of the row's past, int64 `[3, rows]`."""
+        entities = self.address.split("/")
+        if table.targets is not None or not len(table.history) or not table.ids.keys() >= set(entities):
+            return None
+        return np.stack([*(table.ids[entity] for entity in entities), table.history[:, 1]])
 
 
 def make_slices(settings: Evaluate, fold: Fold) -> tuple[Slice, ...]:
-    """The slices that a recipe asks for, by what training knows; those that are lists of their own are left out.
+    """The slices that a recipe asks for, by what training knows; `new` is that of rows, beside the list of its own.
 
     Raises:
         DataError: the data have nobody who acts, or a column of numbers has too many values for a slice each.
@@ -51,7 +68,9 @@ def make_slices(settings: Evaluate, fold: Fold) -> tuple[Slice, ...]:
     for asked in settings.slices:
         if isinstance(asked, By):
             slices += _by(asked, fold)
-        elif asked not in LISTS:
+        elif asked == NEW:
+            slices.append(new_pairs(fold))
+        else:
             entity, counts = _counts(fold, asked)
             members = _tail(counts, settings.tail) if asked == "tail" else counts < settings.cold
             members[0] = False
@@ -61,13 +80,43 @@ def make_slices(settings: Evaluate, fold: Fold) -> tuple[Slice, ...]:
 
 def _counts(fold: Fold, asked: str) -> tuple[str, np.ndarray]:
     """The entity that a slice is of, and how many interactions each of its rows has in training."""
-    acting = list(fold.events.ids)[asked != "cold_user" :]
-    if not acting:
+    entity = _pair(fold, asked)[asked != "cold_user"]
+    known = fold.events.ids[entity][fold.events.time < fold.fit]
+    return entity, np.bincount(known, minlength=len(fold.entities[entity]))
+
+
+def _pair(fold: Fold, asked: str) -> list[str]:
+    """Who acts, and what is acted on."""
+    if not fold.events.ids:
         raise DataError(
             f"evaluate.slices: {asked!r} is by interactions, and these data have no ids of entities; leave it out"
         )
-    known = fold.events.ids[acting[0]][fold.events.time < fold.fit]
-    return acting[0], np.bincount(known, minlength=len(fold.entities[acting[0]]))
+    return list(fold.events.ids)[:2]
+
+
+def new_pairs(fold: Fold) -> NewPairs:
+    """The slice of rows that hold what is new to those who act.
+
+    Raises:
+        DataError: the data have nobody who acts.
+    """
+    user, item = _pair(fold, NEW)
+    size = len(fold.entities[item])
+    pairs, first = np.unique(_numbers(fold.events.ids[user], fold.events.ids[item], size), return_index=True)
+
+    def contains(values: np.ndarray) -> np.ndarray:
+        asked = _numbers(values[0], values[1], size)
+        place = np.minimum(np.searchsorted(pairs, asked), len(pairs) - 1)
+        had: np.ndarray = (pairs[place] == asked) & (first[place] < values[2])
+        return ~had
+
+    return NewPairs(NEW, f"{user}/{item}", contains)
+
+
+def _numbers(user: np.ndarray, item: np.ndarray, items: int) -> np.ndarray:
+    """A number int64 for each pair."""
+    numbers: np.ndarray = user.astype(np.int64) * items + item
+    return numbers
 
 
 def _tail(counts: np.ndarray, share: float) -> np.ndarray:

@@ -13,6 +13,7 @@ from mtkit.errors import RecipeError
 from mtkit.locate import KeyPath
 from mtkit.plan import Plan
 from mtkit.recipe import Recipe
+from mtkit.slices import NEW, new_pairs
 from mtkit.spec import Cut, Rows
 from mtkit.suggest import nearest
 from mtkit.types import Dataset, Fold, Part, RowTable
@@ -66,10 +67,23 @@ def _check_rows(recipe: Recipe, plan: Plan, fold: Fold, tables: Tables) -> None:
         if tables[rows]["eval"].targets is None:
             message = f"row table {rows!r} has no targets to evaluate on; set `evaluate` to one that has (`windows`)"
             problems.append(recipe.problem(("task", name, "rows"), message))
+    if NEW in recipe.evaluate.slices and not plan.retrievals() and not _tells_new(plan, fold, tables):
+        message = (
+            "'new' is by the past of a user and an item, which no row has that a task is measured on; leave it out"
+        )
+        problems.append(recipe.problem(("evaluate", "slices", recipe.evaluate.slices.index(NEW)), message))
     problems += [recipe.problem(*missing) for missing in _missing_columns(recipe, plan, tables)]
     problems += [recipe.problem(*large) for large in _too_many_rows(plan, fold)]
     if problems:
         raise RecipeError(problems)
+
+
+def _tells_new(plan: Plan, fold: Fold, tables: Tables) -> bool:
+    """Whether rows of a prediction task tell whether their user has had their item before."""
+    if len(fold.events.ids) < 2:
+        return False
+    pairs = new_pairs(fold)
+    return any(pairs.of_rows(tables[spec.rows]["eval"]) is not None for spec in plan.predictions().values())
 
 
 def _missing_columns(recipe: Recipe, plan: Plan, tables: Tables) -> Iterator[tuple[KeyPath, str]]:

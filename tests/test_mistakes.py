@@ -109,6 +109,12 @@ def test_recipe(shop_files, tmp_path, option, message):
     assert re.search(message, shown, re.MULTILINE), shown
 
 
+def test_what_is_new_to_nobody(shop_files, tmp_path):
+    unsets = [word for name in ("next", "discounted", "gift") for word in ("--unset", f"task.{name}")]
+    shown = refused(tmp_path, *unsets, "--unset", "evaluate.main", "--set", "evaluate.slices=['tail', 'new']")
+    assert "evaluate.slices[1]: 'new' is by the past of a user and an item, which no row has" in shown
+
+
 def constant(name, value):
     return replaced(name, lambda table: pa.array([value] * len(table)))
 

@@ -67,7 +67,7 @@ def test_metric_keys(load):
     evaluate, task = recipe.evaluate, recipe.task
     expected = ("next/recall@10", "next/recall@50", "next/new/recall@10", "next/new/recall@50")
     assert evaluate.keys("next", task["next"]) == expected
-    assert evaluate.keys("cheap", task["cheap"]) == ("cheap/auc",)
+    assert evaluate.keys("cheap", task["cheap"]) == ("cheap/auc", "cheap/new/auc")
 
 
 def test_slices_are_names_columns_or_tables(load):
@@ -76,7 +76,7 @@ def test_slices_are_names_columns_or_tables(load):
     assert recipe.evaluate.slices == ("new", "tail", By(by="item.aisle"), By(by="user.age", edges=(3, 4.5)))
     keys = recipe.evaluate.keys("next", recipe.task["next"])
     assert {key.split("/")[1] for key in keys if key.count("/") == 2} == {"new", "tail"}
-    assert recipe.evaluate.keys("click", recipe.task["cheap"]) == ("click/auc", "click/tail/auc")
+    assert recipe.evaluate.keys("click", recipe.task["cheap"]) == ("click/auc", "click/new/auc", "click/tail/auc")
 
 
 def test_paths_begin_at_the_recipe(load, tmp_path):

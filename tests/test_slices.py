@@ -8,7 +8,7 @@ from mtkit.errors import DataError
 from mtkit.sections import By, Evaluate
 from mtkit.slices import make_slices
 from mtkit.spec import Cut
-from mtkit.standard.rows import Interactions, Windows
+from mtkit.standard.rows import EntityRows, Interactions, SampledNegatives, Windows
 
 CUT = Cut("test", 60 * 86400, 100 * 86400)
 
@@ -43,7 +43,7 @@ def past(fold, entity):
 @pytest.mark.parametrize("cold", [5, 20])
 def test_cold_is_what_was_rare_in_training(fold, sliced, cold):
     found = sliced("new", "cold_user", "cold_item", cold=cold)
-    assert found.keys() == {"cold_user", "cold_item"}
+    assert found.keys() == {"new", "cold_user", "cold_item"}
     for entity in ("user", "item"):
         expected = {row for row, count in past(fold, entity).items() if count < cold}
         assert found[f"cold_{entity}"] == expected
@@ -110,3 +110,21 @@ def test_tables_without_the_column_have_no_such_rows(fold):
     assert store.of_rows(windows) is None
     assert item.of_rows(windows) is None
     assert len(user.of_rows(windows)) == len(windows)
+
+
+@pytest.mark.parametrize("part", ["train", "eval"])
+@pytest.mark.parametrize("spec", [Interactions(batch_size=8), SampledNegatives(batch_size=8)], ids=repr)
+def test_new_is_what_is_not_in_the_own_past_of_the_row(fold, spec, part):
+    table = spec.make(fold, part)
+    (new,) = make_slices(Evaluate(slices=("new",)), fold)
+    item = fold.events.ids["item"]
+    pasts = (set(item[begin:end].tolist()) for begin, end in table.history)
+    expected = [item not in past for item, past in zip(table.ids["item"].tolist(), pasts, strict=True)]
+    assert new.of_rows(table).tolist() == expected
+    assert 0 < sum(expected) < len(expected)
+
+
+def test_new_is_no_question_of_lists_and_of_items(fold):
+    (new,) = make_slices(Evaluate(slices=("new",)), fold)
+    assert new.of_rows(Windows(batch_size=8).make(fold, "eval")) is None
+    assert new.of_rows(EntityRows(batch_size=8, holdout_by="family", holdout=0.4).make(fold, "eval")) is None
