@@ -208,7 +208,7 @@ class MultiTaskModel(keras.Model):
 def encode_limited(model: MultiTaskModel) -> dict[str, tf.Tensor]:
     """The outputs for all rows of their entity of encoders that have a `whole_limit`: by encoder, to be looked up."""
     forward = Forward(model)
-    return {name: forward.encoded_entity(name) for name in model.plan.encoders if model.plan.limited(name)}
+    return {name: forward.encoded_entity(name) for name in model.plan.embedding() if model.plan.limited(name)}
 
 
 class Forward:
@@ -235,6 +235,7 @@ class Forward:
         self._encoded = dict(encoded or {})
         self._states: dict[str, tf.Tensor] = {}
         self._of_batch: dict[tuple[str, int], tf.Tensor] = {}
+        self._prepared: dict[str, Mapping[str, tf.Tensor]] = {}
 
     def loss(self, task: str, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """Σ w loss and Σ w of a task over the batch's rows."""
@@ -360,9 +361,16 @@ class Forward:
         ):
             return tf.gather(self._encoded[embedding], batch[entity])
         inputs = self._inputs(embedding, batch)
-        for name in self.plan.encoders[embedding].content:
-            inputs[f"catalog.{name}"] = self.encoded_entity(name)
-        return self.model.encoders[embedding](inputs, training=self.training)
+        return self.model.encoders[embedding](inputs | self._content(embedding), training=self.training)
+
+    def _content(self, embedding: str) -> Mapping[str, tf.Tensor]:
+        """What an encoder reads of a whole entity, prepared once for all of its calls if it can do so."""
+        if embedding not in self._prepared:
+            names = self.plan.encoders[embedding].content
+            content = {f"catalog.{name}": self.encoded_entity(name) for name in names}
+            prepare = getattr(self.model.encoders[embedding], "prepare", None)
+            self._prepared[embedding] = prepare(content) if prepare else content
+        return self._prepared[embedding]
 
     def _inputs(self, embedding: str, batch: Batch) -> dict[str, tf.Tensor]:
         """What an encoder reads of the batch's rows."""

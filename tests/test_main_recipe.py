@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from interrupting import PROGRAM, assert_same
+from sums import unordered_sums
 
 from mtkit.errors import MtkitError
 
@@ -77,6 +78,22 @@ def test_tasks_share_parameters(pipeline, gradients):
     assert len(pairs) > len(reads)
     for a, b in pairs:
         assert [name for name in gradients[a] if gradients[a][name] > 0 and gradients[b][name] > 0], f"{a} and {b}"
+
+
+def test_gradients_are_summed_in_one_order(pipeline):
+    from mtkit.backend import tf
+
+    model = pipeline.model
+
+    def gradients(rows):
+        with tf.GradientTape() as tape:
+            value = model._objective(model.task_losses(model.gather(rows), training=True))
+        return tape.gradient(value, model.trainable_variables)
+
+    rows = {name: tf.range(64, dtype=tf.int64) for name in {spec.rows for spec in pipeline.plan.tasks.values()}}
+    graph = tf.function(gradients).get_concrete_function(rows).graph
+    assert [op for op in graph.get_operations() if op.type == "AddN"]
+    assert unordered_sums(graph) == []
 
 
 def _embeddings(plan, task):

@@ -10,6 +10,8 @@ from mtkit.backend import keras, tf
 GATHERED = 32
 """How many times longer than the past a table is from which on embeddings of the past are gathered."""
 
+_PREPARED = "prepared"
+
 
 @keras.saving.register_keras_serializable(package="mtkit")
 class History(keras.layers.Layer):
@@ -28,8 +30,8 @@ class History(keras.layers.Layer):
         dropout: share of items dropped from each past in training.
 
     Call: a dictionary with `history.<entity>` int `[rows, length]` (0 = padding) and `catalog.<content>`
-    `[size, width]`. Returns `[rows, dim]`. Time and memory are those of a `[rows, size]` matrix, or of one of
-    `[rows, length, dim]` where the table is more than 32 times as long as the past.
+    `[size, width]`, or what `prepare` made of the latter. Returns `[rows, dim]`. Time and memory are those of a
+    `[rows, size]` matrix, or of one of `[rows, length, dim]` where the table is more than 32 times as long as the past.
     """
 
     def __init__(
@@ -53,22 +55,40 @@ class History(keras.layers.Layer):
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """The embedding of each row's past."""
         ids = inputs[f"history.{self.entity}"]
-        by_rows = self.size > GATHERED * self.length
-        items, counts = self._distinct(ids) if by_rows else (None, self._counts(ids))
+        prepared = inputs if _PREPARED in inputs else self.prepare(inputs)
+        items, counts = self._distinct(ids) if self._by_rows else (None, self._counts(ids))
         number = tf.reduce_sum(tf.cast(counts > 0, tf.float32), 1, keepdims=True)
         bag = self._dropout(tf.math.log1p(counts), training=training)
         scale = tf.cast(tf.math.rsqrt(tf.maximum(number, 1.0)), bag.dtype)
-        embeddings = self._embeddings(items, inputs)
-        state = tf.matmul(bag, embeddings) if items is None else tf.linalg.matvec(embeddings, bag, transpose_a=True)
-        return state * scale
+        if items is None:
+            return tf.matmul(bag, prepared[_PREPARED]) * scale
+        return tf.linalg.matvec(self._gathered(items, prepared[_PREPARED]), bag, transpose_a=True) * scale
 
-    def _embeddings(self, items: tf.Tensor | None, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Of `items` `[rows, length, dim]`, or of all: `[size, dim]`."""
-        own = tf.cast(self.items if items is None else tf.gather(self.items, items), self.compute_dtype)
-        if self._map is None:
-            return own
-        content = self._map(inputs[f"catalog.{self.content}"])
-        return own + (content if items is None else tf.gather(content, items))
+    def prepare(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """What does not depend on rows, to be computed once for several calls.
+
+        This saves time, and keeps gradients reproducible: calls that each added content to the items would give both
+        of them the same gradient tensors, and TensorFlow's AddN begins a sum with the first of its tensors that no
+        other operation still holds, even where determinism was asked for.
+
+        Args:
+            inputs: `catalog.<content>` `[size, width]`, if there is content.
+
+        Returns:
+            One tensor `[size, dim]`, the embeddings; of the content alone where the items' own are gathered.
+        """
+        with tf.name_scope(self.name):
+            content = self._map(inputs[f"catalog.{self.content}"]) if self._map else tf.zeros([], self.compute_dtype)
+            return {_PREPARED: content if self._by_rows else tf.cast(self.items, self.compute_dtype) + content}
+
+    @property
+    def _by_rows(self) -> bool:
+        return self.size > GATHERED * self.length
+
+    def _gathered(self, items: tf.Tensor, content: tf.Tensor) -> tf.Tensor:
+        """The embeddings of `items`, `[rows, length, dim]`."""
+        own = tf.cast(tf.gather(self.items, items), self.compute_dtype)
+        return own + tf.gather(content, items) if self._map else own
 
     def _counts(self, ids: tf.Tensor) -> tf.Tensor:
         """How often each item occurs, float32 `[rows, size]`."""

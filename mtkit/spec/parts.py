@@ -37,7 +37,8 @@ class Encoder(Spec):
 
     The layer is called with a dictionary address -> tensor: exactly the addresses of `reads` and those that `derive`
     added, and for `history.<entity>` also `history.age` (float32 `[rows, n]`, days), and `catalog.<encoder>` for `content`.
-    It returns `[rows, dim]`.
+    It returns `[rows, dim]`. If the layer has a method `prepare`, that is called once per step with the `catalog.<encoder>`,
+    and the tensors that it returns take their place.
     """
 
     kind: ClassVar[str] = "encoder"
@@ -196,6 +197,14 @@ class Exporter(Spec):
     def strings(self) -> bool:
         """Whether requests may bring texts as strings, which encoders then have to take (`Encoder.string_derivation`)."""
         return False
+
+    def refusal(self, encoders: Mapping[str, Encoder | None]) -> str:
+        """Why there would be nothing to write, as far as declarations tell; empty if there is something.
+
+        Args:
+            encoders: the recipe's encoders by name; None = one that is not valid.
+        """
+        return ""
 
     def export(self, pipeline: Any, directory: Path) -> Path:
         """Writes into a new version directory under `directory`, whole or not at all, and returns it."""

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from sums import unordered_sums
 
 from mtkit.backend import tf
 from mtkit.layers import history
@@ -95,6 +96,27 @@ def test_counts_are_exact_in_half_precision():
     state = layer({"history.item": tf.fill([1, 600], 3)})
     assert state.dtype == tf.bfloat16
     np.testing.assert_allclose(tf.cast(state, tf.float32), np.full((1, DIM), np.log1p(600)), rtol=0.01)
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+def test_several_calls_add_up_in_one_order_if_prepared_once(prepared):
+    layer, inputs = History("item", SIZE, DIM, LENGTH, "text"), _inputs()
+    layer(inputs)
+
+    def gradients(inputs):
+        with tf.GradientTape() as tape:
+            once = inputs | (layer.prepare(inputs) if prepared else {})
+            value = tf.add_n([number * tf.reduce_sum(layer(once) ** 2) for number in (1.0, 2.0, 3.0)])
+        return tape.gradient(value, layer.trainable_variables)
+
+    graph = tf.function(gradients).get_concrete_function(inputs).graph
+    assert bool(unordered_sums(graph)) is not prepared
+
+
+@both
+def test_what_is_prepared_gives_the_same():
+    layer, inputs = History("item", SIZE, DIM, LENGTH, "text"), _inputs()
+    np.testing.assert_array_equal(layer(inputs), layer(inputs | layer.prepare(inputs)))
 
 
 def test_config():
