@@ -127,12 +127,11 @@ def evaluate(
         tasks: what is measured; empty = every task.
     """
     settings = pipeline.recipe.evaluate
-    protocol = RankingProtocol.of(settings, pipeline.fold) if protocol is None else protocol
+    protocol = pipeline.protocol() if protocol is None else protocol
     metrics = settings.prediction_metrics if metrics is None else metrics
     model, plan, values = pipeline.model, pipeline.plan, Measured()
+    encoded = tf.function(lambda: encode_limited(model), autograph=False)()
     asked = {task: spec for task, spec in plan.tasks.items() if not tasks or task in tasks}
-    embeds = not all(isinstance(spec, SelfSupervisedTask) for spec in asked.values())
-    encoded = tf.function(lambda: encode_limited(model), autograph=False)() if embeds else {}
     predicting = {task: spec for task, spec in asked.items() if isinstance(spec, PredictionTask)}
     predicted = _all_predictions(pipeline, predicting, protocol.block * PREDICTION_BLOCKS, encoded)
     for task, spec in asked.items():

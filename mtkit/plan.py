@@ -111,6 +111,13 @@ class Plan:
             return (embedding,)
         return tuple(member for name in self.on(embedding) for member in self.members(name))
 
+    def embedding(self) -> tuple[str, ...]:
+        """The encoders whose embeddings a task needs; a self-supervised task trains one without."""
+        reads = (read for task in self.tasks for names in self.reads(task).values() for read in names)
+        needed = {name for key, name in reads if key != "encoder"} | self.needed_whole()
+        members = {member for name in needed for member in self.members(name)}
+        return tuple(name for name in self.encoders if name in members)
+
     def limited(self, encoder: str) -> bool:
         """Whether a training step can encode only so many rows by this encoder of an entity."""
         return self.encoders[encoder].whole_limit is not None and self.entity(encoder) is not None

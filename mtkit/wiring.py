@@ -12,6 +12,7 @@ from mtkit.sections import By, Data, Evaluate, Train
 from mtkit.spec import (
     Correlation,
     Encoder,
+    Exporter,
     PredictionTask,
     Preprocessor,
     RetrievalTask,
@@ -51,6 +52,10 @@ class Parts(Protocol):
     @property
     def task(self) -> Mapping[str, TaskHead | None]:
         """Section `task`."""
+
+    @property
+    def export(self) -> Exporter | None:
+        """Section `export`."""
 
     @property
     def train(self) -> Train | None:
@@ -297,6 +302,8 @@ def _with_content(name: str, parts: Parts, known: Mapping[str, frozenset[str]]) 
 
 
 def _settings(parts: Parts) -> Iterator[Mistake]:
+    if parts.export and (message := parts.export.refusal(parts.encoder)):
+        yield Mistake(("export",), message)
     if parts.train and (name := parts.train.epoch_of) and name not in parts.rows:
         yield Mistake(("train", "epoch_of"), f"no row table is called {name!r}; {nearest(name, parts.rows)}")
     evaluate = parts.evaluate

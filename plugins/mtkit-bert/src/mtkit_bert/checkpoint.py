@@ -14,7 +14,7 @@ from mtkit.errors import DataError
 WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.bin", "tf_model.h5", "model.pt")
-_TOKENIZER = (
+TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
     "vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model",
 )  # fmt: skip
@@ -56,7 +56,7 @@ def weight_files(path: Path) -> Sequence[Path]:
 def digest(path: Path, *settings: object) -> str:
     """A name for what a checkpoint makes of a text: its weights, configuration, tokenizer, and the settings."""
     total = hashlib.sha256(repr(settings).encode())
-    files = [path / "config.json", *weight_files(path), *(path / name for name in _TOKENIZER)]
+    files = [path / "config.json", *weight_files(path), *(path / name for name in TOKENIZER)]
     for file in files:
         if file.is_file():
             with file.open("rb") as stream:

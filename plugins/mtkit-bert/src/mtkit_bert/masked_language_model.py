@@ -118,12 +118,19 @@ class MaskedLanguageModelHead(SelfSupervisedHead):
         texts = _texts(features, encoder)
         masked = self._masked(texts, ids, training=False)
         logits = self._logits(texts, masked, encoder, training=False)
-        counts = tf.where(self.masking.ordinary, tf.cast(observed, tf.float32) + 1.0, 0.0)
-        unigram = tf.broadcast_to(tf.math.log(counts)[None, :], tf.shape(logits))
-        return {
-            name: {key: _by_row(values, texts, masked, tf.size(ids)) for key, values in _compared(scores, masked)}
-            for name, scores in (("model", logits), ("unigram", unigram))
-        }
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(masked.targets, logits)
+        best = tf.argmax(logits, axis=1, output_type=tf.int32)
+        smooth = tf.where(self.masking.ordinary, observed + 1, 0)
+        frequent = -tf.math.log(tf.gather(smooth / tf.reduce_sum(smooth), masked.targets))
+        most = tf.argmax(observed, output_type=tf.int32)
+
+        def means(losses: tf.Tensor, predicted: tf.Tensor) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+            values = {"cross_entropy": losses, "accuracy": predicted == masked.targets}
+            return {
+                key: _by_row(tf.cast(value, tf.float32), texts, masked, tf.size(ids)) for key, value in values.items()
+            }
+
+        return {"model": means(losses, best), "unigram": means(frequent, most)}
 
     def _masked(self, texts: Texts, ids: tf.Tensor, training: bool) -> Masked:
         key = tf.stack([self.seed, self.step]) if training else tf.constant(_FIXED, tf.int64)
@@ -163,12 +170,6 @@ def _by_row(values: tf.Tensor, texts: Texts, masked: Masked, rows: tf.Tensor) ->
     row = tf.gather(texts.rows, masked.index[:, 0])
     totals, numbers = (tf.math.unsorted_segment_sum(v, row, rows) for v in (values, tf.ones_like(values)))
     return tf.math.divide_no_nan(totals, numbers), numbers
-
-
-def _compared(scores: tf.Tensor, masked: Masked) -> tuple[tuple[str, tf.Tensor], ...]:
-    hits = tf.argmax(scores, axis=1, output_type=tf.int32) == masked.targets
-    losses = tf.nn.sparse_softmax_cross_entropy_with_logits(masked.targets, scores)
-    return ("cross_entropy", losses), ("accuracy", tf.cast(hits, tf.float32))
 
 
 def _random_seed(shape: Sequence[int], dtype: Any = tf.int64, **_options: Any) -> tf.Tensor:

@@ -101,18 +101,22 @@ def assign(model: keras.layers.Layer, path: Path, family: Family) -> None:
         DataError: a tensor is missing, has another shape, or has no place in the network.
     """
     with Tensors(path, family.prefix) as tensors:
-        parts = _parts(model, family)
-        sources = [source for part in parts for source in _sources(*part, transposed=family.transposed)]
-        missing = [name for _, names, _ in sources for name in names if name not in tensors]
+        found = sources(model, family)
+        missing = [name for _, names, _ in found for name in names if name not in tensors]
         if missing:
             raise DataError(f"{path}: tensors are missing: {_listed(missing)}")
-        for variable, names, transpose in sources:
+        for variable, names, transpose in found:
             variable.assign(_joined(tensors, names, variable.shape, transpose))
         unexpected = [
             name for name in tensors.unread if not (name.startswith(family.unused) or name.endswith(_BUFFERS))
         ]
         if unexpected:
             raise DataError(f"{path}: tensors without a place in the network: {_listed(unexpected)}")
+
+
+def sources(model: keras.layers.Layer, family: Family) -> list[tuple[Any, list[str], bool]]:
+    """Each variable of a built model, the tensors side by side of which it consists, and whether these are transposed."""
+    return [source for part in _parts(model, family) for source in _sources(*part, transposed=family.transposed)]
 
 
 def _parts(model: keras.layers.Layer, family: Family) -> Iterator[tuple[keras.layers.Layer, Sequence[str]]]:
@@ -127,7 +131,7 @@ def _parts(model: keras.layers.Layer, family: Family) -> Iterator[tuple[keras.la
 def _sources(
     layer: keras.layers.Layer, modules: Sequence[str], *, transposed: bool
 ) -> Iterator[tuple[Any, list[str], bool]]:
-    """Variable, tensors of which it consists, and whether they are transposed (PyTorch's linear layers)."""
+    """As `sources`, of one layer; linear layers of PyTorch are transposed."""
     linear = isinstance(layer, keras.layers.Dense) and transposed
     for variable, kind in zip(layer.weights, ("weight", "bias"), strict=False):
         yield variable, [f"{module}.{kind}" for module in modules], linear and kind == "weight"
