@@ -73,14 +73,18 @@ class MaskedLanguageModelHead(SelfSupervisedHead):
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self._config = {"hidden_size": hidden_size, "rows": rows, "tokens": tokens, "mask": mask}
-        self._config |= {"special": list(special), "share": share, "activation": activation, "epsilon": epsilon}
-        self.rows, self.activation = rows, activation
-        self.masking = Masking(Vocabulary(tokens, mask, tuple(special)), rows, share)
+        self.hidden_size, self.rows, self.tokens, self.mask, self.special = (
+            hidden_size,
+            rows,
+            tokens,
+            mask,
+            tuple(special),
+        )
+        self.share, self.activation, self.epsilon = share, activation, epsilon
+        self.masking = Masking(Vocabulary(tokens, mask, self.special), rows, share)
         initializer = keras.initializers.TruncatedNormal(stddev=0.02)
         self.dense = keras.layers.Dense(hidden_size, kernel_initializer=initializer, dtype=self.dtype_policy)
         self.norm = LayerNorm(epsilon, dtype=self.dtype_policy)
-        self.hidden_size = hidden_size
 
     def build(self, shape: Any) -> None:
         """Creates the variables: `bias` float32 `[rows]`, and `seed` and `step`, of which masks are made."""
@@ -149,7 +153,9 @@ class MaskedLanguageModelHead(SelfSupervisedHead):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
-        return super().get_config() | self._config
+        names = ("hidden_size", "rows", "tokens", "mask", "share", "activation", "epsilon")
+        own = {name: getattr(self, name) for name in names}
+        return super().get_config() | own | {"special": list(self.special)}
 
 
 def _texts(features: Features, encoder: TrainableText) -> Texts:
