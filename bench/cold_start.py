@@ -1,32 +1,51 @@
-"""What ranks items that training has never seen: popularity, ids, frozen texts, a residual on them, LoRA, full fine-tuning.
+"""What ranks items that training has never seen: popularity, ids, texts without a model, and text encoders by mode.
 
-A fifth of the items is cold: nothing of them is known before the test. A tenth of the interactions, drawn, is the test.
-Each method ranks the cold items for each user with a past who has some of them in the test, under a two-tower model
-trained with in-batch candidates; NDCG@10 over these users. Popularity knows nothing of cold items, so it is any order;
-`hindsight` is the order by their interactions that are hidden before the test, which no system has.
+A fifth of the items is cold, drawn by the seed: training sees none of their interactions. For each user with a past, the
+cold items are ranked; those that the user has are relevant. NDCG@10, mean over the users who have some.
+
+- `popularity`: nobody has a cold item yet, so it is any order, and its value is the mean over all orders;
+- `hindsight`: by how many other users have the item, which no system knows;
+- `content_knn`, `content_ridge`: frozen text vectors in NumPy, see `cold_items.py`;
+- `ids`: a two-tower model, the user's past beside the item's id;
+- `frozen`, `delta`, `lora`, `full`: the same with a text encoder (MiniLM) of the item, and the texts of the past.
+
+Settings (`SETTINGS`) were chosen with `--seeds -1`: cold are then other items, which are in no test.
 
 Data: `ml-100k` (ratings from 4 on; title, genres), `quantum` and `beer` (Stack Exchange; title, tags), `complete_journey`
 (baskets; category, type). The first three are read from the directory of the variable MTKIT_DATA.
 
-Prints a line of JSON: {"methods": {method: {"mean", "half_width", "values"}}, "text_beats_popularity": ...}; the half
-width is that of the interval of 95 percent by Student's t over the seeds.
+Prints a line of JSON for each fit, and in the end {"methods": {method: {"mean", "half_width", "values"}}, "above_popularity":
+{method: the same of the differences}, "text_above_popularity"}; the half width is that of the interval of 95 percent by
+Student's t over the seeds, `text_above_popularity` the lower end of the interval of the best text encoder's difference.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import time
 from datetime import date, timedelta
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from cold_items import (
+    DATASETS,
+    Draw,
+    content_knn,
+    content_ridge,
+    draw,
+    hindsight,
+    ndcg,
+    ndcg_of_any_order,
+    tables,
+)
 from scipy.stats import t as student
 
 import mtkit
 from mtkit.backend import keras
 from mtkit.evaluate import model_scorer
-from mtkit.registry import Registry
+from mtkit.run import cache_directory
 from mtkit.schema import Column
 from mtkit.sections import Catalog, Evaluate, Train
 from mtkit.standard.encoders import Features, History
@@ -36,117 +55,104 @@ from mtkit.standard.sources import Frames
 from mtkit.standard.splits import Time
 from mtkit.train import Training
 from mtkit_bert import Bert
+from mtkit_bert.derive import text_vectors
+from mtkit_bert.spec import DEFAULT_CHECKPOINT
 from mtkit_tfrs import TfrsRetrieval
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from mtkit.recipe import Recipe
 
-K, DAY, DAYS = 10, 86_400, 100
+DAY, DAYS = 86_400, 100
 CUT = date(2024, 6, 1)
-COLD, TEST = 0.2, 0.1
-#: Source, text columns of items, and which interactions count.
-DATASETS: Mapping[str, tuple[str, dict[str, Any], tuple[str, ...]]] = {
-    "ml-100k": ("movielens_100k", {}, ("title", "genres")),
-    "quantum": ("stackexchange", {"site": "quantum"}, ("title", "tags")),
-    "beer": ("stackexchange", {"site": "beer"}, ("title", "tags")),
-    "complete_journey": ("complete_journey", {}, ("text",)),
-}
 TEXT = ("frozen", "delta", "lora", "full")
-METHODS = ("popularity", "hindsight", "ids", *TEXT)
+METHODS = ("popularity", "hindsight", "content_knn", "content_ridge", "ids", *TEXT)
+MAX_TOKENS = 24
+#: Of all data and methods, unless the data or the method have their own.
+DEFAULTS = {"steps": 300, "batch": 128, "learning_rate": 1e-3, "components": 32, "l2": 10.0}
+SETTINGS: Mapping[str, Mapping[str, Any]] = {
+    "lora": {"steps": 40},
+    "full": {"steps": 40},
+    "complete_journey": {"components": None},
+}
+#: What trains of the encoder, and how fast.
+MODES: Mapping[str, Mapping[str, Any]] = {
+    "frozen": {},
+    "delta": {"delta": True},
+    "lora": {"mode": "lora", "learning_rate_factor": 1.0},
+    "full": {"mode": "full", "learning_rate_factor": 0.05},
+}
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", choices=DATASETS, default="ml-100k")
     parser.add_argument("--methods", nargs="+", choices=METHODS, default=METHODS)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--sample", type=int, default=20_000, help="training interactions, drawn")
-    parser.add_argument("--max-tokens", type=int, default=24)
+    parser.add_argument("--seeds", nargs="+", type=int, default=(0, 1, 2), help="-1: the items for choosing settings")
+    parser.add_argument("--set", type=json.loads, default={}, help='settings for all methods, as in {"steps": 40}')
     options = parser.parse_args()
     events, items = tables(options.data)
-    values = {
-        method: [ndcg(method, seed, events, items, options) for seed in range(options.seeds)]
-        for method in options.methods
-    }
-    report = {"data": options.data, "methods": {method: summary(found) for method, found in values.items()}}
-    if "popularity" in values and (texts := [m for m in TEXT if m in values]):
-        best = max(np.mean(values[method]) for method in texts)
-        report["text_beats_popularity"] = bool(best > np.mean(values["popularity"]))
-    print(json.dumps(report))
+    values: dict[str, list[float]] = {method: [] for method in options.methods}
+    for seed in options.seeds:
+        drawn = draw(events, items, seed)
+        for method in options.methods:
+            settings = DEFAULTS | SETTINGS.get(options.data, {}) | SETTINGS.get(method, {}) | options.set
+            begin = time.process_time()
+            values[method].append(measured(method, drawn, settings))
+            told = {"data": options.data, "method": method, "seed": seed, "ndcg@10": values[method][-1]}
+            print(json.dumps(told | {"cpu_seconds": round(time.process_time() - begin)} | settings), flush=True)
+    print(json.dumps({"data": options.data, **report(values)}))
 
 
-def tables(name: str) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Distinct pairs (user, item), and items (id, text)."""
-    source, options, texts = DATASETS[name]
-    dataset = Registry.installed().get("data_source", source).model_validate(options).load()
-    events = dataset.interactions.to_pandas()
-    if name == "ml-100k":
-        events = events[events["liked"]]
-    items = dataset.entities["item"].to_pandas()
-    text = items[list(texts)].fillna("").agg(" | ".join, axis=1)
-    return events[["user", "item"]].drop_duplicates(), pd.DataFrame({"id": items["id"], "text": text})
+def measured(method: str, drawn: Draw, settings: Mapping[str, Any]) -> float:
+    """NDCG@10 of a method on the cold items."""
+    if method == "popularity":
+        return ndcg_of_any_order(drawn.relevant)
+    if method == "hindsight":
+        return ndcg(hindsight(drawn), drawn.relevant)
+    if method == "content_knn":
+        return ndcg(content_knn(drawn, vectors(drawn.items)), drawn.relevant)
+    if method == "content_ridge":
+        return ndcg(content_ridge(drawn, vectors(drawn.items), settings["l2"]), drawn.relevant)
+    return ndcg(model_scores(method, drawn, settings), drawn.relevant)
 
 
-def ndcg(method: str, seed: int, events: pd.DataFrame, items: pd.DataFrame, options: argparse.Namespace) -> float:
-    """NDCG@10 of cold items; which items are cold, and what is tested, depends on the seed."""
-    rng = np.random.default_rng(seed)
-    cold = set(rng.choice(items["id"], int(COLD * len(items)), replace=False))
-    test = rng.random(len(events)) < TEST
-    is_cold = events["item"].isin(cold).to_numpy()
-    known, hidden = events[~test & ~is_cold], events[~test & is_cold]
-    targets = events[test & is_cold & events["user"].isin(known["user"]).to_numpy()]
-    wanted = targets.groupby("user")["item"].agg(set)
-    order = sorted(cold)
-    if method in ("popularity", "hindsight"):
-        counts = hidden["item"].value_counts() if method == "hindsight" else {}
-        scores = np.array([counts.get(item, 0) for item in order], float)
-        rows = np.tile(scores, (len(wanted), 1)) + 1e-6 * rng.random((len(wanted), len(order)))
-    else:
-        rows = model_scores(method, seed, known, targets, items, order, wanted.index, options)
-    return float(
-        np.mean([_ndcg(row, [item in found for item in order]) for row, found in zip(rows, wanted, strict=True)])
+def vectors(items: pd.DataFrame) -> np.ndarray:
+    """The vectors `[items, width]` that a frozen encoder begins with."""
+    return text_vectors(
+        items["text"].to_numpy(object),
+        DEFAULT_CHECKPOINT,
+        pooling="mean",
+        max_tokens=MAX_TOKENS,
+        components=None,
+        cache_dir=cache_directory(),
+        counters={},
     )
 
 
-def model_scores(
-    method: str,
-    seed: int,
-    known: pd.DataFrame,
-    targets: pd.DataFrame,
-    items: pd.DataFrame,
-    cold: list[Any],
-    users: pd.Index,
-    options: argparse.Namespace,
-) -> np.ndarray:
-    """Scores `[users, cold]` by a model that was trained on what is known."""
+def model_scores(method: str, drawn: Draw, settings: Mapping[str, Any]) -> np.ndarray:
+    """Scores `[users, cold items]` by a model that was trained on what is known."""
     keras.backend.clear_session()
-    recipe = composed(method, seed, known, targets, items, options)
-    pipeline = mtkit.build(recipe, fold="test")
+    pipeline = mtkit.build(composed(method, drawn, settings), fold="test")
     Training(pipeline).fit()
-    catalogs = {
-        name: {key: row for row, key in enumerate(entity.ids)} for name, entity in pipeline.fold.entities.items()
-    }
-    table = pipeline.tables["windows"]["eval"]
-    row_of = {user: row for row, user in enumerate(table.ids["user"])}
-    rows = np.array([row_of[catalogs["user"][user]] for user in users])
+    row_of = {name: pd.Index(entity.ids) for name, entity in pipeline.fold.entities.items()}
+    users = row_of["user"].get_indexer(drawn.users)
+    rows = pd.Index(pipeline.tables["windows"]["eval"].ids["user"]).get_indexer(users)
     scores = model_scorer(pipeline.model, "next", pipeline.eval_rows["windows"])(rows)
-    return np.asarray(scores)[:, [catalogs["item"][item] for item in cold]]
+    return np.asarray(scores)[:, row_of["item"].get_indexer(drawn.items["id"].to_numpy()[drawn.cold])]
 
 
-def composed(
-    method: str, seed: int, known: pd.DataFrame, targets: pd.DataFrame, items: pd.DataFrame, options: argparse.Namespace
-) -> Recipe:
-    """The recipe of a method. What is known lies, shuffled, in the days before the cut, and its last day validates."""
-    begin = int(pd.Timestamp(CUT).timestamp())
-    times = begin - 1 - np.random.default_rng(seed).permutation(len(known)) * DAYS * DAY // len(known)
-    moments = np.append(times, np.full(len(targets), begin))
+def composed(method: str, drawn: Draw, settings: Mapping[str, Any]) -> Recipe:
+    """The recipe of a method. What is known lies, shuffled, in the days before the cut."""
+    begin, seed, count = int(pd.Timestamp(CUT).timestamp()), max(drawn.seed, 0), len(drawn.known)
+    times = begin - 1 - np.random.default_rng(seed).permutation(count) * DAYS * DAY // count
+    moments = np.append(times, np.full(len(drawn.targets), begin))
+    rows = min(settings["steps"] * settings["batch"], count)
     return mtkit.compose(
         data=Frames(
-            interactions=pd.concat([known, targets], ignore_index=True).assign(time=moments),
-            entities={"item": items},
+            interactions=pd.concat([drawn.known, drawn.targets], ignore_index=True).assign(time=moments),
+            entities={"item": drawn.items},
             columns={
                 "user": Column(kind="id", entity="user"),
                 "item": Column(kind="id", entity="item"),
@@ -157,40 +163,52 @@ def composed(
         split=Time(valid=CUT - timedelta(days=1), test=CUT),
         catalog={"item": Catalog(min_count=0)},
         rows={
-            "lines": Interactions(sample=options.sample, seed=seed, batch_size=128),
-            "windows": Windows(length=timedelta(days=10), count=1, batch_size=128),
+            "lines": Interactions(sample=rows, seed=seed, batch_size=settings["batch"]),
+            "windows": Windows(length=timedelta(days=10), count=1),
         },
-        encoder={
-            "user": Features(reads=["user.id"]),
-            "past": History(reads=["history.item"], length=50),
-            "item": encoder(method, options.max_tokens),
-        },
-        task={"next": TfrsRetrieval(rows="lines", evaluate="windows", query=["user", "past"], candidate=["item"])},
-        train=Train(epochs=options.epochs, learning_rate=1e-3, warmup_steps=50),
+        encoder=encoders(method, settings),
+        task={"next": TfrsRetrieval(rows="lines", evaluate="windows", query=["past"], candidate=["item"])},
+        train=Train(
+            epochs=max(1, round(settings["steps"] * settings["batch"] / rows)),
+            learning_rate=settings["learning_rate"],
+            warmup_steps=settings["steps"] // 10,
+        ),
         evaluate=Evaluate(metrics={"ndcg": Ndcg()}),
         seed=seed,
         deterministic=False,
     )
 
 
-def encoder(method: str, max_tokens: int) -> Features | Bert:
-    """Of items, by method."""
+def encoders(method: str, settings: Mapping[str, Any]) -> dict[str, Features | History | Bert]:
+    """Of the past, and of the item."""
     if method == "ids":
-        return Features(reads=["item.id"])
-    mode = {"lora": {"mode": "lora", "learning_rate_factor": 1.0}, "full": {"mode": "full", "layer_decay": 0.8}}
-    return Bert(reads=["item.text"], max_tokens=max_tokens, **mode.get(method, {"delta": method == "delta"}))
+        return {"past": History(reads=["history.item"]), "item": Features(reads=["item.id"])}
+    texts, frozen = {"reads": ["item.text"], "max_tokens": MAX_TOKENS}, {"components": settings["components"]}
+    mode = MODES[method] | (frozen if method in ("frozen", "delta") else {})
+    return {
+        "words": Bert(**texts, **frozen),
+        "past": History(reads=["history.item"], items="words"),
+        "item": Bert(**texts, **mode),
+    }
 
 
-def summary(values: list[float]) -> dict[str, Any]:
+def report(values: Mapping[str, Sequence[float]]) -> dict[str, Any]:
+    """Means and intervals of the methods, and of how far they are above popularity."""
+    told: dict[str, Any] = {"methods": {method: summary(found) for method, found in values.items()}}
+    if "popularity" in values:
+        above = {method: np.subtract(found, values["popularity"]) for method, found in values.items()}
+        told["above_popularity"] = {method: summary(found) for method, found in above.items() if method != "popularity"}
+        if texts := [method for method in TEXT if method in values and len(values[method]) > 1]:
+            best = max((told["above_popularity"][method] for method in texts), key=lambda found: found["mean"])
+            told["text_above_popularity"] = best["mean"] - best["half_width"]
+    return told
+
+
+def summary(values: Sequence[float]) -> dict[str, Any]:
+    """Mean, half of the interval of 95 percent (None of one value), values."""
     count = len(values)
-    width = student.ppf(0.975, count - 1) * np.std(values, ddof=1) / np.sqrt(count) if count > 1 else None
-    return {"mean": float(np.mean(values)), "half_width": width, "values": values}
-
-
-def _ndcg(scores: np.ndarray, relevant: list[bool]) -> float:
-    discounts = 1 / np.log2(np.arange(2, K + 2))
-    top = np.array(relevant)[np.argsort(-scores, kind="stable")[:K]]
-    return float((top * discounts[: len(top)]).sum() / discounts[: min(K, sum(relevant))].sum())
+    width = float(student.ppf(0.975, count - 1) * np.std(values, ddof=1) / np.sqrt(count)) if count > 1 else None
+    return {"mean": float(np.mean(values)), "half_width": width, "values": [float(value) for value in values]}
 
 
 if __name__ == "__main__":
