@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from mtkit.backend import keras, tf
+from mtkit.backend import tf
 from mtkit.distribute import gather_rolled
 from mtkit.heads import Candidates
+from mtkit.optimizers import precision_scope
 from mtkit.testing import check_import_is_light, check_layer_config, check_prediction_head, check_retrieval_head
 from mtkit_tfrs.layers import DeepCross, TwoTower
 
@@ -107,19 +108,15 @@ def test_deep_cross_loss_is_the_cross_entropy_of_each_row():
 
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_losses_are_float32_under_a_mixed_policy(policy):
-    previous = keras.mixed_precision.global_policy()
-    keras.mixed_precision.set_global_policy(policy)
-    try:
+    with precision_scope(policy):
         tower, ranking = _tower(), DeepCross(["a"])
-    finally:
-        keras.mixed_precision.set_global_policy(previous)
-    query = tower.query({"user": tf.ones([3, 4]), "past": tf.ones([3, 2])})
-    candidates = Candidates(tower.candidate({"item": tf.ones([3, 4])}, tf.range(3)), tf.range(3), tf.ones([3]))
-    losses = [tower.loss(query, candidates, {}), ranking.loss(ranking({"a": tf.ones([3, 4])}), tf.ones([3]))]
+        query = tower.query({"user": tf.ones([3, 4]), "past": tf.ones([3, 2])})
+        candidates = Candidates(tower.candidate({"item": tf.ones([3, 4])}, tf.range(3)), tf.range(3), tf.ones([3]))
+        losses = [tower.loss(query, candidates, {}), ranking.loss(ranking({"a": tf.ones([3, 4])}), tf.ones([3]))]
+        exact = _normal(3, 8)
+        loss = tower.loss(exact, Candidates(tf.constant(exact), tf.range(3), tf.ones([3])), {})
     assert [loss.dtype for loss in losses] == [tf.float32] * 2
     assert np.isfinite(losses).all()
-    exact = _normal(3, 8)
-    loss = tower.loss(exact, Candidates(tf.constant(exact), tf.range(3), tf.ones([3])), {})
     np.testing.assert_allclose(loss, _slow_softmax(exact, exact, range(3), [1] * 3), rtol=1e-5, atol=1e-6)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from mtkit.backend import keras, tf
 from mtkit.heads import Candidates, PredictionHead, RetrievalHead
 from mtkit.layers.joined import joined
+from mtkit.optimizers import precision_scope
 
 # isort: split
 # TFRS looks at the version of Keras when it is imported, so the backend has to come first.
@@ -90,14 +91,16 @@ class TwoTower(RetrievalHead):
         """Softmax cross-entropy `[rows]` of candidate i for row i among the candidates that exist."""
         # A row's own positive always stays, so that the loss of a removed row, too, is of ordinary size.
         positive = tf.eye(tf.shape(query)[0], tf.shape(candidates.ids)[0], dtype=tf.bool)
-        return self.task(
-            query,
-            candidates.embeddings,
-            candidate_ids=candidates.ids,
-            candidate_sampling_probability=candidates.shares if self.correct_sampling else None,
-            compute_metrics=False,
-            score_mask=positive | (candidates.weights > 0),
-        )
+        # The task makes layers while it is called, of the precision that holds at that moment.
+        with precision_scope("float32"):
+            return self.task(
+                query,
+                candidates.embeddings,
+                candidate_ids=candidates.ids,
+                candidate_sampling_probability=candidates.shares if self.correct_sampling else None,
+                compute_metrics=False,
+                score_mask=positive | (candidates.weights > 0),
+            )
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
