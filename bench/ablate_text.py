@@ -16,11 +16,12 @@ from pathlib import Path
 import numpy as np
 
 from mtkit.backend import keras
+from mtkit.context import cache_directory
 from mtkit.data.fold import make_cuts
 from mtkit.evaluate import evaluate
 from mtkit.pipeline import Pipeline, build_pipeline
 from mtkit.recipe import Recipe, load_recipe
-from mtkit.run import cache_directory, make_strategy
+from mtkit.run import make_strategy
 from mtkit.train import Training
 from mtkit.types import Dataset
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from statistics import median
 
 from mtkit.backend import tf
+from mtkit.context import cache_directory
 from mtkit.data.fold import make_cuts
 from mtkit.data.stream import training_rows
 from mtkit.pipeline import build_pipeline
 from mtkit.recipe import load_recipe
-from mtkit.run import cache_directory, make_strategy
+from mtkit.run import make_strategy
 from mtkit.train import Training
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mtkit.compare import Comparison, as_tuned
+from mtkit.context import cache_directory, class_names, make_context
 from mtkit.data.columns import load
 from mtkit.data.fold import make_cuts
 from mtkit.errors import MtkitError, RecipeError
@@ -93,4 +94,5 @@ def _comparison(recipe: Recipe, dataset: Dataset, cut: Cut, report: Reporter) ->
     plan = Plan(recipe.encoder, recipe.correlation, recipe.task)
     fold, tables = make_tables(recipe, plan, dataset, cut)
     report.rows(populations(tables), fold.dropped)
-    return Comparison(plan, fold, tables, recipe.evaluate, RankingProtocol.of(recipe.evaluate, fold))
+    context = make_context(recipe, plan, fold, class_names(plan, tables), {}, cache_directory(), {})
+    return Comparison(plan, fold, tables, recipe.evaluate, RankingProtocol.of(recipe.evaluate, fold, context))

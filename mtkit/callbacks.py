@@ -7,7 +7,6 @@ from typing import Any
 
 from mtkit.backend import keras
 from mtkit.evaluate import evaluate
-from mtkit.measure import RankingProtocol
 from mtkit.pipeline import Pipeline
 from mtkit.suggest import nearest
 
@@ -35,7 +34,7 @@ class EpochMetric(keras.callbacks.Callback):
             raise ValueError(f"no metric of the recipe has the key {key!r}; {nearest(key, known)}")
         self._pipeline, self._key, self._every = pipeline, key, every
         self._task = key.partition("/")[0]
-        protocol = RankingProtocol.of(settings, pipeline.fold)
+        protocol = pipeline.protocol()
         self._protocol = protocol.only(key) if self._task in pipeline.plan.retrievals() else protocol
         self._value: float | None = None
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from mtkit.backend import tf
+from mtkit.context import cache_directory
 from mtkit.data.columns import load
 from mtkit.data.fold import make_cuts
 from mtkit.devices import unseen_gpu
@@ -15,7 +16,7 @@ from mtkit.leakage import find_leaks, refuse
 from mtkit.model import Forward
 from mtkit.pipeline import Pipeline, build_pipeline
 from mtkit.recipe import Recipe
-from mtkit.run import cache_directory, make_strategy
+from mtkit.run import make_strategy
 
 PROBE_ROWS = 8
 TOLERANCE = 1e-3

@@ -7,12 +7,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
+from mtkit.context import cache_directory
 from mtkit.data.columns import load
 from mtkit.data.fold import make_cuts
 from mtkit.devices import unseen_gpu
 from mtkit.pipeline import Pipeline, build_pipeline
 from mtkit.recipe import Recipe, load_recipe
-from mtkit.run import cache_directory, make_strategy
+from mtkit.run import make_strategy
 
 
 def build(

@@ -8,12 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from mtkit.context import frozen_vectors
 from mtkit.data.similarity import item_vectors
 from mtkit.rank import of_items, of_rows, rank, user_shares
 from mtkit.sampled import against_sample
 from mtkit.sections import LISTS, Evaluate
 from mtkit.slices import Slice, make_slices
-from mtkit.spec import Contributions, GroupedMetric, PredictionMetric, RankingMetric, SelfSupervisedTask
+from mtkit.spec import BuildContext, Contributions, GroupedMetric, PredictionMetric, RankingMetric, SelfSupervisedTask
 from mtkit.types import Fold, LabeledRows, Ragged, Ranking, RowTable
 from mtkit.user_sums import Measured, UserSums
 
@@ -33,7 +34,7 @@ class RankingProtocol:
         shares: float64 `[items]`, the share of users who have had each item before the cut; None = not known.
         slices: parts of the rows and of the items that are relevant to them, also for tasks of prediction.
         item: the entity that is ranked.
-        vectors: address -> vectors of the items, for the metrics that read them.
+        vectors: address or encoder -> vectors of the items, for the metrics that read them.
         sampled: rows are ranked against so many items that are not relevant; None = the whole catalog.
     """
 
@@ -48,13 +49,19 @@ class RankingProtocol:
     sampled: int | None = None
 
     @classmethod
-    def of(cls, settings: Evaluate, fold: Fold) -> RankingProtocol:
+    def of(cls, settings: Evaluate, fold: Fold, context: BuildContext) -> RankingProtocol:
         """The protocol of a recipe's section on a fold.
 
+        Args:
+            settings: the section.
+            fold: the fold.
+            context: what encoders are told, for the metrics that compare items by the vectors of one.
+
         Raises:
-            DataError: a slice asks for something that the data do not have.
+            DataError: a slice or a metric asks for something that the data do not have.
         """
         item = fold.events.item
+        reads = dict.fromkeys(name for metric in settings.metrics.values() for name in metric.reads)
         return cls(
             metrics=settings.metrics,
             k=settings.k,
@@ -63,7 +70,10 @@ class RankingProtocol:
             shares=user_shares(fold.events, fold.cut, len(fold.entities[item])) if item else None,
             slices=make_slices(settings, fold),
             item=item or "",
-            vectors={a: item_vectors(fold, a) for metric in settings.metrics.values() for a in metric.reads},
+            vectors={
+                name: item_vectors(fold, name) if "." in name else frozen_vectors(context, name, item or "")
+                for name in reads
+            },
             sampled=settings.sampled,
         )
 

@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from mtkit.backend import keras, tf
-from mtkit.data.columns import raw
+from mtkit.context import class_names, make_context
 from mtkit.data.features import FeatureTables, fit_features
 from mtkit.data.store import DeviceData, EntityTable, EventLog, RowStore
 from mtkit.data.stream import Rate, epoch_rows, ordered_rows
 from mtkit.distribute import check_replicas
 from mtkit.errors import RecipeError, WiringError
+from mtkit.measure import RankingProtocol
 from mtkit.memory import check_memory
 from mtkit.model import EVAL, Layers, MultiTaskModel
 from mtkit.optimizers import precision_scope
@@ -85,6 +86,14 @@ class Pipeline:
         }
         return ordered_rows(rates, self.strategy)
 
+    def protocol(self) -> RankingProtocol:
+        """How rankings are judged, as the recipe says.
+
+        Raises:
+            DataError: a slice or a metric asks for something that the data do not have.
+        """
+        return RankingProtocol.of(self.recipe.evaluate, self.fold, self.context)
+
 
 def build_pipeline(
     recipe: Recipe,
@@ -114,12 +123,10 @@ def build_pipeline(
     fold, tables = make_tables(recipe, plan, dataset, cut)
     if not tf.config.list_physical_devices("GPU"):
         check_memory(recipe, plan, fold, tables)
-    classes = {
-        name: tuple(tables[spec.rows]["train"].classes.get(spec.label, ())) for name, spec in plan.predictions().items()
-    }
+    classes = class_names(plan, tables)
     reads = [address for spec in recipe.encoder.values() for address in spec.reads]
     features = fit_features(reads, recipe.preprocess.values(), fold, tables)
-    context = _context(recipe, plan, fold, features, classes, cache_dir, counters)
+    context = make_context(recipe, plan, fold, classes, features.infos, cache_dir, counters)
     _check_strings(recipe, context)
     check_replicas(strategy, _parts(recipe))
     with strategy.scope(), precision_scope(recipe.train.precision):
@@ -164,36 +171,6 @@ def _parts(recipe: Recipe) -> dict[str, Spec]:
     kinds = {"encoder": recipe.encoder, "correlation": recipe.correlation, "task": recipe.task}
     parts: dict[str, Spec] = {f"{kind}.{name}": spec for kind, specs in kinds.items() for name, spec in specs.items()}
     return parts | {"balance": recipe.balance}
-
-
-def _context(
-    recipe: Recipe,
-    plan: Plan,
-    fold: Fold,
-    features: FeatureTables,
-    classes: Mapping[str, tuple[str, ...]],
-    cache_dir: Path,
-    counters: dict[str, int],
-) -> BuildContext:
-    sizes = {name: len(entity) for name, entity in fold.entities.items()}
-
-    def column(entity: str, name: str) -> np.ndarray:
-        if name == "id":
-            return np.array([None, *fold.entities[entity].ids[1:].tolist()], object)
-        return raw(fold.entities[entity].columns[name], fold.schema.entities[entity][name])
-
-    return BuildContext(
-        name="",
-        tasks=tuple(recipe.task),
-        features=dict(features.infos) | {f"{name}.id": FeatureInfo(size=size) for name, size in sizes.items()},
-        sizes=sizes,
-        classes={name: max(2, len(names)) for name, names in classes.items()},
-        candidates={name: sizes[plan.candidate_entity(name)] for name in plan.retrievals()},
-        cache_dir=cache_dir,
-        column=column,
-        encoders=recipe.encoder,
-        counters=counters,
-    )
 
 
 def _derived(recipe: Recipe, context: BuildContext) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, ...]]]:

@@ -42,7 +42,7 @@ def rank(
         exclude: each row's items (values `item`) that are neither candidates nor relevant.
         block: rows scored at once; memory is `block * items * (itemsize + 1)` bytes.
         shares: float64 `[items]`, the share of users who have had each item, for metrics of popularity.
-        vectors: address -> vectors of the items, for metrics of diversity.
+        vectors: address or encoder -> vectors of the items, for metrics of diversity.
         whole: whether metrics read `Ranking.targets.above`, which takes a sort of the catalog for each row.
 
     Returns:

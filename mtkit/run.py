@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pyarrow as pa
 from mtkit.backend import keras, tf
 from mtkit.checkpoints import writing_tensors
 from mtkit.compare import Comparison, Tuned, as_tuned
+from mtkit.context import cache_directory
 from mtkit.data.columns import load
 from mtkit.data.fold import make_cuts
 from mtkit.devices import unseen_gpu
@@ -25,7 +25,6 @@ from mtkit.hooks import hook_relay
 from mtkit.interrupt import Signals
 from mtkit.leakage import find_leaks, refuse
 from mtkit.lock import lock
-from mtkit.measure import RankingProtocol
 from mtkit.pipeline import Pipeline, build_pipeline
 from mtkit.recipe import Recipe, load_recipe
 from mtkit.registry import Registry
@@ -105,7 +104,7 @@ class Run:
         self._fit(pipeline)
         timing.lap("fit")
         settings = self.recipe.evaluate
-        protocol = RankingProtocol.of(settings, pipeline.fold)
+        protocol = pipeline.protocol()
         model = evaluate(pipeline, protocol)
         timing.lap("evaluate")
         comparison = Comparison(pipeline.plan, pipeline.fold, pipeline.tables, settings, protocol)
@@ -275,12 +274,6 @@ def trained_pipeline(directory: RunDirectory) -> Pipeline:
             "--resume"
         )
     return pipeline
-
-
-def cache_directory() -> Path:
-    """Where results that depend on content alone are kept: `MTKIT_CACHE`, or the user's cache directory."""
-    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("MTKIT_CACHE") or Path(user) / "mtkit")
 
 
 class _Clock:

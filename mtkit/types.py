@@ -180,7 +180,8 @@ class Ranking:
         shares: float64 `[catalog + 1]`, above 0: the share of users who had had the item; None = not known.
         targets: the rows' relevant candidates (values `item`). Where a metric is over the whole ranking, also `above`,
             float64: the share of candidates not relevant that score lower, equal scores counting one half.
-        vectors: address -> SciPy sparse array `[catalog + 1, width]`, rows of length 1, or 0 where null.
+        vectors: address -> SciPy sparse array, or encoder -> floats, `[catalog + 1, width]`; rows of length 1, or 0 where
+            there is nothing.
     """
 
     items: np.ndarray

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import graphlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Protocol
 
 from mtkit.document import Mistake
@@ -142,10 +142,24 @@ def _measured(parts: Parts, schema: Schema) -> Iterator[Mistake]:
             )
     of_entities = {f"{entity}.{name}" for entity, columns in schema.entities.items() for name in columns}
     for index, metric in enumerate(parts.evaluate.metrics.values()):
-        for address in metric.reads:
-            if address not in of_entities:
-                message = f"no entity has a column {address!r}; {nearest(address, of_entities)}"
+        for name in metric.reads:
+            message = _no_column(name, of_entities) if "." in name else _not_compared(name, parts, schema)
+            if message:
                 yield Mistake(("evaluate", "metrics", index), message)
+
+
+def _no_column(address: str, known: Collection[str]) -> str:
+    return "" if address in known else f"no entity has a column {address!r}; {nearest(address, known)}"
+
+
+def _not_compared(name: str, parts: Parts, schema: Schema) -> str:
+    """Why items cannot be compared by the vectors of an encoder; empty if they can."""
+    if name not in parts.encoder:
+        return f"no encoder is called {name!r}; {nearest(name, parts.encoder)}"
+    encoder, item = parts.encoder[name], schema.roles[1:2]
+    if encoder is None or {_scope(address) for address in encoder.reads} == set(item):
+        return ""
+    return f"{name!r} reads {', '.join(encoder.reads)}; expected an encoder of what is ranked, {' '.join(item) or 'nothing'}"
 
 
 def _divided(split: Split, schema: Schema) -> Iterator[Mistake]:

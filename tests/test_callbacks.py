@@ -29,7 +29,7 @@ def test_metrics_are_in_the_logs_and_stop_training(pipeline):
 
 def test_one_task_is_measured_alone(pipeline):
     found = evaluate(pipeline, tasks=["gift"])
-    assert found.keys() == {"gift/auc", "gift/accuracy"}
+    assert found.keys() == {f"gift/{part}{name}" for part in ("", "new/") for name in ("auc", "accuracy")}
     assert found == {key: pytest.approx(value) for key, value in evaluate(pipeline).items() if key in found}
 
 

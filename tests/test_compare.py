@@ -169,7 +169,7 @@ def test_the_test_fold_does_not_change_what_validation_sees(shop, make_shop):
 def test_judged_are_all_tasks_that_a_baseline_fits(tiny_pipeline):
     recipe, plan = tiny_pipeline.recipe, tiny_pipeline.plan
     fold, tables, settings = tiny_pipeline.fold, tiny_pipeline.tables, recipe.evaluate
-    comparison = Comparison(plan, fold, tables, settings, RankingProtocol.of(settings, fold))
+    comparison = Comparison(plan, fold, tables, settings, tiny_pipeline.protocol())
     results = comparison.results(settings.baselines)["baselines"]
     assert results.keys() == {"popularity", "own_frequency", "majority"}
     assert {key.split("/")[0] for key in results["popularity"]} == {"next"}

@@ -24,7 +24,7 @@ LAYERS = (
     ),
     ("backend",),
     ("data.*", "devices", "distribute", "heads", "layers.*", "model", "optimizers", "rank"),
-    ("leakage", "measure", "memory", "pipeline", "sampled", "slices", "tables", "user_sums"),
+    ("context", "leakage", "measure", "memory", "pipeline", "sampled", "slices", "tables", "user_sums"),
     (
         "train", "checkpoints", "baseline_run", "several", "evaluate", "compare", "rundir", "progress", "report", "run", "check",
         "export", "servable", "unseen", "answers", "signatures", "significance", "paired",

@@ -1,14 +1,16 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
+from pydantic import Field
 
 from mtkit.data.fold import make_fold
 from mtkit.data.similarity import item_vectors
 from mtkit.errors import DataError
 from mtkit.measure import RankingProtocol, labeled, predict_metrics, rank_metrics
 from mtkit.sections import By, Evaluate
-from mtkit.spec import Cut
+from mtkit.spec import BuildContext, Cut, Encoder
 from mtkit.standard.order_metrics import Auc, Gauc
 from mtkit.standard.prediction_metrics import LogLoss, Rmse
 from mtkit.standard.ranking_metrics import Auc as RankingAuc
@@ -45,7 +47,24 @@ def scores(windows):
 
 def protocol(fold, **metrics):
     settings = Evaluate(k=(2, 5), slices=SLICES, cold=25, tail=0.4, metrics=metrics)
-    return RankingProtocol.of(settings, fold)
+    return RankingProtocol.of(settings, fold, context(fold))
+
+
+class Drawn(Encoder):
+    """Vectors of items, drawn at random; the first item has none."""
+
+    dtype: str = Field("float32", description="type of the numbers")
+
+    def derive(self, context):
+        vectors = 9 * np.random.default_rng(0).normal(size=(context.sizes["item"], 3))
+        vectors[:2] = 0
+        return {f"item.id/{context.name}": vectors.astype(self.dtype)}
+
+
+def context(fold):
+    encoders = {name: Drawn(reads=("item.id",), dtype=name) for name in ("float32", "int32")}
+    sizes = {name: len(entity) for name, entity in fold.entities.items()}
+    return BuildContext("", ("next",), {}, sizes, {}, {}, Path(), None, encoders)
 
 
 def rows_of(ragged, name, row):
@@ -162,6 +181,26 @@ def test_diversity_is_by_categories_or_words(fold, windows, scores):
             top = sorted(range(1, 21), key=lambda item: (-scores[row][item], item))[:5]
             values.append(np.mean([families[a] != families[b] for a in top for b in top if a < b]))
     assert found["next/diversity@5"] == pytest.approx(np.mean(values))
+
+
+def test_diversity_is_by_vectors_of_an_encoder(fold, windows, scores):
+    judged = protocol(fold, diversity=Diversity(by="float32"))
+    found = rank_metrics("next", lambda rows: scores[rows].copy(), windows, judged)
+    vectors = Drawn(reads=("item.id",)).derive(dataclasses.replace(context(fold), name="float32"))["item.id/float32"]
+    lengths = np.linalg.norm(vectors, axis=1)
+    values = []
+    for row in range(len(windows)):
+        if rows_of(windows.targets, "item", row):
+            top = sorted(range(1, 21), key=lambda item: (-scores[row][item], item))[:5]
+            pairs = [(a, b) for a in top for b in top if a < b]
+            common = [vectors[a] @ vectors[b] / (lengths[a] * lengths[b]) if 1 not in (a, b) else 0 for a, b in pairs]
+            values.append(1 - np.mean(common))
+    assert found["next/diversity@5"] == pytest.approx(np.mean(values), rel=1e-5)
+    assert max(values) > 1
+    with pytest.raises(
+        DataError, match=r"encoder 'int32' derives item\.id/int32 \(int32\), and no vectors of item that are"
+    ):
+        protocol(fold, diversity=Diversity(by="int32"))
 
 
 def test_vectors_are_of_length_1_and_nulls_of_length_0(fold):

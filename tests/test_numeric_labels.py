@@ -10,7 +10,6 @@ from mtkit.compare import Comparison
 from mtkit.data.fold import make_cuts
 from mtkit.errors import RecipeError
 from mtkit.evaluate import evaluate, model_predictions
-from mtkit.measure import RankingProtocol
 from mtkit.pipeline import build_pipeline
 from mtkit.run import make_strategy
 from mtkit.schema import Column, Schema
@@ -72,9 +71,7 @@ def test_numbers_are_learned_and_measured(tmp_path):
     assert not any("auc" in key for key in found)
 
     settings = pipeline.recipe.evaluate
-    comparison = Comparison(
-        pipeline.plan, pipeline.fold, pipeline.tables, settings, RankingProtocol.of(settings, pipeline.fold)
-    )
+    comparison = Comparison(pipeline.plan, pipeline.fold, pipeline.tables, settings, pipeline.protocol())
     baselines = comparison.judge(comparison.tune(settings.baselines))
     mean = pipeline.tables["lines"]["train"].labels["price"].mean()
     assert baselines["majority"]["price/rmse"] == pytest.approx(

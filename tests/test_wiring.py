@@ -4,6 +4,7 @@ from toy_components import RECIPE, toy_registry
 
 from mtkit.errors import RecipeError
 from mtkit.recipe import load_recipe
+from mtkit.standard.ranking_metrics import Diversity
 from mtkit.standard.splits import ByColumn
 from mtkit.wiring import check_wiring, embeddings
 
@@ -145,3 +146,21 @@ def test_a_split_by_a_column_needs_a_categorical_one(wiring, column, message):
     assert mistake.message.endswith(message)
     data = data.model_copy(update={"split": ByColumn(column="hour")})
     assert check_wiring(wiring.recipe.model_copy(update={"data": data})) == []
+
+
+@pytest.mark.parametrize(
+    ("by", "message"),
+    [
+        ("item.txt", "no entity has a column 'item.txt'; did you mean 'item.text'"),
+        ("itm", "no encoder is called 'itm'; did you mean 'item'"),
+        ("user", "'user' reads user.id, user.age; expected an encoder of what is ranked, item"),
+    ],
+)
+def test_items_are_compared_by_a_column_or_an_encoder(wiring, by, message):
+    def mistakes(by):
+        evaluate = wiring.recipe.evaluate.model_copy(update={"metrics": {"diversity": Diversity(by=by)}})
+        return check_wiring(wiring.recipe.model_copy(update={"evaluate": evaluate}))
+
+    found = [mistake for mistake in mistakes(by) if mistake.path == ("evaluate", "metrics", 0)]
+    assert [mistake.message.startswith(message) for mistake in found] == [True]
+    assert [mistake for mistake in mistakes("item") if mistake.path[1] == "metrics"] == []

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, ClassVar, Literal
 
-from mtkit.spec.base import Address, Spec
+from mtkit.spec.base import Address, Name, Spec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,8 +23,8 @@ class RankingMetric(Spec):
     cutoff: ClassVar[bool] = True
 
     @property
-    def reads(self) -> tuple[Address, ...]:
-        """Addresses of the item columns that it needs in `Ranking.vectors`."""
+    def reads(self) -> tuple[Address | Name, ...]:
+        """Addresses of item columns, and names of encoders that derive vectors of items, which it needs in `Ranking.vectors`."""
         return ()
 
     def keys(self, name: str, k: Sequence[int]) -> dict[str, int]:

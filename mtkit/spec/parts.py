@@ -60,7 +60,10 @@ class Encoder(Spec):
         return None
 
     def derive(self, context: BuildContext) -> Mapping[str, np.ndarray]:
-        """New static columns of entity tables (`item.text/NAME` -> `[rows, width]`), computed once per distinct value."""
+        """New static columns of entity tables (`item.text/NAME` -> `[rows, width]`), computed once per distinct value.
+
+        `context.features` need not be there: metrics that compare items ask for them without a model, too.
+        """
         return {}
 
     def derivation(self, context: BuildContext) -> Any:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from mtkit.spec import Address, RankingMetric
+from mtkit.spec import Address, Name, RankingMetric
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -177,20 +177,24 @@ class Serendipity(RankingMetric):
 class Diversity(RankingMetric):
     """How much the items of the top k differ (intra-list distance): mean over their pairs of 1 less what they share.
 
-    What two items share is the cosine of their texts (tf-idf of the words), or 1 where they have the same category and 0
-    else. A null has nothing in common with anything. Source: Ziegler et al., "Improving recommendation lists through
+    What two items share is the cosine of their vectors, as an encoder derives them (a frozen language model, a file), or of
+    their texts (tf-idf of the words); or 1 where they have the same category and 0 else. What is null, or has no vector, has
+    nothing in common with anything. Source: Ziegler et al., "Improving recommendation lists through
     topic diversification", 2005.
     """
 
-    by: Address = Field(description="a categorical column, a label of classes or a text of the items (`item.category`)")
+    by: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[A-Za-z0-9_]+)?$")] = Field(
+        description="a categorical column, a label of classes or a text of the items (`item.category`), or the name of an "
+        "encoder that derives vectors of them (`text`)"
+    )
 
     @property
-    def reads(self) -> tuple[Address, ...]:
-        """The column."""
+    def reads(self) -> tuple[Address | Name, ...]:
+        """The column, or the encoder."""
         return (self.by,)
 
     def per_row(self, ranking: Ranking, k: int) -> np.ndarray:
-        """Values float64 `[rows]` in [0, 1]; 0 where fewer than two items are shown."""
+        """Values float64 `[rows]` in [0, 1], by vectors of an encoder in [0, 2]; 0 where fewer than two items are shown."""
         import numpy as np
         from scipy.sparse import csr_array
 
@@ -198,10 +202,17 @@ class Diversity(RankingMetric):
         row, place = np.nonzero(ranking.items[:, :k])
         shape = len(ranking.items), vectors.shape[0]
         shown = csr_array((np.ones(len(row)), (row, ranking.items[row, place])), shape)
-        lengths, summed = vectors.multiply(vectors).sum(axis=1), shown @ vectors
-        common = summed.multiply(summed).sum(axis=1) - shown @ lengths
+        common = _squares(shown @ vectors) - shown @ _squares(vectors)
         pairs = shown.sum(axis=1) * (shown.sum(axis=1) - 1)
         return np.asarray(np.divide(pairs - common, pairs, out=np.zeros(len(pairs)), where=pairs > 0))
+
+
+def _squares(vectors: Any) -> np.ndarray:
+    """Squared lengths `[rows]` of the rows of a SciPy sparse array or of floats."""
+    import numpy as np
+
+    squares = vectors.multiply(vectors) if hasattr(vectors, "multiply") else vectors * vectors
+    return np.asarray(squares.sum(axis=1))
 
 
 def _mean_of_shown(ranking: Ranking, k: int, of_share: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:

@@ -163,6 +163,8 @@ def test_diversity_is_over_pairs(k, ranking):
     check_spec(metric)
     assert metric.reads == ("item.x",)
     np.testing.assert_allclose(metric.per_row(known, k), expected)
+    known = dataclasses.replace(ranking, vectors={"text": vectors})
+    np.testing.assert_allclose(Diversity(by="text").per_row(known, k), expected)
 
 
 def test_auc_is_the_mean_over_relevant_items():
