@@ -12,8 +12,8 @@ from mtkit.spec import PredictionTask, RetrievalTask, TaskHead
 RETRIEVAL = ("popularity", "recency_popularity", "own_recency", "item_knn", "ease", "ials")
 #: What is learned without features, and from features together.
 PREDICTION = ("majority", "gradient_boosting")
-#: What each feature alone tells of a class, and what the words of texts do.
-CLASSES, TEXT = ("logistic_regression",), ("bag_of_words",)
+#: What each feature alone tells of a number, and of a class, and what the words of texts do.
+NUMBERS, CLASSES, TEXT = ("ridge",), ("logistic_regression",), ("bag_of_words",)
 
 
 def auto_baselines(tasks: Iterable[TaskHead], schema: Schema | None) -> tuple[str, ...]:
@@ -25,6 +25,8 @@ def auto_baselines(tasks: Iterable[TaskHead], schema: Schema | None) -> tuple[st
     predictions = [task for task in tasks if isinstance(task, PredictionTask)]
     if predictions:
         names += PREDICTION
+    if any(task.numeric for task in predictions):
+        names += NUMBERS
     if not all(task.numeric for task in predictions):
         names += CLASSES
         if schema and any(schema.of_kind("text", entity) for entity in schema.entities):

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
+from mtkit.auto import auto_baselines
 from mtkit.document import Document, Mistake
 from mtkit.errors import RecipeError
 from mtkit.locate import KeyPath
-from mtkit.recipe import DEFAULT_BALANCER, DEFAULT_EXPORTER, NAME, NAMED, REQUIRED, Recipe, fill_defaults
+from mtkit.recipe import AUTO, DEFAULT_BALANCER, DEFAULT_EXPORTER, NAME, NAMED, REQUIRED, Recipe, fill_defaults
 from mtkit.registry import Registry
 from mtkit.sections import Catalog, Data, Evaluate, Train
 from mtkit.spec import (
     BASES,
     Balancer,
+    Baseline,
     Correlation,
     DataSource,
     Encoder,
@@ -43,6 +45,7 @@ def compose(
     balance: Balancer | None = None,
     train: Train | None = None,
     evaluate: Evaluate | None = None,
+    baselines: Literal["auto"] | None = None,
     export: Exporter | None = None,
     name: str = "composed",
     seed: int = 0,
@@ -62,6 +65,7 @@ def compose(
         balance: combines the losses of the tasks.
         train: how the model is trained.
         evaluate: what is measured, beside which baselines.
+        baselines: `"auto"`: beside those of `evaluate`, the ones that fit the tasks.
         export: writes what serves the model.
         name: of the recipe.
         seed: of initial values, shuffling, sampling and dropout.
@@ -85,6 +89,9 @@ def compose(
         "export": export or registry.get("exporter", DEFAULT_EXPORTER)(),
     }
     _raise(_wrong_parts(sections, single))
+    evaluate = evaluate or Evaluate()
+    if baselines is not None:
+        evaluate = evaluate.model_copy(update={"baselines": _with_auto(baselines, evaluate, task, data, registry)})
     given = {f"{section}.{key}": spec for section, specs in sections.items() for key, spec in specs.items()}
     recipe = Recipe(
         recipe=1,
@@ -95,7 +102,7 @@ def compose(
         **sections,
         balance=single["balance"],
         export=single["export"],
-        **fill_defaults(task, train or Train(), evaluate or Evaluate()),
+        **fill_defaults(task, train or Train(), evaluate),
         uses=_names(given | single | {"data.split": split}, registry),
         document=Document(),
     )
@@ -120,6 +127,16 @@ def _wrong_parts(sections: Mapping[str, Mapping[str, Spec]], single: Mapping[str
         if not isinstance(spec, BASES[kind]):
             mistakes.append(Mistake(path, f"expected a mtkit.spec.{BASES[kind].__name__}, got {spec!r}"))
     return mistakes
+
+
+def _with_auto(
+    given: str, evaluate: Evaluate, task: Mapping[str, TaskHead], data: DataSource, registry: Registry
+) -> dict[str, Baseline]:
+    """The baselines that fit the tasks, and those of `evaluate`, which stay as they are set."""
+    if given != AUTO:
+        _raise([Mistake(("baselines",), f'expected "auto", got {given!r}; others are listed in evaluate')])
+    picked = auto_baselines(task.values(), data.schema())
+    return {name: registry.get("baseline", name)() for name in picked} | dict(evaluate.baselines)
 
 
 def _names(specs: Mapping[str, Spec], registry: Registry) -> dict[str, str]:

@@ -46,8 +46,8 @@ def test_they_fit_the_tasks_and_the_columns():
     assert list(auto_baselines([RANKER], without_texts)) == FOR_PREDICTION[:-1]
     assert list(auto_baselines([RANKER], None)) == FOR_PREDICTION[:-1]
     assert list(auto_baselines([RANKER, RETRIEVER], schema)) == FOR_RETRIEVAL + FOR_PREDICTION
-    assert auto_baselines([NUMBER], schema) == ("majority", "gradient_boosting")
-    assert list(auto_baselines([NUMBER, RANKER], schema)) == FOR_PREDICTION
+    assert auto_baselines([NUMBER], schema) == ("majority", "gradient_boosting", "ridge")
+    assert list(auto_baselines([NUMBER, RANKER], schema)) == [*FOR_PREDICTION[:2], "ridge", *FOR_PREDICTION[2:]]
 
 
 def test_the_lock_says_what_was_picked_and_loads_to_the_same(load):

@@ -6,10 +6,13 @@ import pandas as pd
 import pytest
 
 import mtkit
+from mtkit.auto import auto_baselines
 from mtkit.backend import keras
 from mtkit.errors import RecipeError, WiringError
 from mtkit.evaluate import evaluate
 from mtkit.recipe import load_recipe
+from mtkit.standard.baselines import OwnRecency
+from mtkit.standard.factor_baselines import Ease
 from mtkit.train import Training
 
 
@@ -183,6 +186,19 @@ def test_composed_from_frames_trains_as_the_file_does(tiny_recipe, cache):
         Training(pipeline)
         losses.append(pipeline.model.evaluate(pipeline.eval_data(), verbose=0))
     np.testing.assert_allclose(losses[0], losses[1], rtol=1e-5)
+
+
+def test_compositions_pick_baselines_as_recipes_do(tiny_recipe):
+    recipe, data = source(tiny_recipe)
+    own = {"own_recency": OwnRecency(half_lives=[7])}
+    found = composed(recipe, data, evaluate=recipe.evaluate.model_copy(update={"baselines": own}), baselines="auto")
+    names = auto_baselines(recipe.task.values(), data.schema())
+    assert list(found.evaluate.baselines) == list(names)
+    assert found.evaluate.baselines["own_recency"] == own["own_recency"]
+    assert found.evaluate.baselines["ease"] == Ease()
+    assert composed(recipe, data).evaluate.baselines == recipe.evaluate.baselines
+    with pytest.raises(RecipeError, match=r"mtkit.compose: baselines: expected \"auto\", got 'all'"):
+        composed(recipe, data, baselines="all")
 
 
 def test_compositions_are_checked_as_recipes_are(tiny_recipe):

@@ -80,20 +80,47 @@ class LogisticRegression(_FeatureBaseline):
         self, train: LabeledRows, drawn: np.ndarray, rows: LabeledRows, labels: np.ndarray, weights: np.ndarray
     ) -> np.ndarray:
         import numpy as np
-        from scipy import sparse
         from sklearn.exceptions import ConvergenceWarning
         from sklearn.linear_model import LogisticRegression as Classifier
 
-        columns = [
-            _standardized(known, asked) if kind == "numeric" else _one_hot(known, asked)
-            for kind, known, asked in _columns(train, drawn, rows)
-        ]
-        known, asked = (sparse.hstack(parts, format="csr") for parts in zip(*columns, strict=True))
+        known, asked = _matrices(train, drawn, rows)
         model = Classifier(C=self.c, max_iter=self.iterations)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", ConvergenceWarning)  # `iterations` is a budget
             model.fit(known, labels, sample_weight=weights)
         return np.asarray(model.predict_proba(asked))
+
+
+class Ridge(_FeatureBaseline):
+    """Ridge regression of a number on the features that the task reads, by scikit-learn.
+
+    Features are those of `logistic_regression`. With the ids of users and items as features it is the model of biases that
+    rating prediction starts from: a mean, and a bias for each user and item. It does not apply to classes.
+    """
+
+    numeric: ClassVar[bool] = True
+
+    alpha: PositiveFloat = Field(1, description="strength of the l2 regularization, as in scikit-learn")
+    alphas: tuple[PositiveFloat, ...] = Field(
+        (1, 10, 100), min_length=1, description="values of `alpha` tried on validation"
+    )
+
+    def grid(self) -> Sequence[Baseline]:
+        """One for each of `alphas`."""
+        return tuple(self.model_copy(update={"alpha": alpha}) for alpha in self.alphas)
+
+    def predict(self, train: LabeledRows, rows: LabeledRows) -> np.ndarray | None:
+        """Numbers `[rows]`; None where the label is a class, or the task reads no such features."""
+        return None if train.classes else super().predict(train, rows)
+
+    def _learned(
+        self, train: LabeledRows, drawn: np.ndarray, rows: LabeledRows, labels: np.ndarray, weights: np.ndarray
+    ) -> np.ndarray:
+        import numpy as np
+        from sklearn.linear_model import Ridge as Regression
+
+        known, asked = _matrices(train, drawn, rows)
+        return np.asarray(Regression(alpha=self.alpha).fit(known, labels, sample_weight=weights).predict(asked))
 
 
 class GradientBoosting(_FeatureBaseline):
@@ -152,6 +179,18 @@ def _columns(train: LabeledRows, drawn: np.ndarray, rows: LabeledRows) -> Iterat
     """Kind of each feature, its values in the drawn training rows, and in the rows asked for."""
     for address, kind in _features(train):
         yield kind, train.columns[address][drawn], rows.columns[address]
+
+
+def _matrices(train: LabeledRows, drawn: np.ndarray, rows: LabeledRows) -> tuple[Any, Any]:
+    """Sparse features `[rows, width]` of the drawn training rows, and of the rows asked for."""
+    from scipy import sparse
+
+    columns = [
+        _standardized(known, asked) if kind == "numeric" else _one_hot(known, asked)
+        for kind, known, asked in _columns(train, drawn, rows)
+    ]
+    known, asked = (sparse.hstack(parts, format="csr") for parts in zip(*columns, strict=True))
+    return known, asked
 
 
 def _standardized(known: np.ndarray, asked: np.ndarray) -> tuple[Any, Any]:

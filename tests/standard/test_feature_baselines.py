@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mtkit.standard.feature_baselines import GradientBoosting, LogisticRegression
+from mtkit.standard.feature_baselines import GradientBoosting, LogisticRegression, Ridge
 from mtkit.standard.prediction_baselines import Majority
 from mtkit.testing import check_spec
 from mtkit.types import LabeledRows
@@ -33,7 +33,7 @@ def log_loss(labels, predictions):
     return -np.log(np.where(labels == 1, predictions, 1 - predictions)).mean()
 
 
-@pytest.mark.parametrize("baseline", [LogisticRegression(), GradientBoosting()], ids=repr)
+@pytest.mark.parametrize("baseline", [LogisticRegression(), GradientBoosting(), Ridge()], ids=repr)
 def test_specs(baseline):
     check_spec(baseline)
 
@@ -48,16 +48,43 @@ def by_gradient(features, labels, weights, c, steps=20000):
     return w
 
 
+def dense(columns):
+    """Standardized hours, whether one is missing, and a column for each user and town."""
+    hour = columns["context.hour"]
+    known = hour[TRAIN][~np.isnan(hour[TRAIN])].astype(float)
+    features = [np.where(np.isnan(hour), 0, (hour - known.mean()) / known.std()), np.isnan(hour)]
+    features += [columns["user.id"] == user for user in range(1, 8)] + [columns["user.town"] == town for town in "ab"]
+    return np.column_stack(features).astype(float)
+
+
+def test_ridge_equals_the_normal_equations_on_dense_features(shop):
+    columns, chance = shop
+    rng = np.random.default_rng(1)
+    labels, weights = chance + rng.normal(size=900), rng.random(900) + 0.5
+    train, rows = labeled(columns, labels, TRAIN, weights, 0), labeled(columns, labels, ROWS, classes=0)
+    features, weights = dense(columns), train.weights.astype(float)
+    center, mean = (np.average(values[TRAIN], axis=0, weights=weights) for values in (features, labels))
+    x = features[TRAIN] - center
+    w = np.linalg.solve(x.T @ (weights[:, None] * x) + 7 * np.eye(11), x.T @ (weights * (labels[TRAIN] - mean)))
+    np.testing.assert_allclose(Ridge(alpha=7).predict(train, rows), mean + (features[ROWS] - center) @ w, atol=1e-4)
+    assert Ridge(alphas=(2, 3)).grid() == (Ridge(alpha=2, alphas=(2, 3)), Ridge(alpha=3, alphas=(2, 3)))
+
+
+def test_ridge_is_of_numbers_alone(shop):
+    columns, chance = shop
+    labels = (chance > 0.5).astype(np.float32)
+    assert Ridge().predict(labeled(columns, labels, TRAIN), labeled(columns, labels, ROWS)) is None
+    constant = np.full(900, 2.5)
+    train, rows = labeled(columns, constant, TRAIN, classes=0), labeled(columns, constant, ROWS, classes=0)
+    assert (Ridge().predict(train, rows) == 2.5).all()
+
+
 def test_logistic_regression_equals_gradient_descent_on_dense_features(shop):
     columns, chance = shop
     rng = np.random.default_rng(1)
     labels, weights = (rng.random(900) < chance).astype(np.float32), rng.random(900) + 0.5
     train, rows = labeled(columns, labels, TRAIN, weights), labeled(columns, labels, ROWS)
-    hour = columns["context.hour"]
-    known = hour[TRAIN][~np.isnan(hour[TRAIN])].astype(float)
-    dense = [np.where(np.isnan(hour), 0, (hour - known.mean()) / known.std()), np.isnan(hour)]
-    dense += [columns["user.id"] == user for user in range(1, 8)] + [columns["user.town"] == town for town in "ab"]
-    features = np.column_stack(dense).astype(float)
+    features = dense(columns)
     w = by_gradient(features[TRAIN], labels[TRAIN], train.weights.astype(float), 0.1)
     expected = 1 / (1 + np.exp(-features[ROWS] @ w[:-1] - w[-1]))
     np.testing.assert_allclose(LogisticRegression(c=0.1).predict(train, rows), expected, atol=2e-3)
