@@ -133,6 +133,90 @@ def make_checkpoint(tmp_path):
     return make
 
 
+#: Sizes of decoders, under the names of Llama and others, and of GPT-2.
+DECODERS = {
+    "llama": {"model_type": "llama", "attention_bias": True},
+    "mistral": {"model_type": "mistral"},
+    "qwen2": {"model_type": "qwen2"},
+    "qwen3": {"model_type": "qwen3"},
+    "gpt2": {
+        "model_type": "gpt2",
+        "vocab_size": len(WORDS),
+        "n_embd": HIDDEN,
+        "n_layer": LAYERS,
+        "n_head": HEADS,
+        "n_positions": POSITIONS,
+        "activation_function": "gelu_new",
+        "layer_norm_epsilon": 1e-5,
+    },
+}
+_DECODER = {
+    "vocab_size": len(WORDS),
+    "hidden_size": HIDDEN,
+    "num_hidden_layers": LAYERS,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "head_dim": 4,
+    "intermediate_size": INTERMEDIATE,
+    "max_position_embeddings": POSITIONS,
+    "hidden_act": "silu",
+    "rms_norm_eps": 1e-6,
+    "rope_theta": 100.0,
+}
+
+
+def random_decoder(directory: Path) -> dict[str, np.ndarray]:
+    """Tensors for a configuration, under the names that its family has for them."""
+    family, arguments = read_config(directory)
+    network, random = NETWORKS[family.network](**arguments), np.random.default_rng(0)
+    network.build(None)
+    tensors = {}
+    for part in _parts(network, family):
+        for variable, names, transposed in _sources(*part, transposed=family.transposed):
+            values = np.split(random.normal(0, 0.5, variable.shape).astype(np.float32), len(names), axis=-1)
+            tensors |= {
+                name: value.T.copy() if transposed else value for name, value in zip(names, values, strict=True)
+            }
+    return tensors
+
+
+@pytest.fixture
+def random_decoder_checkpoint(tmp_path):
+    """A function from the name of a decoder to the directory of a random checkpoint, which has dropout by option alone."""
+
+    def make(name, **config):
+        directory = tmp_path / name
+        directory.mkdir()
+        quiet = {"embd_pdrop": 0.0, "resid_pdrop": 0.0, "attn_pdrop": 0.0, "attention_dropout": 0.0}
+        config = (_DECODER if name != "gpt2" else {}) | DECODERS[name] | quiet | config
+        (directory / "config.json").write_text(json.dumps(config))
+        save_file(random_decoder(directory), directory / "model.safetensors")
+        write_tokenizer(directory)
+        return directory
+
+    return make
+
+
+@pytest.fixture
+def with_head():
+    """A function from a family to a change of a checkpoint's tensors: a masked language model head on top."""
+    from mtkit_bert.language_heads import LANGUAGE_HEADS
+
+    def of(family, seed=5):
+        def change(state):
+            rng, names = np.random.default_rng(seed), LANGUAGE_HEADS[family].tensors
+            vocabulary, width = state["embeddings.word_embeddings.weight"].shape
+            shapes = ([width, width], [width], [width], [width], [vocabulary])
+            head = {
+                name: rng.normal(0, 0.5, shape).astype(np.float32) for name, shape in zip(names, shapes, strict=True)
+            }
+            return {f"{family}.{name}": value for name, value in state.items()} | head
+
+        return change
+
+    return of
+
+
 @pytest.fixture
 def make_context(tmp_path):
     """A function from a column of texts to the context of an encoder named `words`."""

@@ -17,7 +17,7 @@ from mtkit_bert.spec import Bert
 class MaskedLanguageModel(SelfSupervisedTask):
     """Trains a `bert` encoder to predict hidden tokens of its texts; `unigram` beside it knows how frequent tokens are."""
 
-    metrics: ClassVar[Mapping[str, bool]] = {"perplexity": True, "accuracy": False, "cross_entropy": True}
+    metrics: ClassVar[Mapping[str, bool]] = {"perplexity": True, "cross_entropy": True, "accuracy": False}
 
     share: Annotated[float, Field(gt=0, lt=1)] = Field(
         0.15, description="how many of a text's tokens are predicted, special ones aside; at least one"
