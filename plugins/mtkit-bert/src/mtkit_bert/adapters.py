@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from mtkit.backend import keras, tf
 
-#: Target -> dense layer of `Block`, of how many parts its output consists, and which part this is.
-_TARGETS: Mapping[str, tuple[str, int, int]] = {
-    "query": ("qkv", 3, 0),
-    "key": ("qkv", 3, 1),
-    "value": ("qkv", 3, 2),
-    "attention_output": ("attended", 1, 0),
-    "intermediate": ("intermediate", 1, 0),
-    "output": ("output_dense", 1, 0),
-}
+
+class Place(NamedTuple):
+    """Where an adapter is in a block.
+
+    Attributes:
+        layer: attribute of the block, a dense layer.
+        parts: of how many equal parts its output consists.
+        adapted: the parts to which the adapter adds.
+    """
+
+    layer: str
+    parts: int = 1
+    adapted: tuple[int, ...] = (0,)
 
 
-def adapted_parts(targets: Iterable[str]) -> dict[str, tuple[int, tuple[int, ...]]]:
-    """Dense layer of `Block` -> the number of its parts, and those that have an adapter."""
+def adapted_parts(targets: Iterable[str], places: Mapping[str, Place]) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """Dense layer of a block -> the number of its parts, and those that have an adapter."""
     layers: dict[str, tuple[int, tuple[int, ...]]] = {}
-    for name, parts, part in sorted(_TARGETS[target] for target in set(targets)):
-        layers[name] = (parts, (*layers.get(name, (parts, ()))[1], part))
+    for name, parts, adapted in sorted(places[target] for target in set(targets)):
+        layers[name] = (parts, (*layers.get(name, (parts, ()))[1], *adapted))
     return layers
 
 
@@ -56,11 +60,11 @@ class LowRankAdapter(keras.layers.Layer):
         super().build(shape)
 
     def call(self, inputs: tf.Tensor, outputs: tf.Tensor) -> tf.Tensor:
-        """The adapted output `[n, units]`.
+        """The adapted output, of the shape of `outputs`.
 
         Args:
-            inputs: of the dense layer, `[n, width]`.
-            outputs: of the dense layer, `[n, units]`.
+            inputs: of the dense layer, `[n, width]` or `[batch, n, width]`.
+            outputs: of the dense layer, alike.
         """
         lowered = tf.split(tf.matmul(inputs, self.a), len(self.adapted), axis=-1)
         parts = tf.split(outputs, self.parts, axis=-1)

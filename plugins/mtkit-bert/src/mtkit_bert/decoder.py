@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Self
+from typing import Any, ClassVar
 
 import numpy as np
 
 from mtkit.backend import keras, tf
+from mtkit_bert.adapters import Place
+from mtkit_bert.blocks import AdaptedBlock, Stack, built, dropped
 from mtkit_bert.gpt2 import causal
 from mtkit_bert.layers import ACTIVATIONS
-from mtkit_bert.weights import from_checkpoint
 
 
 @keras.saving.register_keras_serializable(package="mtkit_bert")
@@ -45,7 +45,7 @@ class RmsNorm(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="mtkit_bert")
-class DecoderBlock(keras.layers.Layer):
+class DecoderBlock(AdaptedBlock):
     """One layer of the decoder: causal self-attention and a gated feed-forward network, each on its normalized input.
 
     Args:
@@ -60,11 +60,21 @@ class DecoderBlock(keras.layers.Layer):
         qkv_bias: whether queries, keys and values have biases.
         output_bias: whether the output of attention has a bias.
         qk_norm: whether queries and keys are normalized, each head for itself (Qwen3).
-        initializer: of the kernels.
+        attention_dropout: rate on attention probabilities.
+        **kwargs: those of `AdaptedBlock`; the target `intermediate` is both products before the gate.
 
     Source: Touvron et al. 2023, "LLaMA"; Su et al. 2021, "RoFormer" (rotary positions); Ainslie et al. 2023, "GQA";
     Shazeer 2020, "GLU Variants Improve Transformer" (SwiGLU).
     """
+
+    places: ClassVar[Mapping[str, Place]] = {
+        "query": Place("query"),
+        "key": Place("key_value", 2, (0,)),
+        "value": Place("key_value", 2, (1,)),
+        "attention_output": Place("attended"),
+        "intermediate": Place("gate_up", 2, (0, 1)),
+        "output": Place("down"),
+    }
 
     def __init__(
         self,
@@ -80,15 +90,14 @@ class DecoderBlock(keras.layers.Layer):
         qkv_bias: bool = False,
         output_bias: bool = False,
         qk_norm: bool = False,
-        initializer: Any = "glorot_uniform",
+        attention_dropout: float = 0.0,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.num_heads, self.num_kv_heads, self.head_dim = num_heads, num_kv_heads, head_dim
         self.intermediate_size, self.activation, self.epsilon = intermediate_size, activation, epsilon
         self.rope_theta, self.rope_scaling, self.qk_norm = rope_theta, rope_scaling, qk_norm
-        self.qkv_bias, self.output_bias = qkv_bias, output_bias
-        self.initializer = keras.initializers.get(initializer)
+        self.qkv_bias, self.output_bias, self.attention_dropout = qkv_bias, output_bias, attention_dropout
 
     def build(self, shape: tf.TensorShape) -> None:
         """Creates the sub-layers for hidden states `[batch, tokens, width]`."""
@@ -96,45 +105,39 @@ class DecoderBlock(keras.layers.Layer):
         self.query = self._dense("query", width, attended, self.qkv_bias)
         self.key_value = self._dense("key_value", width, 2 * self.num_kv_heads * self.head_dim, self.qkv_bias)
         self.attended = self._dense("attended", attended, width, self.output_bias)
-        self.gate_up = self._dense("gate_up", width, 2 * self.intermediate_size)
-        self.down = self._dense("down", self.intermediate_size, width)
+        self.gate_up = self._dense("gate_up", width, 2 * self.intermediate_size, bias=False)
+        self.down = self._dense("down", self.intermediate_size, width, bias=False)
         self.attention_norm = self._norm("attention_norm", width)
         self.feed_forward_norm = self._norm("feed_forward_norm", width)
         if self.qk_norm:
             self.query_norm = self._norm("query_norm", self.head_dim)
             self.key_norm = self._norm("key_norm", self.head_dim)
+        self.adapters = dict(self._adapters())
         super().build(shape)
 
-    def _dense(self, name: str, width: int, units: int, bias: bool = False) -> keras.layers.Layer:
-        initializer = self.initializer.__class__.from_config(self.initializer.get_config())
-        dense = keras.layers.Dense(
-            units, use_bias=bias, kernel_initializer=initializer, name=name, dtype=self.dtype_policy
-        )
-        dense.build(tf.TensorShape([None, width]))
-        return dense
-
     def _norm(self, name: str, width: int) -> RmsNorm:
-        norm = RmsNorm(self.epsilon, name=name, dtype=self.dtype_policy)
-        norm.build(tf.TensorShape([None, width]))
-        return norm
+        return built(RmsNorm(self.epsilon, name=name, dtype=self.dtype_policy), width)
 
-    def call(self, inputs: tf.Tensor, mask: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    def call(
+        self, inputs: tf.Tensor, mask: tf.Tensor, positions: tf.Tensor, seed: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Hidden states of the shape of `inputs`.
 
         Args:
             inputs: `[batch, tokens, width]`.
             mask: bool `[batch, tokens, tokens]`: which tokens (last axis) a token sees.
             positions: int32 `[batch, tokens]`.
+            seed: int64 `[2]`, of dropout, which is a function of it; None = no dropout.
         """
-        x = inputs + self.attended(self._attend(self.attention_norm(inputs), mask, positions))
-        gate, up = tf.split(self.gate_up(self.feed_forward_norm(x)), 2, -1)
-        return x + self.down(ACTIVATIONS[self.activation](gate) * up)
+        x = inputs + self._dense_of("attended", self._attend(self.attention_norm(inputs), mask, positions, seed))
+        gate, up = tf.split(self._dense_of("gate_up", self.feed_forward_norm(x)), 2, -1)
+        return x + self._dense_of("down", ACTIVATIONS[self.activation](gate) * up)
 
-    def _attend(self, x: tf.Tensor, mask: tf.Tensor, positions: tf.Tensor) -> tf.Tensor:
+    def _attend(self, x: tf.Tensor, mask: tf.Tensor, positions: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
         shared, size = self.num_kv_heads, self.head_dim
         batch, tokens = tf.unstack(tf.shape(x)[:2])
-        query = tf.reshape(self.query(x), [batch, tokens, self.num_heads, size])
-        both = tf.reshape(self.key_value(x), [batch, tokens, 2, shared, size])
+        query = tf.reshape(self._dense_of("query", x), [batch, tokens, self.num_heads, size])
+        both = tf.reshape(self._dense_of("key_value", x), [batch, tokens, 2, shared, size])
         key, value = tf.unstack(both, axis=2)
         if self.qk_norm:
             query, key = self.query_norm(query), self.key_norm(key)
@@ -145,7 +148,7 @@ class DecoderBlock(keras.layers.Layer):
         key, value = (tf.transpose(heads, [0, 2, 1, 3])[:, :, None] for heads in (key, value))
         scores = tf.matmul(query * tf.cast(size, x.dtype) ** -0.5, key, transpose_b=True)
         scores += (1 - tf.cast(mask, x.dtype))[:, None, None] * (x.dtype.min / 2)
-        heads = tf.matmul(tf.nn.softmax(scores), value)
+        heads = tf.matmul(dropped(tf.nn.softmax(scores), self.attention_dropout, seed, 0), value)
         return tf.reshape(tf.transpose(heads, [0, 3, 1, 2, 4]), [batch, tokens, self.num_heads * size])
 
     def get_config(self) -> dict[str, Any]:
@@ -162,12 +165,12 @@ class DecoderBlock(keras.layers.Layer):
             "qkv_bias": self.qkv_bias,
             "output_bias": self.output_bias,
             "qk_norm": self.qk_norm,
-            "initializer": keras.initializers.serialize(self.initializer),
+            "attention_dropout": self.attention_dropout,
         }
 
 
 @keras.saving.register_keras_serializable(package="mtkit_bert")
-class DecoderModel(keras.layers.Layer):
+class DecoderModel(Stack):
     """Hidden states of token ids, each of which sees those before it alone.
 
     Args:
@@ -186,7 +189,10 @@ class DecoderModel(keras.layers.Layer):
         qkv_bias: as in `DecoderBlock`.
         output_bias: as in `DecoderBlock`.
         qk_norm: as in `DecoderBlock`.
+        attention_dropout: as in `DecoderBlock`.
         initializer: of embeddings and kernels.
+        lora: of the blocks.
+        recompute: as in `Stack`.
     """
 
     #: No id is free for padding.
@@ -210,10 +216,13 @@ class DecoderModel(keras.layers.Layer):
         qkv_bias: bool = False,
         output_bias: bool = False,
         qk_norm: bool = False,
+        attention_dropout: float = 0.0,
         initializer: Any = "glorot_uniform",
+        lora: Mapping[str, Any] | None = None,
+        recompute: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(dropout=0.0, recompute=recompute, **kwargs)
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation {activation!r} is not known; known are {', '.join(ACTIVATIONS)}")
         self.hidden_size, self.usable_positions = hidden_size, max_positions
@@ -229,19 +238,30 @@ class DecoderModel(keras.layers.Layer):
             "qkv_bias": qkv_bias,
             "output_bias": output_bias,
             "qk_norm": qk_norm,
+            "attention_dropout": attention_dropout,
             "initializer": initializer,
+            "lora": lora,
         }
         self._config = shared | {
             "vocab_size": vocab_size,
             "hidden_size": hidden_size,
             "num_layers": num_layers,
             "max_positions": max_positions,
+            "recompute": recompute,
         }
-        self.words = keras.layers.Embedding(
-            vocab_size, hidden_size, embeddings_initializer=initializer, name="words", dtype=self.dtype_policy
-        )
+        self.words = self._embedding("words", vocab_size, hidden_size, initializer)
         self.blocks = [DecoderBlock(name=f"block_{i}", dtype=self.dtype_policy, **shared) for i in range(num_layers)]
         self.norm = RmsNorm(epsilon, name="norm", dtype=self.dtype_policy)
+
+    @property
+    def embeddings(self) -> list[keras.layers.Layer]:
+        """The layers below the blocks."""
+        return [self.words]
+
+    @property
+    def top(self) -> list[keras.layers.Layer]:
+        """The layers above the blocks."""
+        return [self.norm]
 
     def build(self, shape: tf.TensorShape) -> None:
         """Creates all variables, for token ids `[batch, tokens]`."""
@@ -255,6 +275,7 @@ class DecoderModel(keras.layers.Layer):
         input_ids: tf.Tensor,
         attention_mask: tf.Tensor | None = None,
         token_type_ids: tf.Tensor | None = None,
+        training: bool = False,
     ) -> tf.Tensor:
         """Hidden states `[batch, tokens, hidden_size]` of the last block, normalized.
 
@@ -262,22 +283,12 @@ class DecoderModel(keras.layers.Layer):
             input_ids: int32 `[batch, tokens]`.
             attention_mask: `[batch, tokens]`, 1 for tokens, 0 for padding on either side; None = no padding.
             token_type_ids: not read; a decoder has none.
+            training: whether dropout is on.
         """
         real = tf.ones_like(input_ids) if attention_mask is None else tf.cast(attention_mask, tf.int32)
         mask, positions = causal(real)
         x = self.words(tf.where(real > 0, input_ids, 0))
-        for block in self.blocks:
-            x = block(x, mask, positions)
-        return self.norm(x)
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor."""
-        return super().get_config() | self._config
-
-    @classmethod
-    def from_checkpoint(cls, path: Path | str, **kwargs: Any) -> Self:
-        """The network of a checkpoint directory, as `BertModel.from_checkpoint`."""
-        return from_checkpoint(cls, Path(path), kwargs)
+        return self.norm(self._through(x, (mask, positions), training))
 
 
 def rotated(heads: tf.Tensor, positions: tf.Tensor, speeds: np.ndarray) -> tf.Tensor:

@@ -144,6 +144,7 @@ LLAMA = Family(
     optional={
         "num_kv_heads": "num_key_value_heads",
         "head_dim": "head_dim",
+        "attention_dropout": "attention_dropout",
         "qkv_bias": "attention_bias",
         "output_bias": "attention_bias",
     },
@@ -153,7 +154,11 @@ LLAMA = Family(
     layers=_DECODER_LAYERS,
     unused=("lm_head.", "score."),
 )
-_QWEN_OPTIONAL = {"num_kv_heads": "num_key_value_heads", "head_dim": "head_dim"}
+_QWEN_OPTIONAL = {
+    "num_kv_heads": "num_key_value_heads",
+    "head_dim": "head_dim",
+    "attention_dropout": "attention_dropout",
+}
 QWEN2 = replace(LLAMA, optional=_QWEN_OPTIONAL, fixed={"qkv_bias": True})
 QWEN3 = replace(
     LLAMA,
@@ -174,7 +179,12 @@ GPT2 = Family(
         "activation": "activation_function",
         "epsilon": "layer_norm_epsilon",
     },
-    optional={"intermediate_size": "n_inner"},
+    optional={
+        "intermediate_size": "n_inner",
+        "embedding_dropout": "embd_pdrop",
+        "dropout": "resid_pdrop",
+        "attention_dropout": "attn_pdrop",
+    },
     expected={"scale_attn_weights": True, "scale_attn_by_inverse_layer_idx": False, "add_cross_attention": False},
     embeddings={"words": "wte", "positions": "wpe", "norm": "ln_f"},
     block="h.{}.",

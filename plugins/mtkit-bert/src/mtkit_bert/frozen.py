@@ -36,11 +36,9 @@ class FrozenEncoder:
 
     def __init__(self, path: Path, reading: Reading, passed: Callable[[int], None]) -> None:
         self.model = load_network(path, dtype="float32")
-        if not isinstance(self.model, BertModel) and reading.pooling == "cls":
-            raise DataError(f"pooling is 'cls', but in {path} the first token sees no other; expected 'last' or 'mean'")
         self.pooling = Pooling(reading.pooling, dtype="float32")
         self.tokenizer = load_tokenizer(path, reading.max_tokens, reading.overlap)
-        check_fit(self.model, self.tokenizer, path, reading.max_tokens)
+        check_fit(self.model, self.tokenizer, path, reading)
         self._passed, self._more = passed, reading.chunks - 1
         self._budget = _TOKENS_PER_BATCH["GPU" if tf.config.list_logical_devices("GPU") else "CPU"]
         spec = tf.TensorSpec([None, None], tf.int32)
@@ -86,15 +84,18 @@ class FrozenEncoder:
         return self.pooling(self.model(input_ids, attention_mask, token_type_ids), attention_mask)
 
 
-def check_fit(network: Network, tokenizer: Tokenizer, path: Path, max_tokens: int) -> None:
-    """Confirms that the network of a checkpoint can read what the tokenizer gives.
+def check_fit(network: Network, tokenizer: Tokenizer, path: Path, reading: Reading) -> None:
+    """Confirms that the network of a checkpoint can read what the tokenizer gives, as it is asked to.
 
     Raises:
-        DataError: it has fewer positions than `max_tokens`, or knows fewer ids than the tokenizer.
+        DataError: it has fewer positions than a window, or knows fewer ids than the tokenizer, or its first token says
+            nothing of a text.
     """
     limit = network.usable_positions
-    if max_tokens > limit:
-        raise DataError(f"max_tokens is {max_tokens}, but {path} has {limit} positions")
+    if reading.max_tokens > limit:
+        raise DataError(f"max_tokens is {reading.max_tokens}, but {path} has {limit} positions")
+    if not isinstance(network, BertModel) and reading.pooling == "cls":
+        raise DataError(f"pooling is 'cls', but in {path} the first token sees no other; expected 'last' or 'mean'")
     ids, rows = tokenizer.get_vocab_size(), network.words.input_dim
     if ids > rows:
         raise DataError(f"{path}: the tokenizer has {ids} token ids, but the network has only {rows}")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any
 
 from mtkit.backend import keras, tf
+from mtkit_bert.blocks import AdaptedBlock, Stack, built, dropped
 from mtkit_bert.layers import ACTIVATIONS, LayerNorm
-from mtkit_bert.weights import from_checkpoint
 
 
 @keras.saving.register_keras_serializable(package="mtkit_bert")
-class Gpt2Block(keras.layers.Layer):
+class Gpt2Block(AdaptedBlock):
     """One layer: causal self-attention and a feed-forward network, each on its normalized input.
 
     Args:
@@ -19,7 +19,9 @@ class Gpt2Block(keras.layers.Layer):
         intermediate_size: width of the feed-forward network.
         activation: name as in `config.json`.
         epsilon: of the normalizations.
-        initializer: of the kernels.
+        dropout: rate on the outputs of both sub-layers.
+        attention_dropout: rate on attention probabilities.
+        **kwargs: those of `AdaptedBlock`.
 
     Source: Radford et al. 2019, "Language Models are Unsupervised Multitask Learners", section 2.3.
     """
@@ -31,13 +33,14 @@ class Gpt2Block(keras.layers.Layer):
         intermediate_size: int,
         activation: str = "gelu_new",
         epsilon: float = 1e-5,
-        initializer: Any = "glorot_uniform",
+        dropout: float = 0.1,
+        attention_dropout: float = 0.1,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         self.num_heads, self.intermediate_size = num_heads, intermediate_size
         self.activation, self.epsilon = activation, epsilon
-        self.initializer = keras.initializers.get(initializer)
+        self.dropout, self.attention_dropout = dropout, attention_dropout
 
     def build(self, shape: tf.TensorShape) -> None:
         """Creates the sub-layers for hidden states `[batch, tokens, width]`."""
@@ -46,36 +49,34 @@ class Gpt2Block(keras.layers.Layer):
         self.attended = self._dense("attended", width, width)
         self.intermediate = self._dense("intermediate", width, self.intermediate_size)
         self.output_dense = self._dense("output", self.intermediate_size, width)
-        self.attention_norm = LayerNorm(self.epsilon, name="attention_norm", dtype=self.dtype_policy)
-        self.feed_forward_norm = LayerNorm(self.epsilon, name="feed_forward_norm", dtype=self.dtype_policy)
-        for norm in (self.attention_norm, self.feed_forward_norm):
-            norm.build(tf.TensorShape([None, width]))
+        policy = self.dtype_policy
+        self.attention_norm = built(LayerNorm(self.epsilon, name="attention_norm", dtype=policy), width)
+        self.feed_forward_norm = built(LayerNorm(self.epsilon, name="feed_forward_norm", dtype=policy), width)
+        self.adapters = dict(self._adapters())
         super().build(shape)
 
-    def _dense(self, name: str, width: int, units: int) -> keras.layers.Layer:
-        initializer = self.initializer.__class__.from_config(self.initializer.get_config())
-        dense = keras.layers.Dense(units, kernel_initializer=initializer, name=name, dtype=self.dtype_policy)
-        dense.build(tf.TensorShape([None, width]))
-        return dense
-
-    def call(self, inputs: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    def call(self, inputs: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Hidden states of the shape of `inputs`.
 
         Args:
             inputs: `[batch, tokens, width]`.
             mask: bool `[batch, tokens, tokens]`: which tokens (last axis) a token sees.
+            seed: int64 `[2]`, of dropout, which is a function of it; None = no dropout.
         """
-        x = inputs + self.attended(self._attend(self.attention_norm(inputs), mask))
-        return x + self.output_dense(ACTIVATIONS[self.activation](self.intermediate(self.feed_forward_norm(x))))
+        attended = self._dense_of("attended", self._attend(self.attention_norm(inputs), mask, seed))
+        x = inputs + dropped(attended, self.dropout, seed, 0)
+        y = ACTIVATIONS[self.activation](self._dense_of("intermediate", self.feed_forward_norm(x)))
+        return x + dropped(self._dense_of("output_dense", y), self.dropout, seed, 1)
 
-    def _attend(self, x: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
+    def _attend(self, x: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
         batch, tokens = tf.unstack(tf.shape(x)[:2])
         size = x.shape[-1] // self.num_heads
-        heads = tf.reshape(self.qkv(x), [batch, tokens, 3, self.num_heads, size])
+        heads = tf.reshape(self._dense_of("qkv", x), [batch, tokens, 3, self.num_heads, size])
         query, key, value = tf.unstack(tf.transpose(heads, [2, 0, 3, 1, 4]))
         scores = tf.matmul(query * tf.cast(size, x.dtype) ** -0.5, key, transpose_b=True)
         scores += (1 - tf.cast(mask, x.dtype))[:, None] * (x.dtype.min / 2)
-        return tf.reshape(tf.transpose(tf.matmul(tf.nn.softmax(scores), value), [0, 2, 1, 3]), tf.shape(x))
+        probabilities = dropped(tf.nn.softmax(scores), self.attention_dropout, seed, 2)
+        return tf.reshape(tf.transpose(tf.matmul(probabilities, value), [0, 2, 1, 3]), tf.shape(x))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
@@ -84,12 +85,13 @@ class Gpt2Block(keras.layers.Layer):
             "intermediate_size": self.intermediate_size,
             "activation": self.activation,
             "epsilon": self.epsilon,
-            "initializer": keras.initializers.serialize(self.initializer),
+            "dropout": self.dropout,
+            "attention_dropout": self.attention_dropout,
         }
 
 
 @keras.saving.register_keras_serializable(package="mtkit_bert")
-class Gpt2Model(keras.layers.Layer):
+class Gpt2Model(Stack):
     """Hidden states of token ids, each of which sees those before it alone.
 
     Args:
@@ -101,7 +103,12 @@ class Gpt2Model(keras.layers.Layer):
         intermediate_size: width of the feed-forward networks; None = four times `hidden_size`.
         activation: name as in `config.json`.
         epsilon: of the normalizations.
+        embedding_dropout: rate on embeddings.
+        dropout: as in `Gpt2Block`.
+        attention_dropout: as in `Gpt2Block`.
         initializer: of embeddings and kernels.
+        lora: of the blocks.
+        recompute: as in `Stack`.
     """
 
     #: No id is free for padding.
@@ -118,10 +125,15 @@ class Gpt2Model(keras.layers.Layer):
         intermediate_size: int | None = None,
         activation: str = "gelu_new",
         epsilon: float = 1e-5,
+        embedding_dropout: float = 0.1,
+        dropout: float = 0.1,
+        attention_dropout: float = 0.1,
         initializer: Any = "glorot_uniform",
+        lora: Mapping[str, Any] | None = None,
+        recompute: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(dropout=embedding_dropout, recompute=recompute, **kwargs)
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation {activation!r} is not known; known are {', '.join(ACTIVATIONS)}")
         self.hidden_size, self.usable_positions = hidden_size, max_positions
@@ -130,22 +142,33 @@ class Gpt2Model(keras.layers.Layer):
             "intermediate_size": intermediate_size or 4 * hidden_size,
             "activation": activation,
             "epsilon": epsilon,
+            "dropout": dropout,
+            "attention_dropout": attention_dropout,
             "initializer": initializer,
+            "lora": lora,
         }
         self._config = shared | {
             "vocab_size": vocab_size,
             "hidden_size": hidden_size,
             "num_layers": num_layers,
             "max_positions": max_positions,
+            "embedding_dropout": embedding_dropout,
+            "recompute": recompute,
         }
-        self.words, self.positions = (
-            keras.layers.Embedding(
-                rows, hidden_size, embeddings_initializer=initializer, name=name, dtype=self.dtype_policy
-            )
-            for name, rows in (("words", vocab_size), ("positions", max_positions))
-        )
+        self.words = self._embedding("words", vocab_size, hidden_size, initializer)
+        self.positions = self._embedding("positions", max_positions, hidden_size, initializer)
         self.blocks = [Gpt2Block(name=f"block_{i}", dtype=self.dtype_policy, **shared) for i in range(num_layers)]
         self.norm = LayerNorm(epsilon, name="norm", dtype=self.dtype_policy)
+
+    @property
+    def embeddings(self) -> list[keras.layers.Layer]:
+        """The layers below the blocks."""
+        return [self.words, self.positions]
+
+    @property
+    def top(self) -> list[keras.layers.Layer]:
+        """The layers above the blocks."""
+        return [self.norm]
 
     def build(self, shape: tf.TensorShape) -> None:
         """Creates all variables, for token ids `[batch, tokens]`."""
@@ -160,23 +183,13 @@ class Gpt2Model(keras.layers.Layer):
         input_ids: tf.Tensor,
         attention_mask: tf.Tensor | None = None,
         token_type_ids: tf.Tensor | None = None,
+        training: bool = False,
     ) -> tf.Tensor:
         """Hidden states, as those of `DecoderModel.call`."""
         real = tf.ones_like(input_ids) if attention_mask is None else tf.cast(attention_mask, tf.int32)
         mask, positions = causal(real)
         x = self.words(tf.where(real > 0, input_ids, 0)) + self.positions(positions)
-        for block in self.blocks:
-            x = block(x, mask)
-        return self.norm(x)
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor."""
-        return super().get_config() | self._config
-
-    @classmethod
-    def from_checkpoint(cls, path: Path | str, **kwargs: Any) -> Self:
-        """The network of a checkpoint directory, as `BertModel.from_checkpoint`."""
-        return from_checkpoint(cls, Path(path), kwargs)
+        return self.norm(self._through(x, (mask,), training))
 
 
 def causal(real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

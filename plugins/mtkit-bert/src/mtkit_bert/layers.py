@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
-from typing import Any, Self
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from mtkit.backend import keras, tf
-from mtkit_bert.adapters import LowRankAdapter, adapted_parts
+from mtkit_bert.blocks import AdaptedBlock, Stack, built, dropped
 from mtkit_bert.families import PoolingName
-from mtkit_bert.weights import from_checkpoint
 
 #: Name in `config.json` -> function.
 ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
@@ -22,9 +20,6 @@ ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
     "silu": tf.nn.silu,
     "swish": tf.nn.silu,
 }
-
-# Places of dropout in a block.
-_SITES = 3
 
 
 @keras.saving.register_keras_serializable(package="mtkit_bert")
@@ -63,7 +58,7 @@ class LayerNorm(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="mtkit_bert")
-class Block(keras.layers.Layer):
+class Block(AdaptedBlock):
     """One layer of the encoder: self-attention and a feed-forward network, each added to its input, then normalized.
 
     Args:
@@ -73,8 +68,7 @@ class Block(keras.layers.Layer):
         epsilon: of the layer normalizations.
         dropout: rate on the outputs of both sub-layers.
         attention_dropout: rate on attention probabilities.
-        initializer: of the kernels.
-        lora: `rank`, `alpha` and `targets` of low-rank adapters (`mtkit_bert.adapters`); None = none.
+        **kwargs: those of `AdaptedBlock`.
 
     Source: Vaswani et al. 2017, "Attention Is All You Need", normalization after the sum. Queries, keys and values are
     one matrix product, and all products are taken over `[batch * tokens, width]`, where bias and product fuse on CPU.
@@ -89,8 +83,6 @@ class Block(keras.layers.Layer):
         epsilon: float = 1e-12,
         dropout: float = 0.1,
         attention_dropout: float = 0.1,
-        initializer: Any = "glorot_uniform",
-        lora: Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -100,8 +92,6 @@ class Block(keras.layers.Layer):
         self.epsilon = epsilon
         self.dropout = dropout
         self.attention_dropout = attention_dropout
-        self.initializer = keras.initializers.get(initializer)
-        self.lora = lora
 
     def build(self, shape: tf.TensorShape) -> None:
         """Creates the sub-layers for hidden states `[batch, tokens, width]`."""
@@ -111,26 +101,10 @@ class Block(keras.layers.Layer):
         self.intermediate = self._dense("intermediate", width, self.intermediate_size)
         self.output_dense = self._dense("output", self.intermediate_size, width)
         policy = self.dtype_policy
-        self.attention_norm = _built(LayerNorm(self.epsilon, name="attention_norm", dtype=policy), width)
-        self.output_norm = _built(LayerNorm(self.epsilon, name="output_norm", dtype=policy), width)
+        self.attention_norm = built(LayerNorm(self.epsilon, name="attention_norm", dtype=policy), width)
+        self.output_norm = built(LayerNorm(self.epsilon, name="output_norm", dtype=policy), width)
         self.adapters = dict(self._adapters())
         super().build(shape)
-
-    def _adapters(self) -> Iterator[tuple[str, LowRankAdapter]]:
-        if self.lora is None:
-            return
-        for name, (parts, adapted) in adapted_parts(self.lora["targets"]).items():
-            dense = getattr(self, name)
-            adapter = LowRankAdapter(
-                dense.units, self.lora["rank"], self.lora["alpha"], parts, adapted,
-                name=f"{dense.name}_lora", dtype=self.dtype_policy,
-            )  # fmt: skip
-            yield name, _built(adapter, dense.kernel.shape[0])
-
-    def _dense(self, name: str, width: int, units: int) -> keras.layers.Layer:
-        initializer = self.initializer.__class__.from_config(self.initializer.get_config())
-        dense = keras.layers.Dense(units, kernel_initializer=initializer, name=name, dtype=self.dtype_policy)
-        return _built(dense, width)
 
     def call(self, inputs: tf.Tensor, attention_mask: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
         """Hidden states of the shape of `inputs`.
@@ -142,14 +116,10 @@ class Block(keras.layers.Layer):
         """
         x = tf.reshape(inputs, [-1, inputs.shape[-1]])
         attended = self._dense_of("attended", self._attend(x, attention_mask, seed))
-        x = self.attention_norm(x + _dropped(attended, self.dropout, seed, 0))
+        x = self.attention_norm(x + dropped(attended, self.dropout, seed, 0))
         y = self._dense_of("output_dense", ACTIVATIONS[self.activation](self._dense_of("intermediate", x)))
-        x = self.output_norm(x + _dropped(y, self.dropout, seed, 1))
+        x = self.output_norm(x + dropped(y, self.dropout, seed, 1))
         return tf.reshape(x, tf.shape(inputs))
-
-    def _dense_of(self, name: str, x: tf.Tensor) -> tf.Tensor:
-        y, adapter = getattr(self, name)(x), self.adapters.get(name)
-        return y if adapter is None else adapter(x, y)
 
     def _attend(self, x: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
         batch, tokens = tf.unstack(tf.shape(mask))
@@ -159,7 +129,7 @@ class Block(keras.layers.Layer):
         query, key, value = tf.unstack(tf.transpose(heads, [2, 0, 3, 1, 4]))
         scores = tf.matmul(query * tf.cast(size, x.dtype) ** -0.5, key, transpose_b=True)
         scores += (1 - tf.cast(mask, x.dtype))[:, None, None, :] * (x.dtype.min / 2)
-        probabilities = _dropped(tf.nn.softmax(scores), self.attention_dropout, seed, 2)
+        probabilities = dropped(tf.nn.softmax(scores), self.attention_dropout, seed, 2)
         return tf.reshape(tf.transpose(tf.matmul(probabilities, value), [0, 2, 1, 3]), [-1, width])
 
     def get_config(self) -> dict[str, Any]:
@@ -171,13 +141,11 @@ class Block(keras.layers.Layer):
             "epsilon": self.epsilon,
             "dropout": self.dropout,
             "attention_dropout": self.attention_dropout,
-            "initializer": keras.initializers.serialize(self.initializer),
-            "lora": self.lora,
         }
 
 
 @keras.saving.register_keras_serializable(package="mtkit_bert")
-class BertModel(keras.layers.Layer):
+class BertModel(Stack):
     """Hidden states of token ids: embeddings and a stack of `Block`. Also RoBERTa, XLM-R and DistilBERT.
 
     Args:
@@ -196,8 +164,7 @@ class BertModel(keras.layers.Layer):
         attention_dropout: rate on attention probabilities.
         initializer: of embeddings and kernels.
         lora: of the blocks.
-        recompute: in training, each block keeps its input only, and computes the rest again for the gradient: less
-            memory for about a third more work. Source: Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost".
+        recompute: as in `Stack`.
 
     Source: Devlin et al. 2019, "BERT"; Liu et al. 2019, "RoBERTa"; Sanh et al. 2019, "DistilBERT".
     """
@@ -222,14 +189,13 @@ class BertModel(keras.layers.Layer):
         recompute: bool = False,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(dropout=dropout, recompute=recompute, **kwargs)
         if hidden_size % num_heads:
             raise ValueError(f"hidden_size {hidden_size} is not a multiple of num_heads {num_heads}")
         if activation not in ACTIVATIONS:
             raise ValueError(f"activation {activation!r} is not known; known are {', '.join(ACTIVATIONS)}")
         self.hidden_size = hidden_size
         self.position_padding = position_padding
-        self.recompute = recompute
         shared = {
             "activation": activation, "epsilon": epsilon, "dropout": dropout, "initializer": initializer, "lora": lora
         }  # fmt: skip
@@ -245,11 +211,10 @@ class BertModel(keras.layers.Layer):
             "attention_dropout": attention_dropout,
             "recompute": recompute,
         }
-        self.words = self._embedding("words", vocab_size)
-        self.positions = self._embedding("positions", max_positions)
-        self.types = self._embedding("types", token_types) if token_types else None
+        self.words = self._embedding("words", vocab_size, hidden_size, initializer)
+        self.positions = self._embedding("positions", max_positions, hidden_size, initializer)
+        self.types = self._embedding("types", token_types, hidden_size, initializer) if token_types else None
         self.norm = LayerNorm(epsilon, name="norm", dtype=self.dtype_policy)
-        self.drop = keras.layers.Dropout(dropout, rng_type="stateful", dtype=self.dtype_policy)
         self.blocks = [
             Block(
                 num_heads=num_heads,
@@ -278,18 +243,12 @@ class BertModel(keras.layers.Layer):
         """The layers below the blocks."""
         return [layer for layer in (self.words, self.positions, self.types, self.norm) if layer is not None]
 
-    def _embedding(self, name: str, rows: int) -> keras.layers.Layer:
-        initializer = keras.initializers.get(self._config["initializer"])
-        return keras.layers.Embedding(
-            rows, self.hidden_size, embeddings_initializer=initializer, name=name, dtype=self.dtype_policy
-        )
-
     def build(self, shape: tf.TensorShape) -> None:
         """Creates all variables, for token ids `[batch, tokens]`."""
         for layer in (self.words, self.positions, self.types):
             if layer is not None:
                 layer.build(None)
-        _built(self.norm, self.hidden_size)
+        built(self.norm, self.hidden_size)
         for block in self.blocks:
             block.build(tf.TensorShape([None, None, self.hidden_size]))
         super().build(shape)
@@ -313,46 +272,13 @@ class BertModel(keras.layers.Layer):
         x = self.words(input_ids) + self.positions(self._positions(input_ids))
         if self.types is not None:
             x += self.types(tf.zeros_like(input_ids) if token_type_ids is None else token_type_ids)
-        x = self.norm(x)
-        # Without training nothing asks for a generator, which draws from the random state when it is made.
-        seed = self._seed() if training else None
-        x = self.drop(x, training=True) if training else x
-        for number, block in enumerate(self.blocks):
-            own = None if seed is None else tf.add(seed, [0, _SITES * number])
-            x = self._through(block, x, mask, own) if training else block(x, mask)
-        return x
-
-    def _seed(self) -> tf.Tensor:
-        """Int64 `[2]`, another one in each call; from the generator that a checkpoint of the training keeps."""
-        return self.drop._random_generator.make_seed_for_stateless_op()  # noqa: SLF001 - Keras has no other way
-
-    def _through(self, block: Block, x: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
-        if not self.recompute:
-            return block(x, mask, seed)
-        return tf.recompute_grad(lambda hidden: block(hidden, mask, seed))(x)
+        return self._through(self.norm(x), (mask,), training)
 
     def _positions(self, input_ids: tf.Tensor) -> tf.Tensor:
         if self.position_padding is None:
             return tf.range(tf.shape(input_ids)[1])[None, :]
         real = tf.cast(input_ids != self.position_padding, tf.int32)
         return tf.cumsum(real, axis=1) * real + self.position_padding
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments of the constructor."""
-        return super().get_config() | self._config
-
-    @classmethod
-    def from_checkpoint(cls, path: Path | str, **kwargs: Any) -> Self:
-        """The network of a checkpoint directory, with its weights.
-
-        Args:
-            path: a directory with `config.json` and `model.safetensors`.
-            **kwargs: arguments of the constructor that replace those of `config.json` (`dropout`, `name`).
-
-        Raises:
-            DataError: an unknown family, or tensors that do not fit the network one to one.
-        """
-        return from_checkpoint(cls, Path(path), kwargs)
 
 
 @keras.saving.register_keras_serializable(package="mtkit_bert")
@@ -386,13 +312,3 @@ class Pooling(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
         return super().get_config() | {"pooling": self.pooling}
-
-
-def _dropped(x: tf.Tensor, rate: float, seed: tf.Tensor | None, site: int) -> tf.Tensor:
-    """Dropout as a function of a seed, so that what is computed again is the same."""
-    return tf.nn.experimental.stateless_dropout(x, rate, tf.add(seed, [0, site])) if seed is not None and rate else x
-
-
-def _built(layer: keras.layers.Layer, width: int) -> keras.layers.Layer:
-    layer.build(tf.TensorShape([None, width]))
-    return layer

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,13 @@ from mtkit_bert.gpt2 import Gpt2Model
 from mtkit_bert.layers import BertModel
 
 Network = BertModel | DecoderModel | Gpt2Model
+
+#: Name in `Family.network` -> class.
+NETWORKS: Mapping[str, type[Network]] = {
+    "BertModel": BertModel,
+    "DecoderModel": DecoderModel,
+    "Gpt2Model": Gpt2Model,
+}
 
 
 def load_network(path: Path, **options: Any) -> Network:
@@ -23,5 +31,4 @@ def load_network(path: Path, **options: Any) -> Network:
     Raises:
         DataError: an unknown family, or tensors that do not fit the network one to one.
     """
-    networks = {"BertModel": BertModel, "DecoderModel": DecoderModel, "Gpt2Model": Gpt2Model}
-    return networks[read_config(path)[0].network].from_checkpoint(path, **options)
+    return NETWORKS[read_config(path)[0].network].from_checkpoint(path, **options)

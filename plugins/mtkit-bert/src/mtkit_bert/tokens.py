@@ -43,5 +43,6 @@ def token_columns(
 
 
 def padding_id(path: Path) -> int:
-    """The id that stands behind the tokens of shorter texts."""
-    return read_config(path)[1].get("position_padding") or 0
+    """The id that stands behind the tokens of shorter texts; decoders have none that is free."""
+    family, config = read_config(path)
+    return (config.get("position_padding") or 0) if family.network == "BertModel" else -1

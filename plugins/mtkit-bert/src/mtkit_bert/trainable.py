@@ -8,7 +8,8 @@ from typing import Any, Literal
 from mtkit.backend import keras, tf
 from mtkit_bert.adapters import LowRankAdapter
 from mtkit_bert.families import PoolingName
-from mtkit_bert.layers import BertModel, Pooling
+from mtkit_bert.layers import Pooling
+from mtkit_bert.network import Network
 from mtkit_bert.projection import small_dense
 from mtkit_bert.reading import CombineName
 from mtkit_bert.windows import combined, encoded
@@ -32,7 +33,7 @@ class TrainableText(keras.layers.Layer):
         tokens: key of the token ids among the features, padded behind.
         numbers: key of the numbers of texts.
         dim: width of the embedding.
-        mode: what of the network trains: its low-rank adapters, the `last_n` last blocks, or all of it.
+        mode: what of the network trains: its low-rank adapters, the `last_n` last blocks and what is above them, or all.
         last_n: number of blocks, with mode `last_n`.
         pooling: one vector from the tokens, as `Pooling` has it.
         learning_rate_factor: of the network's last block; the projection has the learning rate of the model.
@@ -50,7 +51,7 @@ class TrainableText(keras.layers.Layer):
 
     def __init__(
         self,
-        network: BertModel | Mapping[str, Any],
+        network: Network | Mapping[str, Any],
         tokens: str,
         numbers: str,
         dim: int = 64,
@@ -64,9 +65,9 @@ class TrainableText(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if not isinstance(network, BertModel):
+        if isinstance(network, Mapping):
             network = keras.saving.deserialize_keras_object(network)
-        self.network: BertModel = network
+        self.network: Network = network
         self.tokens, self.numbers, self.dim = tokens, numbers, dim
         self.mode, self.last_n = mode, last_n
         self.learning_rate_factor, self.layer_decay = learning_rate_factor, layer_decay
@@ -96,6 +97,7 @@ class TrainableText(keras.layers.Layer):
         if self.mode == "last_n":
             yield from blocks[: len(blocks) - self.last_n]
             return
+        yield from self.network.top
         for block in blocks:
             yield from (layer for layer in block.submodules if not isinstance(layer, LowRankAdapter))
 
@@ -103,6 +105,7 @@ class TrainableText(keras.layers.Layer):
         """The network's trainable variables with the factors of their learning rates, where these are not 1."""
         blocks = self.network.blocks
         depths = {id(v): depth for depth, block in enumerate(reversed(blocks)) for v in block.trainable_variables}
+        depths |= {id(variable): 0 for layer in self.network.top for variable in layer.trainable_variables}
         variables = self.network.trainable_variables
         powers = (self.layer_decay ** depths.get(id(variable), len(blocks)) for variable in variables)
         factors = (self.learning_rate_factor * power for power in powers)

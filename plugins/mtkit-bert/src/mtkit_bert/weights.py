@@ -83,10 +83,7 @@ def from_checkpoint(network: type[keras.layers.Layer], path: Path, options: Mapp
     """
     family, config = read_config(path)
     if family.network != network.__name__:
-        raise DataError(
-            f"{path}: the checkpoint is a {family.network}, expected a {network.__name__}; decoders are read with "
-            "mode = 'frozen' alone"
-        )
+        raise DataError(f"{path}: the checkpoint is a {family.network}, expected a {network.__name__}")
     # Zeros draw nothing from the random state: a run with cached texts then trains like one without.
     model = network(**config | {"initializer": "zeros"} | options)
     model.build(tf.TensorShape([None, None]))
