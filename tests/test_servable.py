@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from asking import ask, ids_of, recommend
 from scipy.stats import spearmanr
 
 from mtkit.answers import DEFAULT_K, signatures
@@ -21,21 +22,6 @@ NOBODY, NOTHING = "nobody", "nothing"
 def exported(tiny_pipeline, tmp_path_factory):
     """The signatures of the exported tiny pipeline, as a serving process has them."""
     return tf.saved_model.load(str(save(tiny_pipeline, tmp_path_factory.mktemp("export")))).signatures
-
-
-def ask(exported, signature, **inputs):
-    specs = exported[signature].structured_input_signature[1]
-    tensors = {name: tf.constant(value, specs[name].dtype) for name, value in inputs.items()}
-    return {name: value.numpy() for name, value in exported[signature](**tensors).items()}
-
-
-def ids_of(pipeline, entity):
-    return [str(value) for value in pipeline.fold.entities[entity].ids]
-
-
-def recommend(exported, users, k=5, exclude=(), signature="recommend", **given):
-    exclude = np.array(exclude, object) if len(exclude) else np.zeros([1, 0], object)
-    return ask(exported, signature, k=k, exclude_ids=exclude, **({"user_id": users} if users else {}), **given)
 
 
 def model_scores(pipeline, users):
