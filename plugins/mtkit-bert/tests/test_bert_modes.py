@@ -24,7 +24,7 @@ UNSETS = (
 )
 ALONE = ("task.next", "rows.windows", "encoder.customer", "encoder.product")
 """What to leave out for a recipe with the task `department` alone."""
-DEPARTMENT = ("evaluate.main='department/accuracy'", "evaluate.baselines=['majority']")
+DEPARTMENT = ("evaluate.main='department/accuracy'", "evaluate.baselines=['majority']", "evaluate.slices=[]")
 SETS = (
     "task.department.inputs=['words']",
     "train.steps_per_execution=2",
