@@ -49,9 +49,14 @@ def hook_relay(recipe: Recipe) -> pluggy.HookRelay:
     Raises:
         PluginError: a plugin implements no hook, or one that does not exist, or asks for arguments that it lacks.
     """
+    return relay_of(recipe.hook)
+
+
+def relay_of(plugins: Mapping[str, Any]) -> pluggy.HookRelay:
+    """Calls the hooks of some plugins, name -> class or instance; see `hook_relay`."""
     manager = pluggy.PluginManager(_PROJECT)
     manager.add_hookspecs(RunHooks)
-    for name, plugin in recipe.hook.items():
+    for name, plugin in plugins.items():
         instance = plugin() if isinstance(plugin, type) else plugin
         try:
             manager.register(instance, name)

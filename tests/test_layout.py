@@ -34,7 +34,7 @@ LAYERS = (
     ("cli", "commands.*"),
 )  # fmt: skip
 #: Built-in components and the conformance kit stand beside the layers, like plugins: nothing of the core needs them.
-BESIDE = ("standard.*", "testing")
+BESIDE = ("standard.*", "testing.*")
 EXCEPTIONS = {
     ("data.features", "standard.preprocessors"): "columns get a built-in preprocessor where a recipe names none",
 }
@@ -46,6 +46,7 @@ PUBLIC = (
     "heads",
     "hooks",
     "layers.*",
+    "optimizers",
     "schema",
     "spec",
     "suggest",

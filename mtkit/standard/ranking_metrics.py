@@ -108,7 +108,7 @@ class Coverage(RankingMetric):
         import numpy as np
 
         shown = np.unique(ranking.items[:, :k])
-        return np.count_nonzero(shown) / ranking.catalog if ranking.catalog else float("nan")
+        return np.count_nonzero(shown) / ranking.catalog if len(ranking.items) else float("nan")
 
 
 class Gini(RankingMetric):

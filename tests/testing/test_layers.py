@@ -1,93 +1,26 @@
 """The kit has to be able to fail: each test gives it a component with one defect."""
 
-from typing import Literal
-
 import numpy as np
 import pytest
-from pydantic import ConfigDict, Field
 
 from mtkit.backend import keras, tf
 from mtkit.heads import RetrievalHead
 from mtkit.layers.balancing import Sum
 from mtkit.layers.mmoe import Mmoe
+from mtkit.layers.preprocessing import Standardize as StandardizeLayer
 from mtkit.layers.reference_heads import LinearHead
-from mtkit.spec import Balancer
-from mtkit.standard.balancers import Fixed
+from mtkit.standard.preprocessors import Buckets, Standardize, Vocabulary
 from mtkit.testing import (
     check_balancer,
     check_correlation,
-    check_import_is_light,
+    check_encoder,
     check_layer_config,
     check_prediction_head,
+    check_preprocessor,
     check_retrieval_head,
-    check_spec,
 )
 
 VIEW = {"x": np.random.default_rng(0).normal(size=(6, 4)).astype(np.float32)}
-
-
-class Lax(Balancer):
-    """Takes any key."""
-
-    model_config = ConfigDict(frozen=True, extra="ignore")
-
-
-class Undescribed(Balancer):
-    """Has a field that nobody explains."""
-
-    power: int = 1
-
-
-class Undocumented(Balancer):
-    power: int = Field(1, description="of what?")
-
-
-Undocumented.__doc__ = None
-
-
-class Mutable(Balancer):
-    """Can change."""
-
-    model_config = ConfigDict(frozen=False, extra="forbid")
-
-    power: int = Field(1, description="an exponent")
-
-
-class Stray(Fixed):
-    """Says that it is of another kind."""
-
-    kind = "encoder"
-
-
-class Lossy(Balancer):
-    """Does not come back from JSON."""
-
-    power: Literal[1] | float = Field(1, description="an exponent", exclude=True)
-
-
-@pytest.mark.parametrize(
-    ("spec", "message"),
-    [
-        (Lax(), "unknown keys"),
-        (Undescribed(), "have no description"),
-        (Undocumented(), "no docstring"),
-        (Mutable(), "not frozen"),
-        (Stray(), "kind 'encoder' is that of Encoder"),
-        (Lossy(power=2.5), "comes back from JSON"),
-    ],
-)
-def test_spec(spec, message):
-    check_spec(Fixed())
-    with pytest.raises(AssertionError, match=message):
-        check_spec(spec)
-
-
-def test_import_is_light():
-    check_import_is_light("mtkit.spec")
-    with pytest.raises(AssertionError, match=r"import mtkit\.types, numpy imports numpy"):
-        check_import_is_light("mtkit.types, numpy")
-    with pytest.raises(AssertionError, match="No module named 'no_such_module'"):
-        check_import_is_light("no_such_module")
 
 
 class Forgetful(LinearHead):
@@ -263,3 +196,95 @@ class AlwaysPenalized(Sum):
 def test_balancer(balancer, message):
     with pytest.raises(AssertionError, match=message):
         check_balancer(balancer(), ["a", "b"])
+
+
+NUMBERS = np.array([1, 2, np.nan, 7, 2], np.float32)
+WORDS = np.array(["a", None, "b", "a"], object)
+
+
+class Forgets(Standardize):
+    """Learns what is no JSON."""
+
+    def fit(self, values):
+        return {"mean": (1, 2), "std": 1.0}
+
+
+class Narrow(Standardize):
+    """Says that it gives one number."""
+
+    def info(self, state):
+        return super().info(state).__class__(width=1)
+
+
+class Short(Vocabulary):
+    """Has more values than it says."""
+
+    def info(self, state):
+        return super().info(state).__class__(size=1)
+
+
+class OverValues(StandardizeLayer):
+    def call(self, inputs):
+        return super().call(inputs - tf.reduce_mean(tf.where(tf.math.is_nan(inputs), 0.0, inputs)))
+
+
+class Coupled(Standardize):
+    """Looks at the batch."""
+
+    def build(self, state):
+        return keras.saving.register_keras_serializable("tests")(OverValues)(**state)
+
+
+def test_preprocessors():
+    for spec in (Standardize(columns=["user.age"]), Buckets(columns=["user.age"], count=2)):
+        check_preprocessor(spec, NUMBERS)
+    check_preprocessor(Vocabulary(columns=["user.town"]), WORDS)
+
+
+@pytest.mark.parametrize(
+    ("spec", "values", "message"),
+    [
+        (Forgets, NUMBERS, "comes back from JSON"),
+        (Narrow, NUMBERS, r"expected \[7, 1\]"),
+        (Short, WORDS, "expected numbers below 1"),
+        (Coupled, NUMBERS, "values with and without others"),
+    ],
+)
+def test_preprocessor_with_a_defect(spec, values, message):
+    with pytest.raises(AssertionError, match=message):
+        check_preprocessor(spec(columns=["user.age"]), values)
+
+
+class Lookup(keras.layers.Layer):
+    """The mean of embeddings of ids, beside those of a catalog."""
+
+    def __init__(self):
+        super().__init__()
+        self.table = keras.layers.Embedding(9, 4)
+
+    def call(self, inputs):
+        return self.table(inputs["item.id"]) + tf.reduce_mean(inputs["catalog.text"], axis=0)
+
+
+class OverIds(Lookup):
+    def call(self, inputs):
+        return super().call(inputs) * tf.cast(tf.reduce_sum(inputs["item.id"]), tf.float32)
+
+
+class Unused(Lookup):
+    def build(self, input_shape):
+        self.more = self.add_weight("more", (1,))
+
+
+ENCODED = {"item.id": np.array([1, 4, 4, 7]), "catalog.text": VIEW["x"]}
+
+
+def test_encoder():
+    check_encoder(Lookup(), ENCODED, 4)
+    for layer, dim, message in (
+        (Lookup(), 5, r"expected embeddings \[4, 5\]"),
+        (OverIds(), 4, "outputs of rows when row 0 changes"),
+        (Unused(), 4, "the gradient to .*more"),
+    ):
+        with pytest.raises(AssertionError, match=message):
+            check_encoder(layer, ENCODED, dim)

@@ -1,0 +1,40 @@
+"""The conformance kit: what every component of a kind must do, as plain functions for the tests of plugins.
+
+Each function raises AssertionError with what was expected. Nothing here needs pytest, and TensorFlow is imported only
+by the functions that take layers.
+"""
+
+from mtkit.testing.data import check_data_source, check_rows, check_split, sample_data
+from mtkit.testing.layers import (
+    check_balancer,
+    check_correlation,
+    check_encoder,
+    check_layer_config,
+    check_prediction_head,
+    check_preprocessor,
+    check_retrieval_head,
+)
+from mtkit.testing.measures import check_baseline, check_prediction_metric, check_ranking_metric
+from mtkit.testing.specs import HEAVY, check_exporter, check_hooks, check_import_is_light, check_spec
+
+__all__ = [
+    "HEAVY",
+    "check_balancer",
+    "check_baseline",
+    "check_correlation",
+    "check_data_source",
+    "check_encoder",
+    "check_exporter",
+    "check_hooks",
+    "check_import_is_light",
+    "check_layer_config",
+    "check_prediction_head",
+    "check_prediction_metric",
+    "check_preprocessor",
+    "check_ranking_metric",
+    "check_retrieval_head",
+    "check_rows",
+    "check_spec",
+    "check_split",
+    "sample_data",
+]
