@@ -128,6 +128,7 @@ class RunDirectory:
         """
         if resume and not self._resumable():
             raise RunError(f"{self.path}: nothing to resume: there is no {self.lock.name}; start without --resume")
+        new = not self.path.exists()
         with writing(self._claim):
             self.path.mkdir(parents=True, exist_ok=True)
             handle = self._locked()
@@ -139,6 +140,8 @@ class RunDirectory:
         finally:
             self._claim.unlink(missing_ok=True)
             os.close(handle)
+            if new and not any(self.path.iterdir()):
+                self.path.rmdir()  # a mistake was found before there was anything to keep
 
     def _resumable(self) -> bool:
         """Whether a run began here; one that was killed at once has written little."""

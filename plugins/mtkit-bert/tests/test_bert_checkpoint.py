@@ -30,6 +30,18 @@ def test_missing_package_names_the_command():
         locate("gt-no-such-model")
 
 
+@pytest.mark.parametrize("name", ["./nowhere", "nowhere/in/here", "/nowhere", "~/nowhere", "../nowhere"])
+def test_missing_directory_is_not_asked_of_the_hub(name, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: pytest.fail("asked"))
+    with pytest.raises(DataError, match=f"checkpoint '{name}': there is no such directory; paths are relative to /"):
+        locate(name)
+
+
+def test_name_that_no_hub_can_have():
+    with pytest.raises(DataError, match=r"checkpoint '-a/b' .* hub .* Repo id"):
+        locate("-a/b")
+
+
 def test_hub_is_asked_for_owner_and_name_only(make_checkpoint, monkeypatch):
     asked = []
     path = make_checkpoint()

