@@ -12,7 +12,7 @@ from mtkit_bert import Bert, HuggingFace, MaskedLanguageModel
 from mtkit_bert.masked_language_model import MaskedLanguageModelHead
 
 TEXTS = [None, "milk", "fresh bread | a", "", "milky milk bread", "milk", "牛奶 milky", "a | bread milk a" * 3]
-IDS = tf.range(len(TEXTS))
+IDS = np.arange(len(TEXTS), dtype=np.int32)
 FAMILIES = ["bert", "roberta", "distilbert"]
 STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "dropout": 0.0, "attention_dropout": 0.0}
 
@@ -139,8 +139,8 @@ def test_masks_of_training_are_those_of_seed_step_and_row(make):
     task.head.step.assign(0)
     np.testing.assert_array_equal(task.losses(training=True)[0], first[0])
     task.head.step.assign(0)
-    some = tf.constant([7, 2, 0])
-    np.testing.assert_allclose(task.losses(some, training=True)[0], first[0][some.numpy()], rtol=1e-5)
+    some = np.array([7, 2, 0], np.int32)
+    np.testing.assert_allclose(task.losses(some, training=True)[0], first[0][some], rtol=1e-5)
     task.head.step.assign(0)
     task.head.seed.assign(12)
     assert np.abs(task.losses(training=True)[0] - first[0]).max() > 0.01
@@ -198,6 +198,32 @@ def test_parts_of_the_network_train(make, options):
     assert [v.ref() in trains for v in task.encoder.network.weights] == moved[:size]
     assert not task.encoder.network.words.trainable
     assert all(moved[size:])
+
+
+def test_replicas_have_the_masks_and_gradients_of_one_device(make_checkpoint, make_context, with_head, two_replicas):
+    path = make_checkpoint(change=with_head("bert"), **STILL)
+
+    def gradients(task, rows):
+        with tf.GradientTape() as tape:
+            losses, weights = task.loss(rows, training=True)
+            total = tf.reduce_sum(losses * weights)
+        variables = [task.encoder.network.words.embeddings, task.head.dense.kernel]
+        return total, *map(tf.convert_to_tensor, tape.gradient(total, variables))
+
+    keras.utils.set_random_seed(3)
+    one = Task(make_context, path, share=0.4)
+    keras.utils.set_random_seed(3)
+    with two_replicas.scope():
+        two = Task(make_context, path, share=0.4)
+    halves = two_replicas.experimental_distribute_values_from_function(
+        lambda context: tf.range(4) + 4 * context.replica_id_in_sync_group
+    )
+    run = tf.function(lambda rows: two_replicas.run(lambda own: gradients(two, own), (rows,)))
+    for step in (1, 2):
+        expected = gradients(one, IDS)
+        for found, value in zip(run(halves), expected, strict=True):
+            np.testing.assert_allclose(two_replicas.reduce("SUM", found, axis=None), value, rtol=1e-4, atol=1e-4)
+        assert two.head.step.numpy() == one.head.step.numpy() == step
 
 
 def usual(state):

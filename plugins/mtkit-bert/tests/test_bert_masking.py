@@ -9,7 +9,7 @@ from mtkit_bert.masking import Masking, hashed, uniform
 from mtkit_bert.vocabulary import Vocabulary, read_vocabulary
 
 MASK, SPECIAL, SIZE, ROWS = 4, (0, 1, 2, 3, 4), 40, 44
-KEY = tf.constant([7, 3], tf.int64)
+KEY = np.array([7, 3])
 
 
 def texts(count, tokens=24, seed=0):
