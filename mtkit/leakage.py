@@ -186,32 +186,55 @@ def _fading(name: str, label: np.ndarray, time: np.ndarray) -> Iterator[Finding]
 
 
 def _statistics(plan: Plan, dataset: Dataset, test: Cut) -> Iterator[Finding]:
-    """Numeric columns of entities that are statistics over all interactions, those of the test included."""
-    schema = dataset.schema
+    """Numeric features that are statistics of an entity over all interactions, those of the test included."""
     reads = dict.fromkeys(address for spec in plan.encoders.values() for address in spec.reads)
     known = moments(dataset, test) < test.cut
-    for entity in schema.roles:
-        columns = [name for name in schema.of_kind("numeric", entity) if f"{entity}.{name}" in reads]
-        for what, statistic in _of_entity(dataset, entity) if columns else ():
+    for entity in dataset.schema.roles:
+        row = _rows_of(dataset, entity)
+        features = dict(_numbers(dataset, entity, reads, row))
+        for what, statistic in _of_entity(dataset, entity, row) if features else ():
             whole = statistic(np.ones(len(known), bool))
-            for name in columns:
-                values = raw(dataset.entities[entity][name], schema.entities[entity][name])
+            for address, values in features.items():
                 if _follows(values, whole) and not _follows(values, past := statistic(known)):
                     changed = int((np.nan_to_num(whole) != np.nan_to_num(past)).sum())
                     advice = "compute it from what lies before the test, or do not read it"
-                    yield Finding("error", f"{entity}.{name}", f"is {what}, the test's included", changed, advice)
+                    yield Finding("error", address, f"is {what}, the test's included", changed, advice)
 
 
-def _of_entity(dataset: Dataset, entity: str) -> Iterator[tuple[str, _Statistic]]:
-    """Statistics of each row of an entity over the interactions that a mask selects: (what, function of the mask)."""
+def _rows_of(dataset: Dataset, entity: str) -> np.ndarray:
+    """The row of an entity's table that each interaction refers to, -1 where there is none."""
     keys = plain(dataset.entities[entity]["id"])
     row = pc.index_in(plain(dataset.interactions[dataset.schema.reference(entity)]), value_set=keys.combine_chunks())
-    row = row.fill_null(-1).to_numpy()
-    yield "the number of interactions", _Statistic(row, len(keys), None)
+    return np.asarray(row.fill_null(-1).to_numpy())
+
+
+def _numbers(
+    dataset: Dataset, entity: str, reads: Collection[str], row: np.ndarray
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Numeric features of an entity, and those of the context that have one value for each row of it: address, values."""
+    schema = dataset.schema
+    for name in schema.of_kind("numeric", entity):
+        if f"{entity}.{name}" in reads:
+            yield f"{entity}.{name}", raw(dataset.entities[entity][name], schema.entities[entity][name])
+    for name in schema.of_kind("numeric"):
+        if f"context.{name}" in reads:
+            numbers = raw(dataset.interactions[name], schema.interactions[name])
+            there = (row >= 0) & ~np.isnan(numbers)
+            low, high = (np.full(len(dataset.entities[entity]), end) for end in (np.inf, -np.inf))
+            np.minimum.at(low, row[there], numbers[there])
+            np.maximum.at(high, row[there], numbers[there])
+            if (low >= high).all():
+                yield f"context.{name}", np.where(low == high, low, np.nan)
+
+
+def _of_entity(dataset: Dataset, entity: str, row: np.ndarray) -> Iterator[tuple[str, _Statistic]]:
+    """Statistics of each row of an entity over the interactions that a mask selects: (what, function of the mask)."""
+    count = len(dataset.entities[entity])
+    yield f"the number of interactions of its {entity}", _Statistic(row, count, None)
     for name, column in dataset.schema.interactions.items():
         if column.kind == "numeric" or (column.kind == "label" and not column.classes):
             numbers = raw(dataset.interactions[name], column).astype(float)
-            yield f"the mean of {name}", _Statistic(row, len(keys), numbers)
+            yield f"the mean of {name} of its {entity}", _Statistic(row, count, numbers)
 
 
 @dataclass(frozen=True)

@@ -158,11 +158,35 @@ def test_statistics_over_the_whole_data(what):
 
     (finding,) = of(leaks(*shop(with_statistic(logarithm)), reads=reads), "error", "warning")
     assert finding.level == "error"
-    assert (finding.where, finding.what) == ("item.weight", f"is {what}, the test's included")
+    assert (finding.where, finding.what) == ("item.weight", f"is {what} of its item, the test's included")
     assert finding.count == 40
     before = with_statistic(lambda lines: STATISTICS[what](lines[lines["time"] < cut]))
     assert not of(leaks(*shop(before), reads=reads), "error", "warning")
     assert not of(leaks(*shop(with_statistic(STATISTICS[what]))), "error")
+
+
+@pytest.mark.parametrize("entity", ["item", "user"])
+def test_statistics_over_the_whole_data_in_the_context(entity):
+    cut = make_cuts(TinyShop().load(), TIME)[1].cut
+    reads = ("context.channel", "context.popularity")
+
+    def popularity(known):
+        def values(lines):
+            frame = lines.to_pandas()
+            counts = frame[frame["time"] < known].groupby(entity).size()
+            return pa.array(frame[entity].map(counts).fillna(0).astype(float))
+
+        return Column(kind="numeric"), values
+
+    (finding,) = of(leaks(*shop(popularity=popularity(np.inf)), reads=reads), "error", "warning")
+    assert (finding.level, finding.where) == ("error", "context.popularity")
+    assert finding.what == f"is the number of interactions of its {entity}, the test's included"
+    assert not of(leaks(*shop(popularity=popularity(cut)), reads=reads), "error", "warning")
+
+    def so_far(lines):
+        return pa.array(lines.to_pandas().groupby(entity).cumcount().astype(float))
+
+    assert not of(leaks(*shop(popularity=(Column(kind="numeric"), so_far)), reads=reads), "error", "warning")
 
 
 def test_an_attribute_that_interactions_repeat_is_no_statistic():
