@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from mtkit.backend import tf
 from mtkit.errors import WiringError
+from mtkit.forward import Batch
 from mtkit.heads import RetrievalHead
-from mtkit.model import Batch
 from mtkit.servable import Request, Servable
 from mtkit.signatures import Signature, Tensors
 from mtkit.spec import ServingInput

@@ -12,8 +12,8 @@ from mtkit.data.columns import load
 from mtkit.data.fold import make_cuts
 from mtkit.devices import unseen_gpu
 from mtkit.errors import WiringError
+from mtkit.forward import Forward
 from mtkit.leakage import find_leaks, refuse
-from mtkit.model import Forward
 from mtkit.pipeline import Pipeline, build_pipeline
 from mtkit.recipe import Recipe
 from mtkit.run import make_strategy

@@ -9,8 +9,9 @@ import numpy as np
 
 from mtkit.backend import tf
 from mtkit.data.store import RowStore
+from mtkit.forward import Forward, encode_limited
 from mtkit.measure import RankingProtocol, Scorer, labeled, own_metrics, predict_metrics, rank_metrics
-from mtkit.model import Forward, MultiTaskModel, encode_limited
+from mtkit.model import MultiTaskModel
 from mtkit.spec import PredictionMetric, PredictionTask, SelfSupervisedTask
 from mtkit.user_sums import MODEL, Measured
 

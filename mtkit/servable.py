@@ -15,7 +15,7 @@ from mtkit.backend import tf
 from mtkit.data.given_past import given_past
 from mtkit.data.history import as_of, history_bounds
 from mtkit.data.store import RowStore
-from mtkit.model import Batch, Forward, encode_limited
+from mtkit.forward import Batch, Forward, encode_limited
 from mtkit.pipeline import Pipeline
 from mtkit.signatures import Tensors
 from mtkit.spec import RetrievalTask, ServingInput

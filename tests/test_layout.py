@@ -23,7 +23,7 @@ LAYERS = (
         "auto", "recipe", "composition", "lock", "describe",
     ),
     ("backend",),
-    ("data.*", "devices", "distribute", "heads", "layers.*", "model", "optimizers", "rank"),
+    ("data.*", "devices", "distribute", "forward", "heads", "layers.*", "model", "optimizers", "rank"),
     ("context", "leakage", "measure", "memory", "pipeline", "sampled", "slices", "tables", "user_sums"),
     (
         "train", "checkpoints", "baseline_run", "several", "evaluate", "compare", "rundir", "progress", "report", "run", "check",
@@ -63,6 +63,7 @@ ACROSS = {
     "test_numeric_labels",
     "test_recipes",
     "test_registry_snapshot",
+    "test_self_supervised",
     "data/test_as_of",
 }
 

@@ -8,8 +8,9 @@ from mtkit.backend import keras, tf
 from mtkit.data.history import ACTIVITY_CHANNELS, OWN_CHANNELS, POPULARITY_CHANNELS
 from mtkit.data.store import DeviceData, EntityTable, EventLog, RowStore
 from mtkit.errors import StrategyError
+from mtkit.forward import Forward, encode_limited
 from mtkit.heads import RetrievalHead
-from mtkit.model import Forward, Layers, MultiTaskModel, encode_limited
+from mtkit.model import Layers, MultiTaskModel
 from mtkit.optimizers import OPTIMIZERS, precision_scope
 from mtkit.plan import Plan
 from mtkit.spec import BuildContext, FeatureInfo, RetrievalTask

@@ -10,7 +10,7 @@ from mtkit.data.fold import make_cuts
 from mtkit.errors import RecipeError, StrategyError
 from mtkit.evaluate import model_predictions
 from mtkit.export import save
-from mtkit.model import Forward, encode_limited
+from mtkit.forward import Forward, encode_limited
 from mtkit.pipeline import build_pipeline
 from mtkit.recipe import load_recipe
 from mtkit.run import make_strategy
