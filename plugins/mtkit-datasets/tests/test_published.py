@@ -7,12 +7,12 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
-from mtkit.data.columns import check, seconds
+from mtkit.data.columns import seconds
 from mtkit.data.fold import make_cuts, make_fold
 from mtkit.errors import DataError
 from mtkit.spec import Cut
 from mtkit.standard.splits import ByColumn, Random, Time
-from mtkit.testing import check_import_is_light, check_spec
+from mtkit.testing import check_data_source, check_import_is_light, check_spec
 from mtkit_datasets import Adult, KuairandPure, Movielens100k, Movietweetings, S3rec, Stackexchange
 from mtkit_datasets.kuairand import _SIGNALS, _USER_CLASSES, _USER_NUMBERS, _VIDEO_CLASSES, _VIDEO_NUMBERS
 
@@ -51,9 +51,9 @@ def write(directory, files):
 
 
 def load(source, directory, **options):
-    data = source(directory=directory, check_counts=False, **options).load()
-    check(data)
-    return data
+    given = source(directory=directory, check_counts=False, **options)
+    check_data_source(given)
+    return given.load()
 
 
 @pytest.mark.parametrize("source", SOURCES, ids=repr)
