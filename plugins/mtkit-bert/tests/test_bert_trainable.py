@@ -6,7 +6,7 @@ from mtkit.errors import DataError
 from mtkit.optimizers import Sgd, learning_rate_factors, precision_scope
 from mtkit.testing import check_layer_config
 from mtkit_bert import Bert
-from mtkit_bert.layers import BertModel
+from mtkit_bert.layers import BertModel, Block
 from mtkit_bert.trainable import TrainableText
 
 TEXTS = [None, "milk", "fresh bread | a", "", "milky milk bread", "milk", "牛奶 milky", "a | bread milk a"]
@@ -178,6 +178,19 @@ def test_texts_go_through_the_network_once(make, monkeypatch, recompute):
     seen.clear()
     model(np.tile(np.arange(8), 8), training=True)
     assert seen == [(6, 7)]
+
+
+def test_padding_goes_through_attention_alone(make, monkeypatch):
+    model, rows, seen, call = make(mode="full"), np.arange(8), [], Block.call
+    expected = model(rows)
+    monkeypatch.setattr(
+        Block, "call", lambda self, x, mask, *rest: seen.append((x.shape, mask.shape)) or call(self, x, mask, *rest)
+    )
+    np.testing.assert_allclose(model(rows, training=True), expected, atol=1e-5)
+    # Texts 1 and 5 are the same.
+    lengths = tf.reduce_sum(tf.cast(model.columns["item.text/words/tokens"] != 0, tf.int32), axis=1).numpy()
+    assert seen == [((lengths.sum() - lengths[1], 12), (6, lengths.max()))] * BLOCKS
+    assert model(np.array([0, 3]), training=True).shape == (2, DIM)
 
 
 def test_blocks_are_cut_to_their_longest_text(make, monkeypatch):

@@ -102,18 +102,29 @@ class Stack(keras.layers.Layer):
             rows, width, embeddings_initializer=keras.initializers.get(initializer), name=name, dtype=self.dtype_policy
         )
 
-    def _through(self, x: tf.Tensor, given: Sequence[tf.Tensor], training: bool) -> tf.Tensor:
-        """Hidden states of the last block, of embeddings and of what each block is given beside them."""
+    def _through(self, x: tf.Tensor, real: tf.Tensor, given: Sequence[tf.Tensor], training: bool) -> tf.Tensor:
+        """Hidden states of the last block, `[batch, tokens, width]`; in training, zeros where there is padding.
+
+        In training, when texts of any length are together, padding goes through attention alone.
+
+        Args:
+            x: embeddings `[batch, tokens, width]`.
+            real: `[batch, tokens]`, 1 for tokens, 0 for padding.
+            given: what each block is called with beside hidden states.
+            training: whether dropout is on.
+        """
+        shape = tf.shape(x, tf.int64)
+        x = tf.reshape(x, [-1, x.shape[-1]])
         if not training:
             # Nothing asks for a generator, which draws from the random state when it is made.
             for block in self.blocks:
                 x = block(x, *given)
-            return x
-        seed = self._seed()
-        x = self.drop(x, training=True)
+            return tf.reshape(x, shape)
+        index, seed = tf.where(tf.reshape(real, [-1]) > 0), self._seed()
+        x = self.drop(tf.gather_nd(x, index), training=True)
         for number, block in enumerate(self.blocks):
-            x = self._trained(block, x, *given, tf.add(seed, [0, _SITES * number]))
-        return x
+            x = self._trained(block, x, *given, index, tf.add(seed, [0, _SITES * number]))
+        return tf.reshape(tf.scatter_nd(index, x, [shape[0] * shape[1], shape[2]]), shape)
 
     def _trained(self, block: AdaptedBlock, x: tf.Tensor, *given: tf.Tensor) -> tf.Tensor:
         if not self.recompute:
@@ -145,6 +156,26 @@ class Stack(keras.layers.Layer):
 def dropped(x: tf.Tensor, rate: float, seed: tf.Tensor | None, site: int) -> tf.Tensor:
     """Dropout as a function of a seed, so that what is computed again is the same."""
     return tf.nn.experimental.stateless_dropout(x, rate, tf.add(seed, [0, site])) if seed is not None and rate else x
+
+
+def padded(x: tf.Tensor, index: tf.Tensor | None, batch: tf.Tensor, tokens: tf.Tensor) -> tf.Tensor:
+    """What tokens have, `[batch, tokens, width]`.
+
+    Args:
+        x: `[n, width]`.
+        index: int64 `[n, 1]`, the place of each among `batch * tokens`, zeros in the others; None = all are there.
+        batch: number of texts.
+        tokens: number of tokens of each, padding included.
+    """
+    if index is not None:
+        x = tf.scatter_nd(index, x, tf.cast([batch * tokens, x.shape[-1]], tf.int64))
+    return tf.reshape(x, [batch, tokens, x.shape[-1]])
+
+
+def packed(x: tf.Tensor, index: tf.Tensor | None) -> tf.Tensor:
+    """The inverse of `padded`: from `[batch, tokens, width]` to `[n, width]`."""
+    x = tf.reshape(x, [-1, x.shape[-1]])
+    return x if index is None else tf.gather_nd(x, index)
 
 
 def built(layer: keras.layers.Layer, width: int) -> keras.layers.Layer:

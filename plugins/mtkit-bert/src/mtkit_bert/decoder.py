@@ -9,7 +9,7 @@ import numpy as np
 
 from mtkit.backend import keras, tf
 from mtkit_bert.adapters import Place
-from mtkit_bert.blocks import AdaptedBlock, Stack, built, dropped
+from mtkit_bert.blocks import AdaptedBlock, Stack, built, dropped, packed, padded
 from mtkit_bert.gpt2 import causal
 from mtkit_bert.layers import ACTIVATIONS
 
@@ -119,26 +119,40 @@ class DecoderBlock(AdaptedBlock):
         return built(RmsNorm(self.epsilon, name=name, dtype=self.dtype_policy), width)
 
     def call(
-        self, inputs: tf.Tensor, mask: tf.Tensor, positions: tf.Tensor, seed: tf.Tensor | None = None
+        self,
+        inputs: tf.Tensor,
+        mask: tf.Tensor,
+        positions: tf.Tensor,
+        index: tf.Tensor | None = None,
+        seed: tf.Tensor | None = None,
     ) -> tf.Tensor:
         """Hidden states of the shape of `inputs`.
 
         Args:
-            inputs: `[batch, tokens, width]`.
+            inputs: `[n, width]`, of all tokens.
             mask: bool `[batch, tokens, tokens]`: which tokens (last axis) a token sees.
             positions: int32 `[batch, tokens]`.
+            index: as in `mtkit_bert.layers.Block`.
             seed: int64 `[2]`, of dropout, which is a function of it; None = no dropout.
         """
-        x = inputs + self._dense_of("attended", self._attend(self.attention_norm(inputs), mask, positions, seed))
+        attended = self._attend(self.attention_norm(inputs), mask, positions, index, seed)
+        x = inputs + self._dense_of("attended", attended)
         gate, up = tf.split(self._dense_of("gate_up", self.feed_forward_norm(x)), 2, -1)
         return x + self._dense_of("down", ACTIVATIONS[self.activation](gate) * up)
 
-    def _attend(self, x: tf.Tensor, mask: tf.Tensor, positions: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+    def _attend(
+        self,
+        x: tf.Tensor,
+        mask: tf.Tensor,
+        positions: tf.Tensor,
+        index: tf.Tensor | None,
+        seed: tf.Tensor | None,
+    ) -> tf.Tensor:
         shared, size = self.num_kv_heads, self.head_dim
-        batch, tokens = tf.unstack(tf.shape(x)[:2])
-        query = tf.reshape(self._dense_of("query", x), [batch, tokens, self.num_heads, size])
-        both = tf.reshape(self._dense_of("key_value", x), [batch, tokens, 2, shared, size])
-        key, value = tf.unstack(both, axis=2)
+        batch, tokens = tf.unstack(tf.shape(mask)[:2])
+        query, both = (padded(self._dense_of(name, x), index, batch, tokens) for name in ("query", "key_value"))
+        query = tf.reshape(query, [batch, tokens, self.num_heads, size])
+        key, value = tf.unstack(tf.reshape(both, [batch, tokens, 2, shared, size]), axis=2)
         if self.qk_norm:
             query, key = self.query_norm(query), self.key_norm(key)
         speeds = rotary_speeds(size, self.rope_theta, self.rope_scaling)
@@ -149,7 +163,7 @@ class DecoderBlock(AdaptedBlock):
         scores = tf.matmul(query * tf.cast(size, x.dtype) ** -0.5, key, transpose_b=True)
         scores += (1 - tf.cast(mask, x.dtype))[:, None, None] * (x.dtype.min / 2)
         heads = tf.matmul(dropped(tf.nn.softmax(scores), self.attention_dropout, seed, 0), value)
-        return tf.reshape(tf.transpose(heads, [0, 3, 1, 2, 4]), [batch, tokens, self.num_heads * size])
+        return packed(tf.reshape(tf.transpose(heads, [0, 3, 1, 2, 4]), [-1, self.num_heads * size]), index)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
@@ -288,7 +302,7 @@ class DecoderModel(Stack):
         real = tf.ones_like(input_ids) if attention_mask is None else tf.cast(attention_mask, tf.int32)
         mask, positions = causal(real)
         x = self.words(tf.where(real > 0, input_ids, 0))
-        return self.norm(self._through(x, (mask, positions), training))
+        return self.norm(self._through(x, real, (mask, positions), training))
 
 
 def rotated(heads: tf.Tensor, positions: tf.Tensor, speeds: np.ndarray) -> tf.Tensor:

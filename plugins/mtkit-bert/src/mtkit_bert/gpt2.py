@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtkit.backend import keras, tf
-from mtkit_bert.blocks import AdaptedBlock, Stack, built, dropped
+from mtkit_bert.blocks import AdaptedBlock, Stack, built, dropped, packed, padded
 from mtkit_bert.layers import ACTIVATIONS, LayerNorm
 
 
@@ -55,28 +55,33 @@ class Gpt2Block(AdaptedBlock):
         self.adapters = dict(self._adapters())
         super().build(shape)
 
-    def call(self, inputs: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+    def call(
+        self, inputs: tf.Tensor, mask: tf.Tensor, index: tf.Tensor | None = None, seed: tf.Tensor | None = None
+    ) -> tf.Tensor:
         """Hidden states of the shape of `inputs`.
 
         Args:
-            inputs: `[batch, tokens, width]`.
+            inputs: `[n, width]`, of all tokens.
             mask: bool `[batch, tokens, tokens]`: which tokens (last axis) a token sees.
+            index: as in `mtkit_bert.layers.Block`.
             seed: int64 `[2]`, of dropout, which is a function of it; None = no dropout.
         """
-        attended = self._dense_of("attended", self._attend(self.attention_norm(inputs), mask, seed))
+        attended = self._dense_of("attended", self._attend(self.attention_norm(inputs), mask, index, seed))
         x = inputs + dropped(attended, self.dropout, seed, 0)
         y = ACTIVATIONS[self.activation](self._dense_of("intermediate", self.feed_forward_norm(x)))
         return x + dropped(self._dense_of("output_dense", y), self.dropout, seed, 1)
 
-    def _attend(self, x: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
-        batch, tokens = tf.unstack(tf.shape(x)[:2])
-        size = x.shape[-1] // self.num_heads
-        heads = tf.reshape(self._dense_of("qkv", x), [batch, tokens, 3, self.num_heads, size])
+    def _attend(self, x: tf.Tensor, mask: tf.Tensor, index: tf.Tensor | None, seed: tf.Tensor | None) -> tf.Tensor:
+        batch, tokens = tf.unstack(tf.shape(mask)[:2])
+        width = x.shape[-1]
+        size = width // self.num_heads
+        qkv = padded(self._dense_of("qkv", x), index, batch, tokens)
+        heads = tf.reshape(qkv, [batch, tokens, 3, self.num_heads, size])
         query, key, value = tf.unstack(tf.transpose(heads, [2, 0, 3, 1, 4]))
         scores = tf.matmul(query * tf.cast(size, x.dtype) ** -0.5, key, transpose_b=True)
         scores += (1 - tf.cast(mask, x.dtype))[:, None] * (x.dtype.min / 2)
         probabilities = dropped(tf.nn.softmax(scores), self.attention_dropout, seed, 2)
-        return tf.reshape(tf.transpose(tf.matmul(probabilities, value), [0, 2, 1, 3]), tf.shape(x))
+        return packed(tf.reshape(tf.transpose(tf.matmul(probabilities, value), [0, 2, 1, 3]), [-1, width]), index)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
@@ -189,7 +194,7 @@ class Gpt2Model(Stack):
         real = tf.ones_like(input_ids) if attention_mask is None else tf.cast(attention_mask, tf.int32)
         mask, positions = causal(real)
         x = self.words(tf.where(real > 0, input_ids, 0)) + self.positions(positions)
-        return self.norm(self._through(x, (mask,), training))
+        return self.norm(self._through(x, real, (mask,), training))
 
 
 def causal(real: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from mtkit.backend import keras, tf
-from mtkit_bert.blocks import AdaptedBlock, Stack, built, dropped
+from mtkit_bert.blocks import AdaptedBlock, Stack, built, dropped, packed, padded
 from mtkit_bert.families import PoolingName
 
 #: Name in `config.json` -> function.
@@ -71,7 +71,7 @@ class Block(AdaptedBlock):
         **kwargs: those of `AdaptedBlock`.
 
     Source: Vaswani et al. 2017, "Attention Is All You Need", normalization after the sum. Queries, keys and values are
-    one matrix product, and all products are taken over `[batch * tokens, width]`, where bias and product fuse on CPU.
+    one matrix product, and all products are taken over `[n, width]`, where bias and product fuse on CPU.
     """
 
     def __init__(
@@ -106,31 +106,37 @@ class Block(AdaptedBlock):
         self.adapters = dict(self._adapters())
         super().build(shape)
 
-    def call(self, inputs: tf.Tensor, attention_mask: tf.Tensor, seed: tf.Tensor | None = None) -> tf.Tensor:
+    def call(
+        self,
+        inputs: tf.Tensor,
+        attention_mask: tf.Tensor,
+        index: tf.Tensor | None = None,
+        seed: tf.Tensor | None = None,
+    ) -> tf.Tensor:
         """Hidden states of the shape of `inputs`.
 
         Args:
-            inputs: `[batch, tokens, width]`.
+            inputs: `[n, width]`, of all tokens.
             attention_mask: `[batch, tokens]`, 1 for tokens, 0 for padding.
+            index: int64 `[n, 1]`, places of `inputs` among `batch * tokens`; None = all, in order.
             seed: int64 `[2]`, of dropout, which is a function of it; None = no dropout.
         """
-        x = tf.reshape(inputs, [-1, inputs.shape[-1]])
-        attended = self._dense_of("attended", self._attend(x, attention_mask, seed))
-        x = self.attention_norm(x + dropped(attended, self.dropout, seed, 0))
+        attended = self._dense_of("attended", self._attend(inputs, attention_mask, index, seed))
+        x = self.attention_norm(inputs + dropped(attended, self.dropout, seed, 0))
         y = self._dense_of("output_dense", ACTIVATIONS[self.activation](self._dense_of("intermediate", x)))
-        x = self.output_norm(x + dropped(y, self.dropout, seed, 1))
-        return tf.reshape(x, tf.shape(inputs))
+        return self.output_norm(x + dropped(y, self.dropout, seed, 1))
 
-    def _attend(self, x: tf.Tensor, mask: tf.Tensor, seed: tf.Tensor | None) -> tf.Tensor:
+    def _attend(self, x: tf.Tensor, mask: tf.Tensor, index: tf.Tensor | None, seed: tf.Tensor | None) -> tf.Tensor:
         batch, tokens = tf.unstack(tf.shape(mask))
         width = x.shape[-1]
         size = width // self.num_heads
-        heads = tf.reshape(self._dense_of("qkv", x), [batch, tokens, 3, self.num_heads, size])
+        qkv = padded(self._dense_of("qkv", x), index, batch, tokens)
+        heads = tf.reshape(qkv, [batch, tokens, 3, self.num_heads, size])
         query, key, value = tf.unstack(tf.transpose(heads, [2, 0, 3, 1, 4]))
         scores = tf.matmul(query * tf.cast(size, x.dtype) ** -0.5, key, transpose_b=True)
         scores += (1 - tf.cast(mask, x.dtype))[:, None, None, :] * (x.dtype.min / 2)
         probabilities = dropped(tf.nn.softmax(scores), self.attention_dropout, seed, 2)
-        return tf.reshape(tf.transpose(tf.matmul(probabilities, value), [0, 2, 1, 3]), [-1, width])
+        return packed(tf.reshape(tf.transpose(tf.matmul(probabilities, value), [0, 2, 1, 3]), [-1, width]), index)
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
@@ -272,7 +278,7 @@ class BertModel(Stack):
         x = self.words(input_ids) + self.positions(self._positions(input_ids))
         if self.types is not None:
             x += self.types(tf.zeros_like(input_ids) if token_type_ids is None else token_type_ids)
-        return self._through(self.norm(x), (mask,), training)
+        return self._through(self.norm(x), mask, (mask,), training)
 
     def _positions(self, input_ids: tf.Tensor) -> tf.Tensor:
         if self.position_padding is None:
