@@ -9,6 +9,7 @@ from mtkit.errors import RunError
 from mtkit_bert.checkpoint import WEIGHTS
 from mtkit_bert.hugging_face import load_head, save_checkpoint
 from mtkit_bert.layers import ACTIVATIONS, BertModel
+from mtkit_bert.network import load_network
 from mtkit_bert.tokenizer import load_tokenizer
 
 FAMILIES = ["bert", "roberta", "distilbert"]
@@ -52,9 +53,18 @@ def test_without_a_head(make_checkpoint, tmp_path):
     network = moved(BertModel.from_checkpoint(origin))
     path = save_checkpoint(network, None, origin, tmp_path / "export")
     assert load_file(path / WEIGHTS).keys() == load_file(origin / WEIGHTS).keys()
-    assert json.loads((path / "config.json").read_text())["architectures"] == ["BertModel"]
+    assert "architectures" not in json.loads((path / "config.json").read_text())
     np.testing.assert_array_equal(BertModel.from_checkpoint(path)(IDS, MASK), network(IDS, MASK))
     assert save_checkpoint(network, None, path, tmp_path / "export").name == "2"
+
+
+@pytest.mark.parametrize("family", ["qwen3", "gpt2"])
+def test_decoders_are_written_too(random_decoder_checkpoint, tmp_path, family):
+    origin = random_decoder_checkpoint(family)
+    network = moved(load_network(origin, lora={"rank": 2, "alpha": 6.0, "targets": ["query", "value", "output"]}))
+    path = save_checkpoint(network, None, origin, tmp_path / "export")
+    assert load_file(path / WEIGHTS).keys() == load_file(origin / WEIGHTS).keys()
+    np.testing.assert_allclose(load_network(path)(IDS, MASK), network(IDS, MASK), atol=1e-5)
 
 
 def test_adapters_become_part_of_the_kernels(make_checkpoint, tmp_path):

@@ -16,9 +16,9 @@ from mtkit.backend import keras, tf
 from mtkit.errors import DataError, RunError
 from mtkit_bert.checkpoint import TOKENIZER, WEIGHTS
 from mtkit_bert.families import read_config
-from mtkit_bert.language_heads import LanguageHead, language_head
-from mtkit_bert.layers import BertModel
+from mtkit_bert.language_heads import language_head
 from mtkit_bert.masked_language_model import MaskedLanguageModelHead
+from mtkit_bert.network import Network
 from mtkit_bert.vocabulary import read_vocabulary
 from mtkit_bert.weights import Tensors, sources
 
@@ -34,7 +34,7 @@ def load_head(path: Path, share: float, name: str) -> MaskedLanguageModelHead:
     Raises:
         DataError: there can be no such head, or its tensors do not fit.
     """
-    names, _ = language_head(path)
+    names = language_head(path)
     family, config = read_config(path)
     vocabulary = read_vocabulary(path)
     head = MaskedLanguageModelHead(
@@ -53,7 +53,7 @@ def load_head(path: Path, share: float, name: str) -> MaskedLanguageModelHead:
     return head
 
 
-def save_checkpoint(network: BertModel, head: MaskedLanguageModelHead | None, origin: Path, directory: Path) -> Path:
+def save_checkpoint(network: Network, head: MaskedLanguageModelHead | None, origin: Path, directory: Path) -> Path:
     """Writes a network into a new version directory (1, 2, ...) under `directory`, whole or not at all, and returns it.
 
     Low-rank adapters are added to the kernels beside which they stand.
@@ -67,14 +67,16 @@ def save_checkpoint(network: BertModel, head: MaskedLanguageModelHead | None, or
     Raises:
         RunError: the directory cannot be written.
     """
-    names, config = language_head(origin)
-    config |= {"architectures": [names.architecture if head else names.base], "torch_dtype": "float32"}
-    config.pop("dtype", None)
+    config = json.loads((origin / "config.json").read_text("utf-8")) | {"torch_dtype": "float32"}
+    for key in ("dtype", "architectures"):
+        config.pop(key, None)
+    if head:
+        config["architectures"] = [language_head(origin).architecture]
     try:
         directory.mkdir(parents=True, exist_ok=True)
         temporary = Path(tempfile.mkdtemp(prefix=".checkpoint-", dir=directory))
         try:
-            save_file(dict(_tensors(network, head, names, origin)), temporary / WEIGHTS, {"format": "pt"})
+            save_file(dict(_tensors(network, head, origin)), temporary / WEIGHTS, {"format": "pt"})
             (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
             for name in TOKENIZER:
                 if (origin / name).is_file():
@@ -92,10 +94,8 @@ def _variables(head: MaskedLanguageModelHead) -> list[tf.Variable]:
     return [*head.dense.weights, *head.norm.weights, head.bias]
 
 
-def _tensors(
-    network: BertModel, head: MaskedLanguageModelHead | None, names: LanguageHead, origin: Path
-) -> Iterator[tuple[str, np.ndarray]]:
-    """Name -> tensor; transformers finds the network with a head under its family's prefix, and else without."""
+def _tensors(network: Network, head: MaskedLanguageModelHead | None, origin: Path) -> Iterator[tuple[str, np.ndarray]]:
+    """Name -> tensor; transformers finds a network with a head under its family's prefix, and else without."""
     family, _ = read_config(origin)
     prefix, added = family.prefix if head else "", dict(_added(network))
     for variable, tensors, transpose in sources(network, family):
@@ -103,11 +103,11 @@ def _tensors(
         for tensor, part in zip(tensors, np.split(value, len(tensors), axis=-1), strict=True):
             yield prefix + tensor, np.ascontiguousarray(part.T if transpose else part)
     if head:
-        for variable, tensor in zip(_variables(head), names.tensors, strict=True):
+        for variable, tensor in zip(_variables(head), language_head(origin).tensors, strict=True):
             yield tensor, np.ascontiguousarray(variable.numpy().T)
 
 
-def _added(network: BertModel) -> Iterator[tuple[int, np.ndarray]]:
+def _added(network: Network) -> Iterator[tuple[int, np.ndarray]]:
     """Id of a kernel -> what its low-rank adapter adds to it."""
     for block in network.blocks:
         for name, adapter in block.adapters.items():

@@ -17,7 +17,6 @@ class LanguageHead:
 
     Attributes:
         architecture: class of transformers with the head.
-        base: class of transformers without it.
         dense: module of the dense layer.
         norm: module of the normalization.
         bias: tensor of the biases of the vocabulary.
@@ -25,7 +24,6 @@ class LanguageHead:
     """
 
     architecture: str
-    base: str
     dense: str
     norm: str
     bias: str
@@ -39,28 +37,22 @@ class LanguageHead:
 
 
 def _roberta(name: str) -> LanguageHead:
-    return LanguageHead(
-        f"{name}ForMaskedLM", f"{name}Model", "lm_head.dense", "lm_head.layer_norm", "lm_head.bias", "gelu"
-    )
+    return LanguageHead(f"{name}ForMaskedLM", "lm_head.dense", "lm_head.layer_norm", "lm_head.bias", "gelu")
 
 
 _TRANSFORM = "cls.predictions.transform"
 #: `model_type` of `config.json` -> names.
 LANGUAGE_HEADS: Mapping[str, LanguageHead] = {
-    "bert": LanguageHead(
-        "BertForMaskedLM", "BertModel", f"{_TRANSFORM}.dense", f"{_TRANSFORM}.LayerNorm", "cls.predictions.bias"
-    ),
+    "bert": LanguageHead("BertForMaskedLM", f"{_TRANSFORM}.dense", f"{_TRANSFORM}.LayerNorm", "cls.predictions.bias"),
     "roberta": _roberta("Roberta"),
     "xlm-roberta": _roberta("XLMRoberta"),
     "camembert": _roberta("Camembert"),
-    "distilbert": LanguageHead(
-        "DistilBertForMaskedLM", "DistilBertModel", "vocab_transform", "vocab_layer_norm", "vocab_projector.bias"
-    ),
+    "distilbert": LanguageHead("DistilBertForMaskedLM", "vocab_transform", "vocab_layer_norm", "vocab_projector.bias"),
 }
 
 
-def language_head(path: Path) -> tuple[LanguageHead, dict[str, Any]]:
-    """The names of a checkpoint's head, and its `config.json`.
+def language_head(path: Path) -> LanguageHead:
+    """The names of a checkpoint's head.
 
     Raises:
         DataError: its family has no masked language model, or predicts tokens by other vectors than it reads them by.
@@ -76,4 +68,4 @@ def language_head(path: Path) -> tuple[LanguageHead, dict[str, Any]]:
         raise DataError(
             f"{path}: tie_word_embeddings is false, but tokens can only be predicted by the word embeddings that read them"
         )
-    return names, config
+    return names

@@ -1,0 +1,134 @@
+"""Tasks that train an encoder on what it reads: from the recipe to metrics."""
+
+from typing import ClassVar
+
+import numpy as np
+import pytest
+
+from mtkit.backend import tf
+from mtkit.data.fold import make_cuts
+from mtkit.describe import describe
+from mtkit.evaluate import evaluate
+from mtkit.heads import SelfSupervisedHead
+from mtkit.pipeline import build_pipeline
+from mtkit.plan import Plan
+from mtkit.recipe import load_recipe
+from mtkit.run import make_strategy
+from mtkit.spec import SelfSupervisedTask
+from mtkit.train import Training
+from mtkit.wiring import check_wiring
+
+
+class AsHeavy(SelfSupervisedHead):
+    """The first number of an embedding is to be the weight of its item; items of odd ids have twice the weight."""
+
+    def call(self, features, ids, encoder, training=False):
+        found = encoder(features, training=training)[:, 0]
+        return tf.square(found - features["item.weight"][:, 0]), 1 + tf.cast(ids % 2, tf.float32)
+
+    def observe(self, features, encoder):
+        weights = features["item.weight"][:, 0]
+        return tf.stack([tf.reduce_sum(weights), tf.reduce_sum(tf.ones_like(weights))])
+
+    def measure(self, features, ids, encoder, observed):
+        losses, weights = self(features, ids, encoder)
+        constant = tf.square(observed[0] / observed[1] - features["item.weight"][:, 0])
+        return {"model": {"error": (losses, weights)}, "mean": {"error": (constant, weights)}}
+
+
+class Heaviness(SelfSupervisedTask):
+    """Learns the weight of items from their features, of which it is one."""
+
+    metrics: ClassVar = {"root": True, "error": True}
+
+    def refusal(self, encoder):
+        return "" if "item.weight" in encoder.reads else f"{self.encoder!r} does not read item.weight"
+
+    def values(self, means):
+        values = super().values(means)
+        return {"root": values["error"] ** 0.5, **values}
+
+    def build(self, context):
+        assert context.encoders[self.encoder].dim == 8
+        return AsHeavy(name=context.name)
+
+
+@pytest.fixture
+def recipe(tiny_recipe):
+    sets = ("evaluate.slices=['item.color']", "train.epochs=4", "train.epoch_of='items'", "train.learning_rate=0.05")
+    loaded = load_recipe(tiny_recipe, sets)
+    tasks = {"department": loaded.task["department"], "heaviness": Heaviness(rows="items", encoder="look")}
+    evaluation = loaded.evaluate.model_copy(update={"main": "heaviness/root", "baselines": {}})
+    uses = {**loaded.uses, "task.heaviness": "heaviness"}
+    return loaded.model_copy(update={"task": tasks, "uses": uses, "evaluate": evaluation})
+
+
+@pytest.fixture
+def pipeline(recipe, tmp_path):
+    dataset = recipe.data.source.load()
+    _, test = make_cuts(dataset, recipe.data.split)
+    return build_pipeline(recipe, dataset, test, make_strategy(recipe), tmp_path, {})
+
+
+def weights_of_items(pipeline, part):
+    """Row ids, and the standardized weights of the rows' items."""
+    ids = pipeline.tables["items"][part].ids["item"]
+    return ids, pipeline.model.data.entities["item"].columns["weight"].numpy()[ids, 0]
+
+
+def test_losses_and_metrics(pipeline):
+    batches = pipeline.model.gather({"items": tf.constant([0, 3, 4, -1], tf.int64)})
+    total, weight = pipeline.model.task_losses(batches, training=False)["heaviness"]
+    ids, heavy = weights_of_items(pipeline, "train")
+    inputs = pipeline.model.inputs_of["look"]
+    features = {a: pipeline.model.data.entities["item"].gather(a.partition(".")[2], ids) for a in inputs}
+    errors = (pipeline.model.encoders["look"](features).numpy()[:, 0] - heavy) ** 2
+    doubled = 1 + ids % 2
+    rows = [0, 3, 4]
+    assert float(weight) == doubled[rows].sum()
+    assert float(total) == pytest.approx((errors * doubled)[rows].sum(), rel=1e-4)
+    before = evaluate(pipeline)
+    Training(pipeline).fit()
+    after = evaluate(pipeline)
+    assert after["heaviness/root"] < 0.5 * before["heaviness/root"]
+    assert after["heaviness/root"] == pytest.approx(after["heaviness/error"] ** 0.5)
+    assert "department/accuracy" in after
+    ids, held_out = weights_of_items(pipeline, "eval")
+    expected = np.average((heavy.mean() - held_out) ** 2, weights=1 + ids % 2)
+    assert after.beside["mean"]["heaviness/error"] == pytest.approx(expected, rel=1e-5)
+    assert after.beside["mean"].keys() == {key for key in after if key.startswith("heaviness/")}
+    assert any(key.startswith("heaviness/item.color=") for key in after)
+    assert after.counts["heaviness"] == len(ids)
+    sums = after.sums["heaviness/"]
+    assert sums.totals["error"].sum() / sums.weights["error"].sum() == pytest.approx(after["heaviness/error"])
+
+
+def test_keys(recipe):
+    assert recipe.evaluate.keys("heaviness", recipe.task["heaviness"]) == ("heaviness/root", "heaviness/error")
+    assert recipe.lower_is_better("heaviness/item.color=red/root")
+    assert not recipe.lower_is_better("department/accuracy")
+    assert "  encoder look" in describe(recipe)
+
+
+def test_its_encoder_needs_no_embedding(recipe):
+    encoders = {"look": recipe.encoder["look"]}
+    alone = Plan(encoders, {}, {"heaviness": recipe.task["heaviness"]})
+    assert alone.reads("heaviness") == {"items": [("encoder", "look")]}
+    assert alone.embedding() == ()
+    assert Plan(encoders, {}, recipe.task).embedding() == ("look",)
+
+
+@pytest.mark.parametrize(
+    ("encoder", "message"),
+    [
+        ("lok", "no encoder is called 'lok'; did you mean 'look'?"),
+        ("product", "'product' does not read item.weight"),
+        ("past", "'past' reads history; expected an encoder of one entity"),
+    ],
+)
+def test_encoders_that_it_cannot_train(recipe, encoder, message):
+    tasks = {"heaviness": Heaviness(rows="items", encoder=encoder)}
+    evaluation = recipe.evaluate.model_copy(update={"main": "heaviness/root"})
+    (mistake,) = check_wiring(recipe.model_copy(update={"task": tasks, "evaluate": evaluation}))
+    assert mistake.path == ("task", "heaviness", "encoder")
+    assert mistake.message.startswith(message)
