@@ -161,8 +161,10 @@ class Reporter:
         directory = self._last
         table = Table.grid(padding=(0, 2))
         table.add_column(overflow="fold")
+        ranks = any(head.form in ("batch", "catalog") for head in self._recipe.task.values())
+        ask = (f"mtkit recommend {directory} --user ID -k 10", "ask the exported model")
         for command, why in (
-            (f"mtkit recommend {directory} --user ID -k 10", "ask the exported model"),
+            *[ask] * (ranks and self._recipe.export.servable),
             (f"mtkit evaluate {directory}", "measure it again"),
             (f"mtkit check {self._recipe.document.file} --fast", "how the tasks are wired"),
         ):

@@ -161,3 +161,25 @@ def test_text_of_others_is_not_taken_for_markup():
     text = terminal.file.getvalue()
     for part in ("labels [bold] of [/x]", "why [/y]", "/runs/[a]/x is damaged [/z]"):
         assert part in text
+
+
+@pytest.mark.parametrize(
+    ("form", "servable", "asked"), [("catalog", True, True), ("prediction", True, False), ("batch", False, False)]
+)
+def test_an_export_that_recommends_is_asked_next(tmp_path, form, servable, asked):
+    terminal = console()
+    reporter = Reporter(terminal)
+    recipe = SimpleNamespace(
+        name="a",
+        task={"next": SimpleNamespace(form=form)},
+        evaluate=Evaluate(),
+        export=SimpleNamespace(servable=servable),
+        document=SimpleNamespace(file="a.toml"),
+        lower_is_better=lambda key: False,
+    )
+    reporter.start(recipe, None, tmp_path, 1)
+    reporter.run("")
+    reporter.results({"test": {"next/auc": 0.5}, "baselines": {}, "counts": {"next": 7}, "intervals": {}}, [])
+    lines = printed(terminal)
+    assert [line for line in lines if "mtkit evaluate" in line]
+    assert bool([line for line in lines if "mtkit recommend" in line]) is asked

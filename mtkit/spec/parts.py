@@ -192,9 +192,11 @@ class Balancer(Spec):
 
 
 class Exporter(Spec):
-    """Writes what serves the trained model."""
+    """Writes what serves the trained model, or a part of it that others take up."""
 
     kind: ClassVar[str] = "exporter"
+    #: Whether `mtkit recommend` can ask what it writes.
+    servable: ClassVar[bool] = True
 
     @property
     def strings(self) -> bool:

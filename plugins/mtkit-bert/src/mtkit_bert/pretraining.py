@@ -55,6 +55,8 @@ class HuggingFace(Exporter):
     It holds `config.json`, `model.safetensors` and the tokenizer, and is read by transformers, too. There is no servable.
     """
 
+    servable: ClassVar[bool] = False
+
     encoder: Name = Field(
         description="the encoder whose network is written, with a head that trains it, if there is one"
     )
