@@ -77,7 +77,7 @@ SETTINGS: Mapping[str, Mapping[str, Any]] = {
     "ml-100k": {"components": 32},
     "quantum": {"steps": 240, "learning_rate": 1e-3},
     "beer": {"steps": 240, "learning_rate": 1e-3},
-    # A step takes half a second, in which all others do a dozen.
+    # A step of theirs takes as long as dozens of the others'.
     "lora": {"steps": 40, "batch": 64, "learning_rate": 3e-4, "factor": 1.0},
     "full": {"steps": 40, "batch": 64, "learning_rate": 3e-4, "factor": 0.1},
 }
