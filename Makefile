@@ -6,6 +6,7 @@
 PYTHON ?= python3
 VENV   ?= .venv
 EXTRAS ?=
+JOBS   ?= 2
 
 RECIPE  ?= recipes/ecommerce.toml
 RUN_DIR ?= runs/$(basename $(notdir $(RECIPE)))-$(shell date +%Y%m%d-%H%M%S)
@@ -25,8 +26,8 @@ help: ## what the targets do
 run: $(READY) ## train, evaluate and export RECIPE; results in RUN_DIR
 	$(BIN)/mtkit run $(RECIPE) --run-dir $(RUN_DIR)
 
-test: $(READY_DEV) ## the tests, without the slow ones
-	$(BIN)/python -m pytest
+test: $(READY_DEV) ## the tests, without the slow ones, in JOBS processes
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 slow: $(READY_DEV) ## the tests that take minutes
 	$(BIN)/python -m pytest -m slow

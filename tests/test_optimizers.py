@@ -165,7 +165,8 @@ def test_precision_holds_inside_the_scope():
     assert keras.layers.Dense(1).compute_dtype == "float32"
 
 
-@pytest.mark.parametrize("precision", ["mixed_float16", pytest.param("mixed_bfloat16", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
 def test_half_precision_trains_as_single_does(train_tiny, precision):
     single, pipeline = train_tiny(), train_tiny(f"train.precision={precision}")
     assert {encoder.compute_dtype for encoder in pipeline.model.encoders.values()} == {precision.removeprefix("mixed_")}

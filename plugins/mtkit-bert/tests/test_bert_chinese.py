@@ -133,6 +133,7 @@ def test_token_ids(path, reference_ids):
     assert 0.02 < np.mean(shares) < 0.3
 
 
+@pytest.mark.slow
 def test_token_ids_in_the_graph(path, reference_ids):
     tokenizer = load_tokenizer(path, MAX_TOKENS)
     assert refusal(tokenizer) == ""
@@ -142,6 +143,7 @@ def test_token_ids_in_the_graph(path, reference_ids):
         assert not row[len(expected) :].any()
 
 
+@pytest.mark.slow
 def test_hidden_states(path, reference_ids):
     transformers = pytest.importorskip("transformers")
     from transformers.modeling_tf_pytorch_utils import load_pytorch_state_dict_in_tf2_model

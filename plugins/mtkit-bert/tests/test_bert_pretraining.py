@@ -80,6 +80,7 @@ def network(training):
     return training.pipeline.model.encoders["words"].network
 
 
+@pytest.mark.slow
 def test_pretrained_networks_are_read_by_other_recipes(make_training, tmp_path):
     training = make_training(*ALONE, "train.epochs=2", mode="full", unsets=["task.department"])
     before = network(training).words.embeddings.numpy()

@@ -173,7 +173,7 @@ def test_gradients_are_those_of_differences(random_decoder_checkpoint, make_cont
         assert found == pytest.approx(wanted, abs=0.03, rel=0.05), variable.name
 
 
-@pytest.mark.parametrize("family", ["mistral", "gpt2"])
+@pytest.mark.parametrize("family", ["gpt2", pytest.param("mistral", marks=pytest.mark.slow)])
 def test_recomputed_blocks_give_the_same_step(random_decoder_checkpoint, make_context, family):
     path, losses = random_decoder_checkpoint(family, **DROPOUT), []
     for recompute in (False, True):
