@@ -1,11 +1,10 @@
 import json
-import os
-import socket
 import subprocess
 import sys
 
 import numpy as np
 import pytest
+from workers import start_workers
 
 from mtkit.backend import tf
 from mtkit.distribute import (
@@ -66,37 +65,18 @@ recipe = load_recipe(Path(sys.argv[1]), sys.argv[3:])
 strategy = make_strategy(recipe)
 dataset = recipe.data.source.load()
 _, test = make_cuts(dataset, recipe.data.split)
-pipeline = build_pipeline(recipe, dataset, test, strategy, Path(sys.argv[1]).parent, {})
+pipeline = build_pipeline(recipe, dataset, test, strategy, Path(sys.argv[1]).parent, dict())
 Training(pipeline).fit()
 losses = {name: tracker.result() for name, tracker in pipeline.model.trackers.items()}
 np.savez(sys.argv[2], **{v.name: v.numpy() for v in pipeline.model.trainable_variables}, **losses)
 """
 
 
-def _free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-def _start_workers(*command):
-    """Two processes of the command, `{}` being their number."""
-    cluster = {"worker": [f"127.0.0.1:{port}" for port in _free_ports(2)]}
-    workers = []
-    for number in range(2):
-        config = json.dumps({"cluster": cluster, "task": {"type": "worker", "index": number}})
-        words = [sys.executable, "-c", *(str(word).replace("{}", str(number)) for word in command)]
-        workers.append(subprocess.Popen(words, env=os.environ | {"TF_CONFIG": config}))
-    return workers
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_two_workers_train_as_one_does(train_tiny, tiny_recipe, tmp_path, name):
     options = [*WITHOUT_DROPOUT, f"train.optimizer={name}", *OPTIMIZERS[name], "train.epochs=1"]
-    workers = _start_workers(WORKER, tiny_recipe, tmp_path / "{}.npz", "train.strategy=multi_worker", *options)
+    workers = start_workers(WORKER, tiny_recipe, tmp_path / "{}.npz", "train.strategy=multi_worker", *options)
     assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
     one = train_tiny("train.strategy=one_device", *options)
     for number in range(2):
@@ -115,7 +95,7 @@ def test_workers_run_a_recipe_each_in_a_directory_of_its_own(tiny_recipe, tmp_pa
     command = [MTKIT, "run", tiny_recipe, *sets]
     for resume in ([], ["--resume"]):
         several = ["--set", "train.strategy=multi_worker", "--run-dir", tmp_path / "two", *resume]
-        workers = _start_workers(*command, *several)
+        workers = start_workers(*command, *several)
         assert [worker.wait(timeout=300) for worker in workers] == [0, 0]
     subprocess.run([sys.executable, "-c", *command, "--run-dir", tmp_path / "one"], check=True)
     one, first, second = (

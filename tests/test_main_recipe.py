@@ -13,6 +13,7 @@ import pytest
 from asking import ask, ids_of, recommend
 from interrupting import PROGRAM, assert_same
 from sums import unordered_sums
+from workers import start_workers
 
 from mtkit.errors import MtkitError
 
@@ -250,6 +251,43 @@ def test_the_run_may_be_killed_at_any_moment(tmp_path):
 
 WITHOUT_DROPOUT = ["encoder.past.dropout=0", "encoder.household.id_dropout=0", "encoder.item.id_dropout=0"]
 STEPS = 20
+
+
+WORKER = """
+import sys
+from pathlib import Path
+import numpy as np
+from mtkit.context import cache_directory
+from mtkit.data.fold import make_cuts
+from mtkit.data.stream import training_rows
+from mtkit.pipeline import build_pipeline
+from mtkit.recipe import load_recipe
+from mtkit.run import make_strategy
+from mtkit.train import Training
+
+recipe, steps = load_recipe(Path(sys.argv[1]), sys.argv[4:]), int(sys.argv[3])
+strategy = make_strategy(recipe)
+dataset = recipe.data.source.load()
+_, test = make_cuts(dataset, recipe.data.split)
+training = Training(build_pipeline(recipe, dataset, test, strategy, cache_directory(), dict()))
+model = training.pipeline.model
+model.fit(training_rows(training.rates, recipe.seed, 0, steps, strategy), steps_per_epoch=steps, verbose=0)
+np.savez(sys.argv[2], *(variable.numpy() for variable in model.trainable_variables))
+"""
+
+
+@pytest.mark.slow
+def test_two_workers_train_as_one_process_does(tmp_path):
+    several = ["train.strategy=multi_worker", *WITHOUT_DROPOUT]
+    workers = start_workers(WORKER, RECIPE, tmp_path / "{}.npz", STEPS, *several)
+    assert [worker.wait(timeout=500) for worker in workers] == [0, 0]
+    one = [WORKER, RECIPE, tmp_path / "one.npz", STEPS, "train.strategy=one_device", *WITHOUT_DROPOUT]
+    subprocess.run([sys.executable, "-c", *map(str, one)], check=True)
+    with np.load(tmp_path / "one.npz") as weights:
+        for number in range(2):
+            with np.load(tmp_path / f"{number}.npz") as found:
+                for name in weights:
+                    np.testing.assert_allclose(found[name], weights[name], atol=1e-5, rtol=0, err_msg=name)
 
 
 @pytest.mark.slow
