@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
+from text_model import Model, everything
 
 from mtkit.backend import keras, tf
 from mtkit.errors import DataError
 from mtkit.optimizers import Sgd, learning_rate_factors, precision_scope
 from mtkit.testing import check_layer_config
-from mtkit_bert import Bert
 from mtkit_bert.layers import BertModel, Block
 from mtkit_bert.trainable import TrainableText
 
@@ -14,50 +14,11 @@ DIM, BLOCKS = 3, 2
 DENSES = ("qkv", "attended", "intermediate", "output")
 
 
-class Model(keras.Model):
-    """A text encoder with its columns; rows of items in, embeddings out."""
-
-    def __init__(self, make_context, path, **options):
-        super().__init__()
-        context = make_context(TEXTS)
-        spec = Bert(**{"reads": ["item.text"], "checkpoint": str(path), "max_tokens": 16, "dim": DIM} | options)
-        self.columns = {address: tf.constant(values) for address, values in spec.derive(context).items()}
-        self.encoder = spec.build(context)
-        self(np.arange(2))
-
-    def call(self, rows, training=False):
-        features = {address: tf.gather(values, rows) for address, values in self.columns.items()}
-        return self.encoder(features, training=training)
-
-    def train_step(self, rows):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(tf.square(self(rows, training=True) - 1.0))
-        self.optimizer.minimize(loss, self.trainable_variables, tape)
-        return {"loss": loss}
-
-
 @pytest.fixture
 def make(make_checkpoint, make_context):
     """A function from the encoder's options to a model with the text encoder; all have the same weights."""
     path = make_checkpoint(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
-    return lambda **options: Model(make_context, path, **options)
-
-
-def everything(model):
-    """Name -> variable of a model's encoder."""
-    network, named = model.encoder.network, {}
-    for layer in network.embeddings:
-        named |= {f"{layer.name}/{short(v)}": v for v in layer.weights}
-    for block in network.blocks:
-        parts = [layer for layer in block.submodules if isinstance(layer, keras.layers.Layer)]
-        named |= {f"{block.name}/{layer.name}/{short(v)}": v for layer in parts for v in layer.weights}
-    named |= {f"dense/{short(v)}": v for v in model.encoder.dense.weights}
-    assert len(named) == len(model.weights)
-    return named
-
-
-def short(variable):
-    return variable.name.split(":")[0].split("/")[-1]
+    return lambda **options: Model(make_context(TEXTS), path, **options)
 
 
 def changed(model, steps=1, rows=range(1, 8)):
@@ -113,8 +74,8 @@ def test_what_steps_change(make, options, steps, expected):
 @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
 def test_before_training_texts_are_as_frozen_ones(make_checkpoint, make_context, mode, family):
     path = make_checkpoint(family)
-    frozen = Model(make_context, path)
-    trainable = Model(make_context, path, mode=mode)
+    frozen = Model(make_context(TEXTS), path)
+    trainable = Model(make_context(TEXTS), path, mode=mode)
     trainable.encoder.dense.set_weights(frozen.encoder.dense.get_weights())
     for rows in ([1], [0, 3], [7, 5, 1, 1, 4, 0, 2, 6]):
         np.testing.assert_allclose(trainable(np.array(rows)), frozen(np.array(rows)), atol=1e-5)
@@ -211,7 +172,7 @@ def test_recomputed_blocks_give_the_same_step(make_checkpoint, make_context):
     path, losses, weights = make_checkpoint(), [], []
     for recompute in (False, True):
         keras.utils.set_random_seed(7)
-        model = Model(make_context, path, mode="full", gradient_checkpointing=recompute)
+        model = Model(make_context(TEXTS), path, mode="full", gradient_checkpointing=recompute)
         model.compile(Sgd(0.002))
         step = tf.function(model.train_step)
         losses.append([float(step(tf.range(8))["loss"]) for _ in range(3)])

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from text_model import Model, everything
 
 from mtkit.backend import keras, tf
 from mtkit.errors import DataError
@@ -11,7 +12,7 @@ from mtkit_bert import Bert
 from mtkit_bert.trainable import TrainableText
 
 TEXTS = [None, "milk", "fresh bread | a", "", "milky milk bread", "牛奶 milky", "a | [PAD] bread a"]
-ROWS, DIM, BLOCKS = len(TEXTS), 3, 2
+ROWS, BLOCKS = len(TEXTS), 2
 FAMILIES = ["llama", "qwen2", "qwen3", "gpt2"]
 TARGETS = ["query", "key", "value", "attention_output", "intermediate", "output"]
 DROPOUT = {"resid_pdrop": 0.2, "embd_pdrop": 0.2, "attention_dropout": 0.2, "attn_pdrop": 0.2}
@@ -24,45 +25,6 @@ NORMS = ("attention_norm", "feed_forward_norm")
 #: What the targets `query` and `value` are.
 ADAPTED = {"gpt2": ("qkv",)}
 PROJECTION = {"dense/kernel", "dense/bias"}
-
-
-class Model(keras.Model):
-    """A text encoder with its columns; rows of items in, embeddings out."""
-
-    def __init__(self, make_context, path, **options):
-        super().__init__()
-        context = make_context(TEXTS)
-        spec = Bert(**{"reads": ["item.text"], "checkpoint": str(path), "max_tokens": 16, "dim": DIM} | options)
-        self.columns = {address: tf.constant(values) for address, values in spec.derive(context).items()}
-        self.encoder = spec.build(context)
-        self(np.arange(2))
-
-    def call(self, rows, training=False):
-        features = {address: tf.gather(values, rows) for address, values in self.columns.items()}
-        return self.encoder(features, training=training)
-
-    def train_step(self, rows):
-        with tf.GradientTape() as tape:
-            loss = tf.reduce_sum(tf.square(self(rows, training=True) - 1.0))
-        self.optimizer.minimize(loss, self.trainable_variables, tape)
-        return {"loss": loss}
-
-
-def everything(model):
-    """Name -> variable of a model's encoder."""
-    network, named = model.encoder.network, {}
-    for layer in (*network.embeddings, *network.top):
-        named |= {f"{layer.name}/{short(v)}": v for v in layer.weights}
-    for block in network.blocks:
-        parts = [layer for layer in block.submodules if isinstance(layer, keras.layers.Layer)]
-        named |= {f"{block.name}/{layer.name}/{short(v)}": v for layer in parts for v in layer.weights}
-    named |= {f"dense/{short(v)}": v for v in model.encoder.dense.weights}
-    assert len(named) == len(model.weights)
-    return named
-
-
-def short(variable):
-    return variable.name.split(":")[0].split("/")[-1]
 
 
 def of_blocks(family, *numbers):
@@ -97,7 +59,7 @@ def expected(family, options):
 @pytest.mark.parametrize("options", [{"mode": "full"}, {"mode": "last_n", "n": 1}, {"mode": "lora"}], ids=str)
 @pytest.mark.parametrize("family", FAMILIES)
 def test_what_steps_change(random_decoder_checkpoint, make_context, family, options):
-    model = Model(make_context, random_decoder_checkpoint(family), **options)
+    model = Model(make_context(TEXTS), random_decoder_checkpoint(family), **options)
     before = {name: variable.numpy() for name, variable in everything(model).items()}
     trainable = {id(variable) for variable in model.trainable_variables}
     model.compile(Sgd(0.1))
@@ -115,8 +77,8 @@ def test_what_steps_change(random_decoder_checkpoint, make_context, family, opti
 @pytest.mark.parametrize("family", ["mistral", "qwen3", "gpt2"])
 def test_before_training_texts_are_as_frozen_ones(random_decoder_checkpoint, make_context, mode, family, pooling):
     path = random_decoder_checkpoint(family)
-    frozen = Model(make_context, path, pooling=pooling)
-    trainable = Model(make_context, path, mode=mode, pooling=pooling)
+    frozen = Model(make_context(TEXTS), path, pooling=pooling)
+    trainable = Model(make_context(TEXTS), path, mode=mode, pooling=pooling)
     trainable.encoder.dense.set_weights(frozen.encoder.dense.get_weights())
     for rows in ([1], [0, 3], [6, 5, 1, 1, 4, 0, 2]):
         for training in (False, True):
@@ -127,8 +89,8 @@ def test_before_training_texts_are_as_frozen_ones(random_decoder_checkpoint, mak
 def test_an_adapter_adds_the_scaled_product(random_decoder_checkpoint, make_context, family):
     """By the definition of each target: what of which kernel it is a part of."""
     path, rng = random_decoder_checkpoint(family), np.random.default_rng(0)
-    model = Model(make_context, path, mode="lora", rank=2, alpha=6.0, targets=TARGETS)
-    merged = Model(make_context, path, mode="full")
+    model = Model(make_context(TEXTS), path, mode="lora", rank=2, alpha=6.0, targets=TARGETS)
+    merged = Model(make_context(TEXTS), path, mode="full")
     merged.encoder.dense.set_weights(model.encoder.dense.get_weights())
     for name, variable in everything(model).items():
         if name.endswith("_lora/b"):
@@ -143,7 +105,7 @@ def test_an_adapter_adds_the_scaled_product(random_decoder_checkpoint, make_cont
                 value[:, part * width : (part + 1) * width] += 3.0 * a[:, 2 * part : 2 * part + 2] @ b[part]
             variable.assign(value)
     rows = np.arange(ROWS)
-    plain = Model(make_context, path, mode="full")
+    plain = Model(make_context(TEXTS), path, mode="full")
     plain.encoder.dense.set_weights(model.encoder.dense.get_weights())
     np.testing.assert_allclose(model(rows), merged(rows), atol=1e-4)
     assert np.abs(plain(rows) - merged(rows)).max() > 1e-3
@@ -152,7 +114,7 @@ def test_an_adapter_adds_the_scaled_product(random_decoder_checkpoint, make_cont
 @pytest.mark.parametrize("options", [{"mode": "full"}, {"mode": "lora", "targets": TARGETS}], ids=str)
 @pytest.mark.parametrize("family", ["qwen3", "gpt2"])
 def test_gradients_are_those_of_differences(random_decoder_checkpoint, make_context, family, options):
-    model, rng = Model(make_context, random_decoder_checkpoint(family), **options), np.random.default_rng(0)
+    model, rng = Model(make_context(TEXTS), random_decoder_checkpoint(family), **options), np.random.default_rng(0)
     rows = np.arange(ROWS)
     for variable in model.trainable_variables:
         variable.assign_add(rng.normal(0, 0.1, variable.shape))
@@ -178,7 +140,7 @@ def test_recomputed_blocks_give_the_same_step(random_decoder_checkpoint, make_co
     path, losses = random_decoder_checkpoint(family, **DROPOUT), []
     for recompute in (False, True):
         keras.utils.set_random_seed(7)
-        model = Model(make_context, path, mode="full", gradient_checkpointing=recompute)
+        model = Model(make_context(TEXTS), path, mode="full", gradient_checkpointing=recompute)
         model.compile(Sgd(0.002))
         step = tf.function(model.train_step)
         losses.append([float(step(tf.range(ROWS))["loss"]) for _ in range(3)])
@@ -188,7 +150,7 @@ def test_recomputed_blocks_give_the_same_step(random_decoder_checkpoint, make_co
 
 @pytest.mark.parametrize("family", ["llama", "qwen2", "gpt2"])
 def test_dropout_is_that_of_the_checkpoint(random_decoder_checkpoint, make_context, family):
-    model = Model(make_context, random_decoder_checkpoint(family, **DROPOUT), mode="full")
+    model = Model(make_context(TEXTS), random_decoder_checkpoint(family, **DROPOUT), mode="full")
     rows = np.arange(1, ROWS)
     assert model.encoder.network.blocks[0].attention_dropout == 0.2
     one, other = (model(rows, training=True).numpy() for _ in range(2))
@@ -198,7 +160,7 @@ def test_dropout_is_that_of_the_checkpoint(random_decoder_checkpoint, make_conte
 
 def test_learning_rates_fall_from_block_to_block(random_decoder_checkpoint, make_context):
     options = {"mode": "full", "learning_rate_factor": 0.5, "layer_decay": 0.1}
-    model = Model(make_context, random_decoder_checkpoint("qwen2"), **options)
+    model = Model(make_context(TEXTS), random_decoder_checkpoint("qwen2"), **options)
     factors = {id(variable): factor for variable, factor in learning_rate_factors(model)}
     found = {name: factors.get(id(v)) for name, v in everything(model).items()}
     wanted = dict.fromkeys(of_blocks("qwen2", 1) | top("qwen2"), 0.5) | dict.fromkeys(of_blocks("qwen2", 0), 0.05)
@@ -208,7 +170,7 @@ def test_learning_rates_fall_from_block_to_block(random_decoder_checkpoint, make
 
 @pytest.mark.parametrize("family", ["qwen3", "gpt2"])
 def test_layer_config_round_trip(random_decoder_checkpoint, make_context, family):
-    model = Model(make_context, random_decoder_checkpoint(family), mode="lora", targets=TARGETS)
+    model = Model(make_context(TEXTS), random_decoder_checkpoint(family), mode="lora", targets=TARGETS)
     check_layer_config(model.encoder)
     again = TrainableText.from_config(model.encoder.get_config())
     columns = {address: tf.gather(values, [1, 2]) for address, values in model.columns.items()}
@@ -238,4 +200,4 @@ def test_requests_by_ids(random_decoder_checkpoint, make_context, family):
 
 def test_the_first_token_is_refused(random_decoder_checkpoint, make_context):
     with pytest.raises(DataError, match=r"pooling is 'cls', but .* the first token sees no other"):
-        Model(make_context, random_decoder_checkpoint("llama"), mode="full", pooling="cls")
+        Model(make_context(TEXTS), random_decoder_checkpoint("llama"), mode="full", pooling="cls")
