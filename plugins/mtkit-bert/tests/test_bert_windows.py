@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from tokenizers import Tokenizer
+from slow_texts import request, vectors_of, windows_of
 
 from mtkit.backend import keras, tf
 from mtkit.errors import DataError
@@ -14,7 +14,6 @@ from mtkit_bert.tokens import token_columns
 from mtkit_bert.windows import encoded
 from mtkit_bert.wordpiece import make_tables
 
-CLS, SEP = 2, 3
 LONG = "fresh bread | a milky 牛奶 bread fresh a a | milk unknown 面包"
 SHORT = [None, "milk", "", "a bread", "milky"]
 TEXTS = [*SHORT, LONG, "milk " * 40, "fresh bread | a", "fresh bread | a milk", LONG]
@@ -28,45 +27,14 @@ def path(make_checkpoint):
     return make_checkpoint(change=lambda state: {name: 2.5 * tensor for name, tensor in state.items()})
 
 
-def windows_of(path, text, size, chunks, overlap):
-    """Token ids of each window of a text, by one loop."""
-    ids = Tokenizer.from_file(str(path / "tokenizer.json"))
-    ids.no_truncation()
-    ids = [number for number in ids.encode(text, add_special_tokens=False).ids if number]
-    windows, start = [], 0
-    while len(windows) < chunks and (start == 0 or start + overlap < len(ids)):
-        windows.append([CLS, *ids[start : start + size - 2], SEP])
-        start += size - 2 - overlap
-    return windows
-
-
 def plain(path, texts, pooling, *cut):
     """Vectors `[texts, width]`, each window through the network alone."""
-    network, vectors = BertModel.from_checkpoint(path), []
-    for text in texts:
-        parts = []
-        for ids in windows_of(path, text, *cut) if text and text.strip() else []:
-            hidden = network(np.array([ids])).numpy()[0].astype(np.float64)
-            one = {"mean": hidden.mean(0), "cls": hidden[0], "last": hidden[-1]}[pooling]
-            parts.append((len(ids), one))
-        total = sum(count for count, _ in parts)
-        vectors.append(sum((count / total * one for count, one in parts), np.zeros(network.hidden_size)))
-    return np.stack(vectors)
+    return vectors_of(BertModel.from_checkpoint(path), path, texts, pooling, *cut)
 
 
 def spec(path, size, chunks, overlap, **options):
     options = {"reads": ["item.text"], "checkpoint": str(path), "dim": 3} | options
     return Bert(**options, max_tokens=size, chunks=chunks, overlap=overlap)
-
-
-def requests(path, texts, size, chunks, overlap):
-    """Token ids as a request has them: windows side by side, each padded."""
-    rows = [windows_of(path, text, size, chunks, overlap) if text and text.strip() else [] for text in texts]
-    ids = np.zeros([len(texts), max(map(len, rows)), size], np.int32)
-    for row, windows in enumerate(rows):
-        for place, window in enumerate(windows):
-            ids[row, place, : len(window)] = window
-    return ids.reshape(len(texts), -1)
 
 
 @pytest.mark.parametrize(("pooling", "cut"), ASKED, ids=str)
@@ -76,14 +44,14 @@ def test_frozen_vectors_are_weighted_means_of_windows(path, make_context, poolin
     vectors = encoder.derive(context)["item.text/words"]
     np.testing.assert_allclose(vectors, plain(path, TEXTS, pooling, *cut), atol=1e-5)
     assert context.counters == {"texts_encoded": 7}
-    derived = encoder.derivation(context)({"item_text_token_ids": requests(path, TEXTS, *cut)})
+    derived = encoder.derivation(context)({"item_text_token_ids": request(path, TEXTS, *cut)})
     np.testing.assert_allclose(derived["item.text/words"], vectors, atol=1e-5)
 
 
 @pytest.mark.parametrize("cut", SIZES, ids=str)
 def test_token_columns_are_windows_side_by_side(path, cut):
     ids, numbers = token_columns(np.array(TEXTS, object), path, *cut)
-    np.testing.assert_array_equal(ids, requests(path, TEXTS, *cut))
+    np.testing.assert_array_equal(ids, request(path, TEXTS, *cut))
     assert numbers[5] == numbers[9]
 
 
@@ -95,7 +63,7 @@ def test_networks_that_train_see_the_same_windows(path, make_context, mode):
     found = layer(columns)
     kernel, bias = layer.dense.get_weights()
     np.testing.assert_allclose(found, plain(path, TEXTS, "mean", *cut) @ kernel + bias, atol=1e-5)
-    ids = encoder.derivation(context)({"item_text_token_ids": requests(path, TEXTS, *cut)})
+    ids = encoder.derivation(context)({"item_text_token_ids": request(path, TEXTS, *cut)})
     np.testing.assert_allclose(layer(ids), found, atol=1e-5)
     step = tf.function(lambda features: layer(features, training=True))
     assert step({address: tf.constant(values) for address, values in columns.items()}).shape == (len(TEXTS), 3)
@@ -105,7 +73,7 @@ def test_strings_are_cut_into_the_same_windows(path, make_context):
     texts, tables = ["" if text is None else text for text in TEXTS], make_tables(load_tokenizer(path, 16))
     for cut in SIZES:
         tokenizer = WordPieceOps(tables, cut[0], 0, *cut[1:])
-        ids, expected = tokenizer(tf.constant(texts)).numpy(), requests(path, TEXTS, *cut)
+        ids, expected = tokenizer(tf.constant(texts)).numpy(), request(path, TEXTS, *cut)
         assert ids.shape == (len(TEXTS), cut[0] * cut[1])
         np.testing.assert_array_equal(ids[:, : expected.shape[1]], expected)
         assert not ids[:, expected.shape[1] :].any()
