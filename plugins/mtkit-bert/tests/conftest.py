@@ -107,13 +107,14 @@ def random_state(family: str, seed: int) -> dict[str, np.ndarray]:
 
 
 def write_tokenizer(directory: Path) -> None:
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 
     vocabulary = {word: number for number, word in enumerate(WORDS)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in WORDS[:5]])
     # Both are found in published checkpoints, and must not decide how frozen texts are encoded.
     tokenizer.enable_truncation(4)
     tokenizer.enable_padding(length=4)
@@ -121,17 +122,26 @@ def write_tokenizer(directory: Path) -> None:
     (directory / "vocab.txt").write_text("\n".join(WORDS), "utf-8")
 
 
+def _write_checkpoint(directory: Path, family="bert", *, seed=0, change=lambda state: state, **config) -> Path:
+    directory.mkdir()
+    (directory / "config.json").write_text(json.dumps(CONFIGS[family] | config))
+    save_file(change(random_state(family, seed)), directory / "model.safetensors")
+    write_tokenizer(directory)
+    return directory
+
+
+@pytest.fixture(scope="session")
+def write_checkpoint():
+    """A function that writes a checkpoint and returns its directory; `change` edits the tensors first."""
+    return _write_checkpoint
+
+
 @pytest.fixture
 def make_checkpoint(tmp_path):
-    """A function that writes a checkpoint and returns its directory; `change` edits the tensors first."""
+    """The same for a directory of the test."""
 
-    def make(family="bert", *, name="checkpoint", seed=0, change=lambda state: state, **config):
-        directory = tmp_path / name
-        directory.mkdir()
-        (directory / "config.json").write_text(json.dumps(CONFIGS[family] | config))
-        save_file(change(random_state(family, seed)), directory / "model.safetensors")
-        write_tokenizer(directory)
-        return directory
+    def make(family="bert", *, name="checkpoint", **options):
+        return _write_checkpoint(tmp_path / name, family, **options)
 
     return make
 

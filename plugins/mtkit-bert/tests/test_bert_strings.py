@@ -201,8 +201,9 @@ def test_strings_are_served_as_their_ids_are(make_checkpoint, train, tmp_path):
     assert "`item.text` as in the data; empty if missing" in (export / "signatures.md").read_text("utf-8")
 
 
-@pytest.mark.parametrize("options", [{"components": 2}, {"mode": "full"}], ids=str)
-def test_every_derivation_takes_strings(make_checkpoint, make_context, options):
+# Components have variance 1: what rounding makes of the vectors of a random network, which are nearly the same, grows.
+@pytest.mark.parametrize(("options", "tolerance"), [({"components": 2}, 1e-3), ({"mode": "full"}, 1e-5)], ids=str)
+def test_every_derivation_takes_strings(make_checkpoint, make_context, options, tolerance):
     path = make_checkpoint()
     spec = Bert(reads=("item.text",), checkpoint=str(path), max_tokens=12, **options)
     context = make_context(["milk", *TEXTS])
@@ -210,7 +211,14 @@ def test_every_derivation_takes_strings(make_checkpoint, make_context, options):
     by_text = spec.string_derivation(context)({"item_text": tf.constant(TEXTS)})
     assert set(by_text) == set(by_ids)
     for address, column in by_text.items():
-        np.testing.assert_allclose(column, by_ids[address][:, : column.shape[1]], atol=1e-5)
+        np.testing.assert_allclose(column, by_ids[address][:, : column.shape[1]], atol=tolerance)
+
+
+def test_what_a_servable_holds_can_be_found(make_checkpoint, make_context):
+    """TensorFlow walks through all attributes of a module; a tokenizer with added tokens must not stop it."""
+    spec = Bert(reads=("item.text",), checkpoint=str(make_checkpoint()), max_tokens=12)
+    parts = tf.train.TrackableView(spec.string_derivation(make_context(["milk"]))).descendants()
+    assert any(isinstance(part, tf.saved_model.experimental.TrackableResource) for part in parts)
 
 
 def test_refusal_comes_before_training(train, make_checkpoint):

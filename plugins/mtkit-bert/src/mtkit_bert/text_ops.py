@@ -22,7 +22,8 @@ class WordPieceOps(tf.Module):
 
     def __init__(self, tables: Tables, max_tokens: int, padding: int, chunks: int = 1, overlap: int = 0) -> None:
         super().__init__()
-        self._special = {symbol: list(codes) for symbol, codes in tables.special.items()}
+        # Pairs: a dictionary with keys other than strings could not be saved.
+        self._special = tuple((symbol, tuple(codes)) for symbol, codes in tables.special.items())
         self._unknown, self._longest = tables.unknown, tables.longest
         self._before, self._after = list(tables.before), list(tables.after)
         self._limit = max_tokens - len(self._before) - len(self._after)
@@ -79,7 +80,7 @@ class WordPieceOps(tf.Module):
     def _specials(self, codes: tf.Tensor, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The symbol of the special token that begins at a code point, or -1; and whether one lies over it."""
         symbol, covered = tf.fill(tf.shape(codes), -1), tf.zeros_like(codes, tf.bool)
-        for number, spelling in self._special.items():
+        for number, spelling in self._special:
             begins = (symbol < 0) & ~covered
             for offset, code in enumerate(spelling):
                 begins &= (_shifted(codes, offset, -1) == code) & (_shifted(row, offset, -1) == row)
