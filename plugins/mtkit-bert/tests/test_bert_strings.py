@@ -217,7 +217,8 @@ def test_every_derivation_takes_strings(make_checkpoint, make_context, options, 
 def test_what_a_servable_holds_can_be_found(make_checkpoint, make_context):
     """TensorFlow walks through all attributes of a module; a tokenizer with added tokens must not stop it."""
     spec = Bert(reads=("item.text",), checkpoint=str(make_checkpoint()), max_tokens=12)
-    parts = tf.train.TrackableView(spec.string_derivation(make_context(["milk"]))).descendants()
+    derivation = spec.string_derivation(make_context(["milk"]))
+    parts = tf.train.TrackableView(derivation).descendants()
     assert any(isinstance(part, tf.saved_model.experimental.TrackableResource) for part in parts)
 
 
