@@ -32,6 +32,8 @@ WORDS = [
     "面",
     "包",
 ]
+#: MPNet's special tokens in the place of BERT's; the others have the same ids.
+MPNET_WORDS = ["<s>", "<pad>", "</s>", "[UNK]", "<mask>", *WORDS[5:]]
 
 BERT_CONFIG = {
     "vocab_size": len(WORDS),
@@ -48,6 +50,8 @@ BERT_CONFIG = {
 CONFIGS = {
     "bert": BERT_CONFIG | {"model_type": "bert", "type_vocab_size": 2, "pad_token_id": 0},
     "roberta": BERT_CONFIG | {"model_type": "roberta", "type_vocab_size": 1, "pad_token_id": 0, "layer_norm_eps": 1e-5},
+    "mpnet": BERT_CONFIG
+    | {"model_type": "mpnet", "pad_token_id": 1, "layer_norm_eps": 1e-5, "relative_attention_num_buckets": 32},
     "distilbert": {
         "model_type": "distilbert",
         "vocab_size": len(WORDS),
@@ -69,6 +73,16 @@ BERT_MODULES = {
     "attention.self.value": (HIDDEN, HIDDEN),
     "attention.output.dense": (HIDDEN, HIDDEN),
     "attention.output.LayerNorm": (0, HIDDEN),
+    "intermediate.dense": (HIDDEN, INTERMEDIATE),
+    "output.dense": (INTERMEDIATE, HIDDEN),
+    "output.LayerNorm": (0, HIDDEN),
+}
+MPNET_MODULES = {
+    "attention.attn.q": (HIDDEN, HIDDEN),
+    "attention.attn.k": (HIDDEN, HIDDEN),
+    "attention.attn.v": (HIDDEN, HIDDEN),
+    "attention.attn.o": (HIDDEN, HIDDEN),
+    "attention.LayerNorm": (0, HIDDEN),
     "intermediate.dense": (HIDDEN, INTERMEDIATE),
     "output.dense": (INTERMEDIATE, HIDDEN),
     "output.LayerNorm": (0, HIDDEN),
@@ -97,8 +111,10 @@ def random_state(family: str, seed: int) -> dict[str, np.ndarray]:
     }
     if "type_vocab_size" in config:
         state["embeddings.token_type_embeddings.weight"] = [config["type_vocab_size"], HIDDEN]
+    if "relative_attention_num_buckets" in config:
+        state["encoder.relative_attention_bias.weight"] = [config["relative_attention_num_buckets"], HEADS]
     block = "transformer.layer" if family == "distilbert" else "encoder.layer"
-    modules = DISTILBERT_MODULES if family == "distilbert" else BERT_MODULES
+    modules = {"distilbert": DISTILBERT_MODULES, "mpnet": MPNET_MODULES}.get(family, BERT_MODULES)
     for i in range(LAYERS):
         for module, (width, units) in modules.items():
             state[f"{block}.{i}.{module}.weight"] = [units, width] if width else [units]
@@ -106,27 +122,29 @@ def random_state(family: str, seed: int) -> dict[str, np.ndarray]:
     return {name: random.normal(0, 0.4, shape).astype(np.float32) for name, shape in state.items()}
 
 
-def write_tokenizer(directory: Path) -> None:
+def write_tokenizer(directory: Path, family: str = "bert") -> None:
     from tokenizers import AddedToken, Tokenizer, models, normalizers, pre_tokenizers, processors
 
-    vocabulary = {word: number for number, word in enumerate(WORDS)}
+    words, around = (MPNET_WORDS, ("</s>", "<s>")) if family == "mpnet" else (WORDS, ("[SEP]", "[CLS]"))
+    vocabulary = {word: number for number, word in enumerate(words)}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
     tokenizer.normalizer = normalizers.BertNormalizer()
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in WORDS[:5]])
+    tokenizer.post_processor = processors.BertProcessing(*((token, vocabulary[token]) for token in around))
+    added = (AddedToken(token, normalized=False, lstrip=token == "<mask>") for token in words[:5])
+    tokenizer.add_special_tokens(list(added))
     # Both are found in published checkpoints, and must not decide how frozen texts are encoded.
     tokenizer.enable_truncation(4)
     tokenizer.enable_padding(length=4)
     tokenizer.save(str(directory / "tokenizer.json"))
-    (directory / "vocab.txt").write_text("\n".join(WORDS), "utf-8")
+    (directory / "vocab.txt").write_text("\n".join(words), "utf-8")
 
 
 def _write_checkpoint(directory: Path, family="bert", *, seed=0, change=lambda state: state, **config) -> Path:
     directory.mkdir()
     (directory / "config.json").write_text(json.dumps(CONFIGS[family] | config))
     save_file(change(random_state(family, seed)), directory / "model.safetensors")
-    write_tokenizer(directory)
+    write_tokenizer(directory, family)
     return directory
 
 

@@ -20,7 +20,7 @@ def token_ids(path, texts, padding=0, max_tokens=16):
     return ids
 
 
-@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "mpnet"])
 @pytest.mark.parametrize("components", [None, 2])
 def test_token_ids_give_the_vectors_of_the_catalog(make_checkpoint, make_context, family, components):
     path, context = make_checkpoint(family), make_context(TEXTS)

@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from text_model import ids_of
 
 from mtkit.backend import tf
 from mtkit.errors import RunError
@@ -12,10 +13,15 @@ from mtkit_bert.layers import ACTIVATIONS, BertModel
 from mtkit_bert.network import load_network
 from mtkit_bert.tokenizer import load_tokenizer
 
-FAMILIES = ["bert", "roberta", "distilbert"]
+FAMILIES = ["bert", "roberta", "distilbert", "mpnet"]
 IDS = np.array([[2, 5, 6, 3, 0], [2, 8, 7, 9, 3]], np.int32)
 MASK = (IDS > 0).astype(np.int32)
-CLASSES = {"bert": "BertForMaskedLM", "roberta": "RobertaForMaskedLM", "distilbert": "DistilBertForMaskedLM"}
+CLASSES = {
+    "bert": "BertForMaskedLM",
+    "roberta": "RobertaForMaskedLM",
+    "distilbert": "DistilBertForMaskedLM",
+    "mpnet": "MPNetForMaskedLM",
+}
 
 
 def moved(layer):
@@ -33,7 +39,8 @@ def test_what_is_written_is_read_again_to_the_bit(make_checkpoint, with_head, tm
     network, head = moved(BertModel.from_checkpoint(origin)), moved(load_head(origin, 0.15, "head"))
     path = save_checkpoint(network, head, origin, tmp_path / "export")
     assert path == tmp_path / "export" / "1"
-    np.testing.assert_array_equal(BertModel.from_checkpoint(path)(IDS, MASK), network(IDS, MASK))
+    ids = ids_of(family, IDS)
+    np.testing.assert_array_equal(BertModel.from_checkpoint(path)(ids, MASK), network(ids, MASK))
     again = load_head(path, 0.15, "head")
     for found, expected in zip([*again.dense.weights, *again.norm.weights, again.bias], _head(head), strict=True):
         np.testing.assert_array_equal(found, expected)
@@ -108,7 +115,8 @@ def test_transformers_predicts_the_same(make_checkpoint, with_head, tmp_path, fa
     model.build_in_name_scope()
     state = load_file(path / WEIGHTS)
     load_pytorch_state_dict_in_tf2_model(model, state, tf_inputs=False, allow_missing_keys=False)
-    states = head.norm(ACTIVATIONS[head.activation](head.dense(network(IDS, MASK))))
+    ids = ids_of(family, IDS)
+    states = head.norm(ACTIVATIONS[head.activation](head.dense(network(ids, MASK))))
     logits = tf.matmul(states, network.words.embeddings, transpose_b=True) + head.bias
-    expected = model(IDS, attention_mask=MASK).logits.numpy()
+    expected = model(ids, attention_mask=MASK).logits.numpy()
     np.testing.assert_allclose(logits.numpy()[MASK == 1], expected[MASK == 1], atol=1e-4)

@@ -3,6 +3,7 @@ import math
 import numpy as np
 import pytest
 from safetensors.numpy import load_file
+from text_model import ids_of
 
 from mtkit.backend import keras, tf
 from mtkit_bert.layers import BertModel, Pooling
@@ -28,12 +29,14 @@ def hidden_states(state, ids, mask, types, *, heads, epsilon, activation, positi
         outputs = []
         for part in np.split(np.arange(x.shape[-1]), heads):
             scores = linear(x, query)[:, part] @ linear(x, key)[:, part].T / math.sqrt(len(part))
+            if table in state:
+                scores += state[table][buckets(len(ids)), part[0] // len(part)]
             scores = np.where(mask[None, :] == 1, scores, -np.inf)
             scores = np.exp(scores - scores.max(-1, keepdims=True))
             outputs.append(scores / scores.sum(-1, keepdims=True) @ linear(x, value)[:, part])
         return np.concatenate(outputs, -1)
 
-    embeddings = "embeddings.{}_embeddings.weight"
+    table, embeddings = "encoder.relative_attention_bias.weight", "embeddings.{}_embeddings.weight"
     x = state[embeddings.format("word")][ids] + state[embeddings.format("position")][positions]
     if embeddings.format("token_type") in state:
         x = x + state[embeddings.format("token_type")][types]
@@ -47,11 +50,26 @@ def hidden_states(state, ids, mask, types, *, heads, epsilon, activation, positi
     return x
 
 
+def buckets(tokens):
+    """MPNet's, of 32, `[query, key]`: 8 distances one by one, then 8 ranges, of which two double; those behind by 16."""
+
+    def one(distance):
+        ranges = sum(distance**2 >= 64 * 2**k for k in range(8))
+        return 7 + ranges if ranges else distance
+
+    return np.array([[one(abs(q - k)) + 16 * (k > q) for k in range(tokens)] for q in range(tokens)])
+
+
 def gelu(x):
     return np.vectorize(lambda v: v * 0.5 * (1 + math.erf(v / math.sqrt(2))))(x)
 
 
-DISTILBERT_TO_BERT = {
+TO_BERT = {
+    "attention.attn.q": "attention.self.query",
+    "attention.attn.k": "attention.self.key",
+    "attention.attn.v": "attention.self.value",
+    "attention.attn.o": "attention.output.dense",
+    "attention.LayerNorm": "attention.output.LayerNorm",
     "transformer.layer": "encoder.layer",
     "attention.q_lin": "attention.self.query",
     "attention.k_lin": "attention.self.key",
@@ -66,7 +84,7 @@ DISTILBERT_TO_BERT = {
 
 def renamed(state):
     def rename(name):
-        for old, new in DISTILBERT_TO_BERT.items():
+        for old, new in TO_BERT.items():
             name = name.replace(old, new)
         return name
 
@@ -75,19 +93,25 @@ def renamed(state):
 
 @pytest.mark.parametrize(
     ("family", "epsilon", "activation"),
-    [("bert", 1e-12, gelu), ("roberta", 1e-5, gelu), ("distilbert", 1e-12, lambda x: np.maximum(x, 0))],
+    [
+        ("bert", 1e-12, gelu),
+        ("roberta", 1e-5, gelu),
+        ("mpnet", 1e-5, gelu),
+        ("distilbert", 1e-12, lambda x: np.maximum(x, 0)),
+    ],
 )
 def test_hidden_states_equal_the_definition(make_checkpoint, family, epsilon, activation):
     path = make_checkpoint(family)
     types = TYPES if family == "bert" else np.zeros_like(TYPES)
-    actual = BertModel.from_checkpoint(path)(IDS, MASK, types).numpy()
+    ids = ids_of(family, IDS)
+    actual = BertModel.from_checkpoint(path)(ids, MASK, types).numpy()
     state = renamed(load_file(path / "model.safetensors"))
     for row in range(len(IDS)):
-        counted = np.cumsum(MASK[row]) * MASK[row]
+        counted = np.cumsum(MASK[row]) * MASK[row] + (family == "mpnet")
         expected = hidden_states(
-            state, IDS[row], MASK[row], types[row],
+            state, ids[row], MASK[row], types[row],
             heads=3, epsilon=epsilon, activation=activation,
-            positions=counted if family == "roberta" else np.arange(IDS.shape[1]),
+            positions=counted if family in ("roberta", "mpnet") else np.arange(IDS.shape[1]),
         )  # fmt: skip
         np.testing.assert_allclose(actual[row][MASK[row] == 1], expected[MASK[row] == 1], atol=2e-5)
 
@@ -122,8 +146,9 @@ def test_texts_do_not_depend_on_their_batch(make_checkpoint):
     np.testing.assert_allclose(together[0, :5], alone[0], atol=1e-5)
 
 
-def test_config_round_trip(make_checkpoint):
-    model = BertModel.from_checkpoint(make_checkpoint("roberta"))
+@pytest.mark.parametrize("family", ["roberta", "mpnet"])
+def test_config_round_trip(make_checkpoint, family):
+    model = BertModel.from_checkpoint(make_checkpoint(family))
     again = BertModel.from_config(model.get_config())
     again.build([None, None])
     again.set_weights(model.get_weights())
@@ -132,9 +157,10 @@ def test_config_round_trip(make_checkpoint):
     assert [v.shape for v in again.weights] == [v.shape for v in model.weights]
 
 
-def test_in_a_keras_model_all_variables_train_and_it_is_saved(make_checkpoint, tmp_path):
+@pytest.mark.parametrize("family", ["bert", "mpnet"])
+def test_in_a_keras_model_all_variables_train_and_it_is_saved(make_checkpoint, tmp_path, family):
     ids, mask = (keras.Input([None], dtype=tf.int32, name=name) for name in ("ids", "mask"))
-    hidden = BertModel.from_checkpoint(make_checkpoint(), dropout=0.0, name="bert")(ids, mask)
+    hidden = BertModel.from_checkpoint(make_checkpoint(family), dropout=0.0, name="bert")(ids, mask)
     model = keras.Model([ids, mask], keras.layers.Dense(1)(Pooling("mean")(hidden, mask)))
     with tf.GradientTape() as tape:
         loss = tf.reduce_sum(model([IDS, MASK], training=True) ** 2)

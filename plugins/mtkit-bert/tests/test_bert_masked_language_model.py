@@ -13,7 +13,7 @@ from mtkit_bert.masked_language_model import MaskedLanguageModelHead
 
 TEXTS = [None, "milk", "fresh bread | a", "", "milky milk bread", "milk", "牛奶 milky", "a | bread milk a" * 3]
 IDS = np.arange(len(TEXTS), dtype=np.int32)
-FAMILIES = ["bert", "roberta", "distilbert"]
+FAMILIES = ["bert", "roberta", "distilbert", "mpnet"]
 STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "dropout": 0.0, "attention_dropout": 0.0}
 
 
@@ -57,7 +57,7 @@ def make(make_checkpoint, make_context, with_head):
 def hidden_tokens(task, row):
     """(place, token) of a row's hidden tokens, and the ids that the network sees, by the fixed masks."""
     ids = task.columns["item.text/words/tokens"].numpy()[row]
-    length = int((ids != 0).sum())
+    length = int((ids != task.encoder.network.padding).sum())
     if not length:
         return [], ids
     numbers = tf.reshape(tf.cast(np.array([row]), tf.int64), [1])

@@ -15,6 +15,7 @@ from mtkit_bert.tokenizer import load_tokenizer
 from mtkit_bert.wordpiece import make_tables, refusal
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+MPNET = ["<s>", "<pad>", "</s>", "<unk>", "[UNK]", "<mask>"]
 MAX_TOKENS, PADDING = 24, 0
 
 
@@ -36,10 +37,15 @@ POOLS = {
     "emoji": [*span(0x1F600, 0x1F640), "\U0001f44d\U0001f3fd", "\u200d", "\ufe0f"],
     "control": [*span(0, 0x20), "\x7f", "\x85", "\xad", "\u200b", "\u2028", "\ufeff", "\ufffd", "\ufffe", "\ue000"],
     "special": [*SPECIAL, "[sep]", "[SE", "##", "[", "]", " "],
+    "special of MPNet": [*MPNET, "<UNK>", "<u\u0301nk>", "  <mask>", "\x85<mask>", "<", "unk>", "[UNK", " "],
 }
 
 
-def tokenizer_of(normalizer, added=SPECIAL, seed=0):
+def literal(*tokens):
+    return [AddedToken(token, normalized=False) for token in tokens]
+
+
+def tokenizer_of(normalizer, special=SPECIAL, added=None, around=("[CLS]", "[SEP]"), seed=0):
     """A tokenizer over single characters of all pools and some random pieces."""
     rng = random.Random(seed)
     chars = sorted(
@@ -48,7 +54,7 @@ def tokenizer_of(normalizer, added=SPECIAL, seed=0):
     letters = "abcdeghilmnoprstu"
     pieces = ["".join(rng.choices(letters, k=rng.randint(2, 6))) for _ in range(300)]
     words = [
-        *SPECIAL,
+        *special,
         *chars,
         *(f"##{c}" for c in chars if rng.random() < 0.8),
         *pieces,
@@ -57,8 +63,8 @@ def tokenizer_of(normalizer, added=SPECIAL, seed=0):
     vocabulary = {word: number for number, word in enumerate(dict.fromkeys(words))}
     tokenizer = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]", max_input_chars_per_word=20))
     tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, pre_tokenizers.BertPreTokenizer()
-    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
-    tokenizer.add_special_tokens([AddedToken(token, normalized=False) for token in added])
+    tokenizer.post_processor = processors.BertProcessing(*((name, vocabulary[name]) for name in around[::-1]))
+    tokenizer.add_special_tokens(added or literal(*special))
     tokenizer.enable_truncation(MAX_TOKENS)
     return tokenizer
 
@@ -96,6 +102,21 @@ def test_ids_are_those_of_the_tokenizer(options):
     assert_same(tokenizer, corpus(3000))
 
 
+def test_ids_of_added_tokens_as_mpnet_has_them():
+    """One takes the spaces before it, one is found in the normalized text."""
+    added = [
+        *literal("<s>", "<pad>", "</s>", "[UNK]"),
+        AddedToken("<unk>", normalized=True, special=True),
+        AddedToken("<mask>", lstrip=True, normalized=False),
+    ]
+    tokenizer = tokenizer_of(normalizers.BertNormalizer(), MPNET, added, ("<s>", "</s>"))
+    assert refusal(tokenizer) == ""
+    counts = {"<UNK>": 1, "a<un\u200bk>a": 3, "a \t<mask>": 2, "a<s>  <mask> a": 4}
+    for text, count in counts.items():
+        assert len(tokenizer.encode(text, add_special_tokens=False).ids) == count
+    assert_same(tokenizer, [*counts, "<un</s>k>", "<u nk>", *corpus(2000)])
+
+
 @pytest.mark.slow
 def test_ids_of_a_published_vocabulary(minilm):
     tokenizer = load_tokenizer(minilm, MAX_TOKENS)
@@ -115,7 +136,12 @@ def test_ids_of_a_published_vocabulary(minilm):
         (lambda t: setattr(t, "normalizer", normalizers.NFC()), "its normalizer is NFC, expected BertNormalizer"),
         (lambda t: setattr(t, "pre_tokenizer", pre_tokenizers.Whitespace()), "its pre-tokenizer is Whitespace"),
         (lambda t: setattr(t, "model", models.BPE()), "its model is BPE, expected WordPiece"),
-        (lambda t: t.add_tokens([AddedToken("new", lstrip=True)]), "added token 'new' is not matched literally"),
+        (
+            lambda t: t.add_tokens([AddedToken("new", rstrip=True)]),
+            "added token 'new' is not matched by its characters alone",
+        ),
+        (lambda t: t.add_tokens(["new", "New"]), "'new' and 'new' can overlap"),
+        (lambda t: t.add_tokens(["two words"]), "added token 'two words' is not matched by its characters alone"),
         (lambda t: t.add_special_tokens([AddedToken("aba", normalized=False)]), "'aba' and 'aba' can overlap"),
     ],
 )

@@ -14,10 +14,19 @@ DIM, BLOCKS = 3, 2
 DENSES = ("qkv", "attended", "intermediate", "output")
 
 
+FAMILIES = pytest.mark.parametrize("family", ["bert", "mpnet"])
+
+
 @pytest.fixture
-def make(make_checkpoint, make_context):
+def family():
+    """Of the checkpoints of `make`, where a test is not of several."""
+    return "bert"
+
+
+@pytest.fixture
+def make(make_checkpoint, make_context, family):
     """A function from the encoder's options to a model with the text encoder; all have the same weights."""
-    path = make_checkpoint(hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
+    path = make_checkpoint(family, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0)
     return lambda **options: Model(make_context(TEXTS), path, **options)
 
 
@@ -40,14 +49,19 @@ def adapters(*names, layers=("qkv",)):
     return {f"block_{i}/{layer}_lora/{name}" for i in range(BLOCKS) for layer in layers for name in names}
 
 
-EMBEDDINGS = {f"{name}/embeddings" for name in ("words", "positions", "types")} | {"norm/gamma", "norm/beta"}
+def embeddings(family):
+    third = "relative" if family == "mpnet" else "types"
+    return {f"{name}/embeddings" for name in ("words", "positions", third)} | {"norm/gamma", "norm/beta"}
+
+
 PROJECTION = {"dense/kernel", "dense/bias"}
 
 
 @pytest.mark.parametrize(
     ("options", "steps", "expected"),
     [
-        ({"mode": "full"}, 1, EMBEDDINGS | of_blocks(0, 1) | PROJECTION),
+        ({"mode": "full"}, 1, of_blocks(0, 1) | PROJECTION),
+        ({"mode": "full", "gradient_checkpointing": True}, 1, of_blocks(0, 1) | PROJECTION),
         ({"mode": "last_n", "n": 1}, 1, of_blocks(1) | PROJECTION),
         ({"mode": "last_n", "n": 2}, 1, of_blocks(0, 1) | PROJECTION),
         # While B is zeros, A has no gradient.
@@ -61,8 +75,11 @@ PROJECTION = {"dense/kernel", "dense/bias"}
     ],
     ids=lambda value: "" if isinstance(value, set) else str(value),
 )
-def test_what_steps_change(make, options, steps, expected):
+@FAMILIES
+def test_what_steps_change(make, family, options, steps, expected):
     model = make(**options)
+    if options["mode"] == "full":
+        expected = expected | embeddings(family)
     assert changed(model, steps) == expected
     trainable = {
         name for name, v in everything(model).items() if any(v is other for other in model.trainable_variables)
@@ -71,7 +88,7 @@ def test_what_steps_change(make, options, steps, expected):
 
 
 @pytest.mark.parametrize("mode", ["lora", "last_n", "full"])
-@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert"])
+@pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "mpnet"])
 def test_before_training_texts_are_as_frozen_ones(make_checkpoint, make_context, mode, family):
     path = make_checkpoint(family)
     frozen = Model(make_context(TEXTS), path)
@@ -102,6 +119,7 @@ def test_an_adapter_adds_the_scaled_product(make):
 @pytest.mark.parametrize(
     "options", [{"mode": "full"}, {"mode": "lora"}, {"mode": "lora", "targets": ["key", "output"]}]
 )
+@FAMILIES
 def test_gradients_are_those_of_differences(make, options):
     model, rows, rng = make(**options), np.arange(8), np.random.default_rng(0)
     for variable in model.trainable_variables:
@@ -168,8 +186,9 @@ def test_blocks_are_cut_to_their_longest_text(make, monkeypatch):
     np.testing.assert_allclose(tf.function(model)(rows), expected, atol=1e-6)
 
 
-def test_recomputed_blocks_give_the_same_step(make_checkpoint, make_context):
-    path, losses, weights = make_checkpoint(), [], []
+@FAMILIES
+def test_recomputed_blocks_give_the_same_step(make_checkpoint, make_context, family):
+    path, losses, weights = make_checkpoint(family), [], []
     for recompute in (False, True):
         keras.utils.set_random_seed(7)
         model = Model(make_context(TEXTS), path, mode="full", gradient_checkpointing=recompute)
@@ -185,6 +204,7 @@ def test_recomputed_blocks_give_the_same_step(make_checkpoint, make_context):
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
 @pytest.mark.parametrize("options", [{"mode": "lora"}, {"mode": "full", "gradient_checkpointing": True}], ids=str)
+@FAMILIES
 def test_half_precision_trains(make, precision, options):
     with precision_scope(precision):
         model = make(**options)
@@ -198,17 +218,19 @@ def test_half_precision_trains(make, precision, options):
     np.testing.assert_allclose(losses[0], 7 * DIM, rtol=0.2)
 
 
-def test_learning_rates_fall_from_block_to_block(make):
+@FAMILIES
+def test_learning_rates_fall_from_block_to_block(make, family):
     model = make(mode="full", learning_rate_factor=0.5, layer_decay=0.1)
     factors = {id(variable): factor for variable, factor in learning_rate_factors(model)}
     found = {name: factors.get(id(v)) for name, v in everything(model).items()}
     expected = dict.fromkeys(of_blocks(1), 0.5) | dict.fromkeys(of_blocks(0), 0.05)
-    expected |= dict.fromkeys(EMBEDDINGS, 0.005) | dict.fromkeys(PROJECTION)
+    expected |= dict.fromkeys(embeddings(family), 0.005) | dict.fromkeys(PROJECTION)
     assert {k: v and round(v, 9) for k, v in found.items()} == expected
     assert not learning_rate_factors(make(mode="full", learning_rate_factor=1.0))
     assert len(learning_rate_factors(make(mode="lora"))) == len(adapters("a", "b"))
 
 
+@FAMILIES
 def test_layer_config_round_trip(make):
     for options in ({"mode": "lora"}, {"mode": "last_n", "n": 1}, {"mode": "full"}):
         model = make(**options)

@@ -89,7 +89,7 @@ class Stack(keras.layers.Layer):
 
     @property
     def embeddings(self) -> list[keras.layers.Layer]:
-        """The layers below the blocks."""
+        """The layers below the blocks, and what these share."""
         raise NotImplementedError
 
     @property
@@ -102,7 +102,7 @@ class Stack(keras.layers.Layer):
             rows, width, embeddings_initializer=keras.initializers.get(initializer), name=name, dtype=self.dtype_policy
         )
 
-    def _through(self, x: tf.Tensor, real: tf.Tensor, given: Sequence[tf.Tensor], training: bool) -> tf.Tensor:
+    def _through(self, x: tf.Tensor, real: tf.Tensor, given: Sequence[Any], training: bool) -> tf.Tensor:
         """Hidden states of the last block, `[batch, tokens, width]`; in training, zeros where there is padding.
 
         In training, when texts of any length are together, padding goes through attention alone.
@@ -126,7 +126,7 @@ class Stack(keras.layers.Layer):
             x = self._trained(block, x, *given, index, tf.add(seed, [0, _SITES * number]))
         return tf.reshape(tf.scatter_nd(index, x, [shape[0] * shape[1], shape[2]]), shape)
 
-    def _trained(self, block: AdaptedBlock, x: tf.Tensor, *given: tf.Tensor) -> tf.Tensor:
+    def _trained(self, block: AdaptedBlock, x: tf.Tensor, *given: Any) -> tf.Tensor:
         if not self.recompute:
             return block(x, *given)
         return tf.recompute_grad(lambda hidden: block(hidden, *given))(x)

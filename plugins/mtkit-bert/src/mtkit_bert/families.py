@@ -117,6 +117,24 @@ DISTILBERT = Family(
     },
     unused=("embeddings.position_ids", "vocab_", "pre_classifier.", "classifier.", "qa_outputs."),
 )
+MPNET = Family(
+    prefix="mpnet.",
+    config={key: value for key, value in _BERT_CONFIG.items() if key != "token_types"}
+    | {"relative_buckets": "relative_attention_num_buckets"},
+    # transformers pads with 1, whatever the configuration says.
+    fixed={"token_types": 0, "position_padding": 1},
+    expected={"pad_token_id": 1},
+    embeddings={name: module for name, module in _BERT_EMBEDDINGS.items() if name != "types"}
+    | {"relative": "encoder.relative_attention_bias"},
+    block="encoder.layer.{}.",
+    layers=_BERT_LAYERS
+    | {
+        "qkv": ("attention.attn.q", "attention.attn.k", "attention.attn.v"),
+        "attended": ("attention.attn.o",),
+        "attention_norm": ("attention.LayerNorm",),
+    },
+    unused=("embeddings.position_ids", "pooler.", "lm_head.", "classifier.", "qa_outputs."),
+)
 
 _LLAMA3 = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 _DECODER_LAYERS = {
@@ -206,6 +224,7 @@ FAMILIES: Mapping[str, Family] = {
     "xlm-roberta": ROBERTA,
     "camembert": ROBERTA,
     "distilbert": DISTILBERT,
+    "mpnet": MPNET,
     "llama": LLAMA,
     "mistral": LLAMA,
     "qwen2": QWEN2,

@@ -48,6 +48,7 @@ LANGUAGE_HEADS: Mapping[str, LanguageHead] = {
     "xlm-roberta": _roberta("XLMRoberta"),
     "camembert": _roberta("Camembert"),
     "distilbert": LanguageHead("DistilBertForMaskedLM", "vocab_transform", "vocab_layer_norm", "vocab_projector.bias"),
+    "mpnet": _roberta("MPNet"),
 }
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from mtkit.backend import keras, tf
 from mtkit_bert.blocks import AdaptedBlock, Stack, built, dropped, packed, padded
 from mtkit_bert.families import PoolingName
+from mtkit_bert.relative_bias import RelativeBias
 
 #: Name in `config.json` -> function.
 ACTIVATIONS: Mapping[str, Callable[[tf.Tensor], tf.Tensor]] = {
@@ -110,6 +111,7 @@ class Block(AdaptedBlock):
         self,
         inputs: tf.Tensor,
         attention_mask: tf.Tensor,
+        relative: RelativeBias | None = None,
         index: tf.Tensor | None = None,
         seed: tf.Tensor | None = None,
     ) -> tf.Tensor:
@@ -118,15 +120,23 @@ class Block(AdaptedBlock):
         Args:
             inputs: `[n, width]`, of all tokens.
             attention_mask: `[batch, tokens]`, 1 for tokens, 0 for padding.
+            relative: of the network; a layer, as the gradient of a block that is computed again reaches variables only.
             index: int64 `[n, 1]`, places of `inputs` among `batch * tokens`; None = all, in order.
             seed: int64 `[2]`, of dropout, which is a function of it; None = no dropout.
         """
-        attended = self._dense_of("attended", self._attend(inputs, attention_mask, index, seed))
+        attended = self._dense_of("attended", self._attend(inputs, attention_mask, relative, index, seed))
         x = self.attention_norm(inputs + dropped(attended, self.dropout, seed, 0))
         y = self._dense_of("output_dense", ACTIVATIONS[self.activation](self._dense_of("intermediate", x)))
         return self.output_norm(x + dropped(y, self.dropout, seed, 1))
 
-    def _attend(self, x: tf.Tensor, mask: tf.Tensor, index: tf.Tensor | None, seed: tf.Tensor | None) -> tf.Tensor:
+    def _attend(
+        self,
+        x: tf.Tensor,
+        mask: tf.Tensor,
+        relative: RelativeBias | None,
+        index: tf.Tensor | None,
+        seed: tf.Tensor | None,
+    ) -> tf.Tensor:
         batch, tokens = tf.unstack(tf.shape(mask))
         width = x.shape[-1]
         size = width // self.num_heads
@@ -135,6 +145,8 @@ class Block(AdaptedBlock):
         query, key, value = tf.unstack(tf.transpose(heads, [2, 0, 3, 1, 4]))
         scores = tf.matmul(query * tf.cast(size, x.dtype) ** -0.5, key, transpose_b=True)
         scores += (1 - tf.cast(mask, x.dtype))[:, None, None, :] * (x.dtype.min / 2)
+        if relative is not None:
+            scores += relative(tokens)
         probabilities = dropped(tf.nn.softmax(scores), self.attention_dropout, seed, 2)
         return packed(tf.reshape(tf.transpose(tf.matmul(probabilities, value), [0, 2, 1, 3]), [-1, width]), index)
 
@@ -152,7 +164,7 @@ class Block(AdaptedBlock):
 
 @keras.saving.register_keras_serializable(package="mtkit_bert")
 class BertModel(Stack):
-    """Hidden states of token ids: embeddings and a stack of `Block`. Also RoBERTa, XLM-R and DistilBERT.
+    """Hidden states of token ids: embeddings and a stack of `Block`. Also RoBERTa, XLM-R, DistilBERT and MPNet.
 
     Args:
         vocab_size: number of token ids.
@@ -164,6 +176,7 @@ class BertModel(Stack):
         token_types: rows of the token type table; 0 = none.
         position_padding: None = position i is row i. An id = positions count the tokens that are not this id, and begin
             at the row after it (RoBERTa).
+        relative_buckets: rows of the table of distances between tokens (MPNet); 0 = none.
         activation: name as in `config.json`.
         epsilon: of the layer normalizations.
         dropout: rate on embeddings and on the outputs of sub-layers.
@@ -172,7 +185,8 @@ class BertModel(Stack):
         lora: of the blocks.
         recompute: as in `Stack`.
 
-    Source: Devlin et al. 2019, "BERT"; Liu et al. 2019, "RoBERTa"; Sanh et al. 2019, "DistilBERT".
+    Source: Devlin et al. 2019, "BERT"; Liu et al. 2019, "RoBERTa"; Sanh et al. 2019, "DistilBERT"; Song et al. 2020,
+    "MPNet".
     """
 
     def __init__(
@@ -186,6 +200,7 @@ class BertModel(Stack):
         max_positions: int = 512,
         token_types: int = 2,
         position_padding: int | None = None,
+        relative_buckets: int = 0,
         activation: str = "gelu",
         epsilon: float = 1e-12,
         dropout: float = 0.1,
@@ -214,6 +229,7 @@ class BertModel(Stack):
             "max_positions": max_positions,
             "token_types": token_types,
             "position_padding": position_padding,
+            "relative_buckets": relative_buckets,
             "attention_dropout": attention_dropout,
             "recompute": recompute,
         }
@@ -221,6 +237,11 @@ class BertModel(Stack):
         self.positions = self._embedding("positions", max_positions, hidden_size, initializer)
         self.types = self._embedding("types", token_types, hidden_size, initializer) if token_types else None
         self.norm = LayerNorm(epsilon, name="norm", dtype=self.dtype_policy)
+        self.relative = None
+        if relative_buckets:
+            self.relative = RelativeBias(
+                relative_buckets, num_heads, max_positions, initializer, name="relative", dtype=self.dtype_policy
+            )
         self.blocks = [
             Block(
                 num_heads=num_heads,
@@ -246,12 +267,13 @@ class BertModel(Stack):
 
     @property
     def embeddings(self) -> list[keras.layers.Layer]:
-        """The layers below the blocks."""
-        return [layer for layer in (self.words, self.positions, self.types, self.norm) if layer is not None]
+        """The layers below the blocks, and what these share."""
+        layers = (self.words, self.positions, self.types, self.norm, self.relative)
+        return [layer for layer in layers if layer is not None]
 
     def build(self, shape: tf.TensorShape) -> None:
         """Creates all variables, for token ids `[batch, tokens]`."""
-        for layer in (self.words, self.positions, self.types):
+        for layer in (self.words, self.positions, self.types, self.relative):
             if layer is not None:
                 layer.build(None)
         built(self.norm, self.hidden_size)
@@ -278,7 +300,7 @@ class BertModel(Stack):
         x = self.words(input_ids) + self.positions(self._positions(input_ids))
         if self.types is not None:
             x += self.types(tf.zeros_like(input_ids) if token_type_ids is None else token_type_ids)
-        return self._through(self.norm(x), mask, (mask,), training)
+        return self._through(self.norm(x), mask, (mask, self.relative), training)
 
     def _positions(self, input_ids: tf.Tensor) -> tf.Tensor:
         if self.position_padding is None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from mtkit.backend import tf
 from mtkit_bert.wordpiece import ISOLATED, ORDINARY, PAGE, SPACE, Tables
 
@@ -23,7 +25,10 @@ class WordPieceOps(tf.Module):
     def __init__(self, tables: Tables, max_tokens: int, padding: int, chunks: int = 1, overlap: int = 0) -> None:
         super().__init__()
         # Pairs: a dictionary with keys other than strings could not be saved.
-        self._special = tuple((symbol, tuple(codes)) for symbol, codes in tables.special.items())
+        self._special, self._normalized = (
+            tuple((symbol, tuple(spelling)) for symbol, spelling in spellings.items())
+            for spellings in (tables.special, tables.normalized)
+        )
         self._unknown, self._longest = tables.unknown, tables.longest
         self._before, self._after = list(tables.before), list(tables.after)
         self._limit = max_tokens - len(self._before) - len(self._after)
@@ -68,26 +73,23 @@ class WordPieceOps(tf.Module):
 
     def _symbols(self, codes: tf.Tensor, entry: tf.Tensor, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Symbols of code points, each with its row."""
-        special, covered = self._specials(codes, row)
+        special, covered = _specials(self._special, codes, row)
         count = tf.where(special >= 0, 1, tf.where(covered, 0, self._of("counts", entry)))
         place = tf.repeat(tf.range(tf.size(codes)), count)
         nth = tf.range(tf.size(place)) - tf.gather(tf.cumsum(count, exclusive=True), place)
         own = self._of(
             "symbols", self._of("starts", tf.gather(entry, place)) + tf.where(_at(special, place) >= 0, 0, nth)
         )
-        return tf.where(_at(special, place) >= 0, _at(special, place), own), tf.gather(row, place)
+        symbol = tf.where(_at(special, place) >= 0, _at(special, place), own)
+        return self._merged(symbol, tf.gather(row, place))
 
-    def _specials(self, codes: tf.Tensor, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The symbol of the special token that begins at a code point, or -1; and whether one lies over it."""
-        symbol, covered = tf.fill(tf.shape(codes), -1), tf.zeros_like(codes, tf.bool)
-        for number, spelling in self._special:
-            begins = (symbol < 0) & ~covered
-            for offset, code in enumerate(spelling):
-                begins &= (_shifted(codes, offset, -1) == code) & (_shifted(row, offset, -1) == row)
-            symbol = tf.where(begins, number, symbol)
-            for offset in range(len(spelling)):
-                covered |= _shifted(begins, -offset, value=False)
-        return symbol, covered
+    def _merged(self, symbol: tf.Tensor, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The same, with one symbol for each special token that is there now that the text is normalized."""
+        if not self._normalized:
+            return symbol, row
+        special, covered = _specials(self._normalized, symbol, row)
+        kept = (special >= 0) | ~covered
+        return tf.boolean_mask(tf.where(special >= 0, special, symbol), kept), tf.boolean_mask(row, kept)
 
     def _pieces(self, symbol: tf.Tensor, row: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Ids of tokens, each with its row."""
@@ -126,6 +128,21 @@ class WordPieceOps(tf.Module):
         shapes = tuple(tf.TensorShape([None] * rank) for rank in (0, 1, 1, 1, 1))
         *_, token, length = tf.while_loop(lambda _, at, *__: tf.size(at) > 0, step, start, shapes)
         return token, length
+
+
+def _specials(
+    spellings: Sequence[tuple[int, Sequence[int]]], values: tf.Tensor, row: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
+    """The symbol of the special token that begins at each of the values, or -1; and whether one lies over it."""
+    symbol, covered = tf.fill(tf.shape(values), -1), tf.zeros_like(values, tf.bool)
+    for number, spelling in spellings:
+        begins = (symbol < 0) & ~covered
+        for offset, value in enumerate(spelling):
+            begins &= (_shifted(values, offset, -1) == value) & (_shifted(row, offset, -1) == row)
+        symbol = tf.where(begins, number, symbol)
+        for offset in range(len(spelling)):
+            covered |= _shifted(begins, -offset, value=False)
+    return symbol, covered
 
 
 def _reached(begins: tf.Tensor, word: tf.Tensor, length: tf.Tensor) -> tf.Tensor:

@@ -12,7 +12,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import permutations, product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -49,6 +49,7 @@ class Tables:
             of a word, node 1 that of a later piece.
         tokens: int32 `[nodes]`, id of the token that ends at a node, or -1.
         special: symbol of a special token -> its code points, the longest first.
+        normalized: the same for those that are looked for once texts are normalized, with symbols for code points.
         unknown: id for words that the vocabulary cannot spell.
         longest: largest number of symbols of a word that is not unknown.
         before: ids that stand before every text.
@@ -65,6 +66,7 @@ class Tables:
     edges: np.ndarray
     tokens: np.ndarray
     special: Mapping[int, Sequence[int]]
+    normalized: Mapping[int, Sequence[int]]
     unknown: int
     longest: int
     before: Sequence[int]
@@ -78,14 +80,8 @@ def refusal(tokenizer: Tokenizer) -> str:
         found = (described[part] or {}).get("type")
         if found != name:
             return f"its {part.replace('_', '-')} is {found or 'none'}, expected {name}"
-    added = described["added_tokens"]
-    for token in added:
-        if token["normalized"] or token["lstrip"] or token["rstrip"] or token["single_word"]:
-            return f"its added token {token['content']!r} is not matched literally"
-    contents = [token["content"] for token in added]
-    for one, other in product(contents, contents):
-        if any(other.startswith(end := one[cut:]) or end.startswith(other) for cut in range(1, len(one))):
-            return f"its added tokens {one!r} and {other!r} can overlap"
+    if problem := _added_refusal(tokenizer):
+        return problem
     normalize = tokenizer.normalizer.normalize_str
     marks = [char for char in sorted(_alphabet(tokenizer)) if unicodedata.combining(char)]
     for one, other in permutations(marks, 2):
@@ -96,15 +92,29 @@ def refusal(tokenizer: Tokenizer) -> str:
     return ""
 
 
+def _added_refusal(tokenizer: Tokenizer) -> str:
+    """As `refusal`, of the added tokens. Whether one takes the spaces before it is all the same: they end words anyway."""
+    for token in _added(tokenizer):
+        spelled = _spelled(tokenizer, token)
+        if token["rstrip"] or token["single_word"] or (token["normalized"] and spelled.split() != [spelled]):
+            return f"its added token {token['content']!r} is not matched by its characters alone"
+    for normalized in (False, True):
+        contents = [_spelled(tokenizer, token) for token in _added(tokenizer) if token["normalized"] == normalized]
+        for one, other in product(contents, contents):
+            ends = (one[cut:] for cut in range(1, len(one)))
+            if contents.count(one) > 1 or any(other.startswith(end) or end.startswith(other) for end in ends):
+                return f"its added tokens {one!r} and {other!r} can overlap"
+    return ""
+
+
 def make_tables(tokenizer: Tokenizer) -> Tables:
     """The tables of a tokenizer for which `refusal` has nothing to say; truncation and padding are left out."""
-    described = json.loads(tokenizer.to_str())
-    model, added = described["model"], described["added_tokens"]
+    model = json.loads(tokenizer.to_str())["model"]
     alphabet = sorted(_alphabet(tokenizer))
     kind_of = _kinds(tokenizer, set(alphabet))
     numbers = {char: number for number, char in enumerate(alphabet, len(_UNKNOWN))}
     first = len(_UNKNOWN) + len(alphabet)
-    special = {first + place: token for place, token in enumerate(added)}
+    special = {first + place: token for place, token in enumerate(_added(tokenizer))}
     kinds = [*_UNKNOWN, *(kind_of[char] for char in alphabet), *(ISOLATED for _ in special)]
     trie = _Trie(len(kinds))
     for token, number in tokenizer.get_vocab(with_added_tokens=False).items():
@@ -114,13 +124,16 @@ def make_tables(tokenizer: Tokenizer) -> Tables:
     for symbol, token in special.items():
         trie.insert(0, [symbol], token["id"])
     before, after = _around(tokenizer)
-    longest_first = sorted(special, key=lambda symbol: -len(special[symbol]["content"]))
+    spelled = {symbol: _spelled(tokenizer, token) for symbol, token in special.items()}
+    longest_first = sorted(special, key=lambda symbol: -len(spelled[symbol]))
+    normalized = [symbol for symbol in longest_first if special[symbol]["normalized"]]
     return Tables(
         **_entries(tokenizer, numbers),
         kinds=np.array(kinds, np.int32),
         edges=np.array(list(trie.edges.items()), np.int64),
         tokens=np.array(trie.tokens, np.int32),
-        special={symbol: [ord(char) for char in special[symbol]["content"]] for symbol in longest_first},
+        special={symbol: [*map(ord, spelled[symbol])] for symbol in longest_first if symbol not in normalized},
+        normalized={symbol: [numbers[char] for char in spelled[symbol]] for symbol in normalized},
         unknown=tokenizer.token_to_id(model["unk_token"]),
         longest=model["max_input_chars_per_word"],
         before=before,
@@ -147,8 +160,18 @@ class _Trie:
         self.tokens[node] = token
 
 
+def _added(tokenizer: Tokenizer) -> list[dict[str, Any]]:
+    return json.loads(tokenizer.to_str())["added_tokens"]
+
+
+def _spelled(tokenizer: Tokenizer, token: Mapping[str, Any]) -> str:
+    """What an added token is found by."""
+    return tokenizer.normalizer.normalize_str(token["content"]) if token["normalized"] else token["content"]
+
+
 def _alphabet(tokenizer: Tokenizer) -> set[str]:
-    return {char for token in tokenizer.get_vocab(with_added_tokens=False) for char in token}
+    added = (_spelled(tokenizer, token) for token in _added(tokenizer) if token["normalized"])
+    return {char for token in (*tokenizer.get_vocab(with_added_tokens=False), *added) for char in token}
 
 
 def _entries(tokenizer: Tokenizer, numbers: Mapping[str, int]) -> dict[str, np.ndarray]:
