@@ -6,12 +6,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtkit.backend import keras, tf
-from mtkit.layers.initializers import Isometry
 
 
 def small_dense(dim: int, policy: Any) -> keras.layers.Layer:
-    """A projection to `dim`, whose outputs begin as small as embeddings of ids do, and as much alike as its inputs."""
-    return keras.layers.Dense(dim, kernel_initializer=Isometry(stddev=0.01), name="dense", dtype=policy)
+    """A projection to `dim`, whose outputs begin as small as embeddings of ids do."""
+    small = keras.initializers.RandomNormal(stddev=0.01)
+    return keras.layers.Dense(dim, kernel_initializer=small, name="dense", dtype=policy)
 
 
 @keras.saving.register_keras_serializable(package="mtkit_bert")
