@@ -39,7 +39,9 @@ def read_vocabulary(path: Path) -> Vocabulary:
         DataError: it has no mask token, or no tokenizer that can be read.
     """
     tokenizer, declared = load_tokenizer(path, _SHORTEST), dict(_declared(path))
-    names = (declared.get("mask_token"), *_MASKS)
+    added = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
+    # MPNet's vocabulary has both, and its tokenizer adds the one that it masks with.
+    names = (declared.get("mask_token"), *sorted(_MASKS, key=lambda name: tokenizer.token_to_id(name) not in added))
     mask = next((known for name in names if name and (known := tokenizer.token_to_id(name)) is not None), None)
     if mask is None:
         raise DataError(
@@ -47,7 +49,6 @@ def read_vocabulary(path: Path) -> Vocabulary:
             "by; expected a checkpoint of the BERT family"
         )
     named = {tokenizer.token_to_id(name) for name in (*_SPECIAL, *declared.values())} - {None}
-    added = {number for number, token in tokenizer.get_added_tokens_decoder().items() if token.special}
     return Vocabulary(tokenizer.get_vocab_size(), mask, tuple(sorted(named | added | {mask})))
 
 
