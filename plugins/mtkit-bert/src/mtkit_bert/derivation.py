@@ -116,12 +116,14 @@ class StringDerivation(tf.Module):
     def __init__(self, derivation: TextDerivation | TokenDerivation, tokenizer: Any, inputs: Mapping[str, str]) -> None:
         super().__init__()
         self.derivation, self.tokenizer = derivation, tokenizer
+        # Of thousands of operations: all texts of all signatures call one function.
+        self._token_ids = tf.function(tokenizer, [tf.TensorSpec([None], tf.string)], autograph=False)
         self.inputs = {name: ServingInput("string", (), about) for name, about in inputs.items()}
 
     def __call__(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Address -> column, as the derivation gives it for the token ids of the texts."""
         names = zip(self.derivation.inputs, self.inputs, strict=True)
-        return self.derivation({ids: self.tokenizer(inputs[name]) for ids, name in names})
+        return self.derivation({ids: self._token_ids(inputs[name]) for ids, name in names})
 
 
 def _token_ids(inputs: Mapping[str, str], padding: int) -> dict[str, ServingInput]:
