@@ -1,8 +1,12 @@
-"""Baselines alone: tuned on validation and judged on the test as beside a model, without one and without TensorFlow."""
+"""Baselines alone: tuned on validation and judged on the test as beside a model, without one and without TensorFlow.
+
+Those of self-supervised tasks are the exception: their heads measure them in the pass that measures the model.
+"""
 
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +24,10 @@ from mtkit.report import Reporter
 from mtkit.rundir import RunDirectory, fingerprint, write_json, write_table
 from mtkit.several import combined, runs_of, split_record
 from mtkit.significance import interval_results
-from mtkit.spec import Cut
+from mtkit.spec import Cut, SelfSupervisedTask
 from mtkit.tables import make_tables, populations
 from mtkit.types import Dataset
-from mtkit.user_sums import named, to_table
+from mtkit.user_sums import Measured, named, to_table
 
 
 def run_baselines(recipe: Recipe, directory: Path) -> dict[str, Any]:
@@ -39,7 +43,7 @@ def run_baselines(recipe: Recipe, directory: Path) -> dict[str, Any]:
     Raises:
         MtkitError: something that was given is wrong.
     """
-    if not recipe.evaluate.baselines:
+    if not recipe.evaluate.baselines and not _self_supervised(recipe):
         message = 'names none, and nothing else is run here; list some, or set baselines = "auto"'
         raise RecipeError([recipe.problem(("evaluate", "baselines"), message)])
     report, target = Reporter(), RunDirectory(directory)
@@ -69,9 +73,12 @@ def _execute(recipe: Recipe, dataset: Dataset, directory: RunDirectory, report: 
     record = split_record(recipe, dataset, valid, test)
     report.protocol(record)
     try:
-        on_valid = _comparison(recipe, dataset, valid, report).results(baselines)
+        comparison = _comparison(recipe, dataset, valid, report)
+        on_valid = comparison.results(baselines)
+        on_valid["baselines"] |= _beside(recipe, dataset, valid, comparison.protocol)
         comparison = _comparison(recipe, dataset, test, report)
         on_test = comparison.results(baselines, as_tuned(baselines, on_valid["tuned"]))
+        on_test["baselines"] |= _beside(recipe, dataset, test, comparison.protocol)
     except MtkitError:
         directory.withdraw()
         raise
@@ -96,3 +103,23 @@ def _comparison(recipe: Recipe, dataset: Dataset, cut: Cut, report: Reporter) ->
     report.rows(populations(tables), fold.dropped)
     context = make_context(recipe, plan, fold, class_names(plan, tables), {}, cache_directory(), {})
     return Comparison(plan, fold, tables, recipe.evaluate, RankingProtocol.of(recipe.evaluate, fold, context))
+
+
+def _self_supervised(recipe: Recipe) -> dict[str, SelfSupervisedTask]:
+    return {name: head for name, head in recipe.task.items() if isinstance(head, SelfSupervisedTask)}
+
+
+def _beside(recipe: Recipe, dataset: Dataset, cut: Cut, protocol: RankingProtocol) -> Mapping[str, Measured]:
+    """The baselines that self-supervised heads measure beside the model, which here is what training begins with."""
+    tasks = _self_supervised(recipe)
+    if not tasks:
+        return {}
+    from mtkit.backend import tf
+    from mtkit.evaluate import evaluate
+    from mtkit.pipeline import build_pipeline
+
+    encoders = {name: recipe.encoder[name] for name in dict.fromkeys(head.encoder for head in tasks.values())}
+    rows = {name: recipe.rows[name] for name in dict.fromkeys(head.rows for head in tasks.values())}
+    alone = recipe.model_copy(update={"task": tasks, "encoder": encoders, "correlation": {}, "rows": rows})
+    pipeline = build_pipeline(alone, dataset, cut, tf.distribute.get_strategy(), cache_directory(), {})
+    return evaluate(pipeline, protocol).beside

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mtkit.backend import tf
+from mtkit.baseline_run import run_baselines
 from mtkit.data.fold import make_cuts
 from mtkit.describe import describe
 from mtkit.evaluate import evaluate
@@ -15,6 +16,7 @@ from mtkit.plan import Plan
 from mtkit.recipe import load_recipe
 from mtkit.run import make_strategy
 from mtkit.spec import SelfSupervisedTask
+from mtkit.standard.prediction_baselines import Majority
 from mtkit.train import Training
 from mtkit.wiring import check_wiring
 
@@ -101,6 +103,20 @@ def test_losses_and_metrics(pipeline):
     assert after.counts["heaviness"] == len(ids)
     sums = after.sums["heaviness/"]
     assert sums.totals["error"].sum() / sums.weights["error"].sum() == pytest.approx(after["heaviness/error"])
+
+
+def test_baselines_alone_are_those_beside_a_model(recipe, pipeline, tmp_path, capsys):
+    settings = recipe.evaluate.model_copy(update={"baselines": {"majority": Majority()}})
+    results = run_baselines(recipe.model_copy(update={"evaluate": settings}), tmp_path / "run")
+    assert results["baselines"]["mean"] == evaluate(pipeline).beside["mean"]
+    assert results["valid"]["baselines"]["mean"].keys() == results["baselines"]["mean"].keys()
+    assert results["valid"]["baselines"]["mean"] != results["baselines"]["mean"]
+    assert "department/accuracy" in results["baselines"]["majority"]
+    assert results["counts"]["heaviness"] == len(pipeline.tables["items"]["eval"])
+    assert "heaviness/error" in results["intervals"]["baselines"]["mean"]
+    assert "\nheaviness  " in capsys.readouterr().out
+    alone = run_baselines(recipe, tmp_path / "alone")
+    assert alone["baselines"] == {"mean": results["baselines"]["mean"]}
 
 
 def test_keys(recipe):

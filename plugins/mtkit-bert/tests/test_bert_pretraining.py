@@ -139,19 +139,24 @@ def test_a_training_is_taken_up_to_the_bit(make_training, tmp_path):
 def test_from_the_command_line(load, checkpoint, tiny_recipe, tmp_path, monkeypatch):
     monkeypatch.setenv("MTKIT_CACHE", str(tmp_path / "cache"))
 
-    def run(name, *sets, unsets=()):
+    def run(name, *sets, unsets=(), command="run"):
         arguments = [part for key in (*UNSETS, *unsets) for part in ("--unset", key)]
         arguments += [part for pair in (*SETS, "train.epochs=1", *sets) for part in ("--set", pair)]
-        result = CliRunner().invoke(main, ["run", str(tiny_recipe), "--run-dir", str(tmp_path / name), *arguments])
+        result = CliRunner().invoke(main, [command, str(tiny_recipe), "--run-dir", str(tmp_path / name), *arguments])
         assert result.exit_code == 0, result.output
         return json.loads((tmp_path / name / "metrics.json").read_text()), result.output
 
     words = "encoder.words={{use='bert', reads=['item.text'], checkpoint='{}', mode='{}', max_tokens=12, dim=8}}"
-    metrics, output = run("first", words.format(checkpoint, "lora"), *ALONE, unsets=["task.department"])
+    first = (words.format(checkpoint, "lora"), *ALONE)
+    metrics, output = run("first", *first, unsets=["task.department"])
     assert metrics["test"].keys() == metrics["baselines"]["unigram"].keys()
     assert "unigram" in output
     assert {"language/cross_entropy", "language/accuracy"} == metrics["intervals"]["test"].keys()
     assert {path.name for path in (tmp_path / "first/export/1").iterdir()} >= {"config.json", "tokenizer.json"}
+    alone, output = run("baselines", *first, unsets=["task.department"], command="baselines")
+    assert "unigram" in output
+    assert alone["baselines"] == metrics["baselines"]
+    assert alone["intervals"]["baselines"] == metrics["intervals"]["baselines"]
     metrics, _ = run("second", *DEPARTMENT, words.format(tmp_path / "first/export/1", "frozen"))
     assert 0 <= metrics["test"]["department/accuracy"] <= 1
 
