@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import click
 
@@ -29,10 +33,27 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> object:
         """Shows a user's mistake as text and exits; other exceptions are bugs and keep their traceback."""
         try:
-            return super().invoke(ctx)
+            with _plain_warnings():
+                return super().invoke(ctx)
         except MtkitError as error:
             click.echo(str(error), err=True)
             ctx.exit(error.exit_code)
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Shows warnings that are for users without the line of code that gave them."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def plainly(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if category is UserWarning:
+                click.echo(f"warning: {message}", err=True)
+            else:
+                show(message, category, *place, **more)
+
+        warnings.showwarning = plainly
+        yield
 
 
 @click.command(cls=_Commands)

@@ -107,5 +107,8 @@ class Signals:
         with wakeup:
             while number := wakeup.recv(1):
                 if number[0] in SIGNALS and self._deferred and not self._asked.wait(self._grace):
-                    os.write(2, f"\nstopped amid a block of training steps, after {self._grace:g} s\n".encode())
+                    text = (
+                        f"stopped amid a block of training steps, after {self._grace:g} s; --resume goes on before it"
+                    )
+                    os.write(2, f"\n{text}\n".encode())
                     os._exit(128 + number[0])

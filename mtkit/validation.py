@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from mtkit.document import Document, Mistake, has, value_at
 from mtkit.locate import KeyPath
+from mtkit.spec import OrDirectory
 from mtkit.suggest import nearest
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -62,7 +63,8 @@ def _mistake(
     message = re.sub("^(Value error, |Assertion failed, )", "", error["msg"])
     message = re.sub("^Input should be ", "expected ", message)
     message = message[:1].lower() + message[1:]
-    if got := document.shown(where):
+    # What is wrong with a table as a whole says itself which of its values are.
+    if inner and (got := document.shown(where)):
         message += f", got {got}"
     if error["type"] == "literal_error" and isinstance(error["input"], str):
         expected = re.findall("'([^']*)'", error["ctx"]["expected"])
@@ -81,10 +83,22 @@ def _existing(location: Sequence[str | int], values: Any) -> KeyPath:
 
 
 def _with_absolute_paths(model: Model, directory: Path) -> Model:
-    values = {name: getattr(model, name) for name in type(model).model_fields}
-    changed = {name: _map_paths(value, directory.joinpath) for name, value in values.items()}
+    fields = type(model).model_fields
+    values = {name: getattr(model, name) for name in fields}
+    changed = {
+        name: _directory(value, directory)
+        if any(isinstance(mark, OrDirectory) for mark in fields[name].metadata)
+        else _map_paths(value, directory.joinpath)
+        for name, value in values.items()
+    }
     changed = {name: value for name, value in changed.items() if value != values[name]}
     return model.model_copy(update=changed) if changed else model
+
+
+def _directory(name: str, directory: Path) -> str:
+    """The path of the directory of this name, or the name if there is none."""
+    paths = (base / Path(name).expanduser() for base in (directory, Path.cwd()))
+    return next((str(path) for path in paths if path.is_dir()), name)
 
 
 def _map_paths(value: Any, absolute: Callable[[Path], Path]) -> Any:

@@ -105,8 +105,17 @@ def _addresses(parts: Parts, schema: Schema) -> Iterator[Mistake]:
             owner.setdefault(address, name)
     for name, encoder in parts.encoder.items():
         for index, address in enumerate(encoder.reads if encoder else ()):
-            if message := _not_a_feature(address, schema):
+            message = _not_a_feature(address, schema) or _of_another_kind(address, schema, encoder)
+            if message:
                 yield Mistake(("encoder", name, "reads", index), message)
+
+
+def _of_another_kind(address: str, schema: Schema, encoder: Encoder | None) -> str:
+    """Why an encoder cannot read a feature; empty if it can."""
+    kind, kinds = schema.features()[address].kind, encoder.reads_kinds if encoder else ()
+    if not kinds or kind in kinds:
+        return ""
+    return f"{address} is declared as {kind}; this encoder reads columns of kind {' or '.join(kinds)}"
 
 
 def _not_a_feature(address: str, schema: Schema) -> str:
@@ -192,14 +201,22 @@ def _contents(parts: Parts) -> Iterator[Mistake]:
     for name, encoder in parts.encoder.items():
         graph[name] = encoder.content if encoder else ()
         for content in graph[name]:
-            path = ("encoder", name, "content")
+            path = ("encoder", name, _key_of(encoder, content))
             if content not in parts.encoder:
                 yield Mistake(path, f"no encoder is called {content!r}; {nearest(content, parts.encoder)}")
             elif (other := parts.encoder[content]) and len(scopes := {_scope(a) for a in other.reads}) > 1:
                 message = f"{content!r} has no catalog: it reads {' and '.join(sorted(scopes))}; expected one entity"
                 yield Mistake(path, message)
     if cycle := _cycle(graph):
-        yield Mistake(("encoder", cycle[0], "content"), f"encoders need one another: {' -> '.join(cycle)}")
+        path = ("encoder", cycle[0], _key_of(parts.encoder[cycle[0]], cycle[1]))
+        yield Mistake(path, f"encoders need one another: {' -> '.join(cycle)}")
+
+
+def _key_of(encoder: Encoder | None, value: str) -> str:
+    """The key of an encoder's table that has a value, alone or in a list; `content` if none has it as it is."""
+    return next(
+        (key for key, held in encoder or () if value in (held if isinstance(held, tuple) else (held,))), "content"
+    )
 
 
 def _cycle(graph: Mapping[str, tuple[str, ...]]) -> list[str]:

@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from pathlib import Path
 
 import click
@@ -140,6 +141,19 @@ def test_commands_are_imported_when_used():
     assert runner.invoke(cli.main, ["--version"]).output == f"mtkit, version {mtkit.__version__}\n"
     assert "No such command 'chek'" in runner.invoke(cli.main, ["chek"]).output
     assert "No such command '_options'" in runner.invoke(cli.main, ["_options"]).output
+
+
+@pytest.mark.filterwarnings("default")
+def test_warnings_for_users_are_without_code(monkeypatch):
+    @click.command()
+    def command():
+        warnings.warn("3 of 9 items have no vector", stacklevel=1)
+        warnings.warn("for those who write code", DeprecationWarning, stacklevel=1)
+
+    monkeypatch.setattr(cli._Commands, "get_command", lambda *_: command)
+    with pytest.warns(DeprecationWarning, match="for those who write code"):
+        result = CliRunner().invoke(cli.main, ["any"])
+    assert result.stderr == "warning: 3 of 9 items have no vector\n"
 
 
 @pytest.mark.parametrize(("error", "shown"), [(DataError("no rows; got 0"), True), (ValueError("a bug"), False)])

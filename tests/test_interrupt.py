@@ -72,4 +72,4 @@ with Signals(grace=0.2) as signals, signals.deferred():
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=20, check=False)
     assert done.returncode == 143
-    assert "stopped amid a block of training steps, after 0.2 s" in done.stderr
+    assert "stopped amid a block of training steps, after 0.2 s; --resume goes on before it" in done.stderr

@@ -72,6 +72,22 @@ def replaced(name, values):
 @pytest.mark.parametrize(
     ("option", "message"),
     [
+        (
+            "encoder.past.items=produkt",
+            r"encoder\.past\.items: no encoder is called 'produkt'; did you mean 'product'\?",
+        ),
+        (
+            "encoder.product.reads=['item.id', 'item.text']",
+            r"encoder\.product\.reads\[1\]: item\.text is declared as text; this encoder reads columns of kind id or categ",
+        ),
+        (
+            "encoder.product.reads=['history.item']",
+            r"reads 'history\.item', which the encoder history reads; .* the row$",
+        ),
+        (
+            "encoder.past.reads=['item.id']",
+            r"encoder\.past: reads 'item\.id', expected a past, such as 'history\.item'$",
+        ),
         ("train.epoch=3", r"--set: train\.epoch: unknown key; did you mean 'epochs'\?"),
         ("encoder.past.use=histroy", r"encoder\.past\.use: no encoder is named 'histroy'; did you mean 'history'\?"),
         ("data.interactions=gone.parquet", r"gone\.parquet: there is no such file"),

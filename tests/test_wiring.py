@@ -62,8 +62,8 @@ def test_embeddings_depend_on_what_is_read_on_the_row(wiring):
         ('task.cheap.inputs=["task.next"]', "task.cheap.inputs[0]: no task that predicts for each row is called 'task.next'"),
         ('task.next.query=["me"]', "task.next.query[0]: no embedding is called 'me'"),
         ('task.next.candidate=["it"]', "task.next.candidate[0]: no embedding is called 'it'"),
-        ('encoder.past.extra=["itm"]', "encoder.past.content: no encoder is called 'itm'; did you mean 'item'?"),
-        ('encoder.past.extra=["wide"]', "encoder.past.content: 'wide' has no catalog: it reads item and user; expected one"),
+        ('encoder.past.extra=["itm"]', "encoder.past.extra: no encoder is called 'itm'; did you mean 'item'?"),
+        ('encoder.past.extra=["wide"]', "encoder.past.extra: 'wide' has no catalog: it reads item and user; expected one"),
         ('correlation.both.on=["usr"]', "correlation.both.on[0]: no embedding before it is called 'usr'; did you mean 'user'?"),
         ('correlation.experts.on=["both"]', "correlation.experts.on[0]: no embedding before it is called 'both'"),
         ('correlation.user={use="experts", apply="pair"}', "correlation.user: an encoder is called 'user' too; a pair needs"),
@@ -85,7 +85,7 @@ def test_cycles_are_named(wiring):
         "task.department.inputs: tasks read one another: department -> cheap -> department",
     }
     (found,) = wiring('encoder.past.extra=["past"]')
-    assert found == "encoder.past.content: encoders need one another: past -> past"
+    assert found == "encoder.past.extra: encoders need one another: past -> past"
 
 
 def test_a_cycle_reads_in_the_order_of_its_names(wiring):

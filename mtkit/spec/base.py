@@ -17,6 +17,16 @@ if TYPE_CHECKING:
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Address = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.[A-Za-z0-9_]+$")]
 PositiveInt = Annotated[int, Field(gt=0)]
+
+
+@dataclass(frozen=True)
+class OrDirectory:
+    """Marks a string that may be the path of a directory; see `NameOrDirectory`."""
+
+
+#: A name, or the path of a directory. If there is such a directory, looked for from the recipe's and then from the
+#: current one, a spec from a recipe has its absolute path.
+NameOrDirectory = Annotated[str, Field(min_length=1), OrDirectory()]
 PositiveFloat = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, lt=1)]
 Activation = Literal["relu", "gelu", "swish"]

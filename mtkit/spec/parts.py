@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from mtkit.schema import ColumnKind
 from mtkit.spec.base import Address, BuildContext, Name, PositiveInt, Spec
 
 if TYPE_CHECKING:
@@ -42,6 +43,8 @@ class Encoder(Spec):
     """
 
     kind: ClassVar[str] = "encoder"
+    #: Kinds of columns that `reads` may name; empty = any.
+    reads_kinds: ClassVar[tuple[ColumnKind, ...]] = ()
 
     reads: tuple[Address, ...] = Field(min_length=1, description="addresses of the features it reads")
     dim: PositiveInt = Field(64, description="width of the embedding")

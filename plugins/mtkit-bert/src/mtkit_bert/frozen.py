@@ -93,7 +93,9 @@ def check_fit(network: Network, tokenizer: Tokenizer, path: Path, reading: Readi
     """
     limit = network.usable_positions
     if reading.max_tokens > limit:
-        raise DataError(f"max_tokens is {reading.max_tokens}, but {path} has {limit} positions")
+        raise DataError(
+            f"max_tokens is {reading.max_tokens}, but {path} has {limit} positions; more of a long text is read with chunks"
+        )
     if not isinstance(network, BertModel) and reading.pooling == "cls":
         raise DataError(f"pooling is 'cls', but in {path} the first token sees no other; expected 'last' or 'mean'")
     ids, rows = tokenizer.get_vocab_size(), network.words.input_dim

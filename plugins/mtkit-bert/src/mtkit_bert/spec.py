@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
 from mtkit.errors import DataError
-from mtkit.spec import Address, BuildContext, Encoder, Fraction, PositiveFloat, PositiveInt
+from mtkit.schema import ColumnKind
+from mtkit.spec import Address, BuildContext, Encoder, Fraction, NameOrDirectory, PositiveFloat, PositiveInt
 from mtkit_bert.families import PoolingName
 from mtkit_bert.reading import CombineName, Reading
 
@@ -27,7 +29,6 @@ Target = Literal["query", "key", "value", "attention_output", "intermediate", "o
 _TRAINABLE = ("lora", "last_n", "full")
 #: Keys that are of use in some modes only.
 _MODES = {
-    "components": ("frozen",),
     "delta": ("frozen",),
     "delta_dropout": ("frozen",),
     "rank": ("lora",),
@@ -43,16 +44,18 @@ _MODES = {
 class Bert(Encoder):
     """A language model over texts of an entity, then a projection to `dim`."""
 
+    reads_kinds: ClassVar[tuple[ColumnKind, ...]] = ("text", "categorical")
+
     reads: tuple[Address, ...] = Field(
         min_length=1, description="the texts of one entity that it reads (`item.text`), each for itself"
     )
     combine: CombineName = Field(
         "mean", description="several texts: the mean of the vectors of those that a row has, or all side by side"
     )
-    checkpoint: str = Field(
+    checkpoint: NameOrDirectory = Field(
         DEFAULT_CHECKPOINT,
-        min_length=1,
-        description="in this order: a package with a folder `model/`, a local directory, `owner/name` on the hub",
+        description="in this order: a directory, looked for from the recipe's and then from the current one; a package "
+        "with a folder `model/`; `owner/name` on the hub",
     )
     mode: Literal["frozen", "lora", "last_n", "full"] = Field(
         "frozen",
@@ -69,8 +72,8 @@ class Bert(Encoder):
     overlap: Annotated[int, Field(ge=0)] = Field(0, description="tokens that a window shares with the one before it")
     components: PositiveInt | None = Field(
         None,
-        description="frozen: principal components of the catalog's vectors to keep, each of variance 1; default: the "
-        "vectors",
+        description="principal components of the catalog's vectors to keep, each of variance 1; in modes that train, of "
+        "the vectors before training; default: the vectors",
     )
     delta: bool = Field(False, description="frozen: whether each row learns a residual on its projected vector")
     delta_dropout: Fraction = Field(
@@ -116,13 +119,13 @@ class Bert(Encoder):
 
     @model_validator(mode="after")
     def _keys_belong_to_the_mode(self) -> Self:
-        fields = type(self).model_fields
+        fields, useless = type(self).model_fields, []
         for key, modes in _MODES.items():
             # A lock holds every default, whatever the mode.
             if self.mode not in modes and (value := getattr(self, key)) != fields[key].default:
-                raise ValueError(
-                    f"{key} = {value!r} is of no use with mode {self.mode!r}, only with {', '.join(modes)}"
-                )
+                useless.append(f"{key} = {value!r} (only with {' or '.join(modes)})")
+        if useless:
+            raise ValueError(f"of no use with mode {self.mode!r}: {', '.join(useless)}")
         return self
 
     @property
@@ -160,8 +163,14 @@ class Bert(Encoder):
         Raises:
             DataError: the checkpoint is not there or cannot be read, or the column holds other things than texts.
         """
-        try:
+        with self._named(context):
             return self._tokens(context) if self._trains else self._vectors(context)
+
+    @contextmanager
+    def _named(self, context: BuildContext) -> Iterator[None]:
+        """Says in errors which encoder it was."""
+        try:
+            yield
         except DataError as error:
             raise DataError(f"encoder {context.name} over {', '.join(self.reads)}: {error}") from error
 
@@ -241,7 +250,8 @@ class Bert(Encoder):
         from mtkit_bert.tokenizer import load_tokenizer
         from mtkit_bert.wordpiece import refusal
 
-        why = refusal(load_tokenizer(locate(self.checkpoint), self.max_tokens))
+        with self._named(context):
+            why = refusal(load_tokenizer(locate(self.checkpoint), self.max_tokens))
         return why and f"strings need a WordPiece tokenizer as BERT's, but of that of {self.checkpoint} {why}"
 
     def _token_derivation(self, context: BuildContext, path: Path, inputs: Mapping[str, str]) -> Any:
@@ -253,25 +263,32 @@ class Bert(Encoder):
 
     def _text_derivation(self, context: BuildContext, path: Path, inputs: Mapping[str, str]) -> Any:
         from mtkit_bert.derivation import TextDerivation
-        from mtkit_bert.derive import distinct_vectors
-        from mtkit_bert.transform import principal_components
 
-        components = None
-        if self.components:
-            cache, counters = Path(context.cache_dir), context.counters
-            vectors, _ = distinct_vectors(
-                self._texts(context), path, reading=self._reading, cache_dir=cache, counters=counters
-            )
-            components = principal_components(vectors, self.components)
         return TextDerivation(
             path,
             self._reading,
-            components,
+            self._principal_components(context, path),
             inputs=inputs,
             combine=self.combine,
             address=self._address(context),
             rows_address=self._address(context, "/row") if self.delta else None,
         )
+
+    def _principal_components(self, context: BuildContext, path: Path) -> tuple[np.ndarray, np.ndarray] | None:
+        """Mean `[width]` and matrix `[width, components]` of the catalog, if they are asked for."""
+        if not self.components:
+            return None
+        from mtkit_bert.derive import distinct_vectors
+        from mtkit_bert.transform import principal_components
+
+        vectors, _ = distinct_vectors(
+            self._texts(context),
+            path,
+            reading=self._reading,
+            cache_dir=Path(context.cache_dir),
+            counters=context.counters,
+        )
+        return principal_components(vectors, self.components)
 
     def build(self, context: BuildContext) -> Any:
         """The projection of the derived vectors, or the network that trains and its projection.
@@ -280,7 +297,8 @@ class Bert(Encoder):
             DataError: a network that trains has fewer positions or blocks than asked for.
         """
         if self._trains:
-            return self._trainable(context)
+            with self._named(context):
+                return self._trainable(context)
         from mtkit_bert.projection import ProjectionWithDelta, TextProjection
 
         address = self._address(context)
@@ -307,8 +325,21 @@ class Bert(Encoder):
             layer_decay=self.layer_decay,
             window=self.max_tokens if self.chunks > 1 else None,
             combine=self.combine,
+            transform=self._transform(context),
             name=context.name,
         )
+
+    def _transform(self, context: BuildContext) -> Any:
+        from mtkit_bert.checkpoint import locate
+        from mtkit_bert.projection import PrincipalComponents
+
+        learned = self._principal_components(context, locate(self.checkpoint))
+        if learned is None:
+            return None
+        assert self.components is not None
+        layer = PrincipalComponents(self.components, name="components")
+        layer.set_map(*learned)
+        return layer
 
     def _network(self, context: BuildContext) -> Network:
         from mtkit_bert.checkpoint import locate
@@ -321,5 +352,5 @@ class Bert(Encoder):
         network = load_network(path, name="network", lora=lora, recompute=self.gradient_checkpointing)
         check_fit(network, load_tokenizer(path, self.max_tokens), path, self._reading)
         if self.mode == "last_n" and self.n > len(network.blocks):
-            raise DataError(f"encoder {context.name}: n is {self.n}, but {path} has {len(network.blocks)} blocks")
+            raise DataError(f"n is {self.n}, but {path} has {len(network.blocks)} blocks")
         return network

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,8 @@ from mtkit.errors import DataError
 
 if TYPE_CHECKING:
     from tokenizers import Tokenizer
+
+_VOCABULARIES = ("vocab.txt", "vocab.json", "sentencepiece.bpe.model", "tokenizer.model")
 
 
 def load_tokenizer(path: Path, max_tokens: int, overlap: int = 0) -> Tokenizer:
@@ -18,12 +21,11 @@ def load_tokenizer(path: Path, max_tokens: int, overlap: int = 0) -> Tokenizer:
     the window before. `tokenizer.json` is read as it is. Only without it transformers makes one from the vocabulary.
 
     Raises:
-        DataError: there is neither `tokenizer.json` nor a vocabulary of a known kind, or windows would not go on.
+        DataError: there is neither a `tokenizer.json` that can be read nor a vocabulary of a known kind, or windows
+            would not go on.
     """
-    from tokenizers import Tokenizer
-
     file = path / "tokenizer.json"
-    tokenizer = Tokenizer.from_file(str(file)) if file.is_file() else _converted(path)
+    tokenizer = _read(file) if file.is_file() else _converted(path)
     tokenizer.no_padding()
     room = max_tokens - tokenizer.num_special_tokens_to_add(is_pair=False)
     if overlap >= room:
@@ -32,9 +34,21 @@ def load_tokenizer(path: Path, max_tokens: int, overlap: int = 0) -> Tokenizer:
     return tokenizer
 
 
+def _read(file: Path) -> Tokenizer:
+    from tokenizers import Tokenizer
+
+    try:
+        json.loads(text := file.read_text("utf-8"))
+    except ValueError as error:
+        raise DataError(f"{file} is not JSON: {error}") from error
+    return Tokenizer.from_str(text)
+
+
 def _converted(path: Path) -> Tokenizer:
     from transformers import AutoTokenizer
 
+    if not any((path / name).is_file() for name in _VOCABULARIES):
+        raise DataError(f"{path} has no tokenizer.json; write it there with save_pretrained of the tokenizer")
     try:
         return AutoTokenizer.from_pretrained(path, local_files_only=True).backend_tokenizer
     except (AttributeError, OSError, ValueError) as error:
