@@ -14,6 +14,7 @@ from mtkit.recipe import Recipe, load_recipe
 from mtkit.rundir import RunDirectory
 from mtkit.significance import LEVEL, Difference, holm, paired
 from mtkit.suggest import nearest
+from mtkit.toml_writer import toml_value
 from mtkit.user_sums import MODEL, Sums, UserSums, mean_of
 
 
@@ -123,9 +124,16 @@ def _check_comparable(first: _Finished, other: _Finished) -> None:
     for name, a, b in sides:
         if a != b:
             raise RunError(
-                f"{first.path} and {other.path} cannot be compared: {name} is {a!r} in the one and {b!r} in the other; "
-                "run one of them again as the other was"
+                f"{first.path} and {other.path} cannot be compared: {name} is {_shown(a)} in the one and "
+                f"{_shown(b)} in the other; run one of them again as the other was"
             )
+
+
+def _shown(value: Any) -> str:
+    """A value; tables by name as a recipe has them."""
+    if not isinstance(value, Mapping):
+        return repr(value)
+    return toml_value({name: table.model_dump(mode="json", exclude_none=True) for name, table in value.items()})
 
 
 def _differences(first: _Contestant, second: _Contestant) -> Iterator[Difference]:

@@ -80,7 +80,12 @@ class Servant:
             raise RunError(
                 f"{run}: no exported model; finish the run with mtkit run --resume, or run mtkit export {run}"
             )
-        self._loaded = tf.saved_model.load(str(directory.export / str(numbers[-1])))
+        latest = directory.export / str(numbers[-1])
+        if not tf.saved_model.contains_saved_model(str(latest)):
+            raise RunError(
+                f"{latest} is no SavedModel, so it cannot be asked; the recipe's [export] writes something else"
+            )
+        self._loaded = tf.saved_model.load(str(latest))
         if "recommend" not in self._loaded.signatures:
             raise RunError(f"{run}: the model has no retrieval task, so there is nothing that it could recommend")
         schema = load_recipe(directory.lock).data.source.schema()

@@ -122,6 +122,10 @@ def test_one_run_is_compared_with_its_baselines(tiny_run):
             ("2024-08-01", "2024-08-02"),
             r"cannot be compared: data.split is Time\(.*run one of them again",
         ),
+        (
+            ("[data.split]\n", "[data.catalog.user]\nmin_count = 2\n[data.split]\n"),
+            r"data.catalog is \{.*\} in the one and \{.*user = \{min_count = 2, unlisted = \"refuse\"\}.*\} in the other; run",
+        ),
         (("cold = 5", "cold = 6"), "evaluate.cold is 5 in the one and 6 in the other"),
     ],
 )

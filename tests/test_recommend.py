@@ -129,3 +129,10 @@ def test_places_that_are_no_run(tiny_run, tmp_path, invoke):
         RunError, match="no exported model; finish the run with mtkit run --resume, or run mtkit export"
     ):
         Servant(tmp_path / "seeds" / "seed-1")
+
+
+def test_other_exports_cannot_be_asked(tiny_run, tmp_path):
+    (tmp_path / "export" / "1").mkdir(parents=True)
+    (tmp_path / "recipe.lock.toml").write_text((tiny_run / "recipe.lock.toml").read_text())
+    with pytest.raises(RunError, match=r"export/1 is no SavedModel, so it cannot be asked"):
+        Servant(tmp_path)
