@@ -15,6 +15,7 @@ from mtkit.testing.layers import (
     check_retrieval_head,
 )
 from mtkit.testing.measures import check_baseline, check_prediction_metric, check_ranking_metric
+from mtkit.testing.self_supervised import check_self_supervised_head
 from mtkit.testing.specs import HEAVY, check_exporter, check_hooks, check_import_is_light, check_spec
 
 __all__ = [
@@ -34,6 +35,7 @@ __all__ = [
     "check_ranking_metric",
     "check_retrieval_head",
     "check_rows",
+    "check_self_supervised_head",
     "check_spec",
     "check_split",
     "sample_data",

@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mtkit.spec import Preprocessor
+from mtkit.testing.assertions import assert_equal, assert_finite, assert_gradients, assert_nonzero, assert_rows_apart
 
 if TYPE_CHECKING:
     from mtkit.heads import PredictionHead, RetrievalHead
 
-_ROWS, _TOLERANCE = 6, 1e-5
+_ROWS = 6
 
 
 def check_layer_config(layer: Any) -> None:
@@ -56,8 +57,8 @@ def check_preprocessor(spec: Preprocessor, values: np.ndarray) -> None:
     if info.size:
         assert found.dtype == np.int32, f"expected int32, got {found.dtype}"
         assert ((found >= 0) & (found < info.size)).all(), f"expected numbers below {info.size}, got {found}"
-    _assert_finite(found, "preprocessed values")
-    _assert_equal(layer(given[2:]), found[2:], "values with and without others beside them")
+    assert_finite(found, "preprocessed values")
+    assert_equal(layer(given[2:]), found[2:], "values with and without others beside them")
 
 
 def check_encoder(layer: Any, inputs: Mapping[str, Any], dim: int) -> None:
@@ -78,9 +79,9 @@ def check_encoder(layer: Any, inputs: Mapping[str, Any], dim: int) -> None:
         total = tf.reduce_sum(tf.sin(outputs))
     shape = (len(next(iter(rows.values()))), dim)
     assert outputs.shape == shape, f"expected embeddings {list(shape)}, got {outputs.shape}"
-    _assert_finite(outputs, "embeddings")
-    _assert_rows_apart(lambda some: layer(some | catalogs), rows)
-    _assert_gradients(layer, tape, total)
+    assert_finite(outputs, "embeddings")
+    assert_rows_apart(lambda some: layer(some | catalogs), rows)
+    assert_gradients(layer, tape, total)
 
 
 def check_correlation(layer: Any, tasks: int, dim: int, *, shared: bool = False) -> None:
@@ -102,11 +103,11 @@ def check_correlation(layer: Any, tasks: int, dim: int, *, shared: bool = False)
         total = tf.add_n(by_task)
     assert outputs.shape[:2] == (_ROWS, tasks), f"expected [{_ROWS}, {tasks}, dim], got {outputs.shape}"
     assert outputs.dtype == inputs.dtype, f"expected {inputs.dtype}, got {outputs.dtype}"
-    _assert_finite(outputs, "outputs")
-    _assert_rows_apart(layer, inputs)
+    assert_finite(outputs, "outputs")
+    assert_rows_apart(layer, inputs)
     for task, value in enumerate(by_task):
-        _assert_nonzero(tape.gradient(value, inputs), f"the gradient from task {task} to the input")
-    _assert_gradients(layer, tape, total)
+        assert_nonzero(tape.gradient(value, inputs), f"the gradient from task {task} to the input")
+    assert_gradients(layer, tape, total)
 
 
 def check_prediction_head(layer: PredictionHead, view: Mapping[str, Any], classes: int = 2) -> None:
@@ -131,17 +132,17 @@ def check_prediction_head(layer: PredictionHead, view: Mapping[str, Any], classe
         loss = layer.loss(outputs, labels)
         total = tf.reduce_sum(tf.where(kept, loss, 0.0))
     assert loss.shape == (rows,), f"expected one loss per row, [{rows}], got {loss.shape}"
-    _assert_finite(loss, "losses")
-    gradients = _assert_gradients(layer, tape, total)
+    assert_finite(loss, "losses")
+    gradients = assert_gradients(layer, tape, total)
     if classes:
         _assert_probabilities(layer.predict(outputs), shape)
-    _assert_rows_apart(layer, view)
-    _assert_rows_apart(lambda some: layer.loss(some, labels[-len(some) :]), outputs)
+    assert_rows_apart(layer, view)
+    assert_rows_apart(lambda some: layer.loss(some, labels[-len(some) :]), outputs)
     with tf.GradientTape() as tape:
         total = tf.reduce_sum(layer.loss(layer({name: x[1:] for name, x in view.items()}), labels[1:]))
     without = tape.gradient(total, layer.trainable_variables, unconnected_gradients="zero")
     for variable, gradient, expected in zip(layer.trainable_variables, gradients, without, strict=True):
-        _assert_equal(gradient, expected, f"the gradient to {variable.name} without row 0")
+        assert_equal(gradient, expected, f"the gradient to {variable.name} without row 0")
 
 
 def check_retrieval_head(
@@ -172,12 +173,12 @@ def check_retrieval_head(
         loss = layer.loss(queries, Candidates(embeddings, ids, tf.ones([count])), batch)
         total = tf.reduce_sum(loss)
     assert loss.shape == (rows,), f"expected one loss per row, [{rows}], got {loss.shape}"
-    _assert_finite(loss, "losses")
-    _assert_rows_apart(layer.query, views[0])
-    _assert_gradients(layer, tape, total)
+    assert_finite(loss, "losses")
+    assert_rows_apart(layer.query, views[0])
+    assert_gradients(layer, tape, total)
     scores = layer.score(queries, embeddings, batch)
     assert scores.shape == (rows, count), f"expected scores [{rows}, {count}], got {scores.shape}"
-    _assert_finite(scores, "scores")
+    assert_finite(scores, "scores")
     _check_absent(layer, queries, Candidates(embeddings, ids, tf.cast(ids < count - 1, tf.float32)), batch)
     if form == "batch":
         _check_removed(layer, queries, embeddings, batch)
@@ -192,7 +193,7 @@ def check_balancer(layer: Any, tasks: Sequence[str]) -> None:
         tape.watch(losses)
         total = layer(losses, present=dict.fromkeys(tasks, tf.constant(1.0)))
     assert total.shape == (), f"expected a scalar, got shape {total.shape}"
-    _assert_finite(total, "the combined loss")
+    assert_finite(total, "the combined loss")
     for task, gradient in tape.gradient(total, losses).items():
         assert gradient is not None, f"the combined loss does not depend on {task}"
         assert float(gradient) > 0, f"the combined loss does not grow with the loss of {task}"
@@ -211,7 +212,7 @@ def _check_absent(layer: RetrievalHead, queries: Any, candidates: Any, batch: Ma
         embeddings=candidates.embeddings + 10.0 * candidates.embeddings[-1:] * _last(candidates)
     )
     loss = layer.loss(queries, candidates, batch)
-    _assert_equal(layer.loss(queries, moved, batch)[others], loss[others], "losses with another candidate of weight 0")
+    assert_equal(layer.loss(queries, moved, batch)[others], loss[others], "losses with another candidate of weight 0")
 
 
 def _last(candidates: Any) -> Any:
@@ -230,57 +231,15 @@ def _check_removed(layer: RetrievalHead, queries: Any, embeddings: Any, batch: M
     masked = layer.loss(queries, Candidates(embeddings, ids, tf.cast(ids < count - 1, tf.float32)), batch)
     shorter = {name: values[:-1] for name, values in batch.items()}
     removed = layer.loss(queries[:-1], Candidates(embeddings[:-1], ids[:-1], tf.ones([count - 1])), shorter)
-    _assert_equal(masked[:-1], removed, "losses with a row of weight 0 and without the row")
+    assert_equal(masked[:-1], removed, "losses with a row of weight 0 and without the row")
 
 
 def _normal(shape: Sequence[int]) -> Any:
     return np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
 
-def _assert_finite(values: Any, what: str) -> None:
-    assert np.isfinite(values).all(), f"{what} are not finite: {values}"
-
-
-def _assert_nonzero(values: Any, what: str) -> None:
-    assert values is not None, f"{what} is missing"
-    # What cancels exactly on paper leaves rounding behind.
-    assert np.abs(values).max() > _TOLERANCE, f"{what} is 0"
-    _assert_finite(values, what)
-
-
-def _assert_equal(found: Any, expected: Any, what: str) -> None:
-    np.testing.assert_allclose(found, expected, rtol=_TOLERANCE, atol=_TOLERANCE, err_msg=f"{what} differ")
-
-
-def _assert_gradients(layer: Any, tape: Any, total: Any) -> list[Any]:
-    """Every trainable variable of the layer gets a finite gradient that is not 0; returns the gradients."""
-    from mtkit.backend import tf
-
-    gradients = [
-        gradient if gradient is None else tf.convert_to_tensor(gradient)
-        for gradient in tape.gradient(total, layer.trainable_variables)
-    ]
-    for variable, gradient in zip(layer.trainable_variables, gradients, strict=True):
-        _assert_nonzero(gradient, f"the gradient to {variable.name}")
-    return gradients
-
-
 def _assert_probabilities(values: Any, shape: Sequence[int]) -> None:
     assert values.shape == shape, f"expected probabilities of shape {list(shape)}, got {values.shape}"
     assert np.all((values >= 0) & (values <= 1)), f"expected probabilities, got {values}"
     if len(shape) == 2:
-        _assert_equal(np.sum(values, -1), np.ones(shape[0]), "sums of probabilities over classes and 1")
-
-
-def _assert_rows_apart(call: Any, inputs: Any) -> None:
-    """The output of the last rows is the same whatever the first row is, and without it."""
-    from mtkit.backend import tf
-
-    def changed(values: Any) -> Any:
-        return tf.concat([values[:1] + 1.0 if values.dtype.is_floating else values[-1:], values[1:]], 0)
-
-    outputs = call(inputs)
-    _assert_equal(call(tf.nest.map_structure(changed, inputs))[1:], outputs[1:], "outputs of rows when row 0 changes")
-    _assert_equal(
-        call(tf.nest.map_structure(lambda x: x[1:], inputs)), outputs[1:], "outputs of rows with and without row 0"
-    )
+        assert_equal(np.sum(values, -1), np.ones(shape[0]), "sums of probabilities over classes and 1")

@@ -7,7 +7,7 @@ import pytest
 from mtkit.backend import keras, tf
 from mtkit.errors import DataError
 from mtkit.optimizers import Sgd
-from mtkit.testing import check_import_is_light, check_layer_config, check_spec
+from mtkit.testing import check_import_is_light, check_self_supervised_head, check_spec
 from mtkit_bert import Bert, HuggingFace, MaskedLanguageModel
 from mtkit_bert.masked_language_model import MaskedLanguageModelHead
 
@@ -278,11 +278,22 @@ def test_what_has_no_such_head(make_checkpoint, make_context, with_head, options
         MaskedLanguageModel(rows="items", encoder="words").build(context)
 
 
-def test_specs_and_configuration(make):
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [*((family, {}) for family in FAMILIES), ("bert", {"mode": "lora"}), ("bert", {"max_tokens": 5, "chunks": 4})],
+    ids=str,
+)
+def test_the_head_conforms(make_checkpoint, make_context, with_head, family, options):
+    task = Task(make_context, make_checkpoint(family, change=with_head(family)), **options)
+    spec, tokens = MaskedLanguageModel(rows="items", encoder="words"), "item.text/words/tokens"
+    padded = tf.pad(task.columns[tokens], [[0, 0], [0, 5]], constant_values=task.encoder.network.padding)
+    check_self_supervised_head(task.head, spec, task.encoder, task.columns, task.columns | {tokens: padded})
+
+
+def test_specs():
     check_import_is_light("mtkit_bert.pretraining")
     check_spec(MaskedLanguageModel(rows="items", encoder="words"))
     check_spec(HuggingFace(encoder="words"))
-    check_layer_config(make().head)
 
 
 def test_refused_encoders():
