@@ -57,6 +57,7 @@ from mtkit.standard.splits import Time
 from mtkit.train import Training
 from mtkit_bert import Bert
 from mtkit_bert.derive import text_vectors
+from mtkit_bert.reading import Reading
 from mtkit_bert.spec import DEFAULT_CHECKPOINT
 from mtkit_tfrs import TfrsRetrieval
 
@@ -72,9 +73,8 @@ BASELINES, MODELS = ("popularity", "content_knn", "content_ridge"), ("ids", *TEX
 METHODS = ("hindsight", *BASELINES, *MODELS)
 MAX_TOKENS = 24
 #: Of all data and methods, unless the data or, before them, the method have their own.
-DEFAULTS = {"steps": 300, "batch": 128, "learning_rate": 3e-4, "components": None, "l2": 10.0}
+DEFAULTS = {"steps": 300, "batch": 128, "learning_rate": 3e-4, "components": 64, "l2": 10.0}
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "ml-100k": {"components": 32},
     "quantum": {"steps": 240, "learning_rate": 1e-3},
     "beer": {"steps": 240, "learning_rate": 1e-3},
     # A step of theirs takes as long as dozens of the others'.
@@ -121,8 +121,7 @@ def vectors(items: pd.DataFrame) -> np.ndarray:
     return text_vectors(
         items["text"].to_numpy(object),
         DEFAULT_CHECKPOINT,
-        pooling="mean",
-        max_tokens=MAX_TOKENS,
+        reading=Reading("mean", MAX_TOKENS),
         components=None,
         cache_dir=cache_directory(),
         counters={},

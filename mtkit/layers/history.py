@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtkit.backend import keras, tf
+from mtkit.layers.initializers import Isometry
 
 GATHERED = 32
 """How many times longer than the past a table is from which on embeddings of the past are gathered."""
@@ -48,7 +49,9 @@ class History(keras.layers.Layer):
         self.entity, self.size, self.dim, self.length = entity, size, dim, length
         self.content, self.dropout = content, dropout
         small = keras.initializers.RandomNormal(stddev=0.01)
-        self._map = keras.layers.Dense(dim, use_bias=False, name="content") if content else None
+        self._map = (
+            keras.layers.Dense(dim, use_bias=False, kernel_initializer=Isometry(), name="content") if content else None
+        )
         self._dropout = keras.layers.Dropout(dropout, rng_type="stateful")
         self.items = self.add_weight("items", (size, dim), initializer=small)
 

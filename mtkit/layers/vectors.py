@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtkit.backend import keras, tf
+from mtkit.layers.initializers import Isometry
 from mtkit.spec import ServingInput
 
 
@@ -22,7 +23,7 @@ class VectorProjection(keras.layers.Layer):
     def __init__(self, address: str, dim: int = 64, dropout: float = 0.0, **options: Any) -> None:
         super().__init__(**options)
         self.address, self.dim, self.dropout = address, dim, dropout
-        self._dense = keras.layers.Dense(dim, name="dense")
+        self._dense = keras.layers.Dense(dim, kernel_initializer=Isometry(stddev=0.01), name="dense")
         self._dropout = keras.layers.Dropout(dropout, rng_type="stateful")
 
     def call(self, features: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:

@@ -62,6 +62,7 @@ PROJECTION = {"dense/kernel", "dense/bias"}
     [
         ({"mode": "full"}, 1, of_blocks(0, 1) | PROJECTION),
         ({"mode": "full", "gradient_checkpointing": True}, 1, of_blocks(0, 1) | PROJECTION),
+        ({"mode": "full", "components": 4}, 1, of_blocks(0, 1) | PROJECTION),
         ({"mode": "last_n", "n": 1}, 1, of_blocks(1) | PROJECTION),
         ({"mode": "last_n", "n": 2}, 1, of_blocks(0, 1) | PROJECTION),
         # While B is zeros, A has no gradient.
@@ -87,12 +88,13 @@ def test_what_steps_change(make, family, options, steps, expected):
     assert trainable == expected | (adapters("a") if options["mode"] == "lora" else set())
 
 
+@pytest.mark.parametrize("components", [None, 2])
 @pytest.mark.parametrize("mode", ["lora", "last_n", "full"])
 @pytest.mark.parametrize("family", ["bert", "roberta", "distilbert", "mpnet"])
-def test_before_training_texts_are_as_frozen_ones(make_checkpoint, make_context, mode, family):
+def test_before_training_texts_are_as_frozen_ones(make_checkpoint, make_context, mode, family, components):
     path = make_checkpoint(family)
-    frozen = Model(make_context(TEXTS), path)
-    trainable = Model(make_context(TEXTS), path, mode=mode)
+    frozen = Model(make_context(TEXTS), path, components=components)
+    trainable = Model(make_context(TEXTS), path, mode=mode, components=components)
     trainable.encoder.dense.set_weights(frozen.encoder.dense.get_weights())
     for rows in ([1], [0, 3], [7, 5, 1, 1, 4, 0, 2, 6]):
         np.testing.assert_allclose(trainable(np.array(rows)), frozen(np.array(rows)), atol=1e-5)
@@ -247,7 +249,7 @@ def test_layer_config_round_trip(make):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"mode": "last_n", "n": 3}, r"encoder words: n is 3, but .* has 2 blocks"),
+        ({"mode": "last_n", "n": 3}, r"encoder words over item.text: n is 3, but .* has 2 blocks"),
         ({"mode": "full", "max_tokens": 25}, r"max_tokens is 25, but .* has 24 positions"),
     ],
 )

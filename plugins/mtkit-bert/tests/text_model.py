@@ -44,6 +44,8 @@ def everything(model):
         parts = [layer for layer in block.submodules if isinstance(layer, keras.layers.Layer)]
         named |= {f"{block.name}/{layer.name}/{short(v)}": v for layer in parts for v in layer.weights}
     named |= {f"dense/{short(v)}": v for v in model.encoder.dense.weights}
+    if model.encoder.transform:
+        named |= {f"components/{short(v)}": v for v in model.encoder.transform.weights}
     assert len(named) == len(model.weights)
     return named
 

@@ -17,6 +17,15 @@ def _tower(**options):
     return TwoTower(["user", "past"], ["item"], dim=8, **options)
 
 
+def test_scores_begin_as_inner_products_of_sums():
+    views = {name: tf.constant(_normal(5, 8, seed=number)) for number, name in enumerate(["user", "past", "item"])}
+    tower = _tower()
+    found = tower.query(views) @ tf.transpose(tower.candidate(views, tf.range(5)))
+    np.testing.assert_allclose(
+        found, (views["user"] + views["past"]) @ tf.transpose(views["item"]), rtol=1e-5, atol=1e-5
+    )
+
+
 def _slow_softmax(query, embeddings, ids, weights, temperature=1.0):
     """Loss of each row by a loop: the positive against candidates that exist and are another item."""
     losses = []

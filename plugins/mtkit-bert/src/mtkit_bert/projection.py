@@ -5,13 +5,48 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import numpy as np
+
 from mtkit.backend import keras, tf
+from mtkit.layers.initializers import Isometry
 
 
 def small_dense(dim: int, policy: Any) -> keras.layers.Layer:
-    """A projection to `dim`, whose outputs begin as small as embeddings of ids do."""
-    small = keras.initializers.RandomNormal(stddev=0.01)
-    return keras.layers.Dense(dim, kernel_initializer=small, name="dense", dtype=policy)
+    """A projection to `dim`, whose outputs begin as small as embeddings of ids do, and as much alike as its inputs."""
+    return keras.layers.Dense(dim, kernel_initializer=Isometry(stddev=0.01), name="dense", dtype=policy)
+
+
+@keras.saving.register_keras_serializable(package="mtkit_bert")
+class PrincipalComponents(keras.layers.Layer):
+    """Principal components of the vectors of a network that trains, as they were before training; fixed.
+
+    Args:
+        components: how many are kept, as `mtkit_bert.transform.principal_components` gives them.
+    """
+
+    def __init__(self, components: int, **kwargs: Any) -> None:
+        # Variances are sums of many small numbers, which half precision cannot hold.
+        super().__init__(**{"dtype": "float32", "trainable": False} | kwargs)
+        self.components = components
+
+    def build(self, shape: Any) -> None:
+        """Creates mean and matrix as zeros."""
+        self.mean = self.add_weight("mean", (shape[-1],), initializer="zeros")
+        self.matrix = self.add_weight("matrix", (shape[-1], self.components), initializer="zeros")
+        super().build(shape)
+
+    def set_map(self, mean: np.ndarray, matrix: np.ndarray) -> None:
+        """Takes the mean `[width]` and the matrix `[width, components]`."""
+        self.build(mean.shape)
+        self.set_weights([mean, matrix])
+
+    def call(self, vectors: tf.Tensor) -> tf.Tensor:
+        """Components float32 `[..., components]` of vectors `[..., width]`."""
+        return tf.matmul(vectors - self.mean, self.matrix)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the constructor."""
+        return super().get_config() | {"components": self.components}
 
 
 @keras.saving.register_keras_serializable(package="mtkit_bert")

@@ -10,7 +10,7 @@ from mtkit_bert.adapters import LowRankAdapter
 from mtkit_bert.families import PoolingName
 from mtkit_bert.layers import Pooling
 from mtkit_bert.network import Network
-from mtkit_bert.projection import small_dense
+from mtkit_bert.projection import PrincipalComponents, small_dense
 from mtkit_bert.reading import CombineName
 from mtkit_bert.windows import combined, encoded
 
@@ -41,6 +41,7 @@ class TrainableText(keras.layers.Layer):
         window: texts of more token ids are windows of so many, side by side; the vector of a text is then the mean of
             theirs, weighted by their numbers of tokens. None = a text is one window.
         combine: of the vectors of a row's texts: the `mean` of those that are there, or `concat`.
+        transform: of each text's vector before that, fixed; None = the vectors as they are.
 
     Source: layer-wise decay of learning rates: Howard and Ruder 2018, "Universal Language Model Fine-tuning for Text
     Classification", section 3.2, with the factor as in Clark et al. 2020, "ELECTRA", appendix A.
@@ -62,12 +63,16 @@ class TrainableText(keras.layers.Layer):
         layer_decay: float = 1.0,
         window: int | None = None,
         combine: CombineName = "mean",
+        transform: PrincipalComponents | Mapping[str, Any] | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if isinstance(network, Mapping):
             network = keras.saving.deserialize_keras_object(network)
+        if isinstance(transform, Mapping):
+            transform = keras.saving.deserialize_keras_object(transform)
         self.network: Network = network
+        self.transform: PrincipalComponents | None = transform
         self.tokens, self.numbers, self.dim = tokens, numbers, dim
         self.mode, self.last_n = mode, last_n
         self.learning_rate_factor, self.layer_decay = learning_rate_factor, layer_decay
@@ -126,6 +131,8 @@ class TrainableText(keras.layers.Layer):
         first = tf.math.unsorted_segment_min(tf.range(tf.size(place)), place, tf.size(distinct))
         encode = self._trained if training else self._in_blocks
         vectors, there = encoded(encode, tf.gather(tokens, first), self.network.padding, self.window)
+        if self.transform:
+            vectors = tf.where(there[:, None], self.transform(vectors), tf.zeros([]))
         place = tf.reshape(place, [rows, texts])
         return self.dense(combined(tf.gather(vectors, place), tf.gather(there, place), self.combine))
 
@@ -166,4 +173,5 @@ class TrainableText(keras.layers.Layer):
             "layer_decay": self.layer_decay,
             "window": self.window,
             "combine": self.combine,
+            "transform": self.transform and keras.saving.serialize_keras_object(self.transform),
         }

@@ -7,6 +7,7 @@ from typing import Any
 
 from mtkit.backend import keras, tf
 from mtkit.heads import Candidates, PredictionHead, RetrievalHead
+from mtkit.layers.initializers import SumOfInputs
 from mtkit.layers.joined import joined
 from mtkit.optimizers import precision_scope
 
@@ -28,8 +29,12 @@ def _in_float32(task: keras.layers.Layer) -> keras.layers.Layer:
 class TwoTower(RetrievalHead):
     """Query and candidate towers, trained by `tfrs.tasks.Retrieval`.
 
-    A tower is its embeddings side by side, hidden layers with ReLU, and a linear layer. The loss couples rows: row i is
-    ranked against the candidates of all rows of the global batch that have a positive weight.
+    A tower is its embeddings side by side, hidden layers with ReLU, and a linear layer. Without hidden layers, and with
+    embeddings of width `dim`, the linear layer begins as their sum, and a score as the inner product of two sums: items
+    whose texts are like those of the past are then near to a query from the start, be they new to training.
+
+    The loss couples rows: row i is ranked against the candidates of all rows of the global batch that have a positive
+    weight.
 
     Source: Yi et al., Sampling-Bias-Corrected Neural Modeling for Large Corpus Item Recommendations, RecSys 2019.
     Deviation: the probability that an item is in a batch is its share of the training rows, not estimated as they pass.
@@ -75,7 +80,10 @@ class TwoTower(RetrievalHead):
 
     def _tower(self, name: str, *, use_bias: bool = True) -> keras.Sequential:
         hidden = [keras.layers.Dense(units, "relu") for units in self.hidden]
-        return keras.Sequential([*hidden, keras.layers.Dense(self.dim, use_bias=use_bias)], name=name)
+        start = "glorot_uniform" if hidden else SumOfInputs()
+        return keras.Sequential(
+            [*hidden, keras.layers.Dense(self.dim, use_bias=use_bias, kernel_initializer=start)], name=name
+        )
 
     def query(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Query embeddings `[rows, dim]`."""
