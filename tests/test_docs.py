@@ -300,6 +300,8 @@ def test_the_encoder_of_the_guide(install, make_context):
 
     import numpy as np
 
+    from mtkit.backend import tf
+
     install("docs/plugins.md")
     spec = Registry.installed().get("encoder", "hashed_words")(reads=("item.text",), buckets=50, dim=3)
     texts = np.array([None, "a b a", "b", ""], dtype=object)
@@ -308,6 +310,8 @@ def test_the_encoder_of_the_guide(install, make_context):
     assert address == "item.text/words"
     assert bags.sum(1).tolist() == [0, 2, 1, 0]
     assert spec.build(context)({address: bags}).shape == (4, 3)
+    asked = tf.function(spec.derivation(context))({"item_text": tf.constant(["b", "B  a a", ""])})
+    np.testing.assert_array_equal(asked[address], bags[[2, 1, 3]])
 
 
 def test_the_hook_of_the_guide():
