@@ -12,6 +12,7 @@ from mtkit.errors import RecipeError
 from mtkit_bert import Bert
 from mtkit_bert.text_ops import WordPieceOps
 from mtkit_bert.tokenizer import load_tokenizer
+from mtkit_bert.tokens import padding_id
 from mtkit_bert.wordpiece import make_tables, refusal
 
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
@@ -193,7 +194,7 @@ TEXTS = ["fresh milk", "", "milky  Bread | A", "牛奶 [SEP] unknown", "a" * 30]
 
 
 def token_ids(path):
-    ids = np.zeros([len(TEXTS), 14], np.int32)
+    ids = np.full([len(TEXTS), 14], padding_id(path), np.int32)
     for row, text in enumerate(TEXTS):
         tokens = load_tokenizer(path, 12).encode(text).ids if text else []
         ids[row, : len(tokens)] = tokens
@@ -201,9 +202,10 @@ def token_ids(path):
 
 
 @pytest.mark.slow
-def test_strings_are_served_as_their_ids_are(make_checkpoint, train, tmp_path):
+@pytest.mark.parametrize("family", ["bert", "mpnet"])
+def test_strings_are_served_as_their_ids_are(make_checkpoint, train, tmp_path, family):
     """With operations of TensorFlow alone."""
-    path = make_checkpoint()
+    path = make_checkpoint(family)
     pipeline = train(path)
     export = pipeline.recipe.export.export(pipeline, tmp_path / "export")
     look = {"item_color": ["red"] * len(TEXTS), "item_weight": [0.5] * len(TEXTS)}

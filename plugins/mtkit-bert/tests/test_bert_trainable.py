@@ -119,9 +119,14 @@ def test_an_adapter_adds_the_scaled_product(make):
 
 
 @pytest.mark.parametrize(
-    "options", [{"mode": "full"}, {"mode": "lora"}, {"mode": "lora", "targets": ["key", "output"]}]
+    ("family", "options"),
+    [
+        ("bert", {"mode": "full"}),
+        ("bert", {"mode": "lora"}),
+        ("bert", {"mode": "lora", "targets": ["key", "output"]}),
+        ("mpnet", {"mode": "full"}),
+    ],
 )
-@FAMILIES
 def test_gradients_are_those_of_differences(make, options):
     model, rows, rng = make(**options), np.arange(8), np.random.default_rng(0)
     for variable in model.trainable_variables:
@@ -205,8 +210,15 @@ def test_recomputed_blocks_give_the_same_step(make_checkpoint, make_context, fam
 
 
 @pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
-@pytest.mark.parametrize("options", [{"mode": "lora"}, {"mode": "full", "gradient_checkpointing": True}], ids=str)
-@FAMILIES
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [
+        ("bert", {"mode": "lora"}),
+        ("bert", {"mode": "full", "gradient_checkpointing": True}),
+        ("mpnet", {"mode": "full", "gradient_checkpointing": True}),
+    ],
+    ids=str,
+)
 def test_half_precision_trains(make, precision, options):
     with precision_scope(precision):
         model = make(**options)
