@@ -37,7 +37,7 @@ def vectors_of(catalog: np.ndarray, path: Path, ids: Path | None = None) -> tupl
 
     Raises:
         DataError: a file is missing or cannot be read, vectors differ in width or are not finite, an id is there twice,
-            or there are more or fewer ids than vectors.
+            there are more or fewer ids than vectors, or no id is in the catalog.
     """
     rows = {str(value): row for row, value in enumerate(catalog.tolist()) if value is not None}
     with _readable(path):
@@ -46,7 +46,10 @@ def vectors_of(catalog: np.ndarray, path: Path, ids: Path | None = None) -> tupl
             found = _from_npy(rows, path, ids)
         else:
             found = _from_parquet(rows, path)
-        return _joined(len(catalog), path, found)
+        vectors, there = _joined(len(catalog), path, found)
+    if rows and not there.any():
+        raise DataError(f"{path}: none of its vectors has an id of the data, which are as {next(iter(rows))!r}")
+    return vectors, there
 
 
 Found = Iterator[tuple[list[int], np.ndarray]]

@@ -43,6 +43,12 @@ def test_missing_ids_are_zeros(write, kind):
     assert there.tolist() == [False, False, False, True]
 
 
+@pytest.mark.parametrize("kind", ["npy", "parquet"])
+def test_ids_of_other_data_are_refused(write, kind):
+    with pytest.raises(DataError, match=r"none of its vectors has an id of the data, which are as 'x'$"):
+        vectors_of(np.array([None, "x", "y"], object), *write(kind, ["d", "e", "f", "g"]))
+
+
 def test_integers_meet_strings(write, tmp_path):
     path, _ = write("npy")
     np.save(tmp_path / "ids.npy", [3, 4, 1, 2])
