@@ -9,6 +9,7 @@ from pydantic import Field
 
 from mtkit.errors import DataError
 from mtkit.spec import Name, PositiveInt, Rows
+from mtkit.suggest import nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -137,7 +138,8 @@ class EntityRows(Rows):
 
         declared = fold.schema.entities.get(self.entity, {})
         if self.holdout_by not in declared:
-            raise DataError(f"{self.entity}.{self.holdout_by} is no declared column; there are {sorted(declared)}")
+            hint = nearest(self.holdout_by, declared)
+            raise DataError(f"holdout_by: {self.entity}.{self.holdout_by} is no declared column; {hint}")
         column = fold.entities[self.entity].columns[self.holdout_by]
         groups = layer_input(raw(column, declared[self.holdout_by]))[1:]
         for_test = held_out(groups, 0.0, self.holdout, self.seed)

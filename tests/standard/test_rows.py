@@ -120,8 +120,8 @@ def test_rows_of_an_entity_have_no_time(shop, fold):
 
 
 def test_the_group_must_be_a_column(fold):
-    with pytest.raises(DataError, match=r"item\.colour is no declared column; there are \['family', 'shelf', 'text'"):
-        EntityRows(batch_size=8, holdout_by="colour").make(fold, "train")
+    with pytest.raises(DataError, match=r"^holdout_by: item\.famly is no declared column; did you mean 'family'\?"):
+        EntityRows(batch_size=8, holdout_by="famly").make(fold, "train")
 
 
 @pytest.mark.parametrize(
