@@ -53,11 +53,13 @@ class TextDerivation(tf.Module):
         self.padding = self.network.padding
         self._size = reading.max_tokens if reading.chunks > 1 else None
         self.inputs = _token_ids(inputs, self.padding)
+        # All texts of all signatures call one function, or each would have a network of its own in the graph.
+        self._encode = tf.function(self._vectors, [tf.TensorSpec([None, None], tf.int32)], autograph=False)
 
     def __call__(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Address -> vectors `[rows, width]`; zeros where there is no text."""
         vectors, there = (
-            tf.stack(parts, 1) for parts in zip(*(self._vectors(inputs[name]) for name in self.inputs), strict=True)
+            tf.stack(parts, 1) for parts in zip(*(self._encode(inputs[name]) for name in self.inputs), strict=True)
         )
         columns = {self._address: combined(vectors, there, self._combine)}
         if self._rows_address:
