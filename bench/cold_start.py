@@ -75,11 +75,9 @@ MAX_TOKENS = 24
 #: Of all data and methods, unless the data or, before them, the method have their own.
 DEFAULTS = {"steps": 300, "batch": 128, "learning_rate": 3e-4, "components": 64, "l2": 10.0}
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
-    "quantum": {"steps": 240, "learning_rate": 1e-3},
-    "beer": {"steps": 240, "learning_rate": 1e-3},
     # A step of theirs takes as long as dozens of the others'.
-    "lora": {"steps": 40, "batch": 64, "learning_rate": 3e-4, "factor": 1.0},
-    "full": {"steps": 40, "batch": 64, "learning_rate": 3e-4, "factor": 0.1},
+    "lora": {"steps": 100, "factor": 1.0},
+    "full": {"steps": 100, "factor": 0.1},
 }
 
 
@@ -180,13 +178,13 @@ def encoders(method: str, settings: Mapping[str, Any]) -> dict[str, Features | H
     """Of the past, and of the item."""
     if method == "ids":
         return {"past": History(reads=["history.item"]), "item": Features(reads=["item.id"])}
-    texts, frozen = {"reads": ["item.text"], "max_tokens": MAX_TOKENS}, {"components": settings["components"]}
+    texts = {"reads": ["item.text"], "max_tokens": MAX_TOKENS, "components": settings["components"]}
     if method in ("frozen", "delta"):
-        item = Bert(**texts, **frozen, delta=method == "delta")
+        item = Bert(**texts, delta=method == "delta")
     else:
         item = Bert(**texts, mode=method, learning_rate_factor=settings["factor"])
     return {
-        "words": Bert(**texts, **frozen),
+        "words": Bert(**texts),
         "past": History(reads=["history.item"], items="words"),
         "item": item,
     }
