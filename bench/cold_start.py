@@ -77,7 +77,7 @@ DEFAULTS = {"steps": 300, "batch": 128, "learning_rate": 3e-4, "components": 64,
 SETTINGS: Mapping[str, Mapping[str, Any]] = {
     # A step of theirs takes as long as dozens of the others'.
     "lora": {"steps": 100, "factor": 1.0},
-    "full": {"steps": 100, "factor": 0.1},
+    "full": {"steps": 100, "factor": 0.03},
 }
 
 
