@@ -14,7 +14,7 @@ from mtkit.measure import RankingProtocol, Scorer, labeled, predict_metrics, ran
 from mtkit.plan import Plan
 from mtkit.schema import ColumnKind
 from mtkit.sections import Evaluate
-from mtkit.spec import Baseline
+from mtkit.spec import Baseline, ContentBaseline
 from mtkit.tables import Tables
 from mtkit.types import Fold, LabeledRows, RowTable
 from mtkit.user_sums import Measured
@@ -108,7 +108,8 @@ class Comparison:
     def _ranked(self, baseline: Baseline, protocols: Mapping[str, RankingProtocol]) -> Measured:
         """Metric key -> value of the given retrieval tasks, for which the baseline is fitted once."""
         user, item = list(self.fold.events.ids)[:2]
-        score = baseline.rank(self.fold.events, self.fold.cut, len(self.fold.entities[item]))
+        extra = {"vectors": self.protocol.vectors} if isinstance(baseline, ContentBaseline) else {}
+        score = baseline.rank(self.fold.events, self.fold.cut, len(self.fold.entities[item]), **extra)
         measured = Measured()
         if score is None:
             return measured

@@ -5,6 +5,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator
 
+from mtkit.plan import Plan
 from mtkit.recipe import Recipe
 from mtkit.spec import PredictionTask, RetrievalTask, SelfSupervisedTask, TaskHead
 
@@ -16,7 +17,8 @@ def describe(recipe: Recipe) -> str:
     source, split = recipe.uses["data"], recipe.uses["data.split"]
     lines = [f"{recipe.name}: {source}, split {split}, seed {recipe.seed}", "", "embeddings"]
     names = [*recipe.encoder, *(name for name, c in recipe.correlation.items() if c.apply == "pair")]
-    lines += [f"  {name} <- {_source(recipe, name)}" for name in names]
+    plan = Plan(recipe.encoder, recipe.correlation, recipe.task)
+    lines += [f"  {name} <- {_source(recipe, name)}{_cost(plan, name)}" for name in names]
     for name, head in recipe.task.items():
         lines += ["", *_task(recipe, name, head)]
     lines += ["", f"losses are combined by {recipe.uses['balance']}; an epoch is a pass over {recipe.train.epoch_of}"]
@@ -38,6 +40,12 @@ def _source(recipe: Recipe, name: str) -> str:
         if correlation.apply == "each" and (not correlation.on or name in correlation.on):
             text += f" -> {each} ({recipe.uses[f'correlation.{each}']})"
     return text
+
+
+def _cost(plan: Plan, name: str) -> str:
+    """What makes the steps of a network that trains slow, where it does."""
+    limited = name in plan.needed_whole() and any(map(plan.limited, plan.members(name)))
+    return f"; every step encodes all rows of {plan.entity(name)}" if limited else ""
 
 
 def _task(recipe: Recipe, name: str, head: TaskHead) -> Iterator[str]:

@@ -14,7 +14,15 @@ from mtkit.rank import of_items, of_rows, rank, user_shares
 from mtkit.sampled import against_sample
 from mtkit.sections import LISTS, Evaluate
 from mtkit.slices import Slice, make_slices
-from mtkit.spec import BuildContext, Contributions, GroupedMetric, PredictionMetric, RankingMetric, SelfSupervisedTask
+from mtkit.spec import (
+    BuildContext,
+    ContentBaseline,
+    Contributions,
+    GroupedMetric,
+    PredictionMetric,
+    RankingMetric,
+    SelfSupervisedTask,
+)
 from mtkit.types import Fold, LabeledRows, Ragged, Ranking, RowTable
 from mtkit.user_sums import Measured, UserSums
 
@@ -34,7 +42,7 @@ class RankingProtocol:
         shares: float64 `[items]`, the share of users who have had each item before the cut; None = not known.
         slices: parts of the rows and of the items that are relevant to them, also for tasks of prediction.
         item: the entity that is ranked.
-        vectors: address or encoder -> vectors of the items, for the metrics that read them.
+        vectors: address or encoder -> vectors of the items, for the metrics and baselines that read them.
         sampled: rows are ranked against so many items that are not relevant; None = the whole catalog.
     """
 
@@ -55,13 +63,14 @@ class RankingProtocol:
         Args:
             settings: the section.
             fold: the fold.
-            context: what encoders are told, for the metrics that compare items by the vectors of one.
+            context: what encoders are told, for metrics and baselines that compare items by the vectors of one.
 
         Raises:
             DataError: a slice or a metric asks for something that the data do not have.
         """
         item = fold.events.item
-        reads = dict.fromkeys(name for metric in settings.metrics.values() for name in metric.reads)
+        asked = [metric.reads for metric in settings.metrics.values()]
+        asked += [baseline.reads for baseline in settings.baselines.values() if isinstance(baseline, ContentBaseline)]
         return cls(
             metrics=settings.metrics,
             k=settings.k,
@@ -72,7 +81,7 @@ class RankingProtocol:
             item=item or "",
             vectors={
                 name: item_vectors(fold, name) if "." in name else frozen_vectors(context, name, item or "")
-                for name in reads
+                for name in dict.fromkeys(name for names in asked for name in names)
             },
             sampled=settings.sampled,
         )

@@ -10,6 +10,7 @@ from mtkit.document import Mistake
 from mtkit.schema import ColumnKind, Schema
 from mtkit.sections import By, Data, Evaluate, Train
 from mtkit.spec import (
+    ContentBaseline,
     Correlation,
     Encoder,
     Exporter,
@@ -136,7 +137,7 @@ def _not_a_feature(address: str, schema: Schema) -> str:
 
 
 def _measured(parts: Parts, schema: Schema) -> Iterator[Mistake]:
-    """Columns by which `evaluate` slices or compares items."""
+    """Columns by which `evaluate` slices, and what it compares items by."""
     if not parts.evaluate:
         return
     kinds: tuple[ColumnKind, ...] = ("categorical", "numeric", "label")
@@ -150,11 +151,17 @@ def _measured(parts: Parts, schema: Schema) -> Iterator[Mistake]:
                 ("evaluate", "slices", index), f"no column is called {asked.by!r}; {nearest(asked.by, known)}"
             )
     of_entities = {f"{entity}.{name}" for entity, columns in schema.entities.items() for name in columns}
-    for index, metric in enumerate(parts.evaluate.metrics.values()):
-        for name in metric.reads:
+    asking = [("metrics", index, metric.reads) for index, metric in enumerate(parts.evaluate.metrics.values())]
+    asking += [
+        ("baselines", index, baseline.reads)
+        for index, baseline in enumerate(parts.evaluate.baselines.values())
+        if isinstance(baseline, ContentBaseline)
+    ]
+    for key, index, names in asking:
+        for name in names:
             message = _no_column(name, of_entities) if "." in name else _not_compared(name, parts, schema)
             if message:
-                yield Mistake(("evaluate", "metrics", index), message)
+                yield Mistake(("evaluate", key, index), message)
 
 
 def _no_column(address: str, known: Collection[str]) -> str:

@@ -37,3 +37,12 @@ def test_wiring_is_described(tmp_path):
     path.write_text(RECIPE)
     sets = ["task.next.evaluate=items", "correlation.late={use='experts', on=['both']}"]
     assert describe(load_recipe(path, sets, registry=toy_registry())) == EXPECTED
+
+
+def test_what_every_step_encodes_is_said(tmp_path, monkeypatch):
+    path = tmp_path / "toy.toml"
+    path.write_text(RECIPE)
+    recipe = load_recipe(path, registry=toy_registry())
+    monkeypatch.setattr(type(recipe.encoder["item"]), "whole_limit", 100)
+    lines = [line for line in describe(recipe).splitlines() if line.endswith("; every step encodes all rows of item")]
+    assert [line.split()[0] for line in lines] == ["item"]

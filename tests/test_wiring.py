@@ -4,6 +4,8 @@ from toy_components import RECIPE, toy_registry
 
 from mtkit.errors import RecipeError
 from mtkit.recipe import load_recipe
+from mtkit.standard.baselines import Popularity
+from mtkit.standard.neighbor_baselines import ContentKnn
 from mtkit.standard.ranking_metrics import Diversity
 from mtkit.standard.splits import ByColumn
 from mtkit.wiring import check_wiring, embeddings
@@ -164,3 +166,11 @@ def test_items_are_compared_by_a_column_or_an_encoder(wiring, by, message):
     found = [mistake for mistake in mistakes(by) if mistake.path == ("evaluate", "metrics", 0)]
     assert [mistake.message.startswith(message) for mistake in found] == [True]
     assert [mistake for mistake in mistakes("item") if mistake.path[1] == "metrics"] == []
+
+
+def test_what_a_baseline_compares_items_by_is_looked_up(wiring):
+    baselines = {"popularity": Popularity(), "content_knn": ContentKnn(by="item.txt")}
+    evaluate = wiring.recipe.evaluate.model_copy(update={"baselines": baselines})
+    (mistake,) = check_wiring(wiring.recipe.model_copy(update={"evaluate": evaluate}))
+    assert mistake.path == ("evaluate", "baselines", 1)
+    assert mistake.message.startswith("no entity has a column 'item.txt'; did you mean 'item.text'")

@@ -21,7 +21,7 @@ from mtkit.spec.base import (
     Spec,
 )
 from mtkit.spec.data import Cut, DataSource, Log, Preprocessor, Rows, Split
-from mtkit.spec.measures import Baseline, Contributions, GroupedMetric, PredictionMetric, RankingMetric
+from mtkit.spec.measures import Baseline, ContentBaseline, Contributions, GroupedMetric, PredictionMetric, RankingMetric
 from mtkit.spec.parts import (
     Balancer,
     Correlation,
@@ -41,6 +41,7 @@ __all__ = [
     "Balancer",
     "Baseline",
     "BuildContext",
+    "ContentBaseline",
     "Contributions",
     "Correlation",
     "Cut",

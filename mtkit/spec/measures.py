@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, ClassVar, Literal
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from mtkit.spec.base import Address, Name, Spec
 
@@ -131,4 +131,28 @@ class Baseline(Spec):
 
     def predict(self, train: LabeledRows, rows: LabeledRows) -> np.ndarray | None:
         """Probabilities, `[rows]` or `[rows, classes]`; None where the baseline does not fit the task (no text to read)."""
+        raise NotImplementedError
+
+
+class ContentBaseline(Baseline):
+    """A baseline of retrieval by what items are: it is given vectors of them, so that it ranks those that nobody has had."""
+
+    form: ClassVar[Literal["retrieval", "prediction"]] = "retrieval"
+
+    @property
+    def reads(self) -> tuple[Address | Name, ...]:
+        """Addresses of item columns, and names of encoders that derive vectors of items."""
+        raise NotImplementedError
+
+    def rank(
+        self, events: Events, cut: int, items: int, vectors: Mapping[str, Any] | None = None
+    ) -> Callable[[np.ndarray], np.ndarray] | None:
+        """As for other baselines.
+
+        Args:
+            events: as for others.
+            cut: as for others.
+            items: as for others.
+            vectors: for each of `reads`, floats `[items, width]` or a SciPy sparse array, rows of length 1, or 0 for none.
+        """
         raise NotImplementedError

@@ -1,4 +1,4 @@
-"""Neighbors by who bought what: items that go with the user's own, and users who bought the same."""
+"""Neighbors: items that go with the user's own by who bought them or by what they are, and users who bought the same."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from mtkit.spec import Baseline, PositiveInt
+from mtkit.spec import Address, Baseline, ContentBaseline, Name, PositiveInt
 from mtkit.standard.baselines import RetrievalBaseline, bought, linear
 
 if TYPE_CHECKING:
@@ -110,6 +110,54 @@ class UserKnn(RetrievalBaseline):
             return scores
 
         return score
+
+
+class ContentKnn(ContentBaseline):
+    """Mean, over the user's distinct items, of their cosine with the candidate by what they are: texts, or vectors of them.
+
+    Vectors of an encoder are taken about their mean over the items that have been bought, for those of language models
+    have much in common all of them. An item is no neighbor of itself, and nobody's if it has no vector.
+
+    Source: Pazzani and Billsus, "Content-based recommendation systems", 2007, section 3, nearest neighbors.
+    """
+
+    by: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[A-Za-z0-9_]+)?$")] = Field(
+        description="a categorical column, a label of classes or a text of the items (`item.category`), or the name of an "
+        "encoder that derives vectors of them (`text`)"
+    )
+
+    @property
+    def reads(self) -> tuple[Address | Name, ...]:
+        """The column, or the encoder."""
+        return (self.by,)
+
+    def rank(self, events: Events, cut: int, items: int, vectors: Mapping[str, Any] | None = None) -> Scorer:
+        """A scorer of the catalog, see `ContentBaseline.rank`."""
+        assert vectors is not None
+        matrix, unit = bought(events, cut, items), vectors[self.by]
+        if not hasattr(unit, "tocsr"):
+            unit = _about_mean(unit, matrix.sum(axis=0) > 0)
+        itself = matrix.multiply((unit * unit).sum(axis=1)).tocsr()
+        count = matrix.sum(axis=1).clip(min=1)[:, None]
+        profiles = matrix @ unit
+
+        def score(users: np.ndarray) -> np.ndarray:
+            common = profiles[users] @ unit.T
+            dense = common.toarray() if hasattr(common, "toarray") else common
+            scores: np.ndarray = (dense - itself[users].toarray()) / count[users]
+            return scores
+
+        return score
+
+
+def _about_mean(vectors: np.ndarray, known: np.ndarray) -> np.ndarray:
+    """Vectors of length 1 about the mean of those that are known; rows of zeros stay zeros."""
+    import numpy as np
+
+    there: np.ndarray = np.any(vectors, axis=1)
+    centered = np.where(there[:, None], vectors - vectors[known & there].sum(0) / max((known & there).sum(), 1), 0)
+    unit: np.ndarray = centered / np.linalg.norm(centered, axis=1, keepdims=True).clip(min=1e-12)
+    return unit
 
 
 def strongest(matrix: Any, number: int) -> Any:

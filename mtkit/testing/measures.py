@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -10,7 +10,7 @@ import numpy as np
 
 from mtkit.data.fold import make_fold
 from mtkit.rank import of_rows, rank
-from mtkit.spec import Baseline, Cut, GroupedMetric, PredictionMetric, RankingMetric
+from mtkit.spec import Baseline, ContentBaseline, Cut, GroupedMetric, PredictionMetric, RankingMetric
 from mtkit.testing.data import sample_data
 from mtkit.types import Events, LabeledRows, Ragged, Ranking
 
@@ -150,8 +150,10 @@ def _check_scores(baseline: Baseline) -> None:
     fold = make_fold(dataset, cut, {})
     items, users = len(fold.entities["item"]), np.arange(1, len(fold.entities["user"]), dtype=np.int32)
 
+    extra = {"vectors": _vectors(baseline.reads, items)} if isinstance(baseline, ContentBaseline) else {}
+
     def scores(events: Events) -> Callable[[np.ndarray], np.ndarray]:
-        score = baseline.rank(events, cut.cut, items)
+        score = baseline.rank(events, cut.cut, items, **extra)
         assert score is not None, "rank() is None for a small shop"
         return score
 
@@ -164,6 +166,13 @@ def _check_scores(baseline: Baseline) -> None:
     late = fold.events.time >= cut.cut
     changed = {name: np.where(late, ids[::-1], ids) if name == "item" else ids for name, ids in fold.events.ids.items()}
     _assert_close(scores(replace(fold.events, ids=changed))(users), found, "scores when what happens later changes")
+
+
+def _vectors(names: Sequence[str], items: int) -> dict[str, np.ndarray]:
+    """Vectors of length 1 `[items, 8]`, and none for the unknown."""
+    vectors = np.random.default_rng(0).normal(size=(items, 8))
+    vectors[0] = 0
+    return dict.fromkeys(names, vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-9))
 
 
 def _check_predictions(baseline: Baseline, form: str) -> bool:

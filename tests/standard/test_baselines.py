@@ -1,11 +1,12 @@
 import numpy as np
 import pyarrow as pa
 import pytest
+from scipy import sparse
 
 from mtkit.standard import neighbor_baselines
 from mtkit.standard.baselines import OwnFrequency, OwnRecency, Popularity, RecencyPopularity
 from mtkit.standard.factor_baselines import Ease, Ials
-from mtkit.standard.neighbor_baselines import ItemKnn, UserKnn, strongest
+from mtkit.standard.neighbor_baselines import ContentKnn, ItemKnn, UserKnn, strongest
 from mtkit.testing import check_spec
 from mtkit.types import Events
 
@@ -193,6 +194,41 @@ def test_users_without_a_past_have_scores_of_zero(baseline, events):
 @pytest.mark.parametrize("baseline", RETRIEVAL)
 def test_no_events_before_the_cut(baseline, events):
     assert not baseline.rank(events, 0, ITEMS)(np.arange(USERS)).any()
+
+
+def vectors(width=3):
+    found = np.random.default_rng(1).normal(size=(ITEMS, width)) + 2
+    found[[0, 5]] = 0
+    return found / np.linalg.norm(found, axis=1, keepdims=True).clip(min=1e-9)
+
+
+def content_knn(events, unit):
+    """Mean cosine with each of the own items but the candidate itself."""
+    scores, past = np.zeros((USERS, ITEMS)), binary(events)
+    for user, item in np.argwhere(np.ones((USERS, ITEMS))):
+        own = np.flatnonzero(past[user])
+        scores[user, item] = sum(unit[j] @ unit[item] for j in own if j != item) / max(len(own), 1)
+    return scores
+
+
+def test_content_knn_is_the_mean_cosine_about_the_mean_of_what_was_bought(events):
+    unit = vectors()
+    there = unit.any(axis=1)
+    mean = np.mean([unit[item] for item in range(ITEMS) if there[item] and binary(events)[:, item].any()], axis=0)
+    centered = np.array([unit[item] - mean if there[item] else 0 * mean for item in range(ITEMS)])
+    centered /= np.linalg.norm(centered, axis=1, keepdims=True).clip(min=1e-12)
+    users = np.array([5, 3, 0, 12, 1, 5, 11], np.int32)
+    scores = ContentKnn(by="text").rank(events, CUT, ITEMS, {"text": unit})(users)
+    np.testing.assert_allclose(scores, content_knn(events, centered)[users], atol=1e-12)
+    # Item 8 was never bought, and is told from others; item 5 has no vector.
+    assert len(np.unique(scores[:, 8])) > 3
+    assert not scores[:, 5].any()
+
+
+def test_content_knn_by_words(events):
+    words = sparse.csr_array(vectors())
+    scores = ContentKnn(by="item.text").rank(events, CUT, ITEMS, {"item.text": words})(np.arange(USERS))
+    np.testing.assert_allclose(scores, content_knn(events, vectors()), atol=1e-12)
 
 
 def test_item_knn_of_a_sparse_catalog_equals_the_dense_one(events):

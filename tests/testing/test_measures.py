@@ -15,7 +15,7 @@ from mtkit.standard.prediction_metrics import Mae
 from mtkit.standard.ranking_metrics import Coverage, Ndcg, Recall
 from mtkit.testing import check_baseline, check_prediction_metric, check_ranking_metric
 
-OPTIONS = {"diversity": {"by": "item.category"}}
+OPTIONS = {"content_knn": {"by": "text"}, "diversity": {"by": "item.category"}}
 
 
 def offered(kind):

@@ -100,6 +100,13 @@ def test_files_that_are_not_json_are_refused(make_checkpoint, name):
         load_tokenizer(locate(str(path)), 8)
 
 
+def test_json_of_something_else_is_no_tokenizer(make_checkpoint):
+    path = make_checkpoint()
+    (path / "tokenizer.json").write_text('{"version": "1.0"}')
+    with pytest.raises(DataError, match=r"tokenizer.json is no tokenizer that can be read: "):
+        load_tokenizer(path, 8)
+
+
 def test_missing_tokenizer_says_what_writes_one(make_checkpoint):
     path = make_checkpoint()
     for name in ("tokenizer.json", "vocab.txt"):

@@ -1,3 +1,5 @@
+import re
+
 import numpy as np
 import pytest
 
@@ -35,6 +37,14 @@ def test_vectors_are_the_means_of_hidden_states(make_checkpoint, make_context):
     np.testing.assert_allclose(vectors[6], expected_vector(path, [2, 12, 11, 5, 6, 3]), atol=1e-5)
     np.testing.assert_array_equal(vectors[1], vectors[4])
     assert not vectors[[0, 3, 5, 7]].any()
+
+
+def test_how_long_many_texts_took_is_said(make_checkpoint, make_context, capsys):
+    path, context = make_checkpoint(), make_context([f"milk {number}" for number in range(300)])
+    derived(path, context)
+    assert re.search(r"^encoded 300 texts in [\d.]+ s \([\d,]+ a second\)$", capsys.readouterr().err, re.MULTILINE)
+    derived(path, context)
+    assert capsys.readouterr().err == ""
 
 
 def test_first_token_and_truncation(make_checkpoint, make_context):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable, Iterator, MutableMapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -146,6 +147,10 @@ def _encoded(
 def _progress(total: int) -> Iterator[Callable[[int], None]]:
     columns = TextColumn("encoding texts"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     console = Console(stderr=True)
-    with Progress(*columns, console=console, transient=True, disable=total < _SHOW_PROGRESS_FROM) as progress:
+    shown, begin = total >= _SHOW_PROGRESS_FROM, time.monotonic()
+    with Progress(*columns, console=console, transient=True, disable=not shown) as progress:
         task = progress.add_task("", total=total)
         yield lambda count: progress.update(task, advance=count)
+    if shown:
+        seconds = time.monotonic() - begin
+        console.print(f"encoded {total:,} texts in {seconds:.1f} s ({total / seconds:,.0f} a second)", highlight=False)

@@ -41,7 +41,10 @@ def _read(file: Path) -> Tokenizer:
         json.loads(text := file.read_text("utf-8"))
     except ValueError as error:
         raise DataError(f"{file} is not JSON: {error}") from error
-    return Tokenizer.from_str(text)
+    try:
+        return Tokenizer.from_str(text)
+    except Exception as error:  # the library raises no class of its own
+        raise DataError(f"{file} is no tokenizer that can be read: {error}") from error
 
 
 def _converted(path: Path) -> Tokenizer:
