@@ -42,7 +42,8 @@ class Windows(Rows):
             return window_table(fold, [(fold.cut, fold.end)], note)
         length, stride = _seconds(self.length), _seconds(self.stride or self.length)
         starts = [fold.fit - length - k * stride for k in range(self.count)]
-        note = f"{self.count} windows of {_days(self.length)} before the cut; users with a past who act in the window"
+        windows = "the window" if self.count == 1 else f"{self.count} windows"
+        note = f"{windows} of {_days(self.length)} before the cut; users with a past who act in the window"
         return window_table(fold, [(start, start + length) for start in starts], note)
 
 
