@@ -14,14 +14,13 @@ class Isometry(keras.initializers.Initializer):
     """A linear map that keeps what is alike alike: inner products of its outputs begin as those of its inputs, scaled.
 
     The identity, followed by zeros, where the outputs are at least as wide as the inputs, so that two maps of one kind
-    of input begin alike; otherwise a random orthogonal projection, which keeps inner products on average.
+    of input begin alike; otherwise normal numbers, which keep inner products on average.
 
-    Source: the projection: Saxe et al. 2014, "Exact solutions to the nonlinear dynamics of learning in deep linear neural
-    networks", section 3.
+    Source: the normal numbers: Johnson and Lindenstrauss 1984, "Extensions of Lipschitz mappings into a Hilbert space".
 
     Args:
         stddev: the kernel has the norm of one of normal numbers with this standard deviation; None = no scaling.
-        seed: of the projection.
+        seed: of the normal numbers.
     """
 
     def __init__(self, stddev: float | None = None, seed: int | None = None) -> None:
@@ -30,11 +29,10 @@ class Isometry(keras.initializers.Initializer):
     def __call__(self, shape: Sequence[int], dtype: Any = None, **options: Any) -> tf.Tensor:
         """A kernel `[inputs, outputs]`."""
         inputs, outputs = shape
-        gain = 1.0 if self.stddev is None else self.stddev * math.sqrt(max(inputs, outputs))
-        kind = (
-            keras.initializers.Identity(gain) if inputs <= outputs else keras.initializers.Orthogonal(gain, self.seed)
-        )
-        return kind(shape, dtype=dtype, **options)
+        stddev = 1 / math.sqrt(outputs) if self.stddev is None else self.stddev
+        if inputs > outputs:
+            return keras.initializers.RandomNormal(stddev=stddev, seed=self.seed)(shape, dtype=dtype, **options)
+        return keras.initializers.Identity(stddev * math.sqrt(outputs))(shape, dtype=dtype, **options)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -13,11 +13,12 @@ def test_inner_products_are_kept(outputs):
     np.testing.assert_array_equal(kernel, np.eye(16, outputs))
 
 
-def test_narrower_outputs_are_an_orthogonal_projection_by_seed():
-    kernel = Isometry(seed=1)((16, 6)).numpy()
-    np.testing.assert_allclose(kernel.T @ kernel, np.eye(6), atol=1e-6)
-    np.testing.assert_array_equal(kernel, Isometry(seed=1)((16, 6)))
-    assert not np.allclose(kernel, Isometry(seed=2)((16, 6)))
+def test_narrower_outputs_keep_inner_products_on_average():
+    one, two = np.random.default_rng(0).normal(size=(2, 16))
+    kernels = [Isometry(seed=seed)((16, 6)).numpy() for seed in range(500)]
+    assert np.mean([(one @ kernel) @ (two @ kernel) for kernel in kernels]) == pytest.approx(one @ two, abs=1)
+    np.testing.assert_array_equal(kernels[1], Isometry(seed=1)((16, 6)))
+    assert not np.allclose(kernels[1], kernels[2])
 
 
 @pytest.mark.parametrize("shape", [(16, 16), (16, 64), (64, 16)])
