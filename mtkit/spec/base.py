@@ -16,6 +16,15 @@ if TYPE_CHECKING:
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Address = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.[A-Za-z0-9_]+$")]
+#: What items are compared by.
+ItemsBy = Annotated[
+    str,
+    Field(
+        pattern=r"^[a-z][a-z0-9_]*(\.[A-Za-z0-9_]+)?$",
+        description="a categorical column, a label of classes or a text of the items (`item.category`), or the name of an "
+        "encoder that derives vectors of them (`text`)",
+    ),
+]
 PositiveInt = Annotated[int, Field(gt=0)]
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
-from mtkit.spec import Address, Baseline, ContentBaseline, Name, PositiveInt
+from mtkit.spec import Address, Baseline, ContentBaseline, ItemsBy, Name, PositiveInt
 from mtkit.standard.baselines import RetrievalBaseline, bought, linear
 
 if TYPE_CHECKING:
@@ -121,10 +121,7 @@ class ContentKnn(ContentBaseline):
     Source: Pazzani and Billsus, "Content-based recommendation systems", 2007, section 3, nearest neighbors.
     """
 
-    by: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[A-Za-z0-9_]+)?$")] = Field(
-        description="a categorical column, a label of classes or a text of the items (`item.category`), or the name of an "
-        "encoder that derives vectors of them (`text`)"
-    )
+    by: ItemsBy
 
     @property
     def reads(self) -> tuple[Address | Name, ...]:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from pydantic import Field
-
-from mtkit.spec import Address, Name, RankingMetric
+from mtkit.spec import Address, ItemsBy, Name, RankingMetric
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,10 +181,7 @@ class Diversity(RankingMetric):
     topic diversification", 2005.
     """
 
-    by: Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*(\.[A-Za-z0-9_]+)?$")] = Field(
-        description="a categorical column, a label of classes or a text of the items (`item.category`), or the name of an "
-        "encoder that derives vectors of them (`text`)"
-    )
+    by: ItemsBy
 
     @property
     def reads(self) -> tuple[Address | Name, ...]:
