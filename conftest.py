@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from mtkit.recipe import Recipe, load_recipe
+from mtkit.recipe.loader import Recipe, load_recipe
 from mtkit.spec import BuildContext, Spec
 
 if TYPE_CHECKING:
-    from mtkit.pipeline import Pipeline
+    from mtkit.model.assembly import Pipeline
 
 TESTS = Path(__file__).parent / "tests"
 
@@ -111,10 +111,10 @@ def _tiny_file(directory: Path) -> Path:
 
 def _train_tiny(recipe: Recipe, cache_dir: Path) -> Pipeline:
     """The pipeline of the test's cut, trained to the end."""
-    from mtkit.data.fold import make_cuts
-    from mtkit.pipeline import build_pipeline
-    from mtkit.run import make_strategy
-    from mtkit.train import Training
+    from mtkit.data.catalogs import make_cuts
+    from mtkit.model.assembly import build_pipeline
+    from mtkit.runtime.strategies import make_strategy
+    from mtkit.training.fit import Training
 
     dataset = recipe.data.source.load()
     _, test = make_cuts(dataset, recipe.data.split)
@@ -146,7 +146,7 @@ def tiny_pipeline(tmp_path_factory: pytest.TempPathFactory) -> Pipeline:
 
 @pytest.fixture(scope="session")
 def _tiny_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from mtkit.run import run_recipe
+    from mtkit.runs.run import run_recipe
 
     directory = tmp_path_factory.mktemp("tiny-run")
     with _tiny_plugin(directory / "site"):

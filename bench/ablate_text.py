@@ -16,13 +16,13 @@ from pathlib import Path
 import numpy as np
 
 from mtkit.backend import keras
-from mtkit.context import cache_directory
-from mtkit.data.fold import make_cuts
-from mtkit.evaluate import evaluate
-from mtkit.pipeline import Pipeline, build_pipeline
-from mtkit.recipe import Recipe, load_recipe
-from mtkit.run import make_strategy
-from mtkit.train import Training
+from mtkit.data.build_context import cache_directory
+from mtkit.data.catalogs import make_cuts
+from mtkit.model.assembly import Pipeline, build_pipeline
+from mtkit.model.model_evaluation import evaluate
+from mtkit.recipe.loader import Recipe, load_recipe
+from mtkit.runtime.strategies import make_strategy
+from mtkit.training.fit import Training
 from mtkit.types import Dataset
 
 RETRIEVAL, CONTENT = "next/new/ndcg@10", "department/accuracy"

@@ -18,8 +18,8 @@ from statistics import mean
 
 import numpy as np
 
-from mtkit.data.fold import make_cuts, make_fold
-from mtkit.rank import rank
+from mtkit.data.catalogs import make_cuts, make_fold
+from mtkit.evaluation.rank import rank
 from mtkit.spec import Baseline
 from mtkit.standard.baselines import Popularity
 from mtkit.standard.factor_baselines import Ease, Ials

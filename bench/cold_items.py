@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from mtkit.registry import Registry
+from mtkit.recipe.registry import Registry
 
 K = 10
 DISCOUNTS = 1 / np.log2(np.arange(2, K + 2))

@@ -45,16 +45,16 @@ from scipy.stats import t as student
 
 import mtkit
 from mtkit.backend import keras
-from mtkit.evaluate import model_scorer
-from mtkit.run import cache_directory
+from mtkit.data.build_context import cache_directory
+from mtkit.model.model_evaluation import model_scorer
+from mtkit.recipe.settings import Catalog, Evaluate, Train
 from mtkit.schema import Column
-from mtkit.sections import Catalog, Evaluate, Train
 from mtkit.standard.encoders import Features, History
 from mtkit.standard.ranking_metrics import Ndcg
 from mtkit.standard.rows import Interactions, Windows
 from mtkit.standard.sources import Frames
 from mtkit.standard.splits import Time
-from mtkit.train import Training
+from mtkit.training.fit import Training
 from mtkit_bert import Bert
 from mtkit_bert.derive import text_vectors
 from mtkit_bert.reading import Reading
@@ -64,7 +64,7 @@ from mtkit_tfrs import TfrsRetrieval
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from mtkit.recipe import Recipe
+    from mtkit.recipe.loader import Recipe
 
 DAY, DAYS = 86_400, 100
 CUT = date(2024, 6, 1)

@@ -20,7 +20,7 @@ import time
 
 import numpy as np
 
-from mtkit.rank import rank
+from mtkit.evaluation.rank import rank
 from mtkit.standard.ranking_metrics import Ndcg
 from mtkit.types import Ragged
 

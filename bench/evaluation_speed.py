@@ -22,8 +22,8 @@ from statistics import median
 import numpy as np
 
 from mtkit.backend import tf
-from mtkit.data.fold import make_cuts, make_fold
-from mtkit.rank import rank
+from mtkit.data.catalogs import make_cuts, make_fold
+from mtkit.evaluation.rank import rank
 from mtkit.standard.ranking_metrics import Hit, Mrr, Ndcg, Recall
 from mtkit.standard.rows import Windows
 from mtkit.standard.splits import UserStratified

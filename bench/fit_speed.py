@@ -13,13 +13,13 @@ from pathlib import Path
 from statistics import median
 
 from mtkit.backend import tf
-from mtkit.context import cache_directory
-from mtkit.data.fold import make_cuts
-from mtkit.data.stream import training_rows
-from mtkit.pipeline import build_pipeline
-from mtkit.recipe import load_recipe
-from mtkit.run import make_strategy
-from mtkit.train import Training
+from mtkit.data.build_context import cache_directory
+from mtkit.data.catalogs import make_cuts
+from mtkit.feed.step_rows import training_rows
+from mtkit.model.assembly import build_pipeline
+from mtkit.recipe.loader import load_recipe
+from mtkit.runtime.strategies import make_strategy
+from mtkit.training.fit import Training
 
 
 def main() -> None:

@@ -24,18 +24,18 @@ import numpy as np
 
 import mtkit
 from mtkit.backend import keras, tf
-from mtkit.evaluate import evaluate
-from mtkit.sections import Catalog, Train
+from mtkit.model.model_evaluation import evaluate
+from mtkit.recipe.settings import Catalog, Train
 from mtkit.standard.rows import EntityRows
 from mtkit.standard.splits import Time
-from mtkit.train import Training
+from mtkit.training.fit import Training
 from mtkit_bert import Bert, HuggingFace, MaskedLanguageModel
 from mtkit_bert.layers import BertModel
 from mtkit_datasets import Stackexchange
 
 if TYPE_CHECKING:
-    from mtkit.pipeline import Pipeline
-    from mtkit.recipe import Recipe
+    from mtkit.model.assembly import Pipeline
+    from mtkit.recipe.loader import Recipe
 
 #: What trains -> learning rate of the network, as a factor of that of the head.
 SIDES = {"head": 1e-9, "full": 0.1}

@@ -11,13 +11,13 @@ import json
 from pathlib import Path
 
 from mtkit.backend import keras
-from mtkit.context import cache_directory
-from mtkit.data.fold import make_cuts
-from mtkit.evaluate import evaluate
-from mtkit.pipeline import build_pipeline
-from mtkit.recipe import load_recipe
-from mtkit.run import make_strategy
-from mtkit.train import Training
+from mtkit.data.build_context import cache_directory
+from mtkit.data.catalogs import make_cuts
+from mtkit.model.assembly import build_pipeline
+from mtkit.model.model_evaluation import evaluate
+from mtkit.recipe.loader import load_recipe
+from mtkit.runtime.strategies import make_strategy
+from mtkit.training.fit import Training
 from mtkit.types import Dataset
 
 METRICS = {

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from mtkit.backend import keras, tf
-from mtkit.data.store import DeviceData, EntityTable, EventLog, RowStore
-from mtkit.data.stream import Rate, training_rows
+from mtkit.feed.device_tables import DeviceData, EntityTable, EventLog, RowStore
+from mtkit.feed.step_rows import Rate, training_rows
 from mtkit.layers.balancing import Sum
 from mtkit.layers.features import Features
 from mtkit.layers.reference_heads import LinearHead
-from mtkit.model import Layers, MultiTaskModel
+from mtkit.model.multi_task import Layers, MultiTaskModel
 from mtkit.optimizers import OPTIMIZERS
-from mtkit.plan import Plan
+from mtkit.recipe.model_graph import Plan
 from mtkit.standard import encoders, heads
 from mtkit.types import Events, RowTable
 

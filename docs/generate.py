@@ -17,13 +17,13 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from pydantic_core import to_jsonable_python
 
-from mtkit import sections
-from mtkit.cli import main as program
-from mtkit.commands.plugins import _limits, _type
+from mtkit.cli.commands.plugins import _limits, _type
+from mtkit.cli.program import main as program
 from mtkit.hooks import RunHooks
-from mtkit.registry import KNOWN_PLUGINS, Entry, Registry
+from mtkit.recipe import settings as sections
+from mtkit.recipe.registry import KNOWN_PLUGINS, Entry, Registry
+from mtkit.recipe.toml_writer import toml_value
 from mtkit.spec import BASES, Spec
-from mtkit.toml_writer import toml_value
 
 DOCS = Path(__file__).parent
 #: The distributions of this repository; what others have installed is not documented here.
@@ -43,7 +43,7 @@ def render(text: str) -> str:
 
 
 def section(name: str) -> Iterator[str]:
-    """The keys of a section of recipes, a class of `mtkit.sections`."""
+    """The keys of a section of recipes, a class of `mtkit.recipe.settings`."""
     components = (BaseModel, Spec)
     fields = getattr(sections, name).model_fields
     yield from _table({key: field for key, field in fields.items() if field.annotation not in components})

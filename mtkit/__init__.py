@@ -1,6 +1,7 @@
 """mtkit: a multi-task recommender toolkit for TensorFlow and Keras, assembled from plugins.
 
-`mtkit.build` makes the model of a recipe for use in Keras code, `mtkit.compose` makes a recipe of specs.
+`mtkit.build` makes the model of a recipe for use in Keras code, `mtkit.load_run` takes up a trained one, `mtkit.evaluate`
+measures them, `mtkit.compose` makes a recipe of specs.
 """
 
 from __future__ import annotations
@@ -9,13 +10,20 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from mtkit.composition import compose as compose
-    from mtkit.keras_api import build as build
+    from mtkit.model.model_evaluation import evaluate as evaluate
+    from mtkit.recipe.compose import compose as compose
+    from mtkit.runs.keras_api import build as build
+    from mtkit.runs.keras_api import load_run as load_run
 
 __version__ = "0.1.0"
 
 #: Imported when they are asked for: `import mtkit` stays light.
-_LAZY = {"build": "mtkit.keras_api", "compose": "mtkit.composition"}
+_LAZY = {
+    "build": "mtkit.runs.keras_api",
+    "compose": "mtkit.recipe.compose",
+    "evaluate": "mtkit.model.model_evaluation",
+    "load_run": "mtkit.runs.keras_api",
+}
 
 
 def __getattr__(name: str) -> Any:

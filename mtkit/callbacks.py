@@ -1,46 +1,5 @@
-"""Metrics of a recipe while Keras fits its model."""
+"""Keras callbacks for models of recipes."""
 
-from __future__ import annotations
+from mtkit.training.callbacks import EpochMetric
 
-import math
-from typing import Any
-
-from mtkit.backend import keras
-from mtkit.evaluate import evaluate
-from mtkit.pipeline import Pipeline
-from mtkit.suggest import nearest
-
-
-class EpochMetric(keras.callbacks.Callback):
-    """Puts a metric of the pipeline's evaluation rows into the logs of an epoch, as `val_` and its key.
-
-    It is exact, over the full catalog. Callbacks that read it, such as `EarlyStopping("val_next/ndcg@10", mode="max")`,
-    come after it.
-
-    Args:
-        pipeline: what `mtkit.build` gave; its model is the one that is fitted.
-        key: a metric of the recipe, as in `next/ndcg@10`; without slices by columns.
-        every: epochs from one measurement to the next, the first epoch being measured; between them, the last value stays.
-
-    Raises:
-        ValueError: the recipe has no such metric.
-    """
-
-    def __init__(self, pipeline: Pipeline, key: str, every: int = 1) -> None:
-        super().__init__()
-        settings, tasks = pipeline.recipe.evaluate, pipeline.recipe.task
-        known = [key for name, head in tasks.items() for key in settings.keys(name, head)]
-        if key not in known:
-            raise ValueError(f"no metric of the recipe has the key {key!r}; {nearest(key, known)}")
-        self._pipeline, self._key, self._every = pipeline, key, every
-        self._task = key.partition("/")[0]
-        protocol = pipeline.protocol()
-        self._protocol = protocol.only(key) if self._task in pipeline.plan.retrievals() else protocol
-        self._value: float | None = None
-
-    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
-        """Measures, if it is time to, and writes into `logs`."""
-        if self._value is None or epoch % self._every == 0:
-            self._value = evaluate(self._pipeline, self._protocol, tasks=[self._task]).get(self._key, math.nan)
-        if logs is not None:
-            logs[f"val_{self._key}"] = self._value
+__all__ = ["EpochMetric"]

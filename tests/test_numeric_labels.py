@@ -6,14 +6,14 @@ from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 from tiny_shop import TinyShop
 
 import mtkit
-from mtkit.compare import Comparison
-from mtkit.data.fold import make_cuts
+from mtkit.data.catalogs import make_cuts
 from mtkit.errors import RecipeError
-from mtkit.evaluate import evaluate, model_predictions
-from mtkit.pipeline import build_pipeline
-from mtkit.run import make_strategy
+from mtkit.evaluation.baseline_tuning import Comparison
+from mtkit.model.assembly import build_pipeline
+from mtkit.model.model_evaluation import evaluate, model_predictions
+from mtkit.recipe.settings import Evaluate, Train
+from mtkit.runtime.strategies import make_strategy
 from mtkit.schema import Column, Schema
-from mtkit.sections import Evaluate, Train
 from mtkit.standard.baselines import Popularity
 from mtkit.standard.encoders import Features
 from mtkit.standard.heads import Regression, UserPreference
@@ -22,7 +22,7 @@ from mtkit.standard.prediction_baselines import BagOfWords, Majority
 from mtkit.standard.prediction_metrics import Mae, Rmse
 from mtkit.standard.rows import Interactions
 from mtkit.standard.splits import Time
-from mtkit.train import Training
+from mtkit.training.fit import Training
 
 
 class PricedShop(TinyShop):

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from mtkit.lock import lock
-from mtkit.recipe import load_recipe
+from mtkit.recipe.loader import load_recipe
+from mtkit.recipe.lock import lock
 
 RECIPES = sorted((Path(__file__).parents[1] / "recipes").rglob("*.toml"))
 

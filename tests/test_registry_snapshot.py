@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from mtkit.registry import KNOWN_PLUGINS, Registry
+from mtkit.recipe.registry import KNOWN_PLUGINS, Registry
 from mtkit.spec import BASES, Spec
 
 SNAPSHOT = Path(__file__).with_name("registry.txt")

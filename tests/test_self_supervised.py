@@ -6,19 +6,19 @@ import numpy as np
 import pytest
 
 from mtkit.backend import tf
-from mtkit.baseline_run import run_baselines
-from mtkit.data.fold import make_cuts
-from mtkit.describe import describe
-from mtkit.evaluate import evaluate
+from mtkit.data.catalogs import make_cuts
 from mtkit.heads import SelfSupervisedHead
-from mtkit.pipeline import build_pipeline
-from mtkit.plan import Plan
-from mtkit.recipe import load_recipe
-from mtkit.run import make_strategy
+from mtkit.model.assembly import build_pipeline
+from mtkit.model.model_evaluation import evaluate
+from mtkit.recipe.describe import describe
+from mtkit.recipe.loader import load_recipe
+from mtkit.recipe.model_graph import Plan
+from mtkit.recipe.static_checks import check_wiring
+from mtkit.runs.baseline_run import run_baselines
+from mtkit.runtime.strategies import make_strategy
 from mtkit.spec import SelfSupervisedTask
 from mtkit.standard.prediction_baselines import Majority
-from mtkit.train import Training
-from mtkit.wiring import check_wiring
+from mtkit.training.fit import Training
 
 
 class AsHeavy(SelfSupervisedHead):

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from mtkit.hooks import hookimpl
-from mtkit.registry import Entry, Registry
+from mtkit.recipe.registry import Entry, Registry
 from mtkit.schema import Column, Schema
 from mtkit.spec import (
     Balancer,

@@ -1,1 +1,1 @@
-"""From raw tables to batches: cuts, catalogs, as-of histories, row tables."""
+"""Raw tables to catalogs, histories, labels and row tables, as of a cut (no TensorFlow)."""

@@ -7,7 +7,7 @@ from typing import Any
 
 from mtkit.backend import keras, tf
 from mtkit.errors import WiringError
-from mtkit.heads import Candidates, RetrievalHead
+from mtkit.heads.base import Candidates, RetrievalHead
 
 
 @keras.saving.register_keras_serializable(package="mtkit")

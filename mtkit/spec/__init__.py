@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from mtkit.spec.base import (
     Activation,
     Address,
-    BuildContext,
+    Contributions,
     FeatureInfo,
     Fraction,
     ItemsBy,
@@ -22,9 +22,16 @@ from mtkit.spec.base import (
     Spec,
 )
 from mtkit.spec.data import Cut, DataSource, Log, Preprocessor, Rows, Split
-from mtkit.spec.measures import Baseline, ContentBaseline, Contributions, GroupedMetric, PredictionMetric, RankingMetric
-from mtkit.spec.parts import (
+from mtkit.spec.evaluation import (
+    Baseline,
+    ContentBaseline,
+    GroupedMetric,
+    PredictionMetric,
+    RankingMetric,
+)
+from mtkit.spec.model import (
     Balancer,
+    BuildContext,
     Correlation,
     Encoder,
     Exporter,

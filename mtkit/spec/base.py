@@ -1,18 +1,14 @@
-"""What specs of all kinds share: their types, their base, and what they are told when built."""
+"""What specs of all kinds share: their types, and their base."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 if TYPE_CHECKING:
     import numpy as np
-
-    from mtkit.spec.parts import Encoder
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
 Address = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.[A-Za-z0-9_]+$")]
@@ -65,30 +61,5 @@ class FeatureInfo:
     width: int = 0
 
 
-@dataclass(frozen=True)
-class BuildContext:
-    """What a component may know when it is built.
-
-    Attributes:
-        name: the component's name in the recipe.
-        tasks: names of all tasks, in recipe order.
-        features: address -> how it arrives; holds derived columns too.
-        sizes: entity -> number of rows of its table, the unknown included.
-        classes: prediction task -> number of classes, 2 for binary labels.
-        candidates: retrieval task -> number of rows of the table that it ranks, the unknown included.
-        cache_dir: where results that depend on content alone may be kept between runs.
-        column: `(entity, column)` -> raw values of the entity table, `[rows]` (row 0 is None); `id` for the ids.
-        encoders: the encoders of the recipe by name, for heads that train one.
-        counters: numbers that end in `metrics.json` under `timing` (`texts_encoded`).
-    """
-
-    name: str
-    tasks: tuple[str, ...]
-    features: Mapping[str, FeatureInfo]
-    sizes: Mapping[str, int]
-    classes: Mapping[str, int]
-    candidates: Mapping[str, int]
-    cache_dir: Path
-    column: Callable[[str, str], np.ndarray]
-    encoders: Mapping[str, Encoder] = field(default_factory=dict)
-    counters: dict[str, int] = field(default_factory=dict)
+Contributions = tuple["np.ndarray", "np.ndarray"]
+"""Values and weights of rows, as `PredictionMetric.contributions` gives them."""

@@ -33,6 +33,6 @@ class SavedModel(Exporter):
 
     def export(self, pipeline: Any, directory: Path) -> Path:
         """Writes a new version directory under `directory`, whole or not at all, and returns it."""
-        from mtkit.export import save
+        from mtkit.serving.export import save
 
         return save(pipeline, directory, self.unseen, self.text_signatures)

@@ -165,7 +165,7 @@ def strongest(matrix: Any, number: int) -> Any:
     import numpy as np
     from scipy import sparse
 
-    from mtkit.rank import top_k
+    from mtkit.evaluation.rank import top_k
 
     kept = [sparse.csr_array((0, matrix.shape[1]))]
     for rows in _blocks(matrix.shape[0], matrix.shape[1]):

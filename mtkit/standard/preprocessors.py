@@ -12,8 +12,6 @@ from mtkit.spec import FeatureInfo, PositiveInt, Preprocessor
 if TYPE_CHECKING:
     import numpy as np
 
-    from mtkit.schema import Column
-
 
 class Vocabulary(Preprocessor):
     """Strings to integers from 1 on, in sorted order; 0 = missing, rare, or never seen."""
@@ -85,10 +83,3 @@ class Buckets(Preprocessor):
         from mtkit.layers.preprocessing import Buckets as Layer
 
         return Layer(**state)
-
-
-def default_preprocessor(column: Column) -> Preprocessor | None:
-    """What a column gets when a recipe names no preprocessor for it; None for kinds that encoders read as they are."""
-    if column.kind == "categorical":
-        return Vocabulary(columns=())
-    return Standardize(columns=()) if column.kind == "numeric" else None

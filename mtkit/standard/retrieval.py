@@ -24,7 +24,7 @@ class GatedRetrieval(RetrievalTask):
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.GatedRetrieval`."""
-        from mtkit.data.history import ACTIVITY_CHANNELS, OWN_CHANNELS, POPULARITY_CHANNELS
+        from mtkit.data.known_as_of import ACTIVITY_CHANNELS, OWN_CHANNELS, POPULARITY_CHANNELS
         from mtkit.layers.gated_retrieval import GatedRetrieval as Layer
 
         return Layer(

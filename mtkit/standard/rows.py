@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from mtkit.errors import DataError
+from mtkit.errors import DataError, nearest
 from mtkit.spec import Name, PositiveInt, Rows
-from mtkit.suggest import nearest
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +32,7 @@ class Windows(Rows):
 
     def make(self, fold: Fold, part: Part) -> RowTable:
         """Windows with targets, histories and own past items."""
-        from mtkit.data.rows import window_table
+        from mtkit.data.row_builders import window_table
 
         if part == "eval":
             days = (fold.end - fold.cut) / 86400
@@ -56,12 +55,12 @@ class _EventRows(Rows):
     seed: Seed = Field(0, description="of what is drawn")
 
     def _positions(self, fold: Fold, part: Part) -> np.ndarray:
-        from mtkit.data.rows import event_positions
+        from mtkit.data.row_builders import event_positions
 
         return event_positions(fold, part, _seconds(self.since) if self.since else None)
 
     def _sampled(self, positions: np.ndarray, part: Part) -> np.ndarray:
-        from mtkit.data.rows import sample
+        from mtkit.data.row_builders import sample
 
         return sample(positions, self.sample if part == "train" else self.eval_sample, self.seed)
 
@@ -74,7 +73,7 @@ class Interactions(_EventRows):
     def make(self, fold: Fold, part: Part) -> RowTable:
         """Events with ids, context, labels, and the history before their group."""
         from mtkit.data.labels import event_labels
-        from mtkit.data.rows import event_table
+        from mtkit.data.row_builders import event_table
 
         positions = self._sampled(self._positions(fold, part), part)
         labels = event_labels(fold, positions, self.labels or fold.schema.of_kind("label"), part)
@@ -96,7 +95,7 @@ class SampledNegatives(_EventRows):
         """Positives, then their negatives."""
         from mtkit.data.labels import Labels
         from mtkit.data.negatives import with_negatives
-        from mtkit.data.rows import event_table, first_in_group
+        from mtkit.data.row_builders import event_table, first_in_group
 
         positions = self._sampled(first_in_group(fold.events, self._positions(fold, part)), part)
         until = "cut" if part == "train" else "end of evaluation"
@@ -125,7 +124,7 @@ class EntityRows(Rows):
 
     def make(self, fold: Fold, part: Part) -> RowTable:
         """The catalog's rows in or out of the held-out groups, with weight 1."""
-        from mtkit.data.rows import entity_table
+        from mtkit.data.row_builders import entity_table
 
         rows = 1 + self._held_out(fold, part).nonzero()[0]
         where = "in held-out" if part == "eval" else "in the other"
@@ -135,7 +134,7 @@ class EntityRows(Rows):
     def _held_out(self, fold: Fold, part: Part) -> np.ndarray:
         """Whether each row of the catalog (without the unknown) belongs to the part."""
         from mtkit.data.columns import layer_input, raw
-        from mtkit.data.rows import held_out
+        from mtkit.data.row_builders import held_out
 
         declared = fold.schema.entities.get(self.entity, {})
         if self.holdout_by not in declared:

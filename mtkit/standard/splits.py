@@ -90,7 +90,7 @@ class LeaveOneOut(Split):
 
     def cuts(self, log: Log) -> tuple[Cut, Cut]:
         """The cuts for validation and test."""
-        from mtkit.data.parts import TEST, VALID, last_parts, own_clock
+        from mtkit.data.split_clocks import TEST, VALID, last_parts, own_clock
 
         times, user = _times(log), _users(log)
         parts = last_parts(user, log.group, times, self.count)
@@ -115,7 +115,7 @@ class _Drawn(Split):
 
     def cuts(self, log: Log) -> tuple[Cut, Cut]:
         """The cuts for validation and test."""
-        from mtkit.data.parts import drawn_parts
+        from mtkit.data.split_clocks import drawn_parts
 
         unit, stratum, of = self._units(log)
         parts = drawn_parts(unit, stratum, self.valid, self.test, self.seed)
@@ -187,7 +187,7 @@ class ByColumn(Split):
 
     def cuts(self, log: Log) -> tuple[Cut, Cut]:
         """The cuts for validation and test."""
-        from mtkit.data.parts import TEST, VALID, own_clock
+        from mtkit.data.split_clocks import TEST, VALID, own_clock
 
         parts = self._parts(log)
         if log.user is None or log.time is None:
@@ -205,7 +205,7 @@ class ByColumn(Split):
     def _parts(self, log: Log) -> np.ndarray:
         import numpy as np
 
-        from mtkit.data.parts import TEST, TRAIN, VALID, drawn_parts
+        from mtkit.data.split_clocks import TEST, TRAIN, VALID, drawn_parts
 
         values = log.columns[self.column]
         parts = np.full(len(values), -1)
@@ -257,7 +257,7 @@ def _shuffled(group: np.ndarray, parts: np.ndarray, seed: int) -> tuple[_Clock, 
     """Clocks of validation and test on which what is known lies, shuffled, before the cut."""
     import numpy as np
 
-    from mtkit.data.parts import DAY, SHUFFLED_DAYS, TEST, VALID, shuffled_moments
+    from mtkit.data.split_clocks import DAY, SHUFFLED_DAYS, TEST, VALID, shuffled_moments
 
     moments, cut = shuffled_moments(group, seed), SHUFFLED_DAYS * DAY
     valid = np.select([parts == TEST, parts == VALID], [cut + 1, cut], moments)

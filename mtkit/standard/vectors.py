@@ -51,7 +51,7 @@ class Vectors(Encoder):
         return f"{self._entity}.vector/{context.name}"
 
     def _vectors(self, context: BuildContext) -> tuple[np.ndarray, np.ndarray]:
-        from mtkit.data.vectors import vectors_of
+        from mtkit.data.vector_files import vectors_of
 
         try:
             return vectors_of(context.column(self._entity, "id"), self.path, self.ids)

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 
+from mtkit.data.catalogs import log_of, make_cuts, make_fold, moments
 from mtkit.data.columns import check, load
-from mtkit.data.fold import log_of, make_cuts, make_fold, moments
 from mtkit.errors import DataError
 from mtkit.schema import Column, Schema
 from mtkit.spec import Cut, DataSource, Rows, Split

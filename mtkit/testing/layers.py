@@ -13,7 +13,7 @@ from mtkit.spec import Preprocessor
 from mtkit.testing.assertions import assert_equal, assert_finite, assert_gradients, assert_nonzero, assert_rows_apart
 
 if TYPE_CHECKING:
-    from mtkit.heads import PredictionHead, RetrievalHead
+    from mtkit.heads.base import PredictionHead, RetrievalHead
 
 _ROWS = 6
 
@@ -162,7 +162,7 @@ def check_retrieval_head(
         form: that of the spec. The last candidate is removed in turn; with `form = "catalog"` it is no row's target.
     """
     from mtkit.backend import tf
-    from mtkit.heads import Candidates
+    from mtkit.heads.base import Candidates
 
     batch = {name: tf.constant(values) for name, values in (batch or {}).items()}
     views = [{name: tf.constant(values) for name, values in view.items()} for view in (query, candidate)]
@@ -224,7 +224,7 @@ def _last(candidates: Any) -> Any:
 def _check_removed(layer: RetrievalHead, queries: Any, embeddings: Any, batch: Mapping[str, Any]) -> None:
     """A row of weight 0 is as good as a row that is not there."""
     from mtkit.backend import tf
-    from mtkit.heads import Candidates
+    from mtkit.heads.base import Candidates
 
     count = len(embeddings)
     ids = tf.range(count)

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from mtkit.data.fold import make_fold
-from mtkit.rank import of_rows, rank
+from mtkit.data.catalogs import make_fold
+from mtkit.evaluation.rank import of_rows, rank
 from mtkit.spec import Baseline, ContentBaseline, Cut, GroupedMetric, PredictionMetric, RankingMetric
 from mtkit.testing.data import sample_data
 from mtkit.types import Events, LabeledRows, Ragged, Ranking

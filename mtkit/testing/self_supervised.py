@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from mtkit.evaluation.user_sums import MODEL
 from mtkit.spec import SelfSupervisedTask
 from mtkit.testing.assertions import TOLERANCE, assert_equal, assert_finite, assert_gradients, assert_rows_apart
 from mtkit.testing.layers import check_layer_config
-from mtkit.user_sums import MODEL
 
 if TYPE_CHECKING:
-    from mtkit.heads import SelfSupervisedHead
+    from mtkit.heads.base import SelfSupervisedHead
 
 
 def check_self_supervised_head(

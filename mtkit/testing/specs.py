@@ -13,7 +13,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from mtkit.errors import PluginError
-from mtkit.hooks import relay_of
+from mtkit.runs.hooks import relay_of
 from mtkit.spec import BASES, Exporter, Spec
 
 HEAVY = ("keras", "numpy", "pandas", "pyarrow", "sklearn", "tensorflow", "tf_keras", "transformers")

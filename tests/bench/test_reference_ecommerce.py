@@ -9,7 +9,7 @@ import pytest
 from baselines_equal import compare, cutoffs
 from reference_ecommerce import END, MIN_LINES, TEST, VALID, Cut, read, reference
 
-from mtkit.rank import rank
+from mtkit.evaluation.rank import rank
 from mtkit.standard import baselines, ranking_metrics
 from mtkit.standard.factor_baselines import Ease
 from mtkit.standard.neighbor_baselines import ItemKnn

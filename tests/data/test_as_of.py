@@ -4,8 +4,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from mtkit.data.fold import make_fold
-from mtkit.data.history import as_of
+from mtkit.data.catalogs import make_fold
+from mtkit.data.known_as_of import as_of
 from mtkit.spec import Cut
 from mtkit.standard.preprocessors import Buckets, Standardize, Vocabulary
 from mtkit.standard.rows import EntityRows, Interactions, SampledNegatives, Windows

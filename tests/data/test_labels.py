@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from mtkit.data.fold import make_fold
+from mtkit.data.catalogs import make_fold
 from mtkit.data.labels import entity_labels, event_labels
-from mtkit.data.rows import event_positions
+from mtkit.data.row_builders import event_positions
 from mtkit.errors import DataError
 from mtkit.spec import Cut
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mtkit.data.fold import make_fold
+from mtkit.data.catalogs import make_fold
 from mtkit.data.negatives import unknown_items
 from mtkit.spec import Cut
 

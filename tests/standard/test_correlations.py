@@ -3,7 +3,7 @@ import pytest
 from pydantic import ValidationError
 
 from mtkit.backend import tf
-from mtkit.forward import Forward
+from mtkit.model.forward import Forward
 from mtkit.standard.correlations import Fusion, Mmoe
 from mtkit.testing import check_import_is_light, check_spec
 

@@ -1,8 +1,8 @@
 import pytest
 from pydantic import ValidationError
 
-from mtkit.answers import signatures
-from mtkit.servable import Servable
+from mtkit.serving.servable import Servable
+from mtkit.serving.signature_set import signatures
 from mtkit.standard.exporters import SavedModel
 from mtkit.testing import check_import_is_light, check_spec
 

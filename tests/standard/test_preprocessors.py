@@ -4,9 +4,8 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from mtkit.schema import Column
 from mtkit.spec import FeatureInfo
-from mtkit.standard.preprocessors import Buckets, Standardize, Vocabulary, default_preprocessor
+from mtkit.standard.preprocessors import Buckets, Standardize, Vocabulary
 
 
 def test_vocabulary_is_sorted_and_without_missing_and_rare_values():
@@ -63,9 +62,3 @@ def test_state_goes_through_json_and_builds_a_layer(spec, values):
     outputs = spec.build(again)(values)
     info = spec.info(state)
     assert outputs.shape == ((2, info.width) if info.width else (2,))
-
-
-def test_defaults_by_kind():
-    assert isinstance(default_preprocessor(Column(kind="categorical")), Vocabulary)
-    assert isinstance(default_preprocessor(Column(kind="numeric")), Standardize)
-    assert default_preprocessor(Column(kind="text")) is None

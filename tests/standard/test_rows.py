@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from mtkit.data.fold import make_fold
+from mtkit.data.catalogs import make_fold
 from mtkit.errors import DataError
 from mtkit.spec import Cut
 from mtkit.standard.rows import EntityRows, Interactions, SampledNegatives, Windows

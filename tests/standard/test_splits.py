@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 from pydantic import ValidationError
 
-from mtkit.data.fold import log_of, make_cuts, make_fold
+from mtkit.data.catalogs import log_of, make_cuts, make_fold
 from mtkit.errors import DataError
 from mtkit.schema import Column
 from mtkit.spec import Cut, Log

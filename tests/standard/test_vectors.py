@@ -4,7 +4,7 @@ from pydantic import ValidationError
 
 from mtkit.backend import tf
 from mtkit.errors import DataError
-from mtkit.export import save
+from mtkit.serving.export import save
 from mtkit.standard.vectors import Vectors
 from mtkit.testing import check_import_is_light, check_spec
 

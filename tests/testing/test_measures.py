@@ -5,7 +5,7 @@ from itertools import count
 import numpy as np
 import pytest
 
-from mtkit.registry import Registry
+from mtkit.recipe.registry import Registry
 from mtkit.spec import PredictionMetric
 from mtkit.standard.baselines import Popularity
 from mtkit.standard.feature_baselines import LogisticRegression

@@ -27,7 +27,7 @@ def test_what_is_added_is_read_bit_by_bit(tmp_path):
 def test_a_directory_that_cannot_be_written_is_one_message(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(
-        DataError, match=r"cannot be kept in .*file/texts: Not a directory; .* MTKIT_CACHE names another"
+        DataError, match=r"cannot be kept: .*file/texts.*: Not a directory; .* MTKIT_CACHE names another"
     ):
         VectorCache(tmp_path / "file" / "texts").add(["a"], vectors(1))
 

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from mtkit.backend import tf
-from mtkit.data.fold import make_cuts
+from mtkit.data.catalogs import make_cuts
 from mtkit.errors import RecipeError, StrategyError
-from mtkit.evaluate import model_predictions
-from mtkit.export import save
-from mtkit.forward import Forward, encode_limited
-from mtkit.pipeline import build_pipeline
-from mtkit.recipe import load_recipe
-from mtkit.run import make_strategy
-from mtkit.train import Training
+from mtkit.model.assembly import build_pipeline
+from mtkit.model.forward import Forward, encode_limited
+from mtkit.model.model_evaluation import model_predictions
+from mtkit.recipe.loader import load_recipe
+from mtkit.runtime.strategies import make_strategy
+from mtkit.serving.export import save
+from mtkit.training.fit import Training
 from mtkit_bert.layers import BertModel
 from mtkit_bert.tokenizer import load_tokenizer
 

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from mtkit.cli import main
-from mtkit.data.fold import make_cuts
+from mtkit.cli.program import main
+from mtkit.data.catalogs import make_cuts
 from mtkit.errors import RecipeError
-from mtkit.evaluate import evaluate
-from mtkit.pipeline import build_pipeline
-from mtkit.recipe import load_recipe
-from mtkit.run import make_strategy
-from mtkit.train import Training
+from mtkit.model.assembly import build_pipeline
+from mtkit.model.model_evaluation import evaluate
+from mtkit.recipe.loader import load_recipe
+from mtkit.runtime.strategies import make_strategy
+from mtkit.training.fit import Training
 from mtkit_bert.layers import BertModel
 
 UNSETS = (

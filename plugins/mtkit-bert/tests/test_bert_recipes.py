@@ -17,13 +17,13 @@ from slow_texts import is_text, request, vectors_of
 from tiny_shop import TinyShop
 
 from mtkit.backend import tf
-from mtkit.cli import main
-from mtkit.data.store import RowStore
-from mtkit.forward import Forward
-from mtkit.recipe import load_recipe
-from mtkit.run import run_recipe, trained_pipeline
-from mtkit.rundir import RunDirectory
-from mtkit.servable import serving_rows
+from mtkit.cli.program import main
+from mtkit.feed.device_tables import RowStore
+from mtkit.model.forward import Forward
+from mtkit.recipe.loader import load_recipe
+from mtkit.runs.directory import RunDirectory
+from mtkit.runs.run import run_recipe, trained_pipeline
+from mtkit.serving.servable import serving_rows
 from mtkit_bert.layers import BertModel
 
 CUT = (6, 3, 1)

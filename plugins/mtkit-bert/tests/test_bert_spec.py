@@ -4,8 +4,8 @@ import sys
 import pytest
 from pydantic import ValidationError
 
-from mtkit.document import Document
-from mtkit.validation import validate
+from mtkit.recipe.source_text import Document
+from mtkit.recipe.validation import validate
 from mtkit_bert import Bert
 
 

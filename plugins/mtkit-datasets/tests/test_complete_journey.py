@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from mtkit.data.catalogs import make_cuts, make_fold
 from mtkit.data.columns import check
-from mtkit.data.fold import make_cuts, make_fold
 from mtkit.errors import DataError
 from mtkit.standard.rows import Windows
 from mtkit.standard.splits import Time

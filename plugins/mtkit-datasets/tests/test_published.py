@@ -7,8 +7,8 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from mtkit.data.catalogs import make_cuts, make_fold
 from mtkit.data.columns import seconds
-from mtkit.data.fold import make_cuts, make_fold
 from mtkit.errors import DataError
 from mtkit.spec import Cut
 from mtkit.standard.splits import ByColumn, Random, Time

@@ -14,7 +14,7 @@ ASKED |= {"context_channel": ["web"] * 3, "context_hour": [9.0] * 3}
 @pytest.fixture
 def export_with(train_tiny, tmp_path):
     """`export_with(edges)` exports the tiny recipe with a task graph over the customer's states."""
-    from mtkit.export import save
+    from mtkit.serving.export import save
 
     def export(edges):
         graph = f'correlation.tasks={{use = "task_graph", on = ["customer"], edges = "{edges}"}}'

@@ -13,7 +13,7 @@ RETRIEVAL = (
 
 
 def test_needs_no_operations_but_tensorflows_own(train_tiny, tmp_path):
-    from mtkit.export import save
+    from mtkit.serving.export import save
 
     pipeline = train_tiny(RANKING, RETRIEVAL, "train.epochs=1", "rows.lines.sample=500", unsets=["task.next"])
     version = save(pipeline, tmp_path / "export")

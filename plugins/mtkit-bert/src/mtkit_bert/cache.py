@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from mtkit.errors import DataError
+from mtkit.errors import DataError, RunError
+from mtkit.files import whole
 
 #: Changes when files of an older layout, or vectors of an older computation, must not be read.
 FORMAT = 1
@@ -65,20 +64,15 @@ class VectorCache:
         shard["vector"] = vectors
         try:
             self._write(shard)
-        except OSError as error:
+        except RunError as error:
             raise DataError(
-                f"vectors of texts cannot be kept in {self.directory}: {error.strerror or error}; the environment variable "
-                "MTKIT_CACHE names another directory"
+                f"vectors of texts cannot be kept: {error}; the environment variable MTKIT_CACHE names another directory"
             ) from error
 
     def _write(self, shard: np.ndarray) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
         name = hashlib.blake2b(shard["key"].tobytes(), digest_size=_KEY_BYTES).hexdigest()
-        with tempfile.NamedTemporaryFile(dir=self.directory, suffix=".part", delete=False) as stream:
+        with whole(self.directory / f"{name}.npy") as temporary, temporary.open("wb") as stream:
             np.save(stream, shard, allow_pickle=False)
-            stream.flush()
-            os.fsync(stream.fileno())
-        Path(stream.name).replace(self.directory / f"{name}.npy")
 
 
 def _key(text: str) -> bytes:

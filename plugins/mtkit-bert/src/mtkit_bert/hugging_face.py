@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,8 @@ import numpy as np
 from safetensors.numpy import save_file
 
 from mtkit.backend import keras, tf
-from mtkit.errors import DataError, RunError
+from mtkit.errors import DataError
+from mtkit.files import new_version
 from mtkit_bert.checkpoint import TOKENIZER, WEIGHTS
 from mtkit_bert.families import read_config
 from mtkit_bert.language_heads import language_head
@@ -72,21 +72,15 @@ def save_checkpoint(network: Network, head: MaskedLanguageModelHead | None, orig
         config.pop(key, None)
     if head:
         config["architectures"] = [language_head(origin).architecture]
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        temporary = Path(tempfile.mkdtemp(prefix=".checkpoint-", dir=directory))
-        try:
-            save_file(dict(_tensors(network, head, origin)), temporary / WEIGHTS, {"format": "pt"})
-            (temporary / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-            for name in TOKENIZER:
-                if (origin / name).is_file():
-                    shutil.copyfile(origin / name, temporary / name)
-            temporary.chmod(0o755)
-            return _published(temporary, directory)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-    except OSError as error:
-        raise RunError(f"{directory}: the checkpoint cannot be written here: {error}") from error
+
+    def write(version: Path) -> None:
+        save_file(dict(_tensors(network, head, origin)), version / WEIGHTS, {"format": "pt"})
+        (version / "config.json").write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
+        for name in TOKENIZER:
+            if (origin / name).is_file():
+                shutil.copyfile(origin / name, version / name)
+
+    return new_version(directory, write)
 
 
 def _variables(head: MaskedLanguageModelHead) -> list[tf.Variable]:
@@ -113,18 +107,6 @@ def _added(network: Network) -> Iterator[tuple[int, np.ndarray]]:
         for name, adapter in block.adapters.items():
             kernel: keras.layers.Layer = getattr(block, name).kernel
             yield id(kernel), adapter(tf.eye(kernel.shape[0]), tf.zeros(kernel.shape)).numpy()
-
-
-def _published(temporary: Path, directory: Path) -> Path:
-    """Gives a finished directory the next number; someone else may take the same at the same time."""
-    while True:
-        numbers = (int(path.name) for path in directory.iterdir() if path.name.isdigit())
-        target = directory / str(max(numbers, default=0) + 1)
-        try:
-            return temporary.rename(target)
-        except OSError:
-            if not target.exists():
-                raise
 
 
 def trained(pipeline: Any, encoder: str, origin: Path, directory: Path) -> Path:

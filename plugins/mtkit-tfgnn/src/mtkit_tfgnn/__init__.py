@@ -7,9 +7,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from mtkit.errors import WiringError
+from mtkit.errors import WiringError, nearest
 from mtkit.spec import Activation, BuildContext, Correlation, Name, PositiveInt
-from mtkit.suggest import nearest
 
 __all__ = ["TaskGraph"]
 

@@ -1,0 +1,25 @@
+"""`mtkit check`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from mtkit.cli.commands._options import recipe_arguments
+
+
+@click.command()
+@recipe_arguments
+@click.option("--fast", is_flag=True, help="Leave out what needs data or TensorFlow.")
+def command(recipe: Path, sets: tuple[str, ...], unsets: tuple[str, ...], *, fast: bool) -> None:
+    """Check a recipe and print how its parts are wired."""
+    from mtkit.recipe.describe import describe
+    from mtkit.recipe.loader import load_recipe
+
+    loaded = load_recipe(recipe, sets, unsets)
+    click.echo(describe(loaded))
+    if not fast:
+        from mtkit.runs.probes import check_full
+
+        click.echo("\n" + "\n".join(check_full(loaded)))

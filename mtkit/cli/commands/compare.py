@@ -1,0 +1,72 @@
+"""`mtkit compare`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mtkit.runs.run_comparison import Verdict
+
+_WIDE = 76
+"""Columns of a terminal in which an interval has room."""
+
+
+@click.command()
+@click.argument("runs", metavar="RUN...", type=click.Path(path_type=Path), nargs=-1, required=True)
+@click.option(
+    "--metric", "metrics", multiple=True, metavar="KEY", help="Ask about this metric alone, as in next/ndcg@10."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(runs: tuple[Path, ...], metrics: tuple[str, ...], *, as_json: bool) -> None:
+    """Compare each later RUN with the first, or one RUN with its baselines.
+
+    Paired t-tests over the users of the test, with Holm's correction for all comparisons made together. A run is called
+    better or worse only where p is below 0.05.
+    """
+    from mtkit.runs.directory import to_json
+    from mtkit.runs.run_comparison import compare_runs
+
+    verdicts = compare_runs(runs, metrics)
+    if as_json:
+        click.echo(to_json({"comparisons": [verdict.plain() for verdict in verdicts]}), nl=False)
+    else:
+        _print(verdicts)
+
+
+def _print(verdicts: Sequence[Verdict]) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(highlight=False)
+    for pair in dict.fromkeys((verdict.first, verdict.second) for verdict in verdicts):
+        console.print(Text.assemble("\n", (pair[1], "bold"), " (B) against ", (pair[0], "bold"), " (A)"))
+        console.print(_table([v for v in verdicts if (v.first, v.second) == pair], console.width))
+    console.print(
+        Text(
+            f"\nB is better or worse where p < 0.05: paired t-test over users, Holm's correction for {len(verdicts)} "
+            "comparisons. The rest may be chance."
+        )
+    )
+
+
+def _table(verdicts: Sequence[Verdict], width: int) -> Table:
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+    table.add_column("metric", overflow="fold")
+    for name in ("A", "B", "B - A", *(["95 %"] if width >= _WIDE else []), "p"):
+        table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("B is", no_wrap=True)
+    for verdict in verdicts:
+        found = verdict.difference
+        bounds = [" ".join(f"{bound:+.4f}" for bound in found.interval)] if width >= _WIDE else []
+        values = (*(f"{value:.4f}" for value in found.values), f"{found.difference:+.4f}")
+        table.add_row(found.key, *values, *bounds, f"{verdict.p:.4f}", verdict.word)
+    return table

@@ -1,0 +1,20 @@
+"""`mtkit evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def command(run: Path) -> None:
+    """Evaluate the model of RUN on its test again, and print the metrics as JSON."""
+    from mtkit.model.model_evaluation import evaluate
+    from mtkit.runs.directory import RunDirectory, to_json
+    from mtkit.runs.run import trained_pipeline
+
+    pipeline = trained_pipeline(RunDirectory(run))
+    values = evaluate(pipeline)
+    click.echo(to_json({"test": values}), nl=False)

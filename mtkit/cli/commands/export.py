@@ -1,0 +1,19 @@
+"""`mtkit export`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+def command(run: Path) -> None:
+    """Export the model of RUN once more, as the next version."""
+    from mtkit.runs.directory import RunDirectory
+    from mtkit.runs.run import trained_pipeline
+
+    directory = RunDirectory(run)
+    pipeline = trained_pipeline(directory)
+    click.echo(pipeline.recipe.export.export(pipeline, directory.export))

@@ -1,0 +1,123 @@
+"""`mtkit plugins`."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+import textwrap
+import types
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
+
+import click
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from mtkit.recipe.registry import Entry
+
+_WIDTH = 80
+
+
+@click.group(invoke_without_command=True)
+@click.option("--check", is_flag=True, help="Import each one, in processes of their own.")
+@click.pass_context
+def command(context: click.Context, *, check: bool) -> None:
+    """List the installed components."""
+    if context.invoked_subcommand:
+        return
+    from mtkit.recipe.registry import Registry
+
+    registry = Registry.installed()
+    _table(("kind", "name", "distribution", "version"), [
+        (entry.kind, entry.name, entry.distribution, entry.version) for entry in registry.entries()
+    ])  # fmt: skip
+    if check:
+        _report(registry.check(), len(registry.entries()))
+
+
+def _report(reasons: dict[Entry, str], total: int) -> None:
+    from mtkit.errors import PluginError
+
+    if reasons:
+        raise PluginError("\n".join(reasons.values()))
+    click.echo(f"all {total} can be imported")
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """A table for people on a terminal, plain columns without header where the output is piped."""
+    if not sys.stdout.isatty():
+        widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+        for row in rows:
+            click.echo("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+        return
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(*header, box=box.SIMPLE_HEAD)
+    for row in rows:
+        table.add_row(*row)
+    Console().print(table)
+
+
+@command.command()
+@click.argument("name")
+def show(name: str) -> None:
+    """Print what a component does, and its options."""
+    from mtkit.errors import PluginError, nearest
+    from mtkit.recipe.registry import Registry
+
+    entries = Registry.installed().entries()
+    found = [entry for entry in entries if entry.name == name]
+    if not found:
+        raise PluginError(f"no component is named {name!r}; {nearest(name, [entry.name for entry in entries])}")
+    click.echo("\n\n".join("\n".join(_component(entry)) for entry in found))
+
+
+def _component(entry: Entry) -> Iterator[str]:
+    from mtkit.spec import Spec
+
+    loaded = entry.load()
+    yield f"{entry.kind} {entry.name}"
+    yield f"  {entry.value}, {entry.distribution} {entry.version}"
+    yield ""
+    for line in (inspect.getdoc(loaded) or "(no documentation)").splitlines():
+        yield from _wrapped(line, 2) or [""]
+    if isinstance(loaded, type) and issubclass(loaded, Spec):
+        for name, field in loaded.model_fields.items():
+            yield ""
+            yield from _field(name, field)
+
+
+def _field(name: str, field: FieldInfo) -> Iterator[str]:
+    default = "required"
+    if not field.is_required():
+        default = f"default {field.get_default(call_default_factory=True, validated_data={})!r}"
+    limits = [limit for part in field.metadata for limit in _limits(part)]
+    yield from _wrapped("; ".join((f"{name}: {_type(field.annotation)}", *limits, default)), 2)
+    yield from _wrapped(field.description or "", 6)
+
+
+def _wrapped(line: str, indent: int) -> list[str]:
+    hanging = " " * (indent + len(line) - len(line.lstrip()))
+    return textwrap.wrap(line.strip(), _WIDTH, initial_indent=hanging, subsequent_indent=hanging)
+
+
+def _type(annotation: Any) -> str:
+    """A type as a person writes it, without the constraints inside."""
+    origin, arguments = get_origin(annotation), get_args(annotation)
+    if origin is Annotated:
+        return _type(arguments[0])
+    if origin is Literal:
+        return " | ".join(map(repr, arguments))
+    if origin in (Union, types.UnionType):
+        return " | ".join(map(_type, arguments))
+    name = "..." if annotation is ... else getattr(annotation, "__name__", str(annotation))
+    name = "None" if annotation is type(None) else name
+    return f"{name}[{', '.join(map(_type, arguments))}]" if arguments else name
+
+
+def _limits(constraint: Any) -> list[str]:
+    names = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "min_length": "length >=", "max_length": "length <="}
+    return [f"{sign} {getattr(constraint, name)}" for name, sign in names.items() if hasattr(constraint, name)]

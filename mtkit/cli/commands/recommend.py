@@ -1,0 +1,29 @@
+"""`mtkit recommend`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.argument("run", type=click.Path(path_type=Path))
+@click.option("--user", required=True, metavar="ID", help="A user's id as it is in the data.")
+@click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="How many items.")
+@click.option("--exclude-seen/--no-exclude-seen", default=False, help="Leave out what is in the user's own past.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def command(run: Path, user: str, k: int, exclude_seen: bool, as_json: bool) -> None:
+    """Recommend items to a user, from the exported model of RUN."""
+    import json
+
+    from mtkit.runs import recommend
+
+    servant = recommend.Servant(run)
+    known, best, past = servant.knows(user), servant.recommend(user, k, exclude_seen), servant.past(user)
+    if as_json:
+        click.echo(json.dumps(recommend.as_json(user, known, best, past), indent=2, ensure_ascii=False))
+        return
+    if not known:
+        click.echo(f"{user} is not in the data; what follows is what an unknown person gets", err=True)
+    recommend.show(user, best, past)

@@ -1,0 +1,53 @@
+"""`mtkit run`."""
+
+from __future__ import annotations
+
+import shlex
+from pathlib import Path
+
+import click
+
+from mtkit.cli.commands._options import recipe_arguments
+
+
+@click.command()
+@recipe_arguments
+@click.option("--run-dir", type=click.Path(path_type=Path), help="Where results go. [default: runs/NAME]")
+@click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Train with so many seeds.")
+@click.option("--resume", is_flag=True, help="Continue the run in --run-dir where it was interrupted.")
+@click.pass_context
+def command(
+    context: click.Context,
+    recipe: Path,
+    sets: tuple[str, ...],
+    unsets: tuple[str, ...],
+    run_dir: Path | None,
+    *,
+    seeds: int,
+    resume: bool,
+) -> None:
+    """Train, evaluate beside baselines, and export."""
+    from mtkit.recipe.loader import load_recipe
+    from mtkit.training.interrupt import Interrupted, Signals
+
+    try:
+        with Signals() as signals:
+            loaded = load_recipe(recipe, sets, unsets)
+            directory = run_dir or Path("runs") / loaded.name
+            from mtkit.runs.run import run_recipe
+
+            run_recipe(loaded, directory, seeds, resume, signals)
+    except Interrupted as stop:
+        again = _again(recipe, sets, unsets, run_dir, seeds)
+        click.echo(f"\n{stop}: stopped; what is done is kept. Continue with:\n  {again}", err=True)
+        context.exit(stop.exit_code)
+
+
+def _again(recipe: Path, sets: tuple[str, ...], unsets: tuple[str, ...], run_dir: Path | None, seeds: int) -> str:
+    """The command that continues."""
+    words = ["mtkit", "run", str(recipe)]
+    words += [word for value in sets for word in ("--set", value)]
+    words += [word for key in unsets for word in ("--unset", key)]
+    words += ["--run-dir", str(run_dir)] if run_dir else []
+    words += ["--seeds", str(seeds)] if seeds > 1 else []
+    return shlex.join([*words, "--resume"])

@@ -1,0 +1,62 @@
+"""The command line. Each command is a module of `mtkit.cli.commands`, imported when it is used."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import click
+
+import mtkit
+from mtkit.cli import commands
+from mtkit.errors import MtkitError
+
+
+class _Commands(click.Group):
+    """The modules of `mtkit.cli.commands` that do not begin with an underscore; each has a `command`."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        del ctx
+        return sorted(module.name for module in pkgutil.iter_modules(commands.__path__) if module.name[0] != "_")
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        command = importlib.import_module(f"{commands.__name__}.{cmd_name}").command
+        assert isinstance(command, click.Command)
+        return command
+
+    def invoke(self, ctx: click.Context) -> object:
+        """Shows a user's mistake as text and exits; other exceptions are bugs and keep their traceback."""
+        try:
+            with _plain_warnings():
+                return super().invoke(ctx)
+        except MtkitError as error:
+            click.echo(str(error), err=True)
+            ctx.exit(error.exit_code)
+
+
+@contextmanager
+def _plain_warnings() -> Iterator[None]:
+    """Shows warnings that are for users without the line of code that gave them."""
+    with warnings.catch_warnings():
+        show = warnings.showwarning
+
+        def plainly(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+            if category is UserWarning:
+                click.echo(f"warning: {message}", err=True)
+            else:
+                show(message, category, *place, **more)
+
+        warnings.showwarning = plainly
+        yield
+
+
+@click.command(cls=_Commands)
+@click.version_option(mtkit.__version__, prog_name="mtkit")
+def main() -> None:
+    """Multi-task recommenders from recipes and plugins."""

@@ -1,0 +1,100 @@
+"""What the components of a recipe are told on one cut of the data; no TensorFlow."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from mtkit.data.columns import raw
+from mtkit.data.row_tables import Tables
+from mtkit.errors import DataError
+from mtkit.recipe.loader import Recipe
+from mtkit.recipe.model_graph import Plan
+from mtkit.spec import BuildContext, FeatureInfo
+from mtkit.types import Fold
+
+
+def make_context(
+    recipe: Recipe,
+    plan: Plan,
+    fold: Fold,
+    classes: Mapping[str, tuple[str, ...]],
+    features: Mapping[str, FeatureInfo],
+    cache_dir: Path,
+    counters: dict[str, int],
+) -> BuildContext:
+    """What every component is told; its name is left to be set.
+
+    Args:
+        recipe: the resolved recipe.
+        plan: its tasks.
+        fold: the catalogs.
+        classes: prediction task -> names of its classes, as of `class_names`.
+        features: address -> how it arrives; empty where nothing was preprocessed.
+        cache_dir: where frozen encoders keep their vectors.
+        counters: receives counts such as `texts_encoded`.
+    """
+    sizes = {name: len(entity) for name, entity in fold.entities.items()}
+
+    def column(entity: str, name: str) -> np.ndarray:
+        if name == "id":
+            return np.array([None, *fold.entities[entity].ids[1:].tolist()], object)
+        return raw(fold.entities[entity].columns[name], fold.schema.entities[entity][name])
+
+    return BuildContext(
+        name="",
+        tasks=tuple(recipe.task),
+        features=dict(features) | {f"{name}.id": FeatureInfo(size=size) for name, size in sizes.items()},
+        sizes=sizes,
+        classes={name: max(2, len(names)) for name, names in classes.items()},
+        candidates={name: sizes[plan.candidate_entity(name)] for name in plan.retrievals()},
+        cache_dir=cache_dir,
+        column=column,
+        encoders=recipe.encoder,
+        counters=counters,
+    )
+
+
+def class_names(plan: Plan, tables: Tables) -> dict[str, tuple[str, ...]]:
+    """Prediction task -> names of its classes; none where the label is binary or a number."""
+    return {
+        name: tuple(tables[spec.rows]["train"].classes.get(spec.label, ())) for name, spec in plan.predictions().items()
+    }
+
+
+def frozen_vectors(context: BuildContext, name: str, entity: str) -> np.ndarray:
+    """What an encoder derives from the catalog of an entity, float32 `[rows, width]`; rows of length 1, or 0 for none.
+
+    Args:
+        context: for all components.
+        name: of the encoder.
+        entity: whose catalog.
+
+    Raises:
+        DataError: the encoder has no frozen vectors, or they are those of another entity.
+    """
+    derived = context.encoders[name].derive(replace(context, name=name))
+    found = [
+        values
+        for address, values in derived.items()
+        if address.startswith(f"{entity}.") and values.ndim == 2 and np.issubdtype(values.dtype, np.floating)
+    ]
+    if len(found) != 1:
+        has = ", ".join(f"{address} ({values.dtype})" for address, values in derived.items()) or "nothing"
+        raise DataError(
+            f"encoder {name!r} derives {has}, and no vectors of {entity} that are frozen; name an encoder that does, "
+            "such as one of texts with a frozen model"
+        )
+    lengths = np.linalg.norm(found[0], axis=1, keepdims=True)
+    vectors: np.ndarray = found[0] / np.where(lengths > 0, lengths, 1)
+    return vectors
+
+
+def cache_directory() -> Path:
+    """Where results that depend on content alone are kept: `MTKIT_CACHE`, or the user's cache directory."""
+    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("MTKIT_CACHE") or Path(user) / "mtkit")

@@ -1,0 +1,91 @@
+"""Preprocessed features: what is learned on training rows, applied to entity tables and to context columns."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mtkit.data.columns import layer_input, raw
+from mtkit.errors import DataError
+from mtkit.recipe.registry import Registry
+from mtkit.spec import FeatureInfo, Preprocessor
+from mtkit.types import Fold, Part, RowTable
+
+#: Kind of a column -> entry point of the preprocessor that it gets where a recipe names none. Other kinds have none:
+#: encoders read them as they are.
+DEFAULTS = {"categorical": "vocabulary", "numeric": "standardize"}
+
+
+@dataclass(frozen=True)
+class FeatureTables:
+    """Preprocessed features by address.
+
+    Attributes:
+        infos: address -> how it arrives at encoders.
+        states: address -> what was learned, JSON-able.
+        layers: address -> the layer that preprocesses raw values, for training and the servable alike.
+        entities: address of an entity's column -> int32 `[rows]` or float32 `[rows, width]`.
+    """
+
+    infos: Mapping[str, FeatureInfo]
+    states: Mapping[str, Mapping[str, Any]]
+    layers: Mapping[str, Any]
+    entities: Mapping[str, np.ndarray]
+
+    def apply(self, table: RowTable) -> RowTable:
+        """The table with only the context columns that encoders read, preprocessed."""
+        read = {name: f"context.{name}" for name in table.context if f"context.{name}" in self.layers}
+        context = {name: _run(self.layers[address], table.context[name]) for name, address in read.items()}
+        return replace(table, context=context)
+
+
+def fit_features(
+    addresses: Iterable[str],
+    preprocessors: Iterable[Preprocessor],
+    fold: Fold,
+    tables: Mapping[str, Mapping[Part, RowTable]],
+) -> FeatureTables:
+    """Learns and applies the preprocessing of every categorical or numeric address that an encoder reads.
+
+    Args:
+        addresses: what the encoders read.
+        preprocessors: the recipe's; a column that none of them names gets its kind's default.
+        fold: entity columns are learned on its catalogs, which are as of the cut.
+        tables: context columns are learned on the training rows of the first table that has them.
+
+    Raises:
+        DataError: no row table has a context column that is read.
+    """
+    chosen = {address: spec for spec in preprocessors for address in spec.columns}
+    declared, defaults = fold.schema.features(), Registry.installed()
+    infos, states, layers, entities = {}, {}, {}, {}
+    for address in dict.fromkeys(addresses):
+        column = declared[address]
+        if column.kind not in DEFAULTS:
+            continue
+        spec = chosen.get(address) or defaults.get("preprocessor", DEFAULTS[column.kind])(columns=())
+        scope, _, name = address.partition(".")
+        values = (
+            _context_values(name, tables) if scope == "context" else raw(fold.entities[scope].columns[name], column)
+        )
+        known = values if scope == "context" else values[1:]
+        states[address] = spec.fit(known)
+        infos[address] = spec.info(states[address])
+        layers[address] = spec.build(states[address])
+        if scope != "context":
+            entities[address] = _run(layers[address], values)
+    return FeatureTables(infos, states, layers, entities)
+
+
+def _context_values(name: str, tables: Mapping[str, Mapping[Part, RowTable]]) -> np.ndarray:
+    for parts in tables.values():
+        if name in parts["train"].context:
+            return parts["train"].context[name]
+    raise DataError(f"context.{name} is read by an encoder, but no row table has it")
+
+
+def _run(layer: Any, values: np.ndarray) -> np.ndarray:
+    return np.asarray(layer(layer_input(values)))

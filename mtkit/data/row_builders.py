@@ -1,0 +1,149 @@
+"""Row tables of a fold: events, windows with targets, entities."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+
+import numpy as np
+import pyarrow as pa
+
+from mtkit.data.columns import raw
+from mtkit.data.known_as_of import as_of, history_bounds
+from mtkit.data.labels import Labels, entity_labels
+from mtkit.errors import DataError
+from mtkit.types import Events, Fold, Part, Ragged, RowTable
+
+NO_TIME = np.zeros(0, dtype=np.int64)
+NO_HISTORY = np.zeros((0, 2), dtype=np.int64)
+
+
+def event_positions(fold: Fold, part: Part, since: int | None = None) -> np.ndarray:
+    """Positions int64 of the events of a part; `since` (seconds) keeps what happened so shortly before the end of it.
+
+    Only the training part is shortened.
+    """
+    time = fold.events.time
+    if part == "eval":
+        return np.flatnonzero(time >= fold.cut)
+    begin = fold.fit - since if since is not None else np.iinfo(np.int64).min
+    return np.flatnonzero((time < fold.fit) & (time >= begin))
+
+
+def sample(rows: np.ndarray, size: int | None, seed: int) -> np.ndarray:
+    """At most `size` of the rows, drawn uniformly without replacement, in their order."""
+    if size is None or len(rows) <= size:
+        return rows
+    return np.sort(np.random.default_rng(seed).choice(rows, size, replace=False))
+
+
+def event_table(fold: Fold, positions: np.ndarray, labels: Labels, note: str) -> RowTable:
+    """One row per event: its ids, time, context, and its user's events before its group.
+
+    Raises:
+        DataError: there are no rows.
+    """
+    if not len(positions):
+        raise DataError(f"fold {fold.name!r} has no rows here: {note}")
+    events = fold.events
+    ids = {entity: values[positions] for entity, values in events.ids.items()}
+    time, group = events.time[positions], events.group[positions]
+    return RowTable(
+        name="",
+        ids=ids,
+        time=time,
+        history=history_bounds(events, next(iter(ids.values())), time, group) if ids else NO_HISTORY,
+        context=_context(fold, positions),
+        labels=labels.values,
+        weights=labels.weights,
+        classes=labels.classes,
+        note=note,
+    )
+
+
+def window_table(fold: Fold, windows: Iterable[tuple[int, int]], note: str) -> RowTable:
+    """One row per user and window `[start, stop)` in which a user with a past acts; targets are the distinct items.
+
+    Raises:
+        DataError: there are no rows.
+    """
+    parts = [part for window in windows if len((part := _window(fold.events, *window))[0])]
+    if not parts:
+        raise DataError(f"fold {fold.name!r} has no rows here: {note}")
+    user, time, counts, targets = (np.concatenate(values) for values in zip(*parts, strict=True))
+    acting, item = list(fold.events.ids)[:2]
+    return RowTable(
+        name="",
+        ids={acting: user},
+        time=time,
+        history=history_bounds(fold.events, user, time),
+        targets=Ragged(np.append(0, np.cumsum(counts)), {"item": targets}),
+        note=note,
+        **as_of(fold.events, user, time, len(fold.entities[item])),
+    )
+
+
+def entity_table(fold: Fold, entity: str, rows: np.ndarray, note: str) -> RowTable:
+    """Rows of an entity table with its labels; classes are those of the whole catalog.
+
+    Args:
+        fold: the fold.
+        entity: name of the entity.
+        rows: int32 `[rows]`, ids.
+        note: states the population.
+
+    Raises:
+        DataError: there are no rows.
+    """
+    if not len(rows):
+        raise DataError(f"fold {fold.name!r} has no rows here: {note}")
+    labels = entity_labels(fold, entity, rows)
+    return RowTable(
+        name="",
+        ids={entity: rows.astype(np.int32)},
+        time=NO_TIME,
+        history=NO_HISTORY,
+        labels=labels.values,
+        weights=labels.weights,
+        classes=labels.classes,
+        note=note,
+    )
+
+
+def held_out(values: np.ndarray, low: float, high: float, seed: int) -> np.ndarray:
+    """Whether each value's hash, a number in [0, 1) that depends on value and seed alone, is in `[low, high)`."""
+    distinct, number = np.unique(values, return_inverse=True)
+    fractions = np.array([_fraction(f"{seed}:{value}") for value in distinct])[number]
+    inside: np.ndarray = (fractions >= low) & (fractions < high)
+    return inside
+
+
+def first_in_group(events: Events, positions: np.ndarray) -> np.ndarray:
+    """Those of the positions at which an item comes for the first time in its group."""
+    item = list(events.ids.values())[1][positions]
+    _, first = np.unique(events.group[positions] * (item.max(initial=0) + np.int64(1)) + item, return_index=True)
+    return positions[np.sort(first)]
+
+
+def _context(fold: Fold, positions: np.ndarray) -> dict[str, np.ndarray]:
+    rows = pa.array(positions)
+    addresses = (address.split(".", 1) for address in fold.schema.features())
+    names = [name for scope, name in addresses if scope == "context"]
+    return {name: raw(fold.events.columns[name].take(rows), fold.schema.interactions[name]) for name in names}
+
+
+def _window(events: Events, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Users `[rows]`, times `[rows]`, numbers of targets `[rows]` and the targets of one window, end to end."""
+    user, item = list(events.ids.values())[:2]
+    inside = (events.time >= start) & (events.time < stop)
+    size = item.max(initial=0) + np.int64(1)
+    pairs = np.unique(user[inside] * size + item[inside])
+    begin, end = history_bounds(events, pairs // size, np.full(len(pairs), start)).T
+    pairs = pairs[end > begin]
+    users, counts = np.unique(pairs // size, return_counts=True)
+    return users.astype(np.int32), np.full(len(users), start), counts, (pairs % size).astype(np.int32)
+
+
+def _fraction(text: str) -> float:
+    digest = hashlib.blake2b(text.encode(), digest_size=8).digest()
+    return int.from_bytes(digest, "big") / 2**64

@@ -1,0 +1,1 @@
+"""Scores to metrics: rankings, slices, sums by user, tuned baselines, tests of significance (no TensorFlow)."""

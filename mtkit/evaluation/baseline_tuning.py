@@ -1,0 +1,191 @@
+"""Baselines beside the model: tuned on validation, fitted on the same history, scored on the same rows."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from mtkit.data.columns import raw
+from mtkit.data.row_tables import Tables
+from mtkit.evaluation.metrics import RankingProtocol, Scorer, labeled, predict_metrics, rank_metrics
+from mtkit.evaluation.user_sums import Measured
+from mtkit.recipe.model_graph import Plan
+from mtkit.recipe.settings import Evaluate
+from mtkit.schema import ColumnKind
+from mtkit.spec import Baseline, ContentBaseline
+from mtkit.types import Fold, LabeledRows, RowTable
+
+Tuned = Mapping[str, Mapping[str, Baseline]]
+"""Baseline -> task that it fits -> the baseline as set for this task."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Where baselines are tried: what is known, the rows, and how they are judged.
+
+    Attributes:
+        plan: the tasks.
+        fold: what was known, and what is to be predicted.
+        tables: row table -> part -> its rows.
+        settings: the metrics, and the one that decides.
+        protocol: how rankings are judged.
+    """
+
+    plan: Plan
+    fold: Fold
+    tables: Tables
+    settings: Evaluate
+    protocol: RankingProtocol
+
+    def tune(self, baselines: Mapping[str, Baseline]) -> Tuned:
+        """Each baseline with the setting of its grid that is best on these rows, for each task that it fits.
+
+        A task is decided by the metric of `main` if it is measured there, or else by the first one that is.
+        """
+        tuned = {name: self._tune_ranking(b) if b.form == "retrieval" else {} for name, b in baselines.items()}
+        predicting = {name: b for name, b in baselines.items() if b.form == "prediction"}
+        for task in self.plan.predictions() if predicting else ():
+            train, rows = self._labeled(task)
+            for name, baseline in predicting.items():
+                values = [self._predicted(setting, task, train, rows) for setting in baseline.grid()]
+                tuned[name][task] = self._best(baseline.grid(), values, task)
+        return tuned
+
+    def judge(self, tuned: Tuned) -> dict[str, Measured]:
+        """Baseline -> metric key -> value, for every task that a baseline fits; nothing where it does not apply."""
+        results = {name: Measured() for name in tuned}
+        for name, of_task in tuned.items():
+            for baseline, tasks in _by_setting({t: of_task[t] for t in self.plan.retrievals() if t in of_task}):
+                results[name] |= self._ranked(baseline, dict.fromkeys(tasks, self.protocol))
+        for task in self.plan.predictions():
+            if chosen := {name: of_task[task] for name, of_task in tuned.items() if task in of_task}:
+                train, rows = self._labeled(task)
+                for name, baseline in chosen.items():
+                    results[name] |= self._predicted(baseline, task, train, rows)
+        return results
+
+    def results(self, baselines: Mapping[str, Baseline], tuned: Tuned | None = None) -> dict[str, Any]:
+        """What a run keeps: `tuned`, which `as_tuned` reads, and `baselines`, the values of `judge`.
+
+        Args:
+            baselines: those of the recipe.
+            tuned: how they were set before; None = they are tuned here.
+        """
+        tuned = self.tune(baselines) if tuned is None else tuned
+        plain = {name: {task: b.model_dump(mode="json") for task, b in of.items()} for name, of in tuned.items()}
+        return {"tuned": plain, "baselines": self.judge(tuned)}
+
+    def _tune_ranking(self, baseline: Baseline) -> dict[str, Baseline]:
+        grid, tasks = baseline.grid(), self.plan.retrievals()
+        if len(grid) == 1:
+            return dict.fromkeys(tasks, grid[0])
+        protocols = {task: self.protocol.only(keys[0]) for task in tasks if (keys := self._deciding(task))}
+        values = [self._ranked(setting, protocols) for setting in grid]
+        return {task: self._best(grid, values, task) for task in tasks}
+
+    def _best(self, grid: Sequence[Baseline], values: Sequence[Mapping[str, float]], task: str) -> Baseline:
+        """The setting whose value is best by the key that decides; the first setting if none has a value."""
+        key = next((key for key in self._deciding(task) if any(key in measured for measured in values)), None)
+        if key is None:
+            return grid[0]
+        name = key.rpartition("/")[2].partition("@")[0]
+        predicts = task in self.plan.predictions()
+        metric = self.settings.prediction_metrics[name] if predicts else self.settings.metrics[name]
+        sign = -1 if metric.lower_is_better else 1
+        found = [sign * measured.get(key, math.nan) for measured in values]
+        return grid[int(np.argmax(np.nan_to_num(found, nan=-math.inf)))]
+
+    def _deciding(self, task: str) -> tuple[str, ...]:
+        """Metric keys of a task; the first that has a value decides."""
+        keys = self.settings.keys(task, self.plan.tasks[task])
+        _, _, metric = (self.settings.main or "").partition("/")
+        return tuple(sorted(keys, key=lambda key: key != f"{task}/{metric}"))
+
+    def _ranked(self, baseline: Baseline, protocols: Mapping[str, RankingProtocol]) -> Measured:
+        """Metric key -> value of the given retrieval tasks, for which the baseline is fitted once."""
+        user, item = list(self.fold.events.ids)[:2]
+        extra = {"vectors": self.protocol.vectors} if isinstance(baseline, ContentBaseline) else {}
+        score = baseline.rank(self.fold.events, self.fold.cut, len(self.fold.entities[item]), **extra)
+        measured = Measured()
+        if score is None:
+            return measured
+        for task, protocol in protocols.items():
+            table = self.tables[self.plan.rows_of(task)]["eval"]
+            measured |= rank_metrics(task, _of_users(score, table.ids[user]), table, protocol)
+        return measured
+
+    def _predicted(self, baseline: Baseline, task: str, train: LabeledRows, rows: LabeledRows) -> Measured:
+        fits = baseline.numeric or rows.classes > 0
+        predictions = baseline.predict(train, rows) if fits else None
+        if predictions is None:
+            return Measured()
+        slices = self.protocol.of_rows(self.tables[self.plan.rows_of(task)]["eval"])
+        return predict_metrics(task, predictions, rows, self.settings.prediction_metrics, slices)
+
+    def _labeled(self, task: str) -> tuple[LabeledRows, LabeledRows]:
+        """The rows of a prediction task for training and for evaluation."""
+        spec, features = self.plan.predictions()[task], self.plan.features(task)
+        parts = self.tables[spec.rows]
+        train, rows = (
+            labeled_rows(self.fold, parts[part], spec.label, features, numeric=spec.numeric)
+            for part in ("train", "eval")
+        )
+        return train, rows
+
+
+def as_tuned(baselines: Mapping[str, Baseline], plain: Mapping[str, Mapping[str, Any]]) -> Tuned:
+    """Baselines as set by an earlier phase, from what it kept under `tuned`."""
+    return {
+        name: {task: type(baseline).model_validate(options) for task, options in plain[name].items()}
+        for name, baseline in baselines.items()
+    }
+
+
+def labeled_rows(
+    fold: Fold, table: RowTable, label: str, features: Sequence[str], *, numeric: bool = False
+) -> LabeledRows:
+    """The table's rows with one label, the texts of their entities, and the features that are single values.
+
+    Args:
+        fold: the fold.
+        table: the rows.
+        label: the label.
+        features: addresses; histories among them are left out.
+        numeric: whether the label is a number.
+    """
+    texts = [f"{entity}.{name}" for entity in table.ids for name in fold.schema.of_kind("text", entity)]
+    kinds: dict[str, ColumnKind] = {a: fold.schema.features()[a].kind for a in (*texts, *features)}
+    kinds = {a: kind for a, kind in kinds.items() if kind in ("text", "categorical", "numeric") or a.endswith(".id")}
+    columns = {address: _column(fold, table, address) for address in kinds}
+    return replace(labeled(table, label, numeric=numeric), columns=columns, kinds=kinds)
+
+
+def _column(fold: Fold, table: RowTable, address: str) -> np.ndarray:
+    scope, _, name = address.partition(".")
+    if scope == "context":
+        return table.context[name]
+    if name == "id":
+        return table.ids[scope]
+    values: np.ndarray = raw(fold.entities[scope].columns[name], fold.schema.entities[scope][name])[table.ids[scope]]
+    return values
+
+
+def _of_users(score: Scorer, users: np.ndarray) -> Scorer:
+    """A scorer of rows, from one of users."""
+    return lambda rows: score(users[rows])
+
+
+def _by_setting(of_task: Mapping[str, Baseline]) -> list[tuple[Baseline, list[str]]]:
+    """Distinct baselines, each with its tasks."""
+    groups: list[tuple[Baseline, list[str]]] = []
+    for task, baseline in of_task.items():
+        known = next((tasks for other, tasks in groups if other == baseline), None)
+        if known is None:
+            groups.append((baseline, [task]))
+        else:
+            known.append(task)
+    return groups

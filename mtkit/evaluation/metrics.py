@@ -1,0 +1,240 @@
+"""Metrics of rankings and predictions under a protocol, slice by slice, whatever made the scores; no TensorFlow."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from mtkit.data.build_context import frozen_vectors
+from mtkit.data.item_vectors import item_vectors
+from mtkit.evaluation.rank import of_items, of_rows, rank, user_shares
+from mtkit.evaluation.sampled_ranking import against_sample
+from mtkit.evaluation.slices import Slice, make_slices
+from mtkit.evaluation.user_sums import Measured, UserSums
+from mtkit.recipe.settings import LISTS, Evaluate
+from mtkit.spec import (
+    BuildContext,
+    ContentBaseline,
+    Contributions,
+    GroupedMetric,
+    PredictionMetric,
+    RankingMetric,
+    SelfSupervisedTask,
+)
+from mtkit.types import Fold, LabeledRows, Ragged, Ranking, RowTable
+
+Scorer = Callable[[np.ndarray], np.ndarray]
+"""From row numbers `[rows]` to scores of the catalog `[rows, items]`."""
+
+
+@dataclass(frozen=True)
+class RankingProtocol:
+    """How rankings are judged.
+
+    Attributes:
+        metrics: name -> metric.
+        k: cutoffs.
+        lists: slices that are lists of their own, beside the whole catalog: `new` = without items of the row's own past.
+        block: rows that are scored at once; bounds the memory.
+        shares: float64 `[items]`, the share of users who have had each item before the cut; None = not known.
+        slices: parts of the rows and of the items that are relevant to them, also for tasks of prediction.
+        item: the entity that is ranked.
+        vectors: address or encoder -> vectors of the items, for the metrics and baselines that read them.
+        sampled: rows are ranked against so many items that are not relevant; None = the whole catalog.
+    """
+
+    metrics: Mapping[str, RankingMetric]
+    k: Sequence[int]
+    lists: Sequence[str]
+    block: int
+    shares: np.ndarray | None = None
+    slices: Sequence[Slice] = ()
+    item: str = "item"
+    vectors: Mapping[str, Any] = field(default_factory=dict)
+    sampled: int | None = None
+
+    @classmethod
+    def of(cls, settings: Evaluate, fold: Fold, context: BuildContext) -> RankingProtocol:
+        """The protocol of a recipe's section on a fold.
+
+        Args:
+            settings: the section.
+            fold: the fold.
+            context: what encoders are told, for metrics and baselines that compare items by the vectors of one.
+
+        Raises:
+            DataError: a slice or a metric asks for something that the data do not have.
+        """
+        item = fold.events.item
+        asked = [metric.reads for metric in settings.metrics.values()]
+        asked += [baseline.reads for baseline in settings.baselines.values() if isinstance(baseline, ContentBaseline)]
+        return cls(
+            metrics=settings.metrics,
+            k=settings.k,
+            lists=[name for name in settings.slices if name in LISTS],
+            block=settings.block,
+            shares=user_shares(fold.events, fold.cut, len(fold.entities[item])) if item else None,
+            slices=make_slices(settings, fold),
+            item=item or "",
+            vectors={
+                name: item_vectors(fold, name) if "." in name else frozen_vectors(context, name, item or "")
+                for name in dict.fromkeys(name for names in asked for name in names)
+            },
+            sampled=settings.sampled,
+        )
+
+    def only(self, key: str) -> RankingProtocol:
+        """The protocol that measures nothing but `task/[slice/]metric[@k]`, and the same without the slice."""
+        part, _, metric = key.partition("/")[2].rpartition("/")
+        name, _, k = metric.partition("@")
+        return replace(
+            self,
+            metrics={name: self.metrics[name]},
+            k=[int(k)] if k else self.k,
+            lists=[other for other in self.lists if other == part],
+            slices=[other for other in self.slices if other.name == part],
+        )
+
+    def of_rows(self, table: RowTable) -> dict[str, np.ndarray]:
+        """Slice -> which rows of the table belong to it, bool `[rows]`, for the slices that are of its rows."""
+        found = {part.name: part.of_rows(table) for part in self.slices}
+        return {name: rows for name, rows in found.items() if rows is not None}
+
+
+def rank_metrics(task: str, score: Scorer, table: RowTable, protocol: RankingProtocol) -> Measured:
+    """`task/[slice/]metric[@k]` -> value, for a scorer of the table's rows.
+
+    Rows without relevant candidates in a slice do not count in that slice.
+    """
+    assert table.targets is not None
+    measured = Measured()
+    whole = any(not metric.cutoff for metric in protocol.metrics.values())
+    for name in ("", *protocol.lists):
+        excluded = _own(table) if name else None
+        scorer = against_sample(score, table.targets, excluded, protocol.sampled) if protocol.sampled else score
+        ranking, rows = rank(
+            scorer, table.targets, max(protocol.k), excluded, protocol.block,
+            shares=protocol.shares, vectors=protocol.vectors, whole=whole,
+        )  # fmt: skip
+        measured |= _of_ranking(_path(task, name), ranking, table, rows, protocol)
+        for part in () if name else protocol.slices:
+            if (narrowed := _narrowed(part, ranking, table, rows, protocol.item)) is not None:
+                measured |= _of_ranking(_path(task, part.name), narrowed[0], table, narrowed[1], protocol)
+    return measured
+
+
+def _own(table: RowTable) -> Ragged:
+    assert table.own is not None
+    return Ragged(table.own.offsets, {"item": table.own.values["id"]})
+
+
+def _path(task: str, part: str) -> str:
+    return f"{task}/{part}/" if part else f"{task}/"
+
+
+def _narrowed(
+    part: Slice, ranking: Ranking, table: RowTable, rows: np.ndarray, item: str
+) -> tuple[Ranking, np.ndarray] | None:
+    """The ranking of a slice and the numbers of its rows in the table; None where the table does not tell."""
+    if part.address == item:
+        narrowed, left = of_items(ranking, part.contains(np.arange(ranking.catalog + 1)))
+        return narrowed, rows[left]
+    inside = part.of_rows(table)
+    if inside is None:
+        return None
+    left = np.flatnonzero(inside[rows])
+    return of_rows(ranking, left), rows[left]
+
+
+def _of_ranking(path: str, ranking: Ranking, table: RowTable, rows: np.ndarray, protocol: RankingProtocol) -> Measured:
+    measured, means, once = Measured(), {}, np.ones(len(rows))
+    for name, metric in protocol.metrics.items():
+        for key, k in metric.keys(name, protocol.k).items():
+            measured[path + key] = metric.value(ranking, k)
+            if metric.by_row:
+                means[key] = metric.per_row(ranking, k), once
+    entity, ids = next(iter(table.ids.items()))
+    measured.sums[path] = UserSums.of(entity, ids[rows], once, means)
+    measured.counts[path[:-1]] = len(rows)
+    return measured
+
+
+def predict_metrics(
+    task: str,
+    predictions: np.ndarray,
+    rows: LabeledRows,
+    metrics: Mapping[str, PredictionMetric],
+    slices: Mapping[str, np.ndarray] | None = None,
+) -> Measured:
+    """`task/[slice/]metric` -> value, over rows of positive weight, for the metrics that fit the label.
+
+    Args:
+        task: the task.
+        predictions: `[rows]` or `[rows, classes]`.
+        rows: labels and weights.
+        metrics: name -> metric.
+        slices: slice -> which rows belong to it, bool `[rows]`.
+    """
+    there = rows.weights > 0
+    fitting = {name: metric for name, metric in metrics.items() if _form(rows) in metric.labels}
+    measured = Measured()
+    for name, inside in {"": there, **(slices or {})}.items():
+        measured |= _of_predictions(_path(task, name), predictions, rows, fitting, np.flatnonzero(there & inside))
+    return measured
+
+
+def _of_predictions(
+    path: str, predictions: np.ndarray, rows: LabeledRows, metrics: Mapping[str, PredictionMetric], kept: np.ndarray
+) -> Measured:
+    measured, means = Measured(), {}
+    given = rows.labels[kept], predictions[kept], rows.weights[kept]
+    groups = kept if rows.groups is None else rows.groups[kept]
+    for name, metric in metrics.items():
+        extra = {"groups": groups} if isinstance(metric, GroupedMetric) else {}
+        measured[path + name] = metric.value(*given, **extra)
+        if (values := metric.contributions(*given, **extra)) is not None:
+            means[name] = values
+    if rows.groups is not None:
+        measured.sums[path] = UserSums.of(rows.acting, groups, given[2], means)
+    measured.counts[path[:-1]] = len(kept)
+    return measured
+
+
+def own_metrics(
+    task: str,
+    spec: SelfSupervisedTask,
+    means: Mapping[str, Contributions],
+    table: RowTable,
+    slices: Mapping[str, np.ndarray] | None = None,
+) -> Measured:
+    """`task/[slice/]metric` -> value, for a task that measures itself.
+
+    Args:
+        task: the task.
+        spec: makes the metrics from the means.
+        means: metric -> values and weights of the table's rows.
+        table: the rows.
+        slices: slice -> which rows belong to it, bool `[rows]`.
+    """
+    measured, (entity, ids) = Measured(), next(iter(table.ids.items()))
+    for name, inside in {"": np.ones(len(table), bool), **(slices or {})}.items():
+        path, kept = _path(task, name), np.flatnonzero(inside)
+        part = {key: (values[kept], weights[kept]) for key, (values, weights) in means.items()}
+        measured.update({path + key: value for key, value in spec.values(part).items()})
+        measured.sums[path] = UserSums.of(entity, ids[kept], np.ones(len(kept)), part)
+        measured.counts[path[:-1]] = len(kept)
+    return measured
+
+
+def _form(rows: LabeledRows) -> str:
+    return {0: "numeric", 2: "binary"}.get(rows.classes, "classes")
+
+
+def labeled(table: RowTable, label: str, *, numeric: bool = False) -> LabeledRows:
+    """The table's rows with one label, without columns; `numeric` labels are numbers."""
+    classes = 0 if numeric else max(2, len(table.classes.get(label, ())))
+    acting, groups = next(iter(table.ids.items()), ("", None))
+    return LabeledRows({}, table.labels[label], table.weights[label], classes, groups=groups, acting=acting)

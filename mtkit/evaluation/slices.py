@@ -1,0 +1,209 @@
+"""Slices: which rows, and which items, belong to a part of what is measured; no TensorFlow."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from itertools import pairwise
+
+import numpy as np
+import pyarrow as pa
+
+from mtkit.data.columns import raw
+from mtkit.data.row_tables import Tables
+from mtkit.errors import DataError, RecipeError
+from mtkit.recipe.loader import Recipe
+from mtkit.recipe.model_graph import Plan
+from mtkit.recipe.settings import By, Evaluate
+from mtkit.types import Fold, RowTable
+
+CONTEXT, NEW = "context", "new"
+_ESCAPES = str.maketrans({"/": "%2F", "@": "%40", "%": "%25"})
+
+
+@dataclass(frozen=True)
+class Slice:
+    """A part of the rows, or of the items that are relevant to them.
+
+    Attributes:
+        name: as it stands in metric keys.
+        address: what decides: `context.<column>`, or an entity.
+        contains: from raw values of the column, or ids of the entity, to bool.
+    """
+
+    name: str
+    address: str
+    contains: Callable[[np.ndarray], np.ndarray]
+
+    def of_rows(self, table: RowTable) -> np.ndarray | None:
+        """Which rows of the table belong to it, bool `[rows]`; None where that is no question of the table's rows."""
+        values = self._values(table)
+        return None if values is None else self.contains(values)
+
+    def _values(self, table: RowTable) -> np.ndarray | None:
+        scope, _, column = self.address.partition(".")
+        return table.context.get(column) if scope == CONTEXT else table.ids.get(scope)
+
+
+class NewPairs(Slice):
+    """Rows of two entities, `user/item`, of which the first has not had the second in the row's own past.
+
+    Lists of targets have none: there, `new` is a list of its own.
+    """
+
+    def _values(self, table: RowTable) -> np.ndarray | None:
+        """Ids of both entities, and the end of the row's past, int64 `[3, rows]`."""
+        entities = self.address.split("/")
+        if table.targets is not None or not len(table.history) or not table.ids.keys() >= set(entities):
+            return None
+        return np.stack([*(table.ids[entity] for entity in entities), table.history[:, 1]])
+
+
+def make_slices(settings: Evaluate, fold: Fold) -> tuple[Slice, ...]:
+    """The slices that a recipe asks for, by what training knows; `new` is that of rows, beside the list of its own.
+
+    Raises:
+        DataError: the data have nobody who acts, or a column of numbers has too many values for a slice each.
+    """
+    slices: list[Slice] = []
+    for asked in settings.slices:
+        if isinstance(asked, By):
+            slices += _by(asked, fold)
+        elif asked == NEW:
+            slices.append(new_pairs(fold))
+        else:
+            entity, counts = _counts(fold, asked)
+            members = _tail(counts, settings.tail) if asked == "tail" else counts < settings.cold
+            members[0] = False
+            slices.append(Slice(asked, entity, members.__getitem__))
+    return tuple(slices)
+
+
+def _counts(fold: Fold, asked: str) -> tuple[str, np.ndarray]:
+    """The entity that a slice is of, and how many interactions each of its rows has in training."""
+    entity = _pair(fold, asked)[asked != "cold_user"]
+    known = fold.events.ids[entity][fold.events.time < fold.fit]
+    return entity, np.bincount(known, minlength=len(fold.entities[entity]))
+
+
+def _pair(fold: Fold, asked: str) -> list[str]:
+    """Who acts, and what is acted on."""
+    if not fold.events.ids:
+        raise DataError(
+            f"evaluate.slices: {asked!r} is by interactions, and these data have no ids of entities; leave it out"
+        )
+    return list(fold.events.ids)[:2]
+
+
+def new_pairs(fold: Fold) -> NewPairs:
+    """The slice of rows that hold what is new to those who act.
+
+    Raises:
+        DataError: the data have nobody who acts.
+    """
+    user, item = _pair(fold, NEW)
+    size = len(fold.entities[item])
+    pairs, first = np.unique(_numbers(fold.events.ids[user], fold.events.ids[item], size), return_index=True)
+
+    def contains(values: np.ndarray) -> np.ndarray:
+        asked = _numbers(values[0], values[1], size)
+        place = np.minimum(np.searchsorted(pairs, asked), len(pairs) - 1)
+        had: np.ndarray = (pairs[place] == asked) & (first[place] < values[2])
+        return ~had
+
+    return NewPairs(NEW, f"{user}/{item}", contains)
+
+
+def check_new(recipe: Recipe, plan: Plan, fold: Fold, tables: Tables) -> None:
+    """Refuses the slice `new` where no row that a task is measured on could tell.
+
+    Raises:
+        RecipeError: it is asked for, and there is no such row.
+    """
+    if NEW not in recipe.evaluate.slices or plan.retrievals() or _tells_new(plan, fold, tables):
+        return
+    message = "'new' is by the past of a user and an item, which no row has that a task is measured on; leave it out"
+    raise RecipeError([recipe.problem(("evaluate", "slices", recipe.evaluate.slices.index(NEW)), message)])
+
+
+def _tells_new(plan: Plan, fold: Fold, tables: Tables) -> bool:
+    """Whether rows of a prediction task tell whether their user has had their item before."""
+    if len(fold.events.ids) < 2:
+        return False
+    pairs = new_pairs(fold)
+    return any(pairs.of_rows(tables[spec.rows]["eval"]) is not None for spec in plan.predictions().values())
+
+
+def _numbers(user: np.ndarray, item: np.ndarray, items: int) -> np.ndarray:
+    """A number int64 for each pair."""
+    numbers: np.ndarray = user.astype(np.int64) * items + item
+    return numbers
+
+
+def _tail(counts: np.ndarray, share: float) -> np.ndarray:
+    """The least popular that together have at most this share; among equals, those of higher id first."""
+    counts = counts.copy()
+    counts[0] = 0
+    order = np.argsort(counts[::-1], kind="stable")
+    members = np.zeros(len(counts), bool)
+    members[::-1][order] = np.cumsum(counts[::-1][order]) <= share * counts.sum()
+    return members
+
+
+def _by(asked: By, fold: Fold) -> Iterator[Slice]:
+    scope, _, name = asked.by.partition(".")
+    if scope == CONTEXT:
+        known = fold.events.columns[name].filter(pa.array(fold.events.time < fold.fit))
+        for label, contains in _groups(asked, raw(known, fold.schema.interactions[name])):
+            yield Slice(f"{asked.by}={label}", asked.by, contains)
+        return
+    values = raw(fold.entities[scope].columns[name], fold.schema.entities[scope][name])
+    for label, contains in _groups(asked, values[1:]):
+        members = contains(values)
+        members[0] = False
+        yield Slice(f"{asked.by}={label}", scope, members.__getitem__)
+
+
+Test = Callable[[np.ndarray], np.ndarray]
+
+
+def _groups(asked: By, values: np.ndarray) -> Iterator[tuple[str, Test]]:
+    """Name and test of each group of values: ranges, or single values, the most frequent first; then nulls."""
+    missing = _missing(values)
+    if asked.edges:
+        yield from _ranges(asked.edges)
+    else:
+        distinct, counts = np.unique(values[~missing], return_counts=True)
+        if values.dtype != object and len(distinct) > asked.values:
+            raise DataError(
+                f"evaluate.slices: {asked.by} has {len(distinct)} distinct numbers, and {asked.values} values get a "
+                f'slice; give edges, as in {{by = "{asked.by}", edges = [{np.median(distinct):g}]}}'
+            )
+        for value in distinct[np.argsort(-counts, kind="stable")][: asked.values].tolist():
+            yield _shown(value), partial(operator.eq, value)
+    if missing.any():
+        yield "null", _missing
+
+
+def _ranges(edges: tuple[float, ...]) -> Iterator[tuple[str, Test]]:
+    for low, high in pairwise((-np.inf, *edges, np.inf)):
+        name = "..".join("" if np.isinf(edge) else f"{edge:g}" for edge in (low, high))
+        yield name, partial(_within, low, high)
+
+
+def _within(low: float, high: float, values: np.ndarray) -> np.ndarray:
+    inside: np.ndarray = (values >= low) & (values < high)
+    return inside
+
+
+def _missing(values: np.ndarray) -> np.ndarray:
+    if values.dtype == object:
+        return np.array([value is None for value in values.tolist()], bool)
+    found: np.ndarray = np.isnan(values)
+    return found
+
+
+def _shown(value: str | float) -> str:
+    return value.translate(_ESCAPES) if isinstance(value, str) else f"{value:g}"

@@ -1,0 +1,203 @@
+"""The multi-task model: encode, correlate, heads, and one training step over several row tables."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mtkit.backend import keras, tf
+from mtkit.errors import StrategyError
+from mtkit.feed.device_tables import DeviceData
+from mtkit.layers.finite import StepsSinceNonFinite
+from mtkit.model.forward import Batch, Forward
+from mtkit.recipe.model_graph import Plan
+from mtkit.runtime.distribute import global_sum, replicas
+from mtkit.runtime.optimizers import learning_rate_factors
+from mtkit.spec import PredictionTask, RetrievalTask
+
+EVAL = "/eval"
+"""Ends the name of a table of evaluation rows, beside the training rows of the same table."""
+
+
+@dataclass(frozen=True)
+class Layers:
+    """The layers of a model by name.
+
+    Attributes:
+        encoders: embedding -> layer.
+        inputs: embedding -> the addresses that its layer is called with.
+        correlations: correlation -> embedding -> layer.
+        heads: task -> layer.
+        balancer: combines the losses of the tasks.
+    """
+
+    encoders: Mapping[str, Any]
+    inputs: Mapping[str, tuple[str, ...]]
+    correlations: Mapping[str, Mapping[str, Any]]
+    heads: Mapping[str, Any]
+    balancer: Any
+
+
+class MultiTaskModel(keras.Model):
+    """Tasks that train together on shared parameters.
+
+    All steps take a dictionary row table -> row numbers (int64 `[batch]`, -1 = no row); the columns are gathered on the
+    device. A training step adds up (Σ w loss) / Σ w per task over the global batch and lets the balancer combine them.
+
+    Args:
+        plan: who reads what.
+        layers: the layers by name.
+        data: entity and row tables on the device.
+    """
+
+    def __init__(self, plan: Plan, layers: Layers, data: DeviceData) -> None:
+        # Losses are added up in float32, whatever the layers compute in.
+        super().__init__(name="multi_task", dtype="float32")
+        self.plan = plan
+        self.inputs_of = layers.inputs
+        self.encoders = dict(layers.encoders)
+        self.correlations = {name: dict(by_embedding) for name, by_embedding in layers.correlations.items()}
+        self.heads = dict(layers.heads)
+        self.balancer = layers.balancer
+        self.data = data
+        self.trackers = {name: keras.metrics.Mean(name=f"{name}_loss") for name in self.heads}
+        self.alarms = {name: StepsSinceNonFinite(f"{name}_alarm") for name in self.heads}
+
+    def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
+        """Per-task losses summed over rows, for rows by table; builds every variable."""
+        return {name: total for name, (total, _) in self.task_losses(self.gather(inputs), training).items()}
+
+    def gather(self, rows: Mapping[str, tf.Tensor]) -> dict[str, Batch]:
+        """Row table -> batch, for row table (of evaluation: `TABLE/eval`) -> row numbers."""
+        return {key.removesuffix(EVAL): self.data.rows[key].gather(numbers) for key, numbers in rows.items()}
+
+    def task_losses(self, batches: Mapping[str, Batch], training: bool) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
+        """Task -> (Σ w loss over local rows, Σ w over local rows), for the tasks whose row tables are there."""
+        forward = Forward(self, training)
+        tasks = {name: spec.rows for name, spec in self.plan.tasks.items() if spec.rows in batches}
+        return {name: forward.loss(name, batches[rows]) for name, rows in tasks.items()}
+
+    def compile(self, optimizer: Any = "adam", loss: Any = None, **options: Any) -> None:
+        """Configures training. Losses belong to the task heads.
+
+        If layers compute in float16, the loss is scaled so that small gradients do not vanish.
+
+        Raises:
+            ValueError: `loss` was given, or a layer asks for a learning rate of its own and the optimizer has none.
+            StrategyError: `jit_compile` is set, and there are several replicas, rows with lists, or layers that cannot be
+                compiled.
+        """
+        if loss is not None:
+            raise ValueError(
+                "losses belong to task heads: set a head's options (`weight`, ...) instead of compile(loss=...)"
+            )
+        if options.get("jit_compile"):
+            self._require_compilable()
+        if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            # Steps in one compiled loop overtake one another, and workers gather what belongs to different steps.
+            options["steps_per_execution"] = 1
+        optimizer = keras.optimizers.get(optimizer)
+        scales = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
+        if not scales and any(layer.compute_dtype == "float16" for layer in self._flatten_layers()):
+            optimizer = keras.mixed_precision.LossScaleOptimizer(optimizer)
+        self._scale_rates(getattr(optimizer, "inner_optimizer", optimizer))
+        super().compile(optimizer=optimizer, **options)
+
+    def _scale_rates(self, optimizer: Any) -> None:
+        factors = learning_rate_factors(self)
+        if not factors:
+            return
+        if not hasattr(optimizer, "scale_rates"):
+            raise ValueError(
+                f"{factors[0][0].name} has a learning rate of its own, which {type(optimizer).__name__} of Keras cannot "
+                "follow; compile with an optimizer of mtkit.runtime.optimizers: OPTIMIZERS['adam'](learning_rate)"
+            )
+        optimizer.scale_rates(factors)
+
+    def _require_compilable(self) -> None:
+        count = self.distribute_strategy.num_replicas_in_sync
+        lists = sorted(name for name in {spec.rows for spec in self.plan.tasks.values()} if self.data.rows[name].ragged)
+        layers = sorted(layer.name for layer in self._flatten_layers() if not getattr(layer, "compilable", True))
+        reasons = [f"this strategy has {count}"] * (count > 1)
+        reasons += [f"rows of {', '.join(lists)} have lists"] * bool(lists)
+        reasons += [f"shapes in {', '.join(layers)} depend on values"] * bool(layers)
+        if reasons:
+            raise StrategyError(
+                "train.jit_compile: XLA compiles the training step for one replica and for rows of one shape only, but "
+                f"{reasons[0]}; set jit_compile = false"
+            )
+
+    def save(self, *_arguments: Any, **_options: Any) -> None:
+        """Refuses: a Keras file holds neither the recipe nor the tables that the model reads.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(
+            "a Keras file cannot hold the recipe and the data that this model is made of: keep its weights with "
+            "save_weights(...) and make it again with mtkit.build, or export it for serving with "
+            "pipeline.recipe.export.export(pipeline, directory); for callbacks, save_weights_only=True"
+        )
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """One mean loss per task."""
+        return list(self.trackers.values())
+
+    def train_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """One step on the rows of each table."""
+        return self.train_on(self.gather(data))
+
+    def train_on(self, batches: Mapping[str, Batch]) -> dict[str, tf.Tensor]:
+        """One step on gathered batches."""
+        with tf.GradientTape() as tape:
+            losses = self.task_losses(batches, training=True)
+            objective = self._objective(losses)
+            scaled = self._scaled(objective)
+        gradients = tape.gradient(scaled, self.trainable_variables)
+        self.optimizer.apply_gradients(zip(self._unscaled(gradients), self.trainable_variables, strict=True))
+        return self._track(losses)
+
+    def test_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Losses on the rows of each table."""
+        return self._track(self.task_losses(self.gather(data), training=False))
+
+    def predict_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """Task -> probabilities `[rows]` or `[rows, classes]`, or scores of the catalog `[rows, items]`.
+
+        Of the tasks that are evaluated on the given tables.
+        """
+        forward, batches, outputs = Forward(self), self.gather(data), {}
+        for name, spec in self.plan.tasks.items():
+            batch = batches.get(self.plan.rows_of(name))
+            if batch is not None and isinstance(spec, PredictionTask):
+                outputs[name] = forward.prediction(name, batch)
+            elif batch is not None and isinstance(spec, RetrievalTask):
+                outputs[name] = self.heads[name].score(forward.query(name, batch), forward.catalog(name), batch)
+        return outputs
+
+    def _objective(self, losses: Mapping[str, tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
+        """This replica's share of the scalar to minimize: shares and gradients add up over replicas."""
+        shares, present = {}, {}
+        for name, (total, local_weight) in losses.items():
+            weight = global_sum(local_weight)
+            shares[name] = self.plan.tasks[name].weight * tf.math.divide_no_nan(total, weight)
+            present[name] = tf.cast(weight > 0, tf.float32)
+        combined = self.balancer(shares, present=present)
+        return combined + tf.add_n([tf.constant(0.0), *self.losses]) / replicas()
+
+    def _scaled(self, objective: tf.Tensor) -> tf.Tensor:
+        scale = getattr(self.optimizer, "get_scaled_loss", None)
+        return objective if scale is None else scale(objective)
+
+    def _unscaled(self, gradients: Sequence[Any]) -> Sequence[Any]:
+        unscale = getattr(self.optimizer, "get_unscaled_gradients", None)
+        return gradients if unscale is None else unscale(gradients)
+
+    def _track(self, losses: Mapping[str, tuple[tf.Tensor, tf.Tensor]]) -> dict[str, tf.Tensor]:
+        for name, (total, weight) in losses.items():
+            mean = tf.math.divide_no_nan(total, weight)
+            self.trackers[name].update_state(mean, sample_weight=weight)
+            self.alarms[name].update_state(mean)
+        return {metric.name: metric.result() for metric in self.metrics}

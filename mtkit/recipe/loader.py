@@ -1,0 +1,348 @@
+"""Recipes: TOML text to specs, with every mistake at its line."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, TypedDict, TypeVar
+
+from pydantic import BaseModel, Field
+
+from mtkit.errors import MtkitError, PluginError, Problem, RecipeError, nearest
+from mtkit.recipe.auto_baselines import auto_baselines
+from mtkit.recipe.registry import Registry
+from mtkit.recipe.settings import Catalog, Data, Evaluate, Header, Train
+from mtkit.recipe.source_text import Document, Mistake, read_document
+from mtkit.recipe.static_checks import check_wiring
+from mtkit.recipe.toml_positions import KeyPath, dotted
+from mtkit.recipe.validation import validate
+from mtkit.spec import (
+    Balancer,
+    Correlation,
+    Encoder,
+    Exporter,
+    Name,
+    Preprocessor,
+    Rows,
+    SelfSupervisedTask,
+    Spec,
+    TaskHead,
+)
+
+#: Tables of named components -> kind.
+NAMED = {
+    "rows": "rows",
+    "preprocess": "preprocessor",
+    "encoder": "encoder",
+    "correlation": "correlation",
+    "task": "task_head",
+    "hook": "hooks",
+}
+#: Lists of components in `[evaluate]` -> kind.
+MEASURES = {"metrics": "ranking_metric", "prediction_metrics": "prediction_metric", "baselines": "baseline"}
+#: What `baselines` may be instead of a list.
+AUTO = "auto"
+REQUIRED = ("data", "rows", "encoder", "task")
+DEFAULT_BALANCER = "fixed"
+DEFAULT_EXPORTER = "saved_model"
+
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+Section = TypeVar("Section", bound=BaseModel)
+
+
+class Recipe(Header):
+    """A recipe whose names are resolved; tables of components keep the recipe's order.
+
+    Attributes:
+        hook: name -> spec instance, or the class itself if it has no options.
+        uses: address of a component (`encoder.user`) -> the name of its entry point.
+        distributions: distributions that offer the components -> version.
+        document: the text that it was read from.
+    """
+
+    data: Data
+    rows: Mapping[Name, Rows]
+    preprocess: Mapping[Name, Preprocessor] = Field({})
+    encoder: Mapping[Name, Encoder]
+    correlation: Mapping[Name, Correlation] = Field({})
+    task: Mapping[Name, TaskHead]
+    balance: Balancer
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
+    export: Exporter
+    hook: Mapping[Name, Any] = Field({})
+    uses: Mapping[str, str] = Field({})
+    distributions: Mapping[str, str] = Field({})
+    document: Document = Field(Document(), repr=False)
+
+    def lower_is_better(self, key: str) -> bool:
+        """Whether less of what a metric key (`task/[slice/]metric[@k]`) stands for is better."""
+        head = self.task.get(key.partition("/")[0])
+        if isinstance(head, SelfSupervisedTask):
+            return head.metrics[key.rpartition("/")[2]]
+        return self.evaluate.lower_is_better(key)
+
+    def problem(self, path: KeyPath, message: str) -> Problem:
+        """A mistake found later, at its place in the recipe."""
+        return self.document.problem(Mistake(path, message))
+
+
+def load_recipe(
+    path: str | Path, sets: Sequence[str] = (), unsets: Sequence[str] = (), registry: Registry | None = None
+) -> Recipe:
+    """Reads and checks a recipe, without data and without TensorFlow.
+
+    Args:
+        path: the TOML file.
+        sets: `KEY=VALUE` to set by dotted key; tables are merged. VALUE is TOML, or else taken as a string.
+        unsets: keys to remove first.
+        registry: the components that can be named; default: the installed ones.
+
+    Raises:
+        RecipeError: with every mistake that was found.
+    """
+    document, mistakes = read_document(Path(path), sets, unsets)
+    reader = _Reader(document, registry or Registry.installed(), mistakes)
+    draft = reader.draft()
+    header = reader.header()
+    if not mistakes and header:
+        return Recipe(**vars(header), **vars(draft), document=document)
+    ordered = sorted(dict.fromkeys(mistakes), key=lambda mistake: document.line(mistake.path))
+    raise RecipeError([document.problem(mistake) for mistake in ordered])
+
+
+class _Defaults(TypedDict):
+    train: Train
+    evaluate: Evaluate
+
+
+def fill_defaults(task: Mapping[str, TaskHead], train: Train, evaluate: Evaluate) -> _Defaults:
+    """The pass of an epoch and the metric that chooses, where they are left to the first task."""
+    if train.epoch_of is None:
+        train = train.model_copy(update={"epoch_of": next(iter(task.values())).rows})
+    if evaluate.main is None:
+        keys = (key for name, head in task.items() for key in evaluate.keys(name, head))
+        evaluate = evaluate.model_copy(update={"main": next(keys, None)})
+    return {"train": train, "evaluate": evaluate}
+
+
+@dataclass
+class _Draft:
+    """What could be made of a recipe: None stands for a part that is named but not valid."""
+
+    data: Data | None
+    rows: Mapping[str, Rows | None]
+    preprocess: Mapping[str, Preprocessor | None]
+    encoder: Mapping[str, Encoder | None]
+    correlation: Mapping[str, Correlation | None]
+    task: Mapping[str, TaskHead | None]
+    balance: Balancer | None
+    train: Train | None
+    evaluate: Evaluate | None
+    export: Exporter | None
+    hook: Mapping[str, Any]
+    uses: Mapping[str, str] = field(default_factory=dict)
+    distributions: Mapping[str, str] = field(default_factory=dict)
+
+
+class _Reader:
+    """Turns a document into specs and collects what is wrong with it."""
+
+    def __init__(self, document: Document, registry: Registry, mistakes: list[Mistake]) -> None:
+        self._document = document
+        self._values = document.values
+        self._registry = registry
+        self._mistakes = mistakes
+        self._uses: dict[str, str] = {}
+        self._distributions: dict[str, str] = {}
+
+    def draft(self) -> _Draft:
+        data = self._data()
+        components = {section: self._components(section, kind) for section, kind in NAMED.items()}
+        draft = _Draft(
+            data=data,
+            **components,
+            balance=self._component(("balance",), "balancer", default=DEFAULT_BALANCER),
+            train=self._section(("train",), Train),
+            evaluate=self._evaluate(data, components["task"]),
+            export=self._component(("export",), "exporter", default=DEFAULT_EXPORTER),
+            uses=self._uses,
+            distributions=self._distributions,
+        )
+        self._fill_defaults(draft)
+        self._check_strategy(draft.train)
+        if self._complete():
+            self._check_wiring(draft)
+        return draft
+
+    def _complete(self) -> bool:
+        """Whether all required sections are there, and all sections are tables; the rest follows from that."""
+        missing = [section for section in REQUIRED if self._values.get(section, {}) == {}]
+        for section in missing:
+            self._add((section,), f"is missing; a recipe has {'[data]' if section == 'data' else f'[{section}.NAME]'}")
+        return not missing and all(isinstance(self._values.get(section, {}), dict) for section in NAMED)
+
+    def _check_wiring(self, draft: _Draft) -> None:
+        try:
+            self._mistakes += check_wiring(draft)
+        except MtkitError as error:  # a data source whose columns cannot be told
+            self._add(("data",), str(error))
+
+    def header(self) -> Header | None:
+        tables = {*NAMED, "data", "balance", "train", "evaluate", "export"}
+        values = {key: value for key, value in self._values.items() if key not in tables}
+        header = self._valid(Header, values, (), tuple(tables))
+        for distribution, specifier in (header.requires if header else {}).items():
+            if message := _unmet(distribution, specifier):
+                self._add(("requires", distribution), message)
+        return header
+
+    def _add(self, path: KeyPath, message: str) -> None:
+        self._mistakes.append(Mistake(path, message))
+
+    def _valid(
+        self, model: type[Section], values: Mapping[str, Any], path: KeyPath, reserved: Sequence[str] = ()
+    ) -> Section | None:
+        result = validate(model, values, self._document, path, reserved)
+        if isinstance(result, list):
+            self._mistakes += result
+            return None
+        return result
+
+    def _table(self, path: KeyPath) -> dict[str, Any] | None:
+        """A copy of the table at a path, empty where there is none; None where something else is."""
+        table: Any = self._values
+        for depth, key in enumerate(path, 1):
+            table = table.get(str(key), {})
+            if not isinstance(table, dict):
+                self._add(path[:depth], f"expected a table, got {self._document.shown(path[:depth])}")
+                return None
+        return dict(table)
+
+    def _section(self, path: KeyPath, model: type[Section], without: Sequence[str] = ()) -> Section | None:
+        values = self._table(path)
+        if values is None:
+            return None
+        return self._valid(model, {key: value for key, value in values.items() if key not in without}, path)
+
+    def _components(self, section: str, kind: str) -> dict[str, Any]:
+        """The components of a table of tables; a hook is called as its plugin unless `use` says otherwise."""
+        names = self._table((section,)) or {}
+        for name in names:
+            if not NAME.fullmatch(name):
+                self._add(
+                    (section, name), f"expected a name of lower-case letters, digits and underscores, got {name!r}"
+                )
+        return {name: self._component((section, name), kind, default=name if kind == "hooks" else "") for name in names}
+
+    def _component(self, path: KeyPath, kind: str, default: str = "", reserved: Sequence[str] = ()) -> Any:
+        values = self._table(path)
+        if values is None:
+            return None
+        use = values.pop("use", default)
+        if not isinstance(use, str):
+            self._add((*path, "use"), f"expected a name, got {self._document.shown((*path, 'use'))}")
+        elif not use:
+            self._add((*path, "use"), f"is missing; {nearest('', self._registry.names(kind))}")
+        else:
+            values = {key: value for key, value in values.items() if key not in reserved}
+            return self._make(path, kind, use, values, ("use", *reserved))
+        return None
+
+    def _make(self, path: KeyPath, kind: str, use: str, values: Mapping[str, Any], reserved: Sequence[str] = ()) -> Any:
+        try:
+            entry = self._registry.entry(kind, use)
+            model = entry.load()
+        except PluginError as error:
+            where = (*path, "use")
+            self._add(where if where in self._document.lines else path, str(error))
+            return None
+        self._uses[dotted(path)] = use
+        self._distributions[entry.distribution] = entry.version
+        if issubclass(model, Spec):
+            return self._valid(model, values, path, reserved)
+        for key in values:
+            self._add((*path, key), f"unknown key; {use!r} has no options")
+        return model
+
+    def _data(self) -> Data | None:
+        if "data" not in self._values:
+            return None
+        source = self._component(("data",), "data_source", reserved=("split", "catalog"))
+        split = self._component(("data", "split"), "split")
+        entities = self._table(("data", "catalog")) or {}
+        catalog = {entity: self._section(("data", "catalog", entity), Catalog) for entity in entities}
+        if source is None or split is None or None in catalog.values():
+            return None
+        return Data(source=source, split=split, catalog=catalog)
+
+    def _evaluate(self, data: Data | None, tasks: Mapping[str, TaskHead | None]) -> Evaluate | None:
+        section = self._section(("evaluate",), Evaluate, without=tuple(MEASURES))
+        given = self._table(("evaluate",)) or {}
+        if given.get("baselines") == AUTO:
+            given["baselines"] = self._auto(data, tasks)
+        lists = {key: self._measures(("evaluate", key), kind, given.get(key, [])) for key, kind in MEASURES.items()}
+        return section.model_copy(update=lists) if section else None
+
+    def _auto(self, data: Data | None, tasks: Mapping[str, TaskHead | None]) -> list[str]:
+        try:
+            schema = data.source.schema() if data else None
+        except MtkitError:  # which the wiring reports
+            schema = None
+        return list(auto_baselines(filter(None, tasks.values()), schema))
+
+    def _measures(self, path: KeyPath, kind: str, given: Any) -> dict[str, Any]:
+        """Components given as a list of names, or of inline tables with `use` and options."""
+        if not isinstance(given, list):
+            expected = 'a list of names, or "auto"' if kind == "baseline" else "a list of names"
+            self._add(path, f"expected {expected}, got {self._document.shown(path)}")
+            return {}
+        made = {}
+        for index, item in enumerate(given):
+            where = (*path, index)
+            options = {"use": item} if isinstance(item, str) else item
+            if not isinstance(options, dict) or not isinstance(use := options.get("use"), str):
+                self._add(where, f"expected a name, or {{use = NAME, ...}}, got {self._document.shown(where)}")
+            elif use in made:
+                self._add(where, f"{use!r} is listed twice")
+            else:
+                values = {key: value for key, value in options.items() if key != "use"}
+                made[use] = self._make(where, kind, use, values, ("use",))
+        return {name: component for name, component in made.items() if component}
+
+    def _fill_defaults(self, draft: _Draft) -> None:
+        heads = {name: head for name, head in draft.task.items() if head}
+        if not (heads and draft.train and draft.evaluate):
+            return
+        filled = fill_defaults(heads, draft.train, draft.evaluate)
+        draft.train, draft.evaluate = filled["train"], filled["evaluate"]
+        if draft.evaluate.main is None and not self._mistakes:
+            self._add(("evaluate",), "measures nothing; expected metrics or prediction_metrics that fit the tasks")
+
+    def _check_strategy(self, train: Train | None) -> None:
+        """The name only: strategies import TensorFlow."""
+        try:
+            if train:
+                self._registry.entry("strategy", train.strategy)
+        except PluginError as error:
+            self._add(("train", "strategy"), str(error))
+
+
+def _unmet(distribution: str, specifier: str) -> str:
+    """Why a requirement does not hold, and what to run; empty if it does."""
+    from packaging.specifiers import InvalidSpecifier, SpecifierSet
+
+    try:
+        wanted = SpecifierSet(specifier)
+    except InvalidSpecifier:
+        return f'expected a version specifier such as ">=0.1,<0.2", got {specifier!r}'
+    command = f'run: pip install "{distribution}{specifier}"'
+    try:
+        installed = metadata.version(distribution)
+    except metadata.PackageNotFoundError:
+        return f"{distribution} {specifier} is needed, but it is not installed; {command}"
+    return "" if wanted.contains(installed, prereleases=True) else f"{specifier} is needed, got {installed}; {command}"

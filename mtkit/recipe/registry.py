@@ -1,0 +1,188 @@
+"""Which components are installed, by entry points: names come from metadata, code is imported when it is asked for."""
+
+from __future__ import annotations
+
+import functools
+import json
+import subprocess
+import sys
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from importlib import metadata
+from typing import Any
+
+from mtkit.errors import PluginError, nearest
+from mtkit.spec import BASES
+
+GROUP = "mtkit."
+KINDS = (*BASES, "strategy", "callback", "hooks")
+
+#: Components that mtkit's own plugin distributions offer, so that a missing one can be named.
+KNOWN_PLUGINS = {
+    ("data_source", "complete_journey"): "mtkit-datasets",
+    ("data_source", "kuairand_pure"): "mtkit-datasets",
+    ("data_source", "movielens_100k"): "mtkit-datasets",
+    ("data_source", "movietweetings"): "mtkit-datasets",
+    ("data_source", "s3rec"): "mtkit-datasets",
+    ("data_source", "stackexchange"): "mtkit-datasets",
+    ("encoder", "bert"): "mtkit-bert",
+    ("task_head", "tfrs_retrieval"): "mtkit-tfrs",
+    ("task_head", "tfrs_ranking"): "mtkit-tfrs",
+    ("correlation", "task_graph"): "mtkit-tfgnn",
+}
+
+_CHECK_SECONDS = 120
+_CHECK = "import sys; from mtkit.recipe.registry import report_reasons; report_reasons(sys.argv[1])"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One entry point.
+
+    Attributes:
+        kind: the group without `mtkit.`.
+        name: what recipes call it.
+        value: `module:object`.
+        distribution: who offers it.
+        version: the distribution's version.
+    """
+
+    kind: str
+    name: str
+    value: str
+    distribution: str
+    version: str
+
+    def load(self) -> Any:
+        """The object: a spec class of the entry's kind, a factory, or a class with hooks.
+
+        Raises:
+            PluginError: the object cannot be imported, or is not what its kind asks for.
+        """
+        try:
+            loaded = metadata.EntryPoint(self.name, self.value, GROUP + self.kind).load()
+        except Exception as error:  # foreign code may fail with anything
+            raise self._broken(f"{type(error).__name__}: {error}") from error
+        base = BASES.get(self.kind)
+        if base and not (isinstance(loaded, type) and issubclass(loaded, base)):
+            raise self._broken(f"expected a subclass of mtkit.spec.{base.__name__}, got {loaded!r}")
+        if self.kind == "hooks" and not isinstance(loaded, type):
+            raise self._broken(f"expected a class, got {loaded!r}")
+        if not callable(loaded):
+            raise self._broken(f"expected a callable, got {loaded!r}")
+        return loaded
+
+    def _broken(self, reason: str) -> PluginError:
+        return PluginError(
+            f"{self.kind} {self.name!r} of {self.distribution} {self.version} ({self.value}) is broken: {reason}"
+        )
+
+
+class Registry:
+    """The components that can be named in a recipe."""
+
+    def __init__(self, entries: Iterable[Entry]) -> None:
+        self._entries = tuple(sorted(entries, key=_order))
+        self._found: dict[tuple[str, str], list[Entry]] = defaultdict(list)
+        for entry in self._entries:
+            self._found[entry.kind, entry.name].append(entry)
+
+    @classmethod
+    def installed(cls) -> Registry:
+        """What the installed distributions offer in groups `mtkit.<kind>`; imports none of it."""
+        points = metadata.entry_points()
+        return cls(
+            Entry(group.removeprefix(GROUP), point.name, point.value, *_name_and_version(point.dist))
+            for group in points.groups
+            if group.startswith(GROUP)
+            for point in points.select(group=group)
+            if point.dist
+        )
+
+    def entries(self) -> tuple[Entry, ...]:
+        """All entries, by kind in the order of `KINDS`, then by name."""
+        return self._entries
+
+    def names(self, kind: str) -> tuple[str, ...]:
+        """Names of one kind."""
+        return tuple(name for of_kind, name in self._found if of_kind == kind)
+
+    def entry(self, kind: str, name: str) -> Entry:
+        """The one entry of this kind and name.
+
+        Raises:
+            PluginError: there is none, or several distributions offer it.
+        """
+        found = self._found.get((kind, name), [])
+        if len(found) == 1:
+            return found[0]
+        if found:
+            offers = " and ".join(f"{e.distribution} {e.version} ({e.value})" for e in found)
+            raise PluginError(f"{kind} {name!r} is offered twice, by {offers}; uninstall one of them")
+        if distribution := KNOWN_PLUGINS.get((kind, name)):
+            raise PluginError(f"{kind} {name!r} comes with {distribution}; run: pip install {distribution}")
+        installable = {n for k, n in KNOWN_PLUGINS if k == kind}
+        raise PluginError(f"no {kind} is named {name!r}; {nearest(name, {*self.names(kind), *installable})}")
+
+    def get(self, kind: str, name: str) -> Any:
+        """Imports and returns what recipes call `name`: a spec class, or a factory for kinds `strategy` and `callback`.
+
+        Raises:
+            PluginError: the name is unknown, offered twice, or its plugin is broken.
+        """
+        return self.entry(kind, name).load()
+
+    def check(self) -> dict[Entry, str]:
+        """Imports everything, one process for each module, and returns what is wrong: entry -> reason."""
+        modules: dict[str, list[Entry]] = defaultdict(list)
+        for entry in self._entries:
+            modules[entry.value.partition(":")[0]].append(entry)
+        reasons = {e: reason for entries in modules.values() for e, reason in _check_apart(entries).items()}
+        for (kind, name), found in self._found.items():
+            if kind not in KINDS:
+                reasons |= dict.fromkeys(found, f"there is no kind {kind!r}; {nearest(kind, KINDS)}")
+            elif len(found) > 1:
+                both = " and ".join(e.distribution for e in found)
+                reasons |= dict.fromkeys(found, f"{kind} {name!r} is offered twice, by {both}")
+        return reasons
+
+
+def _order(entry: Entry) -> tuple[int, str, str]:
+    return (KINDS.index(entry.kind) if entry.kind in KINDS else len(KINDS), entry.kind, entry.name)
+
+
+@functools.cache
+def _name_and_version(distribution: metadata.Distribution) -> tuple[str, str]:
+    fields = distribution.metadata  # parsed anew at each access
+    return fields["Name"], fields["Version"]
+
+
+def _check_apart(entries: list[Entry]) -> dict[Entry, str]:
+    command = [sys.executable, "-c", _CHECK, json.dumps([asdict(entry) for entry in entries])]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_CHECK_SECONDS, check=False)  # noqa: S603
+    except subprocess.TimeoutExpired:
+        return dict.fromkeys(entries, f"the import took more than {_CHECK_SECONDS} seconds")
+    if done.returncode:
+        last = done.stderr.strip().splitlines()[-1:] or [""]
+        return dict.fromkeys(entries, f"the import ended Python with code {done.returncode}: {last[0]}")
+    reasons = json.loads(done.stdout.splitlines()[-1])
+    return {entry: reason for entry, reason in zip(entries, reasons, strict=True) if reason}
+
+
+def report_reasons(entries: str) -> None:
+    """Loads entries and prints, as JSON, why each is broken (an empty string where it is not).
+
+    Args:
+        entries: JSON list of the fields of entries.
+    """
+    reasons = []
+    for fields in json.loads(entries):
+        try:
+            Entry(**fields).load()
+        except PluginError as error:
+            reasons.append(str(error))
+        else:
+            reasons.append("")
+    sys.stdout.write("\n" + json.dumps(reasons) + "\n")

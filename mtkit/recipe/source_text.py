@@ -1,0 +1,210 @@
+"""A recipe's text as values that know where they stand, after `--set`, `--unset` and `${env:NAME}`."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from mtkit.errors import Problem, RecipeError, nearest
+from mtkit.recipe.toml_positions import KeyPath, dotted, locate, split_key
+from mtkit.recipe.toml_writer import toml_string, toml_value
+
+_REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
+#: The line of what came from the command line.
+_SET = 0
+_SHOWN = 80
+
+
+class Mistake(NamedTuple):
+    """Something wrong with the value at a path."""
+
+    path: KeyPath
+    message: str
+
+
+@dataclass(frozen=True)
+class Document:
+    """A recipe's values. Documents compare equal: a recipe is what it says, not where that stands.
+
+    Attributes:
+        file: the recipe's path as it was given; None = composed in Python.
+        raw: values as written, with `${env:NAME}` in them; for messages and locks.
+        values: values after substitution.
+        lines: path -> line; 0 = given by `--set`.
+    """
+
+    file: Path | None = field(default=None, compare=False)
+    raw: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    values: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    lines: Mapping[KeyPath, int] = field(default_factory=dict, compare=False)
+
+    @property
+    def directory(self) -> Path:
+        """Where relative paths of the recipe begin."""
+        return (self.file or Path("recipe")).absolute().parent
+
+    def line(self, path: KeyPath) -> int:
+        """The line of a path, or of the nearest table around it."""
+        around = (path[:length] for length in range(len(path), 0, -1))
+        return next((self.lines[p] for p in around if p in self.lines), 1)
+
+    def problem(self, mistake: Mistake) -> Problem:
+        """A mistake with its place, its message free of values that came from the environment."""
+        line = self.line(mistake.path)
+        place = "--set" if line == _SET else f"{self.file}:{line}"
+        if self.file is None:
+            place = "mtkit.compose"
+        return Problem(place, dotted(mistake.path), self.redact(mistake.message))
+
+    def shown(self, path: KeyPath) -> str:
+        """The value at a path as TOML text, shortened; empty where there is none."""
+        value = value_at(self.raw, path)
+        text = "" if value is None else toml_value(value)
+        return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
+
+    def references(self) -> dict[KeyPath, str]:
+        """Strings that refer to the environment, as written."""
+        return {path: text for path, text in _strings(self.raw) if _REFERENCE.search(text)}
+
+    def redact(self, text: str) -> str:
+        """`text` with references instead of the values they stand for."""
+        secrets: dict[str, str] = {}
+        for path, written in self.references().items():
+            secrets |= {os.environ.get(name, ""): f"${{env:{name}}}" for name in _REFERENCE.findall(written)}
+            secrets[value_at(self.values, path)] = written
+        for secret in sorted(filter(None, secrets), key=len, reverse=True):
+            reference = secrets[secret]
+            for form in {secret, repr(secret)[1:-1], toml_string(secret)[1:-1]}:
+                text = re.sub(_whole(form), lambda _, to=reference: to, text)  # type: ignore[misc]
+        return text
+
+
+def _whole(text: str) -> str:
+    """A pattern of `text` that does not begin or end inside a word: short values would match everywhere."""
+    before = r"(?<!\w)" if re.match(r"\w", text) else ""
+    after = r"(?!\w)" if re.search(r"\w$", text) else ""
+    return before + re.escape(text) + after
+
+
+def read_document(path: Path, sets: Sequence[str], unsets: Sequence[str]) -> tuple[Document, list[Mistake]]:
+    """Reads a recipe's text; unset keys go before set ones are added.
+
+    Raises:
+        RecipeError: the file cannot be read, is not TOML, or `sets` and `unsets` are not keys.
+    """
+    raw, lines = _parse(path)
+    for key in unsets:
+        _unset(raw, lines, key)
+    for assignment in sets:
+        _set(raw, lines, assignment)
+    missing = [
+        Mistake(where, f"environment variable {name} is not set")
+        for where, text in _strings(raw)
+        for name in _REFERENCE.findall(text)
+        if name not in os.environ
+    ]
+    return Document(path, raw, _substitute(deepcopy(raw)), lines), missing
+
+
+def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+    try:
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text), locate(text)
+    except OSError as error:
+        raise RecipeError([Problem(str(path), "", f"cannot be read: {error.strerror}")]) from None
+    except UnicodeDecodeError as error:
+        raise RecipeError([Problem(str(path), "", f"is not UTF-8 text: {error}")]) from None
+    except tomllib.TOMLDecodeError as error:
+        at = re.search(r"at line (\d+)", str(error))
+        line = int(at.group(1)) if at else text.count("\n") + 1
+        raise RecipeError([Problem(f"{path}:{line}", "", f"is not valid TOML: {error}")]) from None
+
+
+def _unset(raw: dict[str, Any], lines: dict[KeyPath, int], key: str) -> None:
+    split = split_key(key)
+    if not split or split[1]:
+        raise RecipeError([Problem("--unset", key, "expected a dotted key, as in balance.use")])
+    *parents, last = path = split[0]
+    table = value_at(raw, tuple(parents))
+    if not isinstance(table, dict) or last not in table:
+        known = [dotted(p) for p in lines if len(p) == len(path)]
+        raise RecipeError([Problem("--unset", key, f"the recipe has no such key; {nearest(key, known)}")])
+    del table[last]
+    _forget(lines, path)
+
+
+def _set(raw: dict[str, Any], lines: dict[KeyPath, int], assignment: str) -> None:
+    split = split_key(assignment)
+    if not split or not split[1].lstrip().startswith("="):
+        raise RecipeError([Problem("--set", assignment, "expected KEY=VALUE, as in task.click.weight=0.5")])
+    path, value = split[0], split[1].lstrip()[1:].strip()
+    table = raw
+    for depth, key in enumerate(path[:-1], 1):
+        lines.setdefault(path[:depth], _SET)
+        table = table.setdefault(key, {})
+        if not isinstance(table, dict):
+            raise RecipeError([Problem("--set", dotted(path), f"{dotted(path[:depth])} is a value, not a table")])
+    _forget(lines, path)
+    lines[path] = _SET
+    given = _parse_value(value)
+    merges = isinstance(given, dict) and isinstance(table.get(path[-1]), dict)
+    table[path[-1]] = _merged(table[path[-1]], given) if merges else given
+
+
+def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    both = {k: _merged(old[k], v) for k, v in new.items() if isinstance(v, dict) and isinstance(old.get(k), dict)}
+    return old | new | both
+
+
+def _parse_value(text: str) -> Any:
+    try:
+        parsed = tomllib.loads(f"value = {text}")
+    except tomllib.TOMLDecodeError:
+        return text
+    return parsed["value"] if len(parsed) == 1 else text
+
+
+def _forget(lines: dict[KeyPath, int], path: KeyPath) -> None:
+    for known in [p for p in lines if p[: len(path)] == path]:
+        del lines[known]
+
+
+def has(value: Any, part: str | int) -> bool:
+    """Whether a value is a table with this key, or a list with this index."""
+    if isinstance(part, int):
+        return isinstance(value, list) and part < len(value)
+    return isinstance(value, Mapping) and part in value
+
+
+def value_at(values: Any, path: KeyPath) -> Any:
+    """The value at a path, None where there is none (TOML has no null)."""
+    for part in path:
+        if not has(values, part):
+            return None
+        values = values[part]
+    return values
+
+
+def _strings(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+    if isinstance(value, str):
+        yield path, value
+    elif isinstance(value, Mapping):
+        for key, inner in value.items():
+            yield from _strings(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _strings(inner, (*path, index))
+
+
+def _substitute(value: Any) -> Any:
+    if isinstance(value, str):
+        return _REFERENCE.sub(lambda match: os.environ.get(match.group(1), match.group()), value)
+    if isinstance(value, dict):
+        return {key: _substitute(inner) for key, inner in value.items()}
+    return [_substitute(inner) for inner in value] if isinstance(value, list) else value

@@ -1,0 +1,159 @@
+"""Where keys stand in a TOML text: tomllib gives values without positions.
+
+The scanner reads valid TOML 1.0 only; texts go through `tomllib.loads` first.
+"""
+
+from __future__ import annotations
+
+import bisect
+import re
+import tomllib
+
+from mtkit.recipe.toml_writer import toml_key
+
+#: Keys from the root of a document; array elements by index.
+KeyPath = tuple[str | int, ...]
+
+_BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
+_BASIC = r'"(?:\\.|[^"\\\n])*"'
+_LITERAL = r"'[^'\n]*'"
+_PART = re.compile(rf"{_BARE_KEY.pattern}|{_BASIC}|{_LITERAL}")
+_KEY = re.compile(rf"(?:{_PART.pattern})(?:[ \t]*\.[ \t]*(?:{_PART.pattern}))*")
+# A multi-line string may end with two quotes of its own before the three that close it.
+_STRING = re.compile(rf'"""(?:\\[\s\S]|[^\\])*?""""{{0,2}}|\'\'\'[\s\S]*?\'\'\'\'{{0,2}}|{_BASIC}|{_LITERAL}')
+_BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
+# Not split at spaces: one may stand between a date and a time.
+_SCALAR = re.compile(r"[^,\]}#\r\n]+")
+
+
+def locate(text: str) -> dict[KeyPath, int]:
+    """The line, from 1, of every key and array element of a TOML text.
+
+    A table that is only implied (`a` in `[a.b]`) stands where it is first named.
+
+    Args:
+        text: valid TOML.
+    """
+    scanner = _Scanner(text)
+    scanner.document()
+    return scanner.lines
+
+
+def dotted(path: KeyPath) -> str:
+    """A path as a person writes it: `evaluate.baselines[1].half_life`."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            text += f".{toml_key(part)}" if text else toml_key(part)
+    return text
+
+
+def split_key(text: str) -> tuple[tuple[str, ...], str] | None:
+    """The dotted key at the beginning of a text, and what follows it; None where no key stands there."""
+    match = _KEY.match(text)
+    return (_parts(match.group()), text[match.end() :]) if match else None
+
+
+def _parts(key: str) -> tuple[str, ...]:
+    return tuple(tomllib.loads(f"part = {part}")["part"] if part[0] in "\"'" else part for part in _PART.findall(key))
+
+
+class _Scanner:
+    def __init__(self, text: str) -> None:
+        self.lines: dict[KeyPath, int] = {}
+        self._text = text
+        self._position = 0
+        self._newlines = [match.start() for match in re.finditer("\n", text)]
+        self._lengths: dict[KeyPath, int] = {}
+
+    def document(self) -> None:
+        table: KeyPath = ()
+        while self._skip_blank():
+            if self._peek("["):
+                table = self._header()
+            else:
+                self._pair(table)
+
+    def _skip_blank(self) -> bool:
+        self._skip(_BLANK)
+        return self._position < len(self._text)
+
+    def _skip(self, pattern: re.Pattern[str]) -> str:
+        match = pattern.match(self._text, self._position)
+        assert match, "not a valid TOML text"
+        self._position = match.end()
+        return match.group()
+
+    def _peek(self, token: str) -> bool:
+        return self._text.startswith(token, self._position)
+
+    def _line(self) -> int:
+        return bisect.bisect_left(self._newlines, self._position) + 1
+
+    def _header(self) -> KeyPath:
+        line, array = self._line(), self._peek("[[")
+        self._position += 1 + array
+        self._skip_blank()
+        *parents, last = _parts(self._skip(_KEY))
+        self._skip_blank()
+        self._position += 1 + array
+        path: KeyPath = ()
+        for key in parents:
+            path = self._enter((*path, key), line)
+        path = (*path, last)
+        if not array:
+            self.lines[path] = line
+            return path
+        self._lengths[path] = self._lengths.get(path, 0) + 1
+        return self._enter(path, line)
+
+    def _enter(self, path: KeyPath, line: int) -> KeyPath:
+        """The table at `path`, or the last one if `path` is an array of tables."""
+        self.lines.setdefault(path, line)
+        if path in self._lengths:
+            path = (*path, self._lengths[path] - 1)
+            self.lines.setdefault(path, line)
+        return path
+
+    def _pair(self, table: KeyPath) -> None:
+        line = self._line()
+        *parents, last = _parts(self._skip(_KEY))
+        for key in parents:
+            table = (*table, key)
+            self.lines.setdefault(table, line)
+        self.lines[*table, last] = line
+        self._skip_blank()
+        self._position += 1
+        self._skip_blank()
+        self._value((*table, last))
+
+    def _value(self, path: KeyPath) -> None:
+        if self._peek("["):
+            self._array(path)
+        elif self._peek("{"):
+            self._inline_table(path)
+        else:
+            self._skip(_STRING if self._peek('"') or self._peek("'") else _SCALAR)
+
+    def _array(self, path: KeyPath) -> None:
+        self._position += 1
+        index = 0
+        while self._skip_blank() and not self._peek("]"):
+            self.lines[*path, index] = self._line()
+            self._value((*path, index))
+            self._end_of_item()
+            index += 1
+        self._position += 1
+
+    def _inline_table(self, path: KeyPath) -> None:
+        self._position += 1
+        while self._skip_blank() and not self._peek("}"):
+            self._pair(path)
+            self._end_of_item()
+        self._position += 1
+
+    def _end_of_item(self) -> None:
+        self._skip_blank()
+        self._position += self._peek(",")

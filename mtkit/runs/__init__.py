@@ -1,0 +1,1 @@
+"""Runs of recipes, their directories, and what a person sees of them."""

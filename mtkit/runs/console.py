@@ -1,0 +1,261 @@
+"""What a person sees of a run: populations, progress, and results beside baselines."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich import box
+from rich.console import Console
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+if TYPE_CHECKING:
+    from mtkit.data.leakage import Finding
+    from mtkit.recipe.loader import Recipe
+    from mtkit.spec import Cut
+    from mtkit.training.fit import Training
+    from mtkit.types import Part
+
+PHASES = 2
+_MODEL = "mtkit"
+_INDENT = (0, 0, 0, 2)
+_TEST = "test"
+_INTERVAL = "95 %"
+_GAP = 2
+
+
+class Reporter:
+    """Prints a run's course and results.
+
+    Args:
+        console: where to; default: standard output, 80 columns where it is no terminal.
+    """
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or Console(highlight=False)
+        self._runs = 1
+        self._number = 0
+
+    def start(self, recipe: Recipe, strategy: Any, directory: Path, runs: int) -> None:
+        """Announces a recipe, and how often it runs; no strategy means without a model."""
+        self._runs = runs
+        self._recipe, self._directory = recipe, directory
+        replicas = strategy.num_replicas_in_sync if strategy else 0
+        where = {0: "baselines alone", 1: "1 replica"}.get(replicas, f"{replicas} replicas")
+        self._headed(recipe.name, f": {len(recipe.task)} tasks, {where}, results in {directory}")
+
+    def run(self, name: str) -> None:
+        """Announces one of several runs, by its directory (`seed-1`); an only one has no name."""
+        self._number += 1
+        self._last = self._directory / name
+        if self._runs > 1:
+            self._headed(f"\n{name.replace('-', ' ')}", f", {self._number} of {self._runs}")
+
+    def phase(self, cut: Cut) -> None:
+        """Announces a phase."""
+        rest = "up to" if cut.clock is None else "without"
+        does = (
+            f"train {rest}, and tune baselines on," if cut.name == "valid" else f"train anew {rest}, and test once on,"
+        )
+        if cut.fit is not None:
+            does = "test once, without training anew, on"
+        self._headed(f"\n{cut.name}", f": {does} {cut.about}")
+
+    def protocol(self, protocol: Mapping[str, Any]) -> None:
+        """Says how the data are split."""
+        sizes = ", ".join(f"{number:,} {part}" for part, number in protocol["interactions"].items())
+        refit = "trained anew for the test" if protocol["refit"] else "not trained anew for the test"
+        self._headed("split", f": {protocol['split']}; interactions: {sizes}; {refit}")
+
+    def leaks(self, findings: Sequence[Finding]) -> None:
+        """Says what training could know of what is evaluated."""
+        for finding in findings:
+            self._indented(Text(str(finding), "" if finding.level == "note" else "yellow"))
+
+    def rows(self, notes: Mapping[str, Mapping[Part, Mapping[str, Any]]], dropped: Mapping[str, int]) -> None:
+        """Says what the rows are."""
+        table = Table.grid("rows", "part", "count", "population", padding=(0, 1))
+        table.columns[2].justify = "right"
+        for column in table.columns[:3]:
+            column.no_wrap = True
+        for name, parts in notes.items():
+            for part, note in parts.items():
+                table.add_row(Text(name, "cyan"), part, f"{note['rows']:,}", Text(note["population"]))
+        self._indented(table)
+        for reason, count in dropped.items():
+            if count:
+                self._indented(Text(f"left out: {count:,} interactions, {reason}"))
+
+    @contextlib.contextmanager
+    def progress(
+        self, phase: str, training: Training, done: Callable[[Mapping[str, float]], None]
+    ) -> Iterator[list[Any]]:
+        """Keras callbacks that show the progress of a fit, and hand finished epochs to `done`."""
+        from mtkit.runs.progress import Bar, EpochTable  # TensorFlow, which baselines do without
+        from mtkit.training.fit import EpochLog
+
+        rows = sum(rate.batch_size for rate in training.rates.values())
+        table = EpochTable(self.console, list(training.pipeline.recipe.task))
+        if training.step:
+            self._indented(Text(f"goes on after step {training.step} of {training.steps}"))
+
+        def epoch(numbers: Mapping[str, float]) -> None:
+            done(numbers)
+            table.add(numbers)
+
+        fit = PHASES * (self._number - 1) + (1 if phase == "valid" else 2)
+        if not self.console.is_terminal:
+            yield [EpochLog(rows, epoch)]
+            return
+        bar = Bar(self.console, training, rows, fit, PHASES * self._runs)
+        with bar.live:
+            yield [bar, EpochLog(rows, epoch)]
+
+    def exported(self, path: Path) -> None:
+        """Says where the servable is."""
+        self._indented(Text(f"exported {path}"))
+
+    def warn(self, message: str) -> None:
+        """Says what is not as it should be, and does no harm."""
+        self._indented(Text(message, "yellow"))
+
+    def results(self, results: Mapping[str, Any], sections: Sequence[str]) -> None:
+        """Prints the test's metrics beside the baselines, a table per task and slice, and what to try next."""
+        self._tables({_MODEL: results["test"], **results["baselines"]}, results)
+        for section in sections:
+            self.console.print(Text(f"\n{section}"))
+        self._next()
+
+    def baselines(self, results: Mapping[str, Any]) -> None:
+        """Prints what baselines reach on the test, a table per task and slice."""
+        columns = results["baselines"]
+        self._tables(columns, results)
+        if others := [name for name, values in columns.items() if not values]:
+            self.warn(f"do not apply to these tasks and data: {', '.join(others)}; mtkit plugins show NAME says why")
+        self.console.print(Text(f"\nmetrics.json is in {self._directory}"))
+
+    def _tables(self, columns: Mapping[str, Mapping[str, Any]], results: Mapping[str, Any]) -> None:
+        """A table for each task and slice, of the columns that have values there."""
+        lower, bounds = self._recipe.lower_is_better, results["intervals"].get("test", {})
+        measured = dict.fromkeys(key for values in columns.values() for key in values)
+        for path in dict.fromkeys(key.rpartition("/")[0] for key in measured):
+            keys = [key for key in measured if key.rpartition("/")[0] == path]
+            fitting = {name: values for name, values in columns.items() if any(key in values for key in keys)}
+            behind = f"{_rows(results['counts'].get(path))}{self._sampled(path)}"
+            title = Text.assemble("\n", (path, "bold"), (f"  {behind}", "dim"))
+            for table in result_tables(keys, fitting, self.console.width, [key for key in keys if lower(key)], bounds):
+                self.console.print(title, table, sep="\n")
+                title = Text("")
+
+    def _sampled(self, path: str) -> str:
+        """What a ranking is against, where that is not the catalog."""
+        head, number = self._recipe.task.get(path.partition("/")[0]), self._recipe.evaluate.sampled
+        ranks = head is not None and head.form in ("batch", "catalog")
+        return f", each ranked against {number:,} sampled items: biased" if number and ranks else ""
+
+    def _next(self) -> None:
+        directory = self._last
+        table = Table.grid(padding=(0, 2))
+        table.add_column(overflow="fold")
+        ranks = any(head.form in ("batch", "catalog") for head in self._recipe.task.values())
+        ask = (f"mtkit recommend {directory} --user ID -k 10", "ask the exported model")
+        for command, why in (
+            *[ask] * (ranks and self._recipe.export.servable),
+            (f"mtkit evaluate {directory}", "measure it again"),
+            (f"mtkit check {self._recipe.document.file} --fast", "how the tasks are wired"),
+        ):
+            table.add_row(Text(command), why)
+        self.console.print(Text(f"\nmetrics.json, history.csv and the rest are in {self._directory}. Try next:"))
+        self._indented(table)
+
+    def _headed(self, head: str, text: str) -> None:
+        self.console.print(Text.assemble((head, "bold"), text))
+
+    def _indented(self, what: Any) -> None:
+        self.console.print(Padding(what, _INDENT, expand=False))
+
+
+def result_tables(
+    keys: Sequence[str],
+    columns: Mapping[str, Mapping[str, Any]],
+    width: int,
+    lower: Collection[str] = (),
+    intervals: Mapping[str, Sequence[float]] | None = None,
+) -> Iterator[Table]:
+    """Metrics down, the model and as many baselines across as fit; the best of a row is bold in every table.
+
+    Args:
+        keys: metric keys of one task and slice.
+        columns: name -> metric key -> value, or mean and standard deviation; the first is repeated in every table.
+        width: columns of the terminal.
+        lower: the keys of which less is better.
+        intervals: metric key -> bounds of the first column's values; they stand beside it once.
+    """
+    cells = {name: [_cell(values.get(key)) for key in keys] for name, values in columns.items()}
+    best = [_best([values.get(key) for values in columns.values()], key in lower) for key in keys]
+    first, *others = columns
+    if bounds := [_interval((intervals or {}).get(key)) for key in keys] if intervals else []:
+        cells[_INTERVAL], others = bounds, [_INTERVAL, *others]
+    widths = {name: max(map(len, [*name.split("_"), *shown])) for name, shown in cells.items()}
+    labels = [key.rpartition("/")[2] for key in keys]
+    room = width - max(map(len, [*labels, _TEST])) - widths[first] - _GAP
+    for names in _chunks(others, widths, room):
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), pad_edge=False)
+        table.add_column(_TEST, no_wrap=True)
+        for name in (first, *names):
+            table.add_column(name.replace("_", " "), justify="right", width=widths[name])
+        for row, key in enumerate(keys):
+            means = {name: _mean(columns.get(name, {}).get(key)) for name in (first, *names)}
+            shown = [
+                Text(cells[name][row], "bold" if mean is not None and mean == best[row] else "")
+                for name, mean in means.items()
+            ]
+            table.add_row(labels[row], *shown)
+        yield table
+
+
+def _rows(counts: int | Sequence[int] | None) -> str:
+    """How many rows are behind the figures, or how many in each of several runs."""
+    if counts is None:
+        return ""
+    shown = [f"{count:,}" for count in ([counts] if isinstance(counts, int) else counts)]
+    return f"{', '.join(shown)} rows"
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    """Both bounds to four digits, without a leading 0."""
+    return "-".join(f"{bound:.4f}".removeprefix("0") for bound in bounds or ())
+
+
+def _chunks(names: Sequence[str], widths: Mapping[str, int], room: int) -> list[list[str]]:
+    """The names in groups that fit; at least one group, and one name in each but an only one."""
+    groups: list[list[str]] = [[]]
+    for name in names:
+        if groups[-1] and sum(widths[other] + _GAP for other in (*groups[-1], name)) > room:
+            groups.append([])
+        groups[-1].append(name)
+    return groups
+
+
+def _best(values: Sequence[Any], lower: bool) -> float | None:
+    means = [mean for value in values if (mean := _mean(value)) is not None]
+    return (min if lower else max)(means, default=None)
+
+
+def _cell(value: Any) -> str:
+    """A figure to four digits; with several seeds the standard deviation too, where there is any."""
+    mean = _mean(value)
+    if mean is None:
+        return "" if value is None else "-"
+    spread = value["std"] if isinstance(value, Mapping) else 0.0
+    return f"{mean:.4f}" + (f"±{spread:.4f}".replace("±0.", "±.") if spread else "")
+
+
+def _mean(value: Any) -> float | None:
+    """The figure; None where there is none, or where it is undefined."""
+    mean = value["mean"] if isinstance(value, Mapping) else value
+    return None if mean is None or mean != mean else float(mean)  # noqa: PLR0124 - nan

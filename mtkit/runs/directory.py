@@ -1,0 +1,270 @@
+"""The files of a run: written whole or not at all, and read again to resume, evaluate and export."""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import fcntl
+import hashlib
+import io
+import json
+import math
+import os
+import re
+from collections.abc import Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mtkit.errors import RunError
+from mtkit.evaluation.user_sums import Sums, from_table
+from mtkit.files import versions, whole, write_text, writing
+from mtkit.types import Dataset
+
+FORMAT = 1
+
+PART = re.compile(r"(seed|fold)-\d+")
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Writes `value` under the format's number, whole or not at all."""
+    write_text(path, to_json(value))
+
+
+def to_json(value: Mapping[str, Any]) -> str:
+    """`value` under the format's number; what is undefined (nan) is null, which JSON has."""
+    return json.dumps({"format": FORMAT, **_defined(value)}, indent=2, allow_nan=False) + "\n"
+
+
+def _defined(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {key: _defined(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_defined(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def write_table(path: Path, table: pa.Table) -> None:
+    """Writes a Parquet file whole or not at all.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    with whole(path) as temporary:
+        pq.write_table(table, temporary)
+
+
+class RunDirectory:
+    """Where a run keeps what it did.
+
+    Args:
+        path: the directory; created on first write.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.lock = path / "recipe.lock.toml"
+        self.metrics = path / "metrics.json"
+        self.per_user = path / "per_user.parquet"
+        self.history = path / "history.csv"
+        self.checkpoints = path / "checkpoints"
+        self.export = path / "export"
+        self.rows = path / "rows"
+        self.entities = path / "entities"
+        self.features = path / "features"
+        self.data = path / "data.json"
+        self.counters = path / "counters.json"
+        self._claim = path / ".lock"
+
+    @contextlib.contextmanager
+    def claimed(self, resume: bool, *, resumable: bool = True) -> Iterator[None]:
+        """Holds the directory against other processes; a dead process holds nothing.
+
+        Args:
+            resume: whether what is there is to be continued.
+            resumable: whether it could be.
+
+        Raises:
+            RunError: another process holds it, it cannot be written, or it cannot be used as asked.
+        """
+        if resume and not self._resumable():
+            raise RunError(f"{self.path}: nothing to resume: there is no {self.lock.name}; start without --resume")
+        new = not self.path.exists()
+        with writing(self._claim):
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = self._locked()
+        try:
+            if not resume and any(path != self._claim for path in self.path.iterdir()):
+                rather = ", or continue it with --resume" if resumable else ""
+                raise RunError(f"{self.path}: the directory is not empty; choose another with --run-dir{rather}")
+            yield
+        finally:
+            self._claim.unlink(missing_ok=True)
+            os.close(handle)
+            if new and not any(self.path.iterdir()):
+                self.path.rmdir()  # a mistake was found before there was anything to keep
+
+    def _resumable(self) -> bool:
+        """Whether a run began here; one that was killed at once has written little."""
+        if self.lock.exists() or self.parts():
+            return True
+        return self.path.is_dir() and all(path == self.data or path.name[0] == "." for path in self.path.iterdir())
+
+    def _locked(self) -> int:
+        """An open handle on the lock file, which holds the lock and our process id."""
+        while True:
+            handle = os.open(self._claim, os.O_RDWR | os.O_CREAT)
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                holder = os.read(handle, 32).decode() or "unknown"
+                os.close(handle)
+                raise RunError(
+                    f"{self.path}: another run is at work here (process {holder}); wait for it, or choose another "
+                    "--run-dir"
+                ) from None
+            with contextlib.suppress(FileNotFoundError):
+                if os.fstat(handle).st_ino == self._claim.stat().st_ino:
+                    os.ftruncate(handle, 0)
+                    os.write(handle, str(os.getpid()).encode())
+                    return handle
+            os.close(handle)  # its holder has just removed it
+
+    def begin(self, lock: str, fingerprint: str, resume: bool) -> None:
+        """Says whose directory it is: writes the recipe and the data's fingerprint, or compares them.
+
+        Raises:
+            RunError: the directory holds another run, or data have changed.
+        """
+        if resume and self.lock.exists():
+            self._check_same(lock)
+            self.check_data(fingerprint)
+            return
+        write_json(self.data, {"fingerprint": fingerprint})
+        write_text(self.lock, lock)
+
+    def withdraw(self) -> None:
+        """Takes `begin` back where nothing followed it: after a mistake the next try needs an empty directory."""
+        if {path for path in self.path.iterdir() if path.name[0] != "."} == {self.data, self.lock}:
+            self.lock.unlink()
+            self.data.unlink()
+
+    def read_fingerprint(self) -> str:
+        """The fingerprint of the data that the run began with."""
+        return str(json.loads(self.data.read_text(encoding="utf-8"))["fingerprint"])
+
+    def check_data(self, fingerprint: str) -> None:
+        """Compares the data with those of the run.
+
+        Raises:
+            RunError: they are not the same.
+        """
+        known = self.read_fingerprint()
+        if known != fingerprint:
+            raise RunError(
+                f"{self.path}: the data have changed since the run began (fingerprint {known}, now {fingerprint}); "
+                "restore them, or start anew in another --run-dir"
+            )
+
+    def _check_same(self, lock: str) -> None:
+        if self.lock.read_text(encoding="utf-8") != lock:
+            raise RunError(
+                f"{self.path}: {self.lock.name} is of another recipe; resume with the recipe and the --set it was "
+                "started with, or start anew in another --run-dir"
+            )
+
+    def read_phase(self, name: str) -> dict[str, Any] | None:
+        """The results of a phase that is complete; None if it is not."""
+        path = self._phase(name)
+        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+
+    def write_phase(self, name: str, results: Mapping[str, Any]) -> None:
+        """Marks a phase as complete."""
+        write_json(self._phase(name), results)
+
+    def _phase(self, name: str) -> Path:
+        return self.path / "phases" / f"{name}.json"
+
+    def read_sums(self) -> Sums:
+        """What each user adds to the metrics of the test.
+
+        Raises:
+            RunError: the run has not got so far.
+        """
+        if not self.per_user.exists():
+            raise RunError(
+                f"{self.path}: there is no {self.per_user.name}, which a run writes with its test; finish it with mtkit run "
+                "--resume"
+            )
+        return from_table(pq.read_table(self.per_user))
+
+    def count(self, numbers: Mapping[str, int]) -> dict[str, int]:
+        """Adds to the counters of this directory, over all runs in it, and returns them."""
+        known = json.loads(self.counters.read_text(encoding="utf-8")) if self.counters.exists() else {}
+        known.pop("format", None)
+        total = {name: known.get(name, 0) + numbers.get(name, 0) for name in {**known, **numbers}}
+        write_json(self.counters, total)
+        return total
+
+    def exported(self) -> bool:
+        """Whether there is an export."""
+        return bool(versions(self.export))
+
+    def parts(self) -> list[Path]:
+        """The runs in a directory of several seeds, or of several folds."""
+        found = [path for path in self.path.glob("*-*") if PART.fullmatch(path.name) and path.is_dir()]
+        return sorted(found, key=lambda path: int(path.name.partition("-")[2]))
+
+    def check_parts(self, names: Collection[str]) -> None:
+        """Compares the runs that are here with those that are asked for.
+
+        Args:
+            names: of the directories of several seeds or folds; none where one run is asked for.
+
+        Raises:
+            RunError: another number of seeds, or another split, is asked for.
+        """
+        known = [path.name for path in self.parts()]
+        if self.lock.exists() and names:
+            raise RunError(
+                f"{self.path}: holds one run, and {len(names)} ({', '.join(names)}) are asked for; resume with the "
+                "--seeds that it was started with, or start anew in another --run-dir"
+            )
+        if missing := [name for name in known if name not in names]:
+            raise RunError(
+                f"{self.path}: holds {', '.join(known)}, of which {', '.join(missing)} is not asked for; resume with the "
+                "--seeds that it was started with, or start anew in another --run-dir"
+            )
+
+    def append_history(self, row: Mapping[str, float | str]) -> None:
+        """Adds an epoch to `history.csv`, in the place of a first try if it was repeated after a resume."""
+        rows = self.read_history()
+        key = (str(row["phase"]), str(row["epoch"]))
+        rows = [r for r in rows if (r["phase"], r["epoch"]) != key] + [{k: str(v) for k, v in row.items()}]
+        text = io.StringIO()
+        columns = dict.fromkeys(name for r in rows for name in r)
+        writer = csv.DictWriter(text, list(columns), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        write_text(self.history, text.getvalue())
+
+    def read_history(self) -> list[dict[str, str]]:
+        """The epochs so far."""
+        if not self.history.exists():
+            return []
+        with self.history.open(encoding="utf-8", newline="") as file:
+            return list(csv.DictReader(file))
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """A hash of all tables' names, types and values."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, table in {"interactions": dataset.interactions, **dataset.entities}.items():
+        digest.update(f"{name}:{table.schema.to_string()}".encode())
+        for column in table.columns:
+            values = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+            for buffer in values.combine_chunks().buffers():
+                digest.update(b"" if buffer is None else buffer)
+    return digest.hexdigest()

@@ -1,0 +1,113 @@
+"""What only data and tensors can tell about a recipe, before anything is trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from mtkit.backend import tf
+from mtkit.data.build_context import cache_directory
+from mtkit.data.catalogs import make_cuts
+from mtkit.data.columns import load
+from mtkit.data.leakage import find_leaks, refuse
+from mtkit.errors import WiringError
+from mtkit.model.assembly import Pipeline, build_pipeline
+from mtkit.model.forward import Forward
+from mtkit.recipe.loader import Recipe
+from mtkit.runtime.strategies import make_strategy
+from mtkit.runtime.unused_gpu import unseen_gpu
+
+PROBE_ROWS = 8
+TOLERANCE = 1e-3
+
+
+def check_full(recipe: Recipe) -> list[str]:
+    """Builds the recipe's model on its data and probes it; returns lines: what the rows are, and warnings.
+
+    Raises:
+        DataError: the data do not fit the recipe, or tell what is to be predicted.
+        RecipeError: a task asks for something that its row table does not have.
+        WiringError: a row depends on other rows of its batch, a query on the candidate of its row, or a candidate on
+            anything but itself.
+    """
+    dataset = load(recipe.data.source)
+    valid, test = make_cuts(dataset, recipe.data.split)
+    findings = find_leaks(recipe, dataset, valid, test)
+    refuse(findings)
+    pipeline = build_pipeline(recipe, dataset, valid, make_strategy(recipe), cache_directory(), {})
+    check_independent(pipeline)
+    check_factorized(pipeline)
+    warning = unseen_gpu(recipe.train.strategy)
+    return [
+        f"rows {name} {part}: {len(table):,}, {table.note}"
+        for name, parts in pipeline.tables.items()
+        for part, table in parts.items()
+    ] + [*map(str, findings), *([f"warning: {warning}"] if warning else [])]
+
+
+def check_independent(pipeline: Pipeline) -> None:
+    """Confirms on a tiny batch that the embeddings of a row are the same whatever other rows are beside it.
+
+    Raises:
+        WiringError: they are not.
+    """
+    for task in pipeline.plan.tasks:
+        for table, names in pipeline.plan.reads(task).items():
+            rows = pipeline.model.data.rows[table]
+            few, many = (
+                rows.gather(tf.range(min(n, rows.rows), dtype=tf.int64)) for n in (PROBE_ROWS // 2, PROBE_ROWS)
+            )
+            for key, name in names:
+                alone, beside = (_states(pipeline, (name,), batch)[name] for batch in (few, many))
+                # Sums may be added up in another order where batches differ in size.
+                if not np.allclose(alone, beside[: len(alone)], rtol=TOLERANCE, atol=TOLERANCE):
+                    raise WiringError(
+                        f"task {task}: {key} {name!r} of a row depends on the other rows of its batch, so it would be "
+                        "another one when it is served; look for a sum, a mean or a norm over the first axis"
+                    )
+
+
+def check_factorized(pipeline: Pipeline) -> None:
+    """Confirms on a tiny batch that queries stay when candidates change, and candidates when all else does.
+
+    Declared reads say the same; this catches a component that does otherwise.
+
+    Raises:
+        WiringError: one of them does not stay.
+    """
+    for task, spec in pipeline.plan.retrievals().items():
+        rows = pipeline.model.data.rows[spec.rows]
+        entity = pipeline.plan.candidate_entity(task)
+        if entity not in rows.columns:
+            continue  # candidates are the catalog: no row could tell its query about them
+        batch = rows.gather(_spread(rows.rows))
+        moved = {key: tf.roll(value, 1, 0) if key in pipeline.fold.entities else value for key, value in batch.items()}
+        query = _differs(pipeline, spec.query, batch, batch | {entity: moved[entity]})
+        candidate = _differs(pipeline, spec.candidate, batch, moved | {entity: batch[entity]})
+        for name in (*query, *candidate):
+            role, other = ("query", f"its row's {entity}") if name in query else ("candidate", "more than its own row")
+            raise WiringError(
+                f"task {task}: {role} {name!r} depends on {other}, so the catalog cannot be ranked by a dot product"
+            )
+
+
+def _spread(rows: int) -> tf.Tensor:
+    """Numbers of a few rows from all over a table: neighbors are often of one user."""
+    return tf.constant(np.unique(np.linspace(0, rows - 1, PROBE_ROWS).astype(np.int64)))
+
+
+def _differs(
+    pipeline: Pipeline,
+    names: tuple[str, ...],
+    batch: Mapping[str, tf.Tensor],
+    other: Mapping[str, tf.Tensor],
+) -> list[str]:
+    """Those of the embeddings that are not the same on both batches."""
+    first, second = _states(pipeline, names, batch), _states(pipeline, names, other)
+    return [name for name in names if bool(tf.reduce_any(first[name] != second[name]))]
+
+
+def _states(pipeline: Pipeline, names: tuple[str, ...], batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    forward = Forward(pipeline.model, whole=frozenset())
+    return {name: forward.states(name, batch) for name in names}

@@ -1,0 +1,193 @@
+"""Recommendations from the exported model of a run, shown with what the catalog says of the items."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from mtkit.backend import tf
+from mtkit.errors import RunError
+from mtkit.files import versions
+from mtkit.recipe.loader import load_recipe
+from mtkit.runs.directory import RunDirectory
+
+#: Events of a user that are looked at, the latest ones.
+MOST_EVENTS = 1 << 16
+#: Items of the past that are shown.
+SHOWN = 10
+
+
+@dataclass(frozen=True)
+class PastItem:
+    """An item of a user's past.
+
+    Attributes:
+        item: its id.
+        times: how many events.
+        last: the day of the latest.
+        text: what the catalog says; empty if it has no text.
+    """
+
+    item: str
+    times: int
+    last: date
+    text: str
+
+
+@dataclass(frozen=True)
+class Recommendation:
+    """One recommended item.
+
+    Attributes:
+        item: its id.
+        score: what the main task says.
+        seen: whether it is in the user's own past.
+        text: what the catalog says; empty if it has no text.
+    """
+
+    item: str
+    score: float
+    seen: bool
+    text: str
+
+
+class Servant:
+    """The latest export of a run.
+
+    Args:
+        run: the run directory.
+
+    Raises:
+        RunError: this is no run, nothing was exported, or the model recommends nothing.
+    """
+
+    def __init__(self, run: Path) -> None:
+        directory = RunDirectory(run)
+        if not directory.lock.is_file():
+            raise RunError(f"{run}: {_what_is(directory)}")
+        numbers = versions(directory.export)
+        if not numbers:
+            raise RunError(
+                f"{run}: no exported model; finish the run with mtkit run --resume, or run mtkit export {run}"
+            )
+        latest = directory.export / str(numbers[-1])
+        if not tf.saved_model.contains_saved_model(str(latest)):
+            raise RunError(
+                f"{latest} is no SavedModel, so it cannot be asked; the recipe's [export] writes something else"
+            )
+        self._loaded = tf.saved_model.load(str(latest))
+        if "recommend" not in self._loaded.signatures:
+            raise RunError(f"{run}: the model has no retrieval task, so there is nothing that it could recommend")
+        schema = load_recipe(directory.lock).data.source.schema()
+        ids = [column.entity for column in schema.interactions.values() if column.kind == "id" and column.entity]
+        self._user, self._item = list(dict.fromkeys(ids))[:2]
+        self._users = self._ids(directory, self._user)
+        texts = schema.of_kind("text", self._item)
+        catalog = pq.read_table(directory.entities / f"test-{self._item}.parquet")
+        values = catalog[texts[0]].to_pylist() if texts else [""] * len(catalog)
+        self._texts = dict(zip(map(str, catalog["id"].to_pylist()), values, strict=True))
+
+    def _ids(self, directory: RunDirectory, entity: str) -> frozenset[str]:
+        column = pq.read_table(directory.entities / f"test-{entity}.parquet", columns=["id"])["id"]
+        return frozenset(pc.cast(column, "string").to_pylist()[1:])
+
+    def knows(self, user: str) -> bool:
+        """Whether the user is in the data."""
+        return user in self._users
+
+    def recommend(self, user: str, k: int, exclude_seen: bool = False) -> list[Recommendation]:
+        """The user's best `k` items, best first; with `exclude_seen` only such as are not in the own past."""
+        wanted = len(self._texts) if exclude_seen else k
+        answer = self._ask("recommend", user, k=tf.constant(wanted), exclude_ids=tf.zeros([1, 0], tf.string))
+        rows = zip(*(answer[key] for key in (f"{self._item}_ids", "scores", "seen")), strict=True)
+        named = [(item.decode(), float(score), bool(seen)) for item, score, seen in rows if item]
+        kept = [row for row in named if not (exclude_seen and row[2])][:k]
+        return [Recommendation(item, score, seen, self._text(item)) for item, score, seen in kept]
+
+    def past(self, user: str) -> list[PastItem]:
+        """What the data know of the user: distinct items, the latest first, the more frequent first within a day."""
+        answer = self._ask("past", user, k=tf.constant(MOST_EVENTS))
+        times, last = dict[str, int](), dict[str, date]()
+        for name, time in zip(answer[f"{self._item}_ids"], answer["times"], strict=True):
+            if name:
+                item = name.decode()
+                times[item] = times.get(item, 0) + 1
+                last.setdefault(item, datetime.fromtimestamp(int(time), UTC).date())
+        items = [PastItem(item, times[item], last[item], self._text(item)) for item in times]
+        return sorted(items, key=lambda item: (item.last, item.times), reverse=True)
+
+    def _ask(self, signature: str, user: str, **inputs: tf.Tensor) -> dict[str, Any]:
+        answer = self._loaded.signatures[signature](**{f"{self._user}_id": tf.constant([user])}, **inputs)
+        return {name: value.numpy()[0] for name, value in answer.items()}
+
+    def _text(self, item: str) -> str:
+        return self._texts.get(item) or ""
+
+
+def show(
+    user: str, recommendations: Sequence[Recommendation], past: Sequence[PastItem], console: Console | None = None
+) -> None:
+    """Prints a user's past and the recommendations as tables."""
+    console = console or Console(highlight=False)
+    known = {item.item: item for item in past}
+    if past:
+        title = f"Latest of {len(past)} items in the past of {user}"
+        rows = [(_item(item.item, item.text), f"{item.times}x", str(item.last)) for item in past[:SHOWN]]
+        console.print(_table(title, ("item", "times", "last"), rows))
+    title = f"Recommended to {user}"
+    rows = [(_item(r.item, r.text), f"{r.score:.3f}", _when(known.get(r.item))) for r in recommendations]
+    console.print(_table(title, ("item", "score", "in the past"), rows))
+
+
+def _table(title: str, headers: Sequence[str], rows: Sequence[tuple[Text, str, str]]) -> Table:
+    """Numbered rows of an item and two short cells."""
+    table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table.add_column("", justify="right")
+    table.add_column(headers[0])
+    for header in headers[1:]:
+        table.add_column(header, justify="right", no_wrap=True)
+    for number, cells in enumerate(rows, 1):
+        table.add_row(str(number), *cells)
+    return table
+
+
+def _item(item: str, text: str) -> Text:
+    """The id, and the text in a line of its own."""
+    lines = (item, ("\n" + text, "dim")) if text else (item,)
+    return Text.assemble(*lines, no_wrap=True, overflow="ellipsis")
+
+
+def _when(item: PastItem | None) -> str:
+    return "" if item is None else f"{item.times}x, {item.last}"
+
+
+def as_json(
+    user: str, known: bool, recommendations: Sequence[Recommendation], past: Sequence[PastItem]
+) -> Mapping[str, Any]:
+    """The same as JSON-able values."""
+    return {
+        "format": 1,
+        "user": user,
+        "known": known,
+        "recommendations": [vars(recommendation) for recommendation in recommendations],
+        "past": [vars(item) | {"last": str(item.last)} for item in past],
+    }
+
+
+def _what_is(directory: RunDirectory) -> str:
+    """Why a directory without a lock is no run, and what to do."""
+    if not directory.path.is_dir():
+        return "there is no such directory; name the run directory of a finished mtkit run"
+    if parts := directory.parts():
+        return f"it holds several runs; name one of them: {', '.join(map(str, parts))}"
+    return f"no run here: there is no {directory.lock.name}; name the run directory of a finished mtkit run"

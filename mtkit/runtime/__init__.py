@@ -1,0 +1,1 @@
+"""What TensorFlow runs on: strategies, collective operations, optimizers, precision."""

@@ -1,0 +1,196 @@
+"""Optimizers by name, their learning rate over the steps of a run, and the precision of computation.
+
+The optimizers of tf_keras update every row of an embedding table in each step, whatever the gradient touches. Those
+here update the touched rows alone where a table is so large that this is faster.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from mtkit.backend import keras, tf
+
+if TYPE_CHECKING:
+    from mtkit.recipe.settings import Train
+
+DENSE_ROWS = 4_096
+"""Tables of at most so many rows are updated whole: by rows would save less than a millisecond (width 64, one CPU)."""
+
+FINAL_RATE = 0.02
+"""Where a cosine schedule ends, as a share of the learning rate."""
+
+
+class _RowSparse(keras.optimizers.Optimizer):
+    """Mixed into an optimizer of tf_keras, updates only the rows of large tables that a gradient touches.
+
+    Rows that a batch looks up several times count with the sum of their gradients, in the rule and in the norm to be
+    clipped. Deviation from the dense rule: where a row is not touched, its moments do not decay, its momentum does not
+    move it, and it has no weight decay. Where all rows are touched, the two are the same.
+    """
+
+    #: Key of a variable -> factor of its learning rate, where that is not 1.
+    _factors: Mapping[Any, float] = MappingProxyType({})
+    _factor = 1.0
+
+    @property
+    def learning_rate(self) -> Any:
+        """The learning rate; while a variable is updated, that of the variable."""
+        rate = super().learning_rate
+        return rate if self._factor == 1.0 else rate * self._factor
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        keras.optimizers.Optimizer.learning_rate.fset(self, value)
+
+    def scale_rates(self, factors: Sequence[tuple[Any, float]]) -> None:
+        """Gives variables learning rates of their own.
+
+        Args:
+            factors: variables, each with the factor by which its learning rate differs from the optimizer's.
+        """
+        # Keras would track a dictionary as a part of the checkpoint.
+        self._factors = MappingProxyType({self._var_key(variable): factor for variable, factor in factors})
+
+    def update_step(self, gradient: Any, variable: Any) -> None:
+        """Applies the gradient at the variable's learning rate, by rows where that is faster."""
+        self._factor = self._factors.get(self._var_key(variable), 1.0)
+        try:
+            self._update(gradient, variable)
+        finally:
+            self._factor = 1.0
+
+    def _update(self, gradient: Any, variable: Any) -> None:
+        by_rows = isinstance(gradient, tf.IndexedSlices) and variable.shape[0] > DENSE_ROWS
+        if not by_rows:
+            gradient = tf.convert_to_tensor(gradient)
+        if self.weight_decay is not None and self._use_weight_decay(variable):
+            self._decay(variable, gradient.indices if by_rows else None)
+        if by_rows:
+            self.update_rows(gradient.values, gradient.indices, variable)
+        else:
+            super().update_step(gradient, variable)
+
+    def update_rows(self, gradient: tf.Tensor, rows: tf.Tensor, variable: Any) -> None:
+        """Applies a gradient `[n, ...]` to the distinct rows `[n]` of a variable."""
+        raise NotImplementedError
+
+    def _decay(self, variable: Any, rows: tf.Tensor | None) -> None:
+        factor = tf.cast(self.learning_rate * self.weight_decay, variable.dtype)
+        if rows is None:
+            variable.assign_sub(factor * variable)
+        else:
+            variable.scatter_sub(tf.IndexedSlices(factor * tf.gather(variable, rows), rows))
+
+    def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
+        """Nothing, for weights decay where they are updated."""
+
+    def _clip_gradients(self, grads: Sequence[Any]) -> Sequence[Any]:
+        clipped: Sequence[Any] = super()._clip_gradients(super()._deduplicate_sparse_grad(grads))
+        return clipped
+
+    def _deduplicate_sparse_grad(self, grads: Sequence[Any]) -> Sequence[Any]:
+        return grads
+
+
+@keras.saving.register_keras_serializable(package="mtkit")
+class Adam(_RowSparse, keras.optimizers.Adam):
+    """Adam, by rows on large tables.
+
+    Source: Kingma and Ba, Adam: A Method for Stochastic Optimization, ICLR 2015. Deviation: moments of untouched rows
+    stay as they are, and their bias is corrected by the steps of the run, not of the row.
+    """
+
+    def update_rows(self, gradient: tf.Tensor, rows: tf.Tensor, variable: Any) -> None:
+        """Moves the rows and their moments."""
+        number = self._index_dict[self._var_key(variable)]
+        rate, step = (tf.cast(value, variable.dtype) for value in (self.learning_rate, self.iterations + 1))
+        mean = _averaged(self._momentums[number], rows, gradient, self.beta_1)
+        square = _averaged(self._velocities[number], rows, tf.square(gradient), self.beta_2)
+        corrected = rate * tf.sqrt(1 - tf.pow(self.beta_2, step)) / (1 - tf.pow(self.beta_1, step))
+        variable.scatter_sub(tf.IndexedSlices(corrected * mean / (tf.sqrt(square) + self.epsilon), rows))
+
+
+@keras.saving.register_keras_serializable(package="mtkit")
+class AdamW(Adam):
+    """Adam with decoupled weight decay, by rows on large tables.
+
+    Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization, ICLR 2019. Deviation: that of `Adam`.
+    """
+
+    def __init__(self, learning_rate: Any = 0.001, weight_decay: float = 0.004, **options: Any) -> None:
+        super().__init__(learning_rate, weight_decay=weight_decay, **options)
+
+
+@keras.saving.register_keras_serializable(package="mtkit")
+class Adagrad(_RowSparse, keras.optimizers.Adagrad):
+    """Adagrad, by rows on large tables; the same as the dense rule, which leaves untouched rows alone."""
+
+    def update_rows(self, gradient: tf.Tensor, rows: tf.Tensor, variable: Any) -> None:
+        """Moves the rows and their accumulators."""
+        keras.optimizers.Adagrad.update_step(self, tf.IndexedSlices(gradient, rows), variable)
+
+
+@keras.saving.register_keras_serializable(package="mtkit")
+class Sgd(_RowSparse, keras.optimizers.SGD):
+    """Stochastic gradient descent, by rows on large tables; without momentum the same as the dense rule."""
+
+    def update_rows(self, gradient: tf.Tensor, rows: tf.Tensor, variable: Any) -> None:
+        """Moves the rows, and their momenta if there is momentum."""
+        rate, momentum = (tf.cast(value, variable.dtype) for value in (self.learning_rate, self.momentum))
+        change = -rate * gradient
+        if self.momentum:
+            momenta = self.momentums[self._index_dict[self._var_key(variable)]]
+            moved = momentum * tf.gather(momenta, rows) + change
+            momenta.scatter_update(tf.IndexedSlices(moved, rows))
+            change = momentum * moved + change if self.nesterov else moved
+        variable.scatter_add(tf.IndexedSlices(change, rows))
+
+
+def learning_rate_factors(model: keras.Model) -> list[tuple[Any, float]]:
+    """The variables of a built model whose layers ask for learning rates of their own, with their factors.
+
+    A layer asks by a method `learning_rate_factors()`, which gives pairs of a variable and a factor.
+    """
+    layers = model._flatten_layers()  # noqa: SLF001 - the public `layers` is not recursive
+    return [pair for layer in layers for pair in getattr(layer, "learning_rate_factors", list)()]
+
+
+OPTIMIZERS: Mapping[str, Callable[..., Any]] = {"adam": Adam, "adamw": AdamW, "adagrad": Adagrad, "sgd": Sgd}
+
+
+def make_optimizer(settings: Train, steps: int) -> Any:
+    """The recipe's optimizer, its learning rate scheduled over `steps`."""
+    rate: Any = settings.learning_rate
+    warm = min(settings.warmup_steps, steps - 1)
+    if warm or settings.schedule == "cosine":
+        final = FINAL_RATE if settings.schedule == "cosine" else 1.0
+        rate = keras.optimizers.schedules.CosineDecay(
+            0.0 if warm else rate, steps - warm, final, warmup_target=rate if warm else None, warmup_steps=warm
+        )
+    options = {} if settings.epsilon is None else {"epsilon": settings.epsilon}
+    return OPTIMIZERS[settings.optimizer](learning_rate=rate, global_clipnorm=settings.clip_norm, **options)
+
+
+@contextlib.contextmanager
+def precision_scope(precision: str) -> Iterator[None]:
+    """Layers that are built inside compute in this precision: `float32`, `mixed_bfloat16` or `mixed_float16`.
+
+    Variables are float32 in all of them. With `mixed_float16`, a model that is built inside scales its loss, so that
+    small gradients do not vanish.
+    """
+    before = keras.mixed_precision.global_policy()
+    keras.mixed_precision.set_global_policy(precision)
+    try:
+        yield
+    finally:
+        keras.mixed_precision.set_global_policy(before)
+
+
+def _averaged(moments: Any, rows: tf.Tensor, values: tf.Tensor, beta: float) -> tf.Tensor:
+    """The moving average of the rows, after `values` went into it."""
+    moved = beta * tf.gather(moments, rows) + (1 - beta) * values
+    moments.scatter_update(tf.IndexedSlices(moved, rows))
+    return moved

@@ -1,0 +1,1 @@
+"""What an export answers, and how it is written."""

@@ -1,0 +1,53 @@
+"""Writes a servable as a SavedModel with its descriptions: a new version directory, whole or not at all."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from mtkit.backend import tf
+from mtkit.errors import RunError
+from mtkit.files import new_version
+from mtkit.model.assembly import Pipeline
+from mtkit.serving.servable import Servable
+from mtkit.serving.signature_set import signatures
+from mtkit.serving.signatures import describe, tensor_names
+
+SIGNATURES = "signatures.md"
+TENSORS = "signatures.json"
+
+
+def save(pipeline: Pipeline, directory: Path, unseen: bool = True, strings: bool = False) -> Path:
+    """Writes a new version directory (1, 2, ...) under `directory`, whole or not at all, and returns it.
+
+    It is a SavedModel, with `signatures.md` for people and `signatures.json` for callers of the C API.
+
+    Args:
+        pipeline: the trained pipeline.
+        directory: holds the versions.
+        unseen: whether there are signatures for users and items that are not in the data.
+        strings: whether there are signatures that take texts as strings, beside those that take token ids.
+
+    Raises:
+        RunError: the directory cannot be written.
+        WiringError: a task has the name of another signature.
+    """
+    servable = Servable(pipeline, _main(pipeline), unseen, strings)
+    answers = signatures(servable)
+
+    def write(version: Path) -> None:
+        functions = {name: signature.function for name, signature in answers.items()}
+        tf.saved_model.save(servable, str(version), signatures=functions)
+        (version / SIGNATURES).write_text(describe(answers), encoding="utf-8")
+        (version / TENSORS).write_text(tensor_names(version), encoding="utf-8")
+
+    try:
+        return new_version(directory, write)
+    except tf.errors.OpError as error:
+        raise RunError(f"{directory}: cannot be written: {error}") from error
+
+
+def _main(pipeline: Pipeline) -> str | None:
+    """The retrieval task to be served: the one that validation chose by, or else the first."""
+    retrievals = pipeline.plan.retrievals()
+    main = pipeline.recipe.evaluate.main_task
+    return main if main in retrievals else next(iter(retrievals), None)

@@ -1,0 +1,237 @@
+"""A trained pipeline as functions of ids and raw features: what an export holds.
+
+Each table is a variable, held once; nothing is of Python or Keras. The state is as of the end of the data: a user's
+past and own items are everything the data know.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, Generic, TypeVar
+
+import numpy as np
+
+from mtkit.backend import tf
+from mtkit.data.known_as_of import as_of, history_bounds
+from mtkit.feed.device_tables import RowStore
+from mtkit.feed.request_history import given_past
+from mtkit.model.assembly import Pipeline
+from mtkit.model.forward import Batch, Forward, encode_limited
+from mtkit.serving.request_features import CONTEXT, Form, Given, GivenFeatures
+from mtkit.serving.signatures import Tensors
+from mtkit.spec import RetrievalTask, ServingInput
+from mtkit.types import Fold, RowTable
+
+T = TypeVar("T")
+
+
+def serving_rows(fold: Fold) -> RowTable:
+    """One row per user, row u = user u, with the past as of the end of the fold."""
+    user_entity, item_entity = list(fold.events.ids)[:2]
+    users = np.arange(len(fold.entities[user_entity]), dtype=np.int32)
+    time = np.full(len(users), fold.end, np.int64)
+    return RowTable(
+        name="serving",
+        ids={user_entity: users},
+        time=time,
+        history=history_bounds(fold.events, users, time),
+        **as_of(fold.events, users, time, len(fold.entities[item_entity])),
+    )
+
+
+class Lookup(tf.Module):
+    """Between the data's ids, as strings, and rows of an entity table; what is not known is row 0.
+
+    Args:
+        name: the entity.
+        ids: `[rows]` strings or integers; the first stands for the unknown.
+    """
+
+    def __init__(self, name: str, ids: np.ndarray) -> None:
+        super().__init__(name=name)
+        strings = [str(value) for value in ids[1:]]
+        rows = tf.range(1, len(ids), dtype=tf.int32)
+        self.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(tf.constant(strings), rows), 0)
+        self.ids = tf.Variable(["", *strings], trainable=False, name=f"{name}.ids")
+
+    def rows(self, ids: tf.Tensor) -> tf.Tensor:
+        """Rows int32 of the shape of `ids`."""
+        return self.table.lookup(ids)
+
+    def names(self, rows: tf.Tensor) -> tf.Tensor:
+        """Ids, strings of the shape of `rows`."""
+        return tf.gather(self.ids, rows)
+
+
+class Request(Forward):
+    """A forward pass in which the features that a batch brings along come before those of the tables."""
+
+    def candidate(self, task: str, batch: Batch) -> tf.Tensor:
+        """Candidate embeddings of the batch's items, `[rows, dim]`."""
+        spec = self.plan.tasks[task]
+        assert isinstance(spec, RetrievalTask)
+        view = {name: self._of_task(self.states(name, batch), task) for name in spec.candidate}
+        return self.model.heads[task].candidate(view, batch[self.plan.candidate_entity(task)], training=False)
+
+    def _feature(self, address: str, embedding: str, batch: Batch) -> dict[str, tf.Tensor]:
+        if address not in batch:
+            return super()._feature(address, embedding, batch)
+        if not address.startswith("history."):
+            return {address: batch[address]}
+        length = self.model.encoders[embedding].length
+        return {name: tf.pad(batch[name], [[0, 0], [length, 0]])[:, -length:] for name in (address, "history.age")}
+
+
+class Servable(tf.Module):
+    """The state of a trained pipeline, what requests to it consist of, and what it recommends.
+
+    Args:
+        pipeline: the trained pipeline.
+        main: the retrieval task that is served by `recommend`; None = there is none.
+        unseen: whether there are signatures for users and items that are not in the data.
+        strings: whether there are signatures that take texts as strings, beside those that take token ids.
+    """
+
+    def __init__(self, pipeline: Pipeline, main: str | None, unseen: bool, strings: bool = False) -> None:
+        super().__init__(name="servable")
+        model, fold, plan = pipeline.model, pipeline.fold, pipeline.plan
+        features = GivenFeatures(pipeline, derive=unseen, strings=strings)
+        self._main, self.unseen = main, unseen
+        self._pipeline, self._features = _Untracked(pipeline), _Untracked(features)
+        # Layers would be saved as Keras objects with a function each; what they hold is all that serving needs.
+        self.weights, self.feature_state = list(model.variables), features.state()
+        self.entities, self.events = dict(model.data.entities), model.data.events
+        self.lookups = {name: Lookup(name, entity.ids) for name, entity in fold.entities.items()}
+        content = dict.fromkeys(c for spec in plan.encoders.values() for c in spec.content)
+        encoded = {name: Forward(model).encoded_entity(name) for name in content} | encode_limited(model)
+        self.encoded = {
+            name: tf.Variable(values, trainable=False, name=f"encoded.{name}") for name, values in encoded.items()
+        }
+        self.user, self.item = list(fold.events.ids)[:2] or ("", "")
+        if self.user:
+            self.users = RowStore(serving_rows(fold))
+        if main is not None:
+            candidates = Forward(model, encoded=encoded).catalog(main)
+            self.candidates = tf.Variable(candidates, trainable=False, name="candidates")
+
+    def known(self, entity: str) -> Given:
+        """Ids of an entity; those of the user bring along the past."""
+        name, lookup = f"{entity}_id", self.lookups[entity]
+        inputs = {
+            name: ServingInput("string", (), f"id of the {entity} as in the data; others are the unknown {entity}")
+        }
+        if entity != self.user:
+            return Given(inputs, lambda given: {entity: lookup.rows(given[name])})
+        return Given(inputs, lambda given: self.users.gather(tf.cast(lookup.rows(given[name]), tf.int64)))
+
+    def new_item(self, entity: str, tasks: Iterable[str], form: Form = Form.IDS) -> Given | None:
+        """Raw features of an entity without a past; None if it has none that could be given in this form."""
+        features = self._features.value.of(entity, tasks, form) if self.unseen else None
+        if not features or not features.inputs:
+            return None
+        first = next(iter(features.inputs))
+        return Given({}, lambda given: {entity: tf.zeros(tf.shape(given[first])[:1], tf.int32)}) | features
+
+    def new_user(self, tasks: Iterable[str], form: Form = Form.IDS) -> Given | None:
+        """Raw features of a user and what he or she bought; None if they cannot be given in this form."""
+        features = self._features.value.of(self.user, tasks, form) if self.unseen else None
+        if features is None:
+            return None
+        ids, age = f"history_{self.item}_ids", "history_age"
+        inputs = {
+            ids: ServingInput(
+                "string", (None,), f"{self.item}s of the past, oldest first, padded in front with empty strings"
+            ),
+            age: ServingInput("float32", (None,), "days since each of them; the same number = the same basket"),
+        }
+
+        def batch(given: Tensors) -> dict[str, tf.Tensor]:
+            items = self.lookups[self.item].rows(given[ids])
+            unknown = self.users.gather(tf.zeros(tf.shape(items)[:1], tf.int64))
+            past = {f"history.{self.item}": items, "history.age": tf.where(items > 0, given[age], 0.0)}
+            return unknown | past | given_past(items, given[age])
+
+        return Given(inputs, batch) | features
+
+    def context(self, tasks: Iterable[str]) -> Given:
+        """Raw context features that the tasks read."""
+        context = self._features.value.of(CONTEXT, tasks)
+        assert context is not None
+        return context
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """What is served."""
+        return self._pipeline.value
+
+    @property
+    def main(self) -> str:
+        """The retrieval task."""
+        assert self._main is not None
+        return self._main
+
+    @property
+    def retrieves(self) -> bool:
+        """Whether there is a retrieval task."""
+        return self._main is not None
+
+    @property
+    def head(self) -> Any:
+        """The layer of the main task."""
+        return self.pipeline.model.heads[self.main]
+
+    def request(self) -> Request:
+        """A forward pass."""
+        return Request(self.pipeline.model, whole=frozenset(), encoded=self.encoded)
+
+    def recommend(self, batch: Batch, k: tf.Tensor, exclude_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The best items of the whole catalog, masked before the top is taken.
+
+        Args:
+            batch: of users.
+            k: int32, a scalar.
+            exclude_ids: strings `[users or 1, n]`.
+
+        Returns:
+            `<item>_ids`, `scores` and `seen`, each `[users, k]`.
+        """
+        query = self.request().query(self.main, batch)
+        scores = self.head.score(query, tf.convert_to_tensor(self.candidates), batch)
+        excluded = self._excluded(exclude_ids, tf.shape(scores))
+        masked = tf.where(excluded, tf.constant(-np.inf, scores.dtype), scores)
+        top, rows = tf.math.top_k(masked, tf.minimum(k, tf.shape(scores)[1] - 1))
+        there = tf.math.is_finite(top)
+        own = tf.gather(_marked(batch["own.row"], batch["own.id"], tf.shape(scores)), rows, batch_dims=1)
+        names = tf.where(there, self.lookups[self.item].names(rows), "")
+        return {f"{self.item}_ids": names, "scores": top, "seen": own & there}
+
+    def _excluded(self, exclude_ids: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+        """Which candidates are out, `[rows, items]`: the unknown, and those named by `exclude_ids`."""
+        items = self.lookups[self.item].rows(exclude_ids)
+        items = tf.broadcast_to(items, [shape[0], tf.shape(items)[1]])
+        items = tf.pad(items, [[0, 0], [1, 0]])
+        rows = tf.repeat(tf.range(shape[0]), tf.shape(items)[1])
+        return _marked(rows, tf.reshape(items, [-1]), shape)
+
+    def past(self, batch: Batch, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The last `k` events of users, latest first: `<item>_ids` and `times`, `[users, k]`."""
+        begin, end = tf.unstack(batch["history"], axis=1)
+        position = end[:, None] - 1 - tf.range(tf.cast(k, tf.int64))
+        there, position = position >= begin[:, None], tf.maximum(position, 0)
+        assert self.events is not None
+        items = tf.where(there, tf.gather(self.events.ids, position), 0)
+        times = tf.where(there, tf.gather(self.events.time, position), 0)
+        return {f"{self.item}_ids": self.lookups[self.item].names(items), "times": times}
+
+
+def _marked(rows: tf.Tensor, items: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+    """Bool of `shape`, true at the places (row, item)."""
+    index = tf.stack([tf.cast(rows, tf.int32), items], 1)
+    return tf.scatter_nd(index, tf.ones_like(items), shape) > 0
+
+
+class _Untracked(Generic[T]):
+    """Keeps an object out of what a tf.Module saves."""
+
+    def __init__(self, value: T) -> None:
+        self.value = value

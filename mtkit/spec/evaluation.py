@@ -1,0 +1,154 @@
+"""Kinds that models are measured by: metrics, and the baselines beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
+
+from mtkit.spec.base import Address, Contributions, Name, Spec
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from mtkit.types import Events, LabeledRows, Ranking
+
+
+class RankingMetric(Spec):
+    """A metric over the top of a ranking, or over all of it."""
+
+    kind: ClassVar[str] = "ranking_metric"
+    #: Whether less is better.
+    lower_is_better: ClassVar[bool] = False
+    #: Whether it is over the top k; one that is not is over the whole ranking, reads `Ranking.targets`, and has no `@k`.
+    cutoff: ClassVar[bool] = True
+
+    @property
+    def reads(self) -> tuple[Address | Name, ...]:
+        """Addresses of item columns, and names of encoders that derive vectors of items, which it needs in `Ranking.vectors`."""
+        return ()
+
+    def keys(self, name: str, k: Sequence[int]) -> dict[str, int]:
+        """`name[@k]` -> cutoff, for the cutoffs of a recipe."""
+        return {f"{name}@{cutoff}": cutoff for cutoff in k} if self.cutoff else {name: max(k)}
+
+    @property
+    def by_row(self) -> bool:
+        """Whether it is the mean of `per_row`, so that users can be drawn anew and compared."""
+        return type(self).per_row is not RankingMetric.per_row
+
+    def per_row(self, ranking: Ranking, k: int) -> np.ndarray:
+        """Values float64 `[rows]` at cutoff `k` (at most `ranking.items.shape[1]`)."""
+        raise NotImplementedError
+
+    def value(self, ranking: Ranking, k: int) -> float:
+        """The metric: the mean over rows, unless it is defined over all rows together; nan where no row was ranked."""
+        values = self.per_row(ranking, k)
+        return float(values.mean()) if len(values) else float("nan")
+
+
+class PredictionMetric(Spec):
+    """A metric over predictions and labels."""
+
+    kind: ClassVar[str] = "prediction_metric"
+    #: Some of `binary`, `classes` and `numeric`.
+    labels: ClassVar[frozenset[str]]
+    #: Whether less is better.
+    lower_is_better: ClassVar[bool] = False
+
+    def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
+        """The metric over rows.
+
+        Args:
+            labels: `[rows]`, 0/1 or class numbers.
+            predictions: probabilities, `[rows]` for binary labels, `[rows, classes]` otherwise.
+            weights: float32 `[rows]`, positive.
+
+        Returns:
+            The value; nan where it is undefined (AUC with one class).
+        """
+        raise NotImplementedError
+
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Contributions | None:
+        """Values and weights, float64 `[rows]` each: the metric is the mean of the values by the weights.
+
+        From their sums by user come intervals and tests. A mean, or a ratio, has the values and weights that it consists
+        of. For other metrics the values are the metric plus the influence of the row, so that changes of weights change it
+        to first order. None: it has no such values, or is undefined on these rows.
+
+        Args:
+            labels: as for `value`.
+            predictions: as for `value`.
+            weights: as for `value`.
+        """
+        return None
+
+
+class GroupedMetric(PredictionMetric):
+    """A metric within groups of rows; it is given the group of each row, which is its user."""
+
+    def value(
+        self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, groups: np.ndarray | None = None
+    ) -> float:
+        """As for other metrics; `groups` are integers `[rows]`."""
+        raise NotImplementedError
+
+    def contributions(
+        self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, groups: np.ndarray | None = None
+    ) -> Contributions | None:
+        """As for other metrics; `groups` are integers `[rows]`."""
+        return None
+
+
+class Baseline(Spec):
+    """Something simple that a model has to beat; fits on the same rows and scores the same candidates."""
+
+    kind: ClassVar[str] = "baseline"
+    #: `retrieval` baselines implement `rank`, `prediction` baselines implement `predict`.
+    form: ClassVar[Literal["retrieval", "prediction"]]
+    #: Whether a `prediction` baseline can predict numbers, too; `LabeledRows.classes` is 0 then.
+    numeric: ClassVar[bool] = False
+
+    def grid(self) -> Sequence[Baseline]:
+        """The settings tried on validation, from which the best is taken; itself alone if nothing is tuned."""
+        return (self,)
+
+    def rank(self, events: Events, cut: int, items: int) -> Callable[[np.ndarray], np.ndarray] | None:
+        """A scorer of the catalog; None where the baseline does not apply (a catalog too large for it).
+
+        Args:
+            events: all events; only those strictly before `cut` may be used.
+            cut: seconds.
+            items: number of rows of the item table, the unknown included.
+
+        Returns:
+            A function from users int32 `[rows]` to scores, floats `[rows, items]`.
+        """
+        raise NotImplementedError
+
+    def predict(self, train: LabeledRows, rows: LabeledRows) -> np.ndarray | None:
+        """Probabilities, `[rows]` or `[rows, classes]`; None where the baseline does not fit the task (no text to read)."""
+        raise NotImplementedError
+
+
+class ContentBaseline(Baseline):
+    """A baseline of retrieval by what items are: it is given vectors of them, so that it ranks those that nobody has had."""
+
+    form: ClassVar[Literal["retrieval", "prediction"]] = "retrieval"
+
+    @property
+    def reads(self) -> tuple[Address | Name, ...]:
+        """Addresses of item columns, and names of encoders that derive vectors of items."""
+        raise NotImplementedError
+
+    def rank(
+        self, events: Events, cut: int, items: int, vectors: Mapping[str, Any] | None = None
+    ) -> Callable[[np.ndarray], np.ndarray] | None:
+        """As for other baselines.
+
+        Args:
+            events: as for others.
+            cut: as for others.
+            items: as for others.
+            vectors: for each of `reads`, floats `[items, width]` or a SciPy sparse array, rows of length 1, or 0 for none.
+        """
+        raise NotImplementedError

@@ -1,0 +1,1 @@
+"""A fit that can be stopped and taken up again."""

@@ -1,0 +1,252 @@
+"""Training of a pipeline: steps, checkpoints, and what is told of them."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtkit.backend import keras, tf
+from mtkit.errors import RunError
+from mtkit.feed.step_rows import training_rows
+from mtkit.model.assembly import Pipeline
+from mtkit.runtime.distribute import least
+from mtkit.runtime.optimizers import make_optimizer
+from mtkit.training.checkpoints import Checkpoints
+from mtkit.training.interrupt import Signals
+
+SAVE_SECONDS = 60.0
+"""A checkpoint is kept at the end of each epoch, and within an epoch when the last one is that old."""
+
+
+class Training:
+    """A fit of a pipeline that can be taken up again where it was saved, with the same result.
+
+    Args:
+        pipeline: what to train.
+        checkpoints: directory of the checkpoints; None = keep none.
+        warn: is told when a checkpoint cannot be used.
+        save_seconds: how old the last checkpoint may get.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        checkpoints: Path | None = None,
+        warn: Callable[[str], None] = print,
+        save_seconds: float = SAVE_SECONDS,
+    ) -> None:
+        self.pipeline = pipeline
+        # Workers save together; their clocks would not agree on more than the ends of epochs.
+        self.save_seconds = math.inf if pipeline.strategy.cluster_resolver else save_seconds
+        settings = pipeline.recipe.train
+        self.rates = pipeline.rates()
+        assert settings.epoch_of is not None, "a recipe that was read says it"
+        self.steps_per_epoch = self.rates[settings.epoch_of].steps
+        self.steps = self.steps_per_epoch * settings.epochs
+        model = pipeline.model
+        with pipeline.strategy.scope():
+            model.compile(
+                make_optimizer(settings, self.steps),
+                steps_per_execution=min(settings.steps_per_execution, self.steps_per_epoch),
+                jit_compile=settings.jit_compile,
+            )
+            model.optimizer.build(model.trainable_variables)
+            # The optimizer's count will not do: it leaves out steps whose scaled gradients overflowed.
+            self._step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
+            self.generators = _generators(model)
+            checkpoint = tf.train.Checkpoint(
+                model=model, optimizer=model.optimizer, step=self._step, generators=self.generators
+            )
+        self._checkpoints = checkpoints and Checkpoints(checkpoint, checkpoints, warn)
+
+    @property
+    def step(self) -> int:
+        """Steps that are done."""
+        return int(self._step.numpy())
+
+    @step.setter
+    def step(self, value: int) -> None:
+        self._step.assign(value)
+
+    @property
+    def epoch(self) -> int:
+        """Epochs that are complete."""
+        return self.step // self.steps_per_epoch
+
+    def restore(self) -> int:
+        """Takes up the last good checkpoint, if there is one; returns the number of steps that are done.
+
+        Raises:
+            RunError: several workers have no checkpoint of the same step.
+        """
+        if self._checkpoints:
+            self._checkpoints.restore()
+            # A worker may have been stopped before it kept what the others did.
+            common = least(self.step, self.pipeline.strategy)
+            if common < self.step:
+                self._checkpoints.restore(until=common)
+            if least(-abs(self.step - common), self.pipeline.strategy) < 0:
+                raise RunError(
+                    f"the workers have no checkpoint of the same step: this one has {self.step}, another {common}; start "
+                    "anew in another --run-dir"
+                )
+        return self.step
+
+    def save(self) -> None:
+        """Keeps a checkpoint.
+
+        Raises:
+            RunError: it could not be written, or the weights are not finite.
+        """
+        for variable in self.pipeline.model.trainable_variables:
+            if not bool(tf.reduce_all(tf.math.is_finite(variable))):
+                raise RunError(_diverged(f"the weights {variable.name}", "are not finite", self.step, self))
+        if self._checkpoints:
+            self._checkpoints.save(self.step)
+
+    def fit(self, callbacks: Sequence[Any] = (), signals: Signals | None = None) -> None:
+        """Trains the remaining steps, saving after each epoch and each minute.
+
+        Args:
+            callbacks: Keras callbacks. An epoch that is taken up in its middle begins and ends like any other, with
+                `params["steps"]` that remain of it.
+            signals: where a wish to stop comes from; it is met at the end of a compiled block, after saving.
+
+        Raises:
+            RunError: a loss is not finite, or a checkpoint could not be written.
+            Interrupted: it was asked to stop.
+        """
+        signals = signals or Signals()
+        with signals.deferred():
+            if rest := -self.step % self.steps_per_epoch:
+                # Keras forgets the epoch's losses so far when it begins the rest of it.
+                self._fit(self.epoch + 1, rest, [_Assign(self._losses()), *callbacks], signals)
+            if self.step < self.steps:
+                self._fit(self.pipeline.recipe.train.epochs, self.steps_per_epoch, callbacks, signals)
+
+    def _fit(self, until: int, steps: int, callbacks: Sequence[Any], signals: Signals) -> None:
+        epochs = until - self.epoch
+        rows = training_rows(self.rates, self.pipeline.recipe.seed, self.step, epochs * steps, self.pipeline.strategy)
+        self.pipeline.model.fit(
+            rows,
+            epochs=until,
+            initial_epoch=self.epoch,
+            steps_per_epoch=steps,
+            verbose=0,
+            callbacks=[_Count(self), *callbacks, _Keep(self, signals)],
+        )
+
+    def _losses(self) -> list[tuple[Any, np.ndarray]]:
+        """The variables behind the epoch's mean losses, and their values."""
+        return [(v, v.numpy()) for tracker in self.pipeline.model.trackers.values() for v in tracker.variables]
+
+
+def _generators(model: keras.Model) -> list[tf.random.Generator]:
+    """The generators of dropout layers, which Keras keeps out of checkpoints."""
+    found = []
+    for layer in model._flatten_layers():  # noqa: SLF001 - the public `layers` is not recursive
+        random = getattr(layer, "_random_generator", None)
+        if random is not None and random._rng_type == random.RNG_STATEFUL:  # noqa: SLF001 - Keras has no other way
+            random._maybe_init()  # noqa: SLF001
+            found.append(random._generator)  # noqa: SLF001
+    return found
+
+
+def _diverged(what: str, how: str, step: int, training: Training) -> str:
+    epoch = (step - 1) // training.steps_per_epoch + 1
+    return (
+        f"{what} {how} at step {step} of {training.steps} (epoch {epoch}); try a smaller train.learning_rate, or "
+        "train.clip_norm"
+    )
+
+
+class _Assign(keras.callbacks.Callback):
+    """Gives variables back the values that they had before the first epoch began."""
+
+    def __init__(self, values: Sequence[tuple[Any, np.ndarray]]) -> None:
+        super().__init__()
+        self.values = values
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        for variable, value in self.values:
+            variable.assign(value)
+
+
+class _Count(keras.callbacks.Callback):
+    """Counts steps, and stops at the first block with a loss that is not finite."""
+
+    def __init__(self, training: Training) -> None:
+        super().__init__()
+        self.training = training
+        self._begin = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        self._begin = self.training.step
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        self.training.step = self._begin + batch + 1
+        if not np.isfinite([float(value) for value in (logs or {}).values()]).all():
+            raise RunError(self._message())
+
+    def _message(self) -> str:
+        replicas = self.training.pipeline.strategy.num_replicas_in_sync
+        since = {name: float(alarm.result()) for name, alarm in self.model.alarms.items()}
+        # One replica may see it a step before the others.
+        first = max(since.values())
+        tasks = ", ".join(name for name, count in since.items() if count == first)
+        step = self.training.step - int(np.ceil(first / replicas)) + 1
+        return _diverged(f"the loss of task {tasks}", "is not finite", step, self.training)
+
+
+class _Keep(keras.callbacks.Callback):
+    """Saves after each epoch, when the last checkpoint is old, and before it stops for a signal."""
+
+    def __init__(self, training: Training, signals: Signals) -> None:
+        super().__init__()
+        self.training, self.signals = training, signals
+        self._saved = time.monotonic()
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
+        if self.training.step % self.training.steps_per_epoch == 0:
+            return  # the end of the epoch saves, once it is on record
+        old = time.monotonic() - self._saved > self.training.save_seconds
+        if old or self.signals.pending:
+            self._save()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        self._save()
+
+    def _save(self) -> None:
+        self.training.save()
+        self.signals.raise_pending()
+        self._saved = time.monotonic()
+
+
+class EpochLog(keras.callbacks.Callback):
+    """Hands each finished epoch's numbers to a function.
+
+    Args:
+        rows_per_step: rows that a step sees over all tables.
+        report: receives epoch (from 1), losses, and seconds and rows per second since the epoch began or was taken up.
+    """
+
+    def __init__(self, rows_per_step: int, report: Callable[[dict[str, float]], None]) -> None:
+        super().__init__()
+        self.rows_per_step, self.report = rows_per_step, report
+        self._begin = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Starts the clock."""
+        self._begin = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        """Reports the epoch."""
+        seconds = time.perf_counter() - self._begin
+        rows = self.rows_per_step * self.params["steps"]
+        numbers = {"epoch": float(epoch + 1), "seconds": seconds, "rows_per_second": rows / seconds}
+        self.report(numbers | {name: float(value) for name, value in (logs or {}).items()})

@@ -1,0 +1,206 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pydantic import Field
+
+from mtkit.data.catalogs import make_fold
+from mtkit.evaluation.baseline_tuning import Comparison, as_tuned, labeled_rows
+from mtkit.evaluation.metrics import RankingProtocol
+from mtkit.recipe.model_graph import Plan
+from mtkit.recipe.settings import Evaluate
+from mtkit.spec import Baseline, Cut, RetrievalTask
+from mtkit.standard.order_metrics import Auc
+from mtkit.standard.prediction_metrics import LogLoss
+from mtkit.standard.ranking_metrics import Ndcg, Recall
+from mtkit.standard.rows import Windows
+
+VALID, TEST = Cut("valid", 60 * 86400, 80 * 86400), Cut("test", 80 * 86400, 100 * 86400)
+
+
+class Oracle(Baseline):
+    """Knows what is bought at random, as often as `share` says, and notes what it was shown."""
+
+    form = "retrieval"
+    share: float = 0.0
+    seen: list[tuple[int, int]] = Field([])
+
+    def grid(self):
+        return [self.model_copy(update={"share": share}) for share in (0.1, 0.9, 0.5)]
+
+    def rank(self, events, cut, items):
+        self.seen.append((cut, int(events.time.max())))
+        bought = np.zeros((len(events.offsets) - 1, items))
+        future = events.time >= cut
+        user, item = (values[future] for values in list(events.ids.values())[:2])
+        told = np.random.default_rng(0).random(len(user)) < self.share
+        bought[user[told], item[told]] = 1
+        return lambda users: bought[users]
+
+
+class Constant(Baseline):
+    """Gives every row the same probability."""
+
+    form = "prediction"
+    probability: float = 0.5
+
+    def grid(self):
+        return [self.model_copy(update={"probability": p}) for p in (0.1, 0.6, 0.9)]
+
+    def predict(self, train, rows):
+        return np.full(len(rows.labels), self.probability) if rows.classes == 2 else None
+
+
+class Nothing(Baseline):
+    form = "retrieval"
+    size: int = 1
+
+    def grid(self):
+        return [self, self.model_copy(update={"size": 2})]
+
+    def rank(self, events, cut, items):
+        return None
+
+
+@pytest.fixture
+def valid(shop):
+    fold = make_fold(shop, VALID, {})
+    windows = Windows(batch_size=8)
+    return fold, {"windows": {part: replace(windows.make(fold, part), name="windows") for part in ("train", "eval")}}
+
+
+class Next(RetrievalTask):
+    form = "catalog"
+
+
+@pytest.fixture
+def comparison(valid):
+    """`comparison(main)` of two retrieval tasks on the same windows."""
+    tasks = {name: Next(rows="windows", query=("user",), candidate=("item",)) for name in ("next", "again")}
+    metrics = {"ndcg": Ndcg(), "recall": Recall()}
+
+    def make(main="next/recall@3"):
+        settings = Evaluate(k=(3,), metrics=metrics, main=main)
+        return Comparison(Plan({}, {}, tasks), *valid, settings, RankingProtocol(metrics, [3], [], 100))
+
+    return make
+
+
+@pytest.fixture
+def predicting(tiny_pipeline):
+    """`predicting(main)`: the prediction tasks of the tiny shop."""
+    plan = tiny_pipeline.plan
+    plan = Plan(plan.encoders, plan.correlations, plan.predictions())
+    metrics = {"auc": Auc(), "log_loss": LogLoss()}
+
+    def make(main):
+        settings = Evaluate(prediction_metrics=metrics, main=main)
+        return Comparison(plan, tiny_pipeline.fold, tiny_pipeline.tables, settings, RankingProtocol({}, [3], [], 100))
+
+    return make
+
+
+def test_tuning_takes_the_best_setting_of_validation_and_sees_nothing_later(comparison):
+    oracle = Oracle()
+    tuned = comparison().tune({"oracle": oracle})
+    assert {task: baseline.share for task, baseline in tuned["oracle"].items()} == {"next": 0.9, "again": 0.9}
+    assert len(oracle.seen) == 3  # each setting once, for all tasks
+    assert all(cut == VALID.cut and latest < VALID.end <= TEST.cut for cut, latest in oracle.seen)
+
+
+def test_each_task_is_decided_by_the_metric_of_main_or_its_own_first(comparison, predicting):
+    assert comparison()._deciding("again")[0] == "again/recall@3"
+    assert comparison("next/ndcg@3")._deciding("again")[0] == "again/ndcg@3"
+    assert comparison("other/mrr@3")._deciding("again")[0] == "again/ndcg@3"
+    assert predicting("gift/log_loss")._deciding("discounted")[0] == "discounted/log_loss"
+
+
+def test_a_loss_is_best_where_it_is_lowest_and_what_is_undefined_never_wins(predicting):
+    rate = {}
+    for task in ("gift", "discounted"):
+        table = predicting("gift/auc").tables[predicting("gift/auc").plan.tasks[task].rows]["eval"]
+        rate[task] = np.average(table.labels[task], weights=table.weights[task])
+    expected = {
+        task: min((0.1, 0.6, 0.9), key=lambda p, r=r: -r * np.log(p) - (1 - r) * np.log(1 - p))
+        for task, r in rate.items()
+    }
+    tuned = predicting("gift/log_loss").tune({"constant": Constant()})["constant"]
+    assert {task: tuned[task].probability for task in expected} == expected
+    assert tuned["department"].probability == 0.1  # it does not apply: nothing decides
+
+
+def test_settings_are_kept_as_plain_values(comparison, predicting):
+    for made, baselines in (
+        (comparison(), {"oracle": Oracle(seen=[])}),
+        (predicting("gift/auc"), {"constant": Constant()}),
+    ):
+        kept = made.results(baselines)
+        tuned = as_tuned(baselines, kept["tuned"])
+        assert made.results(baselines, tuned)["tuned"] == kept["tuned"]
+        assert made.judge(tuned) == kept["baselines"]
+
+
+def test_equal_settings_are_fitted_once(comparison):
+    oracle = Oracle(share=0.5)
+    results = comparison().judge({"oracle": dict.fromkeys(("next", "again"), oracle)})["oracle"]
+    assert len(oracle.seen) == 1
+    assert results["next/recall@3"] == results["again/recall@3"] > 0
+    other = Oracle(share=0.1)
+    results = comparison().judge({"oracle": {"next": oracle, "again": other}})["oracle"]
+    assert results["next/recall@3"] > results["again/recall@3"]
+
+
+def test_a_baseline_that_does_not_apply_has_no_values(comparison):
+    tuned = comparison().tune({"nothing": Nothing()})
+    assert tuned["nothing"]["next"].size == 1
+    assert comparison().judge(tuned) == {"nothing": {}}
+
+
+def test_the_test_fold_does_not_change_what_validation_sees(shop, make_shop):
+    """Whatever comes after validation: the fold that tunes is the same."""
+    from mtkit.types import Dataset
+
+    time = shop.interactions["when"].to_numpy()
+    early = Dataset(shop.interactions.filter(time < VALID.end), shop.entities, shop.schema)
+    one, other = (make_fold(dataset, VALID, {}).events for dataset in (shop, early))
+    np.testing.assert_array_equal(one.time, other.time)
+
+
+def test_judged_are_all_tasks_that_a_baseline_fits(tiny_pipeline):
+    recipe, plan = tiny_pipeline.recipe, tiny_pipeline.plan
+    fold, tables, settings = tiny_pipeline.fold, tiny_pipeline.tables, recipe.evaluate
+    comparison = Comparison(plan, fold, tables, settings, tiny_pipeline.protocol())
+    results = comparison.results(settings.baselines)["baselines"]
+    assert results.keys() == {"popularity", "own_frequency", "majority"}
+    assert {key.split("/")[0] for key in results["popularity"]} == {"next"}
+    assert {key.split("/")[0] for key in results["majority"]} == {"discounted", "gift", "department"}
+    events, users = tiny_pipeline.fold.events, tiny_pipeline.fold.events.ids["user"]
+    known = events.time < tiny_pipeline.fold.cut
+    table = tiny_pipeline.tables["windows"]["eval"]
+    counts = [len(set(users[known & (events.ids["item"] == item)])) for item in range(41)]
+    top = sorted(range(1, 41), key=lambda item: (-counts[item], item))[:3]
+    recalls = []
+    for row in range(len(table)):
+        targets = set(table.targets.values["item"][slice(*table.targets.offsets[row : row + 2])])
+        recalls.append(len(targets & set(top)) / min(3, len(targets)))
+    assert results["popularity"]["next/recall@3"] == pytest.approx(np.mean(recalls))
+
+
+def test_rows_have_the_features_that_the_task_reads(tiny_pipeline):
+    fold, plan = tiny_pipeline.fold, tiny_pipeline.plan
+    table = tiny_pipeline.tables["lines"]["eval"]
+    features = ("user.id", "user.age", "item.color", "context.hour", "history.item")
+    rows = labeled_rows(fold, table, "gift", features)
+    assert rows.kinds == {
+        "item.text": "text",
+        "user.id": "id",
+        "user.age": "numeric",
+        "item.color": "categorical",
+        "context.hour": "numeric",
+    }
+    assert rows.columns.keys() == rows.kinds.keys()
+    item = fold.entities["item"].columns["color"].to_pylist()
+    assert rows.columns["item.color"].tolist() == [item[i] for i in table.ids["item"]]
+    np.testing.assert_array_equal(rows.columns["user.id"], table.ids["user"])
+    np.testing.assert_array_equal(rows.columns["context.hour"], table.context["hour"])
+    assert {"item.color", "context.channel"} <= set(plan.features("gift"))

@@ -1,0 +1,127 @@
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from mtkit.backend import tf
+from mtkit.feed.device_tables import EntityTable, EventLog, RaggedColumns, RowStore
+from mtkit.types import Events, Ragged, RowTable
+
+DAY = 86400
+
+
+def _ragged(lengths, seed=0):
+    rng = np.random.default_rng(seed)
+    offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int64)
+    size = offsets[-1]
+    values = {"item": rng.integers(1, 9, size).astype(np.int32), "score": rng.random((size, 2)).astype(np.float32)}
+    return Ragged(offsets, values)
+
+
+@pytest.mark.parametrize("rows", [[2, 0, 1, 1, 4], [3], [], [4, 4]], ids=str)
+@pytest.mark.parametrize("lengths", [[3, 0, 2, 0, 1], [0, 0, 0, 0, 0]], ids=str)
+def test_lists_are_gathered_end_to_end(rows, lengths):
+    ragged = _ragged(lengths)
+    found = RaggedColumns("past", ragged).gather(tf.constant(rows, tf.int64))
+    lists = [range(ragged.offsets[row], ragged.offsets[row + 1]) for row in rows]
+    entries = [entry for entries in lists for entry in entries]
+    assert set(found) == {"past.item", "past.score", "past.row"}
+    for name, values in ragged.values.items():
+        np.testing.assert_array_equal(found[f"past.{name}"], values[entries])
+    np.testing.assert_array_equal(found["past.row"], np.repeat(range(len(rows)), [len(one) for one in lists]))
+
+
+def _log(users=4, count=30):
+    rng = np.random.default_rng(0)
+    user = np.sort(rng.integers(0, users, count))
+    time = np.sort(rng.integers(0, 90, count)) * DAY
+    ids = {"user": user.astype(np.int32), "item": rng.integers(1, 50, count).astype(np.int32)}
+    return Events(ids, time, np.arange(count), pa.table({}), np.searchsorted(user, np.arange(users + 1)))
+
+
+def test_histories_end_at_their_bounds():
+    events = _log()
+    bounds = np.array([[0, 5], [4, 4], [10, 30], [7, 8], [0, 0]])
+    moments = np.array([100, 100, 91, 95, 92]) * DAY
+    found = EventLog(events, "item").last(tf.constant(bounds), tf.constant(moments), 6)
+    for row, (begin, end) in enumerate(bounds):
+        past = range(max(begin, end - 6), end)
+        fill = [0] * (6 - len(past))
+        np.testing.assert_array_equal(found["history.item"][row], [*fill, *events.ids["item"][past]])
+        np.testing.assert_allclose(found["history.age"][row], [*fill, *(moments[row] - events.time[past]) / DAY])
+
+
+def test_a_log_without_events():
+    none = np.zeros(0, np.int64)
+    log = EventLog(Events({"user": none, "item": none.astype(np.int32)}, none, none, pa.table({}), none), "item")
+    found = log.last(tf.zeros([2, 2], tf.int64), tf.zeros([2], tf.int64), 3)
+    np.testing.assert_array_equal(found["history.item"], np.zeros((2, 3)))
+    np.testing.assert_array_equal(found["history.age"], np.zeros((2, 3)))
+
+
+def test_entity_tables_are_gathered_by_id():
+    columns = {"color": np.array([0, 3, 1], np.int32), "weight": np.array([[0.0], [2.5], [1.5]], np.float32)}
+    table = EntityTable("item", 3, columns)
+    ids = tf.constant([[2, 1], [0, 2]])
+    np.testing.assert_array_equal(table.gather("color", ids), [[1, 3], [0, 1]])
+    assert table.gather("weight", ids).shape == (2, 2, 1)
+
+
+@pytest.fixture
+def table():
+    rng = np.random.default_rng(1)
+    return RowTable(
+        name="lines",
+        ids={"user": np.array([1, 2, 1, 3], np.int32)},
+        time=np.arange(4) * DAY,
+        history=np.array([[0, 2], [2, 2], [0, 1], [3, 6]]),
+        context={"hour": rng.random((4, 1)).astype(np.float32)},
+        labels={"cheap": np.array([0, 1, 0, 1], np.float32)},
+        weights={"cheap": np.array([1, 0, 2, 1], np.float32)},
+        targets=_ragged([1, 2, 0, 3]),
+        own=_ragged([0, 1, 1, 0]),
+        activity=rng.random((4, 2)).astype(np.float32),
+        moment=np.array([0, 0, 1, 1], np.int32),
+        popularity=rng.random((2, 5, 3)).astype(np.float32),
+    )
+
+
+def test_batches_hold_the_columns_of_their_rows(table):
+    rows = [3, 0]
+    batch = RowStore(table).gather(tf.constant(rows, tf.int64))
+    expected = {
+        "user": table.ids["user"],
+        "time": table.time,
+        "history": table.history,
+        "context.hour": table.context["hour"],
+        "label.cheap": table.labels["cheap"],
+        "weight.cheap": table.weights["cheap"],
+        "activity": table.activity,
+        "moment": table.moment,
+    }
+    for name, values in expected.items():
+        np.testing.assert_array_equal(batch[name], values[rows])
+        assert batch[name].dtype == values.dtype
+    np.testing.assert_array_equal(batch["target.row"], [0, 0, 0, 1])
+    np.testing.assert_array_equal(batch["popularity"], table.popularity)
+    np.testing.assert_array_equal(batch["row.weight"], [1, 1])
+    assert set(batch) == {
+        *expected, "popularity", "row.weight", "target.row", "target.item", "target.score", "own.row", "own.item",
+        "own.score",
+    }  # fmt: skip
+
+
+def test_no_row_has_no_weight(table):
+    batch = RowStore(table).gather(tf.constant([2, -1], tf.int64))
+    np.testing.assert_array_equal(batch["row.weight"], [1, 0])
+    np.testing.assert_array_equal(batch["weight.cheap"], [2, 0])
+
+
+def test_shares_are_those_of_the_rows(table):
+    np.testing.assert_allclose(RowStore(table).shares["user"], [0, 0.5, 0.25, 0.25])
+
+
+def test_a_table_has_what_its_rows_have():
+    empty = np.zeros(0, np.int64)
+    store = RowStore(RowTable("items", {"item": np.array([1, 2], np.int32)}, empty, empty.reshape(0, 2)))
+    assert set(store.gather(tf.constant([0], tf.int64))) == {"item", "row.weight"}
+    assert not store.trainable_variables

@@ -1,0 +1,55 @@
+import numpy as np
+import pytest
+
+from mtkit.backend import tf
+from mtkit.feed.step_rows import Rate, step_rows, training_rows
+
+
+def _pass(rate, seed, number):
+    steps = range(number * rate.steps, (number + 1) * rate.steps)
+    return np.concatenate([step_rows(rate, seed, tf.constant(step, tf.int64)) for step in steps])
+
+
+@pytest.mark.parametrize(("rows", "batch_size"), [(1, 4), (7, 3), (8, 4), (100, 7), (3, 100)])
+def test_a_pass_visits_every_row_once(rows, batch_size):
+    rate = Rate(rows, batch_size)
+    for number in range(3):
+        found = _pass(rate, 5, number)
+        assert len(found) == rate.steps * batch_size
+        np.testing.assert_array_equal(np.sort(found[found >= 0]), np.arange(rows))
+        assert (found[rows:] == -1).all()
+
+
+def test_passes_and_seeds_differ():
+    rate = Rate(50, 10)
+    orders = [tuple(_pass(rate, seed, number)) for seed in (0, 1) for number in (0, 1)]
+    assert len(set(orders)) == 4
+    assert tuple(range(50)) not in orders
+
+
+def test_rows_are_a_function_of_seed_and_step():
+    rates = {"a": Rate(20, 6), "b": Rate(5, 2)}
+    whole = [{name: x.numpy() for name, x in rows.items()} for rows in training_rows(rates, 3, 0, 9)]
+    later = [{name: x.numpy() for name, x in rows.items()} for rows in training_rows(rates, 3, 4, 5)]
+    assert len(whole) == 9
+    for expected, found in zip(whole[4:], later, strict=True):
+        np.testing.assert_equal(found, expected)
+    for step, rows in enumerate(whole):
+        np.testing.assert_array_equal(rows["b"], step_rows(rates["b"], 4, tf.constant(step, tf.int64)))
+
+
+def test_tables_have_orders_of_their_own():
+    (rows,) = training_rows({"a": Rate(100, 100), "b": Rate(100, 100)}, 0, 0, 1)
+    assert not np.array_equal(rows["a"], rows["b"])
+
+
+def test_replicas_share_the_rows_of_a_step_equally(two_replicas):
+    rates = {"a": Rate(9, 5), "b": Rate(8, 2)}
+    shared = iter(training_rows(rates, 1, 3, 6, two_replicas))
+    for alone in training_rows(rates, 1, 3, 6):
+        parts = next(shared)
+        for name, rows in alone.items():
+            first, second = (part.numpy() for part in two_replicas.experimental_local_results(parts[name]))
+            assert len(first) == len(second) == -(-rates[name].batch_size // 2)
+            filled = np.append(rows, [-1] * (len(rows) % 2))
+            np.testing.assert_array_equal(np.concatenate([first, second]), filled)

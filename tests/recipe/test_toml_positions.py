@@ -1,0 +1,185 @@
+import tomllib
+from string import ascii_letters
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from mtkit.recipe.toml_positions import dotted, locate, split_key
+
+
+def paths(value, path=()):
+    if path:
+        yield path
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from paths(inner, (*path, key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from paths(inner, (*path, index))
+
+
+TEXT = '''\
+# a comment with [header] and key = 1
+title = "not # a comment"  # but this is
+[a.b]  # header
+"quo.ted" = 'C:\\'
+c.d.'e f' = """
+x = 1
+[no.header]
+""\\" ends with two quotes"""""
+g = \'\'\'
+y = "\'\'\'\'
+when = 1979-05-27 07:32:00
+list = [ # comment ]
+  1, [2,
+  3], "]",
+  {k = "}", l.m = [
+    4]},
+]
+[[t]]
+x = 1
+[[t]]
+[t.u]
+y = {}
+[[t.v]]
+z = 1
+[a]
+late = true
+"\\u00e9" = 1
+'''
+LINES = {
+    ("title",): 2, ("a",): 25, ("a", "b"): 3, ("a", "b", "quo.ted"): 4, ("a", "b", "c"): 5, ("a", "b", "c", "d"): 5,
+    ("a", "b", "c", "d", "e f"): 5, ("a", "b", "g"): 9, ("a", "b", "when"): 11, ("a", "b", "list"): 12,
+    ("a", "b", "list", 0): 13, ("a", "b", "list", 1): 13, ("a", "b", "list", 1, 0): 13, ("a", "b", "list", 1, 1): 14,
+    ("a", "b", "list", 2): 14, ("a", "b", "list", 3): 15, ("a", "b", "list", 3, "k"): 15,
+    ("a", "b", "list", 3, "l"): 15, ("a", "b", "list", 3, "l", "m"): 15, ("a", "b", "list", 3, "l", "m", 0): 16,
+    ("t",): 18, ("t", 0): 18, ("t", 0, "x"): 19, ("t", 1): 20, ("t", 1, "u"): 21, ("t", 1, "u", "y"): 22,
+    ("t", 1, "v"): 23, ("t", 1, "v", 0): 23, ("t", 1, "v", 0, "z"): 24, ("a", "late"): 26, ("a", "é"): 27,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("newline", ["\n", "\r\n"])
+def test_every_form_is_located(newline):
+    assert locate(TEXT.replace("\n", newline)) == LINES
+    assert set(paths(tomllib.loads(TEXT))) == set(LINES)
+
+
+class Writer:
+    """Writes random TOML and notes on which line each path stands."""
+
+    def __init__(self, draw):
+        self.draw = draw
+        self.text = ""
+        self.lines = {}
+
+    def put(self, text):
+        self.text += text
+
+    def note(self, path, *, implied=False):
+        line = self.text.count("\n") + 1
+        if implied:
+            self.lines.setdefault(path, line)
+        else:
+            self.lines[path] = line
+
+    def pick(self, *choices):
+        return self.draw(st.sampled_from(choices))
+
+    def gap(self):
+        self.put(self.pick("", " ", "\n", " # ] } \" '\n"))
+
+    def key(self, name):
+        return self.pick(name, f'"{name}"', f"'{name}'")
+
+    def scalar(self):
+        self.put(
+            self.pick(
+                "1", "-2.5e3", "true", "1979-05-27 07:32:00", "07:32:00.5", '"a # b"', "'[x]'", '"\\\\"', '"\\""',
+                '"""\nx = 1\n[y]\n"""', '"""a\\"""b"""""', "'''\n'''", "''''a'''''", '""', "''", '"""\\\n  z"""',
+            )
+        )  # fmt: skip
+
+    def value(self, path, depth, *, inline=False):
+        kind = self.pick("scalar", "array", "table") if depth else "scalar"
+        if kind == "scalar":
+            self.scalar()
+        elif kind == "array":
+            self.put("[")
+            for index in range(self.draw(st.integers(0, 3))):
+                self.gap()
+                self.note((*path, index))
+                self.value((*path, index), depth - 1)
+                self.gap()
+                self.put(",")
+            self.gap()
+            self.put("]")
+        else:
+            self.put("{ ")
+            for index, name in enumerate(self.names()):
+                self.put(", " if index else "")
+                self.pair(path, name, depth - 1)
+            self.put("}")
+
+    def names(self):
+        return self.draw(st.lists(st.text(ascii_letters, min_size=1, max_size=3), max_size=3, unique=True))
+
+    def pair(self, path, name, depth):
+        parts = [name, *(["sub"] if self.pick(True, False) else [])]
+        for end in range(1, len(parts)):
+            self.note((*path, *parts[:end]), implied=True)
+        self.note((*path, *parts))
+        self.put(self.pick(".", " . ").join(map(self.key, parts)) + self.pick("=", " = "))
+        self.value((*path, *parts), depth)
+
+    def body(self, path, depth):
+        for name in self.names():
+            self.gap()
+            self.pair(path, "k" + name, depth)
+            self.put("\n")
+
+    def document(self):
+        self.body((), 2)
+        for number, name in enumerate(self.names()):
+            for index in range(self.pick(0, 1, 2)):
+                self.gap()
+                path = (f"a{name}{number}", "in")
+                self.note(path[:1], implied=True)
+                self.note(path, implied=True)
+                self.note((*path, index))
+                self.put(f"[[ {self.key(path[0])}.in ]]\n")
+                self.body((*path, index), 2)
+                self.note((*path, index, "deep"))
+                self.put(f"[{path[0]}.in.deep]\n")
+                self.body((*path, index, "deep"), 1)
+        for name in self.names():
+            self.gap()
+            self.note(("t" + name,), implied=True)
+            self.note(("t" + name, "x"))
+            self.put(f"[ t{name} . x ] # end\n")
+            self.body(("t" + name, "x"), 2)
+
+
+@given(st.data())
+def test_every_path_that_tomllib_yields_is_located_at_its_line(data):
+    writer = Writer(data.draw)
+    writer.document()
+    values = tomllib.loads(writer.text)
+    assert set(paths(values)) == set(writer.lines)
+    assert locate(writer.text) == writer.lines
+
+
+def test_dotted_quotes_what_is_not_bare():
+    assert dotted(("evaluate", "baselines", 1, "half life")) == 'evaluate.baselines[1]."half life"'
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a.b-1 = 2", (("a", "b-1"), " = 2")),
+        ('a."b=c".d', (("a", "b=c", "d"), "")),
+        ("= 2", None),
+    ],
+)
+def test_split_key(text, expected):
+    assert split_key(text) == expected

@@ -1,0 +1,185 @@
+import io
+from types import SimpleNamespace
+
+import pytest
+from rich.console import Console
+
+from mtkit.recipe.settings import Evaluate
+from mtkit.runs.console import Reporter, result_tables
+from mtkit.runs.progress import EpochTable, clock, short
+from mtkit.standard.prediction_metrics import LogLoss
+
+TASKS = ("next", "two_tower", "discounted", "coupon", "multiple", "preference", "department", "recommendation")
+
+
+def console(width=80):
+    return Console(file=io.StringIO(), width=width, highlight=False)
+
+
+def printed(terminal):
+    return [line.rstrip() for line in terminal.file.getvalue().splitlines()]
+
+
+def epochs(tasks, width=80):
+    terminal = console(width)
+    table = EpochTable(terminal, tasks)
+    for number in (1, 2):
+        losses = {f"{task}_loss": 10.0 ** (n % 8 - 2) for n, task in enumerate(tasks)}
+        table.add({"epoch": float(number), "seconds": 123.4, "rows_per_second": 12345.6} | losses)
+    return printed(terminal)
+
+
+def test_epochs_of_eight_tasks_fit_into_80_columns():
+    head, first, second = epochs(TASKS)
+    assert max(map(len, (head, first, second))) <= 80
+    assert head == "  epoch    sec  rows/s   next two_t… disco… coupon multi… prefe… depar… recom…"
+    assert first == "      1  123.4  12,346  0.010  0.100  1.000  10.00  100.0   1000  10000  1e+05"
+    assert second[:24] == "      2  123.4  12,346  "
+
+
+def test_names_of_tasks_are_whole_where_there_is_room():
+    head, first, _ = epochs(TASKS[:3])
+    assert head.split() == ["epoch", "sec", "rows/s", *TASKS[:3]]
+    assert len(head) == len(first)
+    head, _, _ = epochs(TASKS, width=160)
+    assert head.split()[3:] == list(TASKS)
+
+
+def test_tasks_that_do_not_fit_are_in_the_file():
+    head, first, _ = epochs([f"task_{n}" for n in range(30)])
+    assert head.endswith(" +22 more")
+    assert max(len(head), len(first)) <= 80
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.12345, "0.123"), (12.345, "12.35"), (123.45, "123.5"), (1234.5, "1234")]
+)
+def test_short_numbers(value, text):
+    assert short(value) == text
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(4.6, "0:05"), (61, "1:01"), (3661, "1:01:01")])
+def test_clock(seconds, text):
+    assert clock(seconds) == text
+
+
+def drawn(keys, columns, width=80, **options):
+    terminal = console(width)
+    tables = list(result_tables(keys, columns, width, **options))
+    for table in tables:
+        terminal.print(table)
+    return tables, printed(terminal)
+
+
+def bold(table):
+    """Column -> the rows in which its figure is the best."""
+    cells = {str(column.header): list(column.cells) for column in table.columns}
+    return {
+        name: [row for row, text in zip(cells["test"], column, strict=True) if text.style == "bold"]
+        for name, column in cells.items()
+        if name != "test"
+    }
+
+
+def test_the_best_is_bold_and_for_losses_it_is_the_lowest():
+    model = {"a/auc": 0.9, "a/log_loss": 0.2, "a/f1": float("nan")}
+    baseline = {"a/auc": 0.5, "a/log_loss": 0.7, "a/f1": None}
+    columns = {"mtkit": model, "majority": baseline}
+    (table,), lines = drawn(list(model), columns, lower=["a/log_loss"])
+    assert bold(table) == {"mtkit": ["auc", "log_loss"], "majority": []}
+    (table,), _ = drawn(list(model), {"mtkit": baseline, "majority": model}, lower=["a/log_loss"])
+    assert bold(table) == {"mtkit": [], "majority": ["auc", "log_loss"]}
+    assert any(line.split() == ["f1", "-"] for line in lines)
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_intervals_stand_beside_the_model_once(width):
+    keys = [f"next/tail/{metric}@10" for metric in ("recall", "coverage", "novelty")]
+    model = dict(zip(keys, (0.5, 0.3, 12.5), strict=True))
+    bounds = {keys[0]: [0.4512, 0.5488], keys[2]: [12.25, 12.75]}
+    names = ("popularity", "own_frequency", "own_recency", "item_knn", "ease")
+    tables, lines = drawn(keys, {"mtkit": model} | dict.fromkeys(names, model), width, intervals=bounds)
+    assert max(map(len, lines)) <= width
+    assert len(tables) > 1
+    assert sum(line.count("95 %") for line in lines) == 1
+    rows = [line.split()[:3] for line in lines]
+    assert ["recall@10", "0.5000", ".4512-.5488"] in rows
+    assert ["novelty@10", "12.5000", "12.2500-12.7500"] in rows
+
+
+def test_each_slice_has_a_table_and_its_rows(tmp_path):
+    terminal = console()
+    reporter = Reporter(terminal)
+    settings = Evaluate(prediction_metrics={"log_loss": LogLoss()}, sampled=100)
+    heads = {"gift": SimpleNamespace(form="prediction"), "next": SimpleNamespace(form="catalog")}
+    recipe = SimpleNamespace(name="a", task=heads, evaluate=settings, lower_is_better=settings.lower_is_better)
+    reporter.start(recipe, None, tmp_path, 2)
+    values = {"gift/log_loss": 0.3, "gift/tail/log_loss": 0.4}
+    other = {"gift/log_loss": 0.5, "gift/tail/log_loss": 0.2}
+    counts = {"gift": 2345, "gift/tail": [12, 13], "next": 7}
+    values["next/hit@5"] = 0.5
+    reporter.baselines({"baselines": {"one": values, "other": other}, "counts": counts, "intervals": {}})
+    lines = printed(terminal)
+    assert [line for line in lines if line.startswith("gift")] == ["gift  2,345 rows", "gift/tail  12, 13 rows"]
+    assert "next  7 rows, each ranked against 100 sampled items: biased" in lines
+    assert [line.split() for line in lines if "log_loss" in line] == [
+        ["log_loss", "0.3000", "0.5000"],
+        ["log_loss", "0.4000", "0.2000"],
+    ]
+
+
+def test_seeds_and_many_baselines_fit_into_80_columns():
+    keys = [f"next/{part}{metric}@{k}" for part in ("", "new/") for metric in ("recall", "coverage") for k in (10, 50)]
+    names = ("mtkit", "popularity", "own_frequency", "own_recency", "item_knn", "ease")
+    several = {key: {"mean": 0.5731, "std": 0.00123, "values": [0.57, 0.58]} for key in keys}
+    same = {key: {"mean": 0.5, "std": 0.0, "values": [0.5, 0.5]} for key in keys}
+    (_,), lines = drawn(keys, {"mtkit": several} | dict.fromkeys(names[1:], same))
+    assert max(map(len, lines)) <= 80
+    assert any("0.5731±.0012" in line and line.count("0.5000") == 5 for line in lines)
+
+    tables, lines = drawn(keys, dict.fromkeys(names, several))
+    assert len(tables) == 2
+    assert max(map(len, lines)) <= 80
+    assert sum(line.count("0.5731±.0012") for line in lines) == len(keys) * (len(names) + 1)
+
+
+def test_populations_have_a_line_that_hangs():
+    terminal = console()
+    note = "users with a past who act in the 31 days from the cut; targets: their distinct items of the month"
+    Reporter(terminal).rows({"windows": {"train": {"rows": 12345, "population": note}}}, {"of an unknown item": 3})
+    first, second, dropped = printed(terminal)
+    assert first.startswith("  windows train 12,345 users with")
+    assert second == " " * 23 + "targets: their distinct items of the month" or second.startswith(" " * 23)
+    assert dropped == "  left out: 3 interactions, of an unknown item"
+    assert max(map(len, printed(terminal))) <= 80
+
+
+def test_text_of_others_is_not_taken_for_markup():
+    terminal = console()
+    Reporter(terminal).rows({"a": {"train": {"rows": 1, "population": "labels [bold] of [/x]"}}}, {"why [/y]": 1})
+    Reporter(terminal).warn("/runs/[a]/x is damaged [/z]")
+    text = terminal.file.getvalue()
+    for part in ("labels [bold] of [/x]", "why [/y]", "/runs/[a]/x is damaged [/z]"):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("form", "servable", "asked"), [("catalog", True, True), ("prediction", True, False), ("batch", False, False)]
+)
+def test_an_export_that_recommends_is_asked_next(tmp_path, form, servable, asked):
+    terminal = console()
+    reporter = Reporter(terminal)
+    recipe = SimpleNamespace(
+        name="a",
+        task={"next": SimpleNamespace(form=form)},
+        evaluate=Evaluate(),
+        export=SimpleNamespace(servable=servable),
+        document=SimpleNamespace(file="a.toml"),
+        lower_is_better=lambda key: False,
+    )
+    reporter.start(recipe, None, tmp_path, 1)
+    reporter.run("")
+    reporter.results({"test": {"next/auc": 0.5}, "baselines": {}, "counts": {"next": 7}, "intervals": {}}, [])
+    lines = printed(terminal)
+    assert [line for line in lines if "mtkit evaluate" in line]
+    assert bool([line for line in lines if "mtkit recommend" in line]) is asked

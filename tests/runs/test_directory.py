@@ -1,0 +1,146 @@
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from mtkit.errors import RunError
+from mtkit.files import write_text
+from mtkit.runs.directory import RunDirectory, fingerprint, write_json, write_table
+
+HOLD = """\
+import sys, time
+from pathlib import Path
+from mtkit.runs.directory import RunDirectory
+with RunDirectory(Path(sys.argv[1])).claimed(resume=False):
+    print("held", flush=True)
+    time.sleep(60)
+"""
+
+
+@pytest.fixture
+def directory(tmp_path):
+    return RunDirectory(tmp_path / "run")
+
+
+def begun(directory, lock="lock", data="data"):
+    with directory.claimed(resume=False):
+        directory.begin(lock, data, resume=False)
+    return directory
+
+
+def test_a_directory_of_a_live_process_is_refused_and_of_a_dead_one_taken_over(directory):
+    process = subprocess.Popen([sys.executable, "-c", HOLD, directory.path], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "held\n"
+    try:
+        for resume in (False, True):
+            with pytest.raises(RunError, match=f"another run is at work here .process {process.pid}."):  # noqa: SIM117
+                with directory.claimed(resume):
+                    pytest.fail("it was given away twice")
+    finally:
+        process.send_signal(signal.SIGKILL)
+        process.communicate()
+    assert (directory.path / ".lock").exists()
+    with directory.claimed(resume=True):
+        pass
+    assert list(directory.path.iterdir()) == []
+
+
+def test_a_directory_with_something_else_is_left_as_it_is(directory):
+    directory.path.mkdir()
+    (directory.path / "thesis.txt").write_text("")
+    with pytest.raises(RunError, match="not empty; choose another with --run-dir, or continue it with --resume"):
+        begun(directory)
+    with pytest.raises(RunError, match=r"nothing to resume: there is no recipe.lock.toml"), directory.claimed(True):
+        pass
+    assert [path.name for path in directory.path.iterdir()] == ["thesis.txt"]
+
+
+def test_only_the_same_recipe_on_the_same_data_is_resumed(directory):
+    begun(directory)
+    directory.begin("lock", "data", resume=True)
+    with pytest.raises(RunError, match="of another recipe"):
+        directory.begin("other", "data", resume=True)
+    with pytest.raises(RunError, match=r"the data have changed .*data, now other"):
+        directory.begin("lock", "other", resume=True)
+
+
+def test_a_run_that_was_killed_before_it_wrote_its_lock_is_resumed(directory):
+    write_json(directory.data, {"fingerprint": "data"})
+    with directory.claimed(resume=True):
+        directory.begin("lock", "data", resume=True)
+    assert directory.lock.read_text() == "lock"
+
+
+def test_seeds_are_resumed_from_the_directory_around_them(directory):
+    for seed in (2, 10):
+        write_text(directory.path / f"seed-{seed}" / "recipe.lock.toml", "")
+    with directory.claimed(resume=True):
+        pass
+    write_text(directory.path / "seed-x" / "notes.txt", "")
+    assert [path.name for path in directory.parts()] == ["seed-2", "seed-10"]
+    directory.check_parts(["seed-2", "seed-10", "seed-11"])
+    with pytest.raises(RunError, match=r"holds seed-2, seed-10, of which seed-10 is not asked for"):
+        directory.check_parts(["seed-2"])
+
+
+def test_one_run_is_not_resumed_as_several(directory):
+    begun(directory)
+    directory.check_parts([])
+    with pytest.raises(RunError, match=r"holds one run, and 2 \(seed-1, seed-2\) are asked for"):
+        directory.check_parts(["seed-1", "seed-2"])
+
+
+def test_history_has_each_epoch_once(directory):
+    for epoch, loss in ((1, 0.5), (2, 0.4), (2, 0.3)):
+        directory.append_history({"phase": "valid", "epoch": epoch, "next_loss": loss})
+    assert directory.history.read_text() == "phase,epoch,next_loss\nvalid,1,0.5\nvalid,2,0.3\n"
+
+
+def test_counters_add_up_over_runs(directory):
+    assert directory.count({}) == {}
+    assert directory.count({"texts_encoded": 3}) == {"texts_encoded": 3}
+    assert RunDirectory(directory.path).count({"texts_encoded": 0, "pages": 1}) == {"texts_encoded": 3, "pages": 1}
+
+
+def test_undefined_numbers_are_null(tmp_path):
+    write_json(tmp_path / "x.json", {"test": {"auc": float("nan"), "f1": 0.5}, "list": [float("inf"), 1]})
+    assert json.loads((tmp_path / "x.json").read_text()) == {
+        "format": 1, "test": {"auc": None, "f1": 0.5}, "list": [None, 1]
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("number", "reason"), [(errno.ENOSPC, "No space left"), (errno.EROFS, "Read-only file")])
+@pytest.mark.parametrize("call", ["replace", "mkdir"])
+def test_what_cannot_be_written_is_one_message_and_leaves_nothing(tmp_path, monkeypatch, number, reason, call):
+    (tmp_path / "text").write_text("before")
+
+    def fail(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(Path, call, fail)
+    table = pa.table({"a": [1]})
+    for name, write in (("text", lambda path: write_text(path, "x")), ("table", lambda path: write_table(path, table))):
+        with pytest.raises(RunError, match=f"{name}: cannot be written: {reason}"):
+            write(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["text"]
+    assert (tmp_path / "text").read_text() == "before"
+
+
+def test_a_directory_that_cannot_be_made_is_one_message(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(RunError, match="cannot be written: Not a directory"),
+        RunDirectory(tmp_path / "file" / "run").claimed(resume=False),
+    ):
+        pass
+
+
+def test_the_fingerprint_sees_every_value(make_shop):
+    assert fingerprint(make_shop(0)) == fingerprint(make_shop(0))
+    assert fingerprint(make_shop(0)) != fingerprint(make_shop(1))

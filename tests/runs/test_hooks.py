@@ -1,0 +1,44 @@
+import pytest
+from toy_components import RECIPE, toy_registry
+
+from mtkit.errors import PluginError
+from mtkit.recipe.loader import load_recipe
+from mtkit.runs.hooks import hook_relay
+
+
+@pytest.fixture
+def relay(tmp_path):
+    """The hooks of the toy recipe with other values."""
+    path = tmp_path / "toy.toml"
+    path.write_text(RECIPE)
+
+    def relay(*sets):
+        recipe = load_recipe(path, sets, registry=toy_registry())
+        return recipe, hook_relay(recipe)
+
+    return relay
+
+
+def test_hooks_act_only_if_the_recipe_names_them(relay):
+    recipe, hooks = relay()
+    assert hooks.run_start(recipe=recipe, directory=None) == []
+    recipe, hooks = relay("hook.tracker.folder=here", "hook.guard={}")
+    assert hooks.run_start(recipe=recipe, directory=None) == ["toy to here"]
+    assert hooks.epoch_end(phase="valid", epoch=3, metrics={}) == [3]
+
+
+def test_a_hook_may_be_used_twice_under_two_names(relay):
+    recipe, hooks = relay("hook.one={use='tracker', folder='a'}", "hook.two={use='tracker', folder='b'}")
+    assert sorted(hooks.run_start(recipe=recipe, directory=None)) == ["toy to a", "toy to b"]
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("idle", r"hook 'idle' \(Idle\) implements none of: epoch_end, report_section, run_end, run_start"),
+        ("mistaken", r"hook 'mistaken' \(Mistaken\) is broken: unknown hook 'epoch_ends'"),
+    ],
+)
+def test_a_class_that_is_no_hook_is_refused(relay, name, message):
+    with pytest.raises(PluginError, match=message):
+        relay(f"hook.{name}={{}}")

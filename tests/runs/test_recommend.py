@@ -1,0 +1,138 @@
+import functools
+import io
+import json
+import shutil
+from collections import Counter
+from datetime import UTC, datetime
+
+import pytest
+from click.testing import CliRunner
+from rich.console import Console
+
+from mtkit.cli.program import main
+from mtkit.errors import RunError
+from mtkit.recipe.loader import load_recipe
+from mtkit.runs.recommend import Servant, show
+
+USER = "105"
+
+
+@pytest.fixture
+def dataset(tiny_run):
+    return load_recipe(tiny_run / "recipe.lock.toml").data.source.load()
+
+
+@pytest.fixture
+def lines(dataset):
+    """The user's lines in the data: (item, day)."""
+    rows = dataset.interactions.to_pylist()
+    return [(row["item"], datetime.fromtimestamp(row["time"], UTC).date()) for row in rows if str(row["user"]) == USER]
+
+
+@functools.cache
+def loaded(run):
+    return Servant(run)
+
+
+@pytest.fixture
+def servant(tiny_run):
+    return loaded(tiny_run)
+
+
+@pytest.fixture
+def invoke(monkeypatch):
+    """`invoke(*arguments)` calls the command; a model that was loaded before is not loaded again."""
+    monkeypatch.setattr("mtkit.runs.recommend.Servant", loaded)
+    return lambda *arguments: CliRunner().invoke(main, ["recommend", *map(str, arguments)])
+
+
+def test_past_is_what_the_data_say(servant, lines, dataset):
+    past = servant.past(USER)
+    assert {item.item: item.times for item in past} == Counter(item for item, _ in lines)
+    assert {item.item: item.last for item in past} == {item: max(d for i, d in lines if i == item) for item, _ in lines}
+    assert [item.last for item in past] == sorted((item.last for item in past), reverse=True)
+    texts = {row["id"]: row["text"] for row in dataset.entities["item"].to_pylist()}
+    assert all(item.text == texts[item.item] for item in past)
+
+
+def test_recommendations_say_what_was_seen(servant, lines):
+    best = servant.recommend(USER, 40)
+    assert len({item.item for item in best}) == 40
+    assert [item.score for item in best] == sorted((item.score for item in best), reverse=True)
+    assert {item.item for item in best if item.seen} == {item for item, _ in lines}
+    assert servant.recommend(USER, 3) == best[:3]
+    new = servant.recommend(USER, 3, exclude_seen=True)
+    assert new == [item for item in best if not item.seen][:3]
+
+
+def test_the_command_prints_tables(tiny_run, servant, invoke, lines):
+    result = invoke(tiny_run, "--user", USER, "-k", 4)
+    assert result.exit_code == 0
+    assert f"items in the past of {USER}" in result.output
+    assert max(map(len, result.output.splitlines())) <= 80
+    best = servant.recommend(USER, 4)
+    after = result.output.split(f"Recommended to {USER}")[1]
+    for item in best:
+        assert item.item in after
+        assert item.text in after
+        assert f"{item.score:.3f}" in after
+        times = sum(line[0] == item.item for line in lines)
+        assert (
+            (f"{times}x, {max(day for name, day in lines if name == item.item)}" in after) if item.seen else not times
+        )
+
+
+def test_long_texts_stay_in_their_line(servant, monkeypatch):
+    monkeypatch.setattr(servant, "_texts", dict.fromkeys(servant._texts, "a long text with [brackets] " * 10))
+    output = io.StringIO()
+    show(USER, servant.recommend(USER, 3), servant.past(USER), Console(file=output, width=80))
+    lines = output.getvalue().splitlines()
+    assert max(map(len, lines)) <= 80
+    assert sum("a long text with [brackets]" in line for line in lines) == 13
+    assert all(str(item.last) in output.getvalue() for item in servant.past(USER)[:10])
+
+
+def test_json(tiny_run, servant, invoke):
+    result = invoke(tiny_run, "--user", USER, "-k", 2, "--exclude-seen", "--json")
+    said = json.loads(result.stdout)
+    assert said["format"] == 1
+    assert said["known"] is True
+    assert said["recommendations"] == [vars(item) for item in servant.recommend(USER, 2, exclude_seen=True)]
+    assert [item["item"] for item in said["past"]] == [item.item for item in servant.past(USER)]
+    assert not any(item["seen"] for item in said["recommendations"])
+
+
+def test_unknown_users_are_told_apart(tiny_run, invoke):
+    result = invoke(tiny_run, "--user", "nobody", "-k", 2)
+    assert result.exit_code == 0
+    assert "nobody is not in the data; what follows is what an unknown person gets" in result.stderr
+    assert "in the past of" not in result.output
+    said = json.loads(invoke(tiny_run, "--user", "nobody", "-k", 2, "--json").stdout)
+    assert said["known"] is False
+    assert said["past"] == []
+    assert len(said["recommendations"]) == 2
+
+
+def test_places_that_are_no_run(tiny_run, tmp_path, invoke):
+    result = invoke(tmp_path / "nowhere", "--user", USER)
+    assert result.exit_code == 2
+    assert result.stderr == (
+        f"{tmp_path / 'nowhere'}: there is no such directory; name the run directory of a finished mtkit run\n"
+    )
+    result = invoke(tiny_run / "export", "--user", USER)
+    assert result.exit_code == 2
+    assert "no run here: there is no recipe.lock.toml" in result.stderr
+    shutil.copytree(tiny_run, tmp_path / "seeds" / "seed-1")
+    assert f"name one of them: {tmp_path / 'seeds' / 'seed-1'}" in invoke(tmp_path / "seeds", "--user", USER).stderr
+    shutil.rmtree(tmp_path / "seeds" / "seed-1" / "export")
+    with pytest.raises(
+        RunError, match="no exported model; finish the run with mtkit run --resume, or run mtkit export"
+    ):
+        Servant(tmp_path / "seeds" / "seed-1")
+
+
+def test_other_exports_cannot_be_asked(tiny_run, tmp_path):
+    (tmp_path / "export" / "1").mkdir(parents=True)
+    (tmp_path / "recipe.lock.toml").write_text((tiny_run / "recipe.lock.toml").read_text())
+    with pytest.raises(RunError, match=r"export/1 is no SavedModel, so it cannot be asked"):
+        Servant(tmp_path)

@@ -1,0 +1,245 @@
+import numpy as np
+import pytest
+
+from mtkit.backend import keras, tf
+from mtkit.recipe.settings import Train
+from mtkit.runtime import optimizers
+from mtkit.runtime.optimizers import (
+    OPTIMIZERS,
+    Adam,
+    AdamW,
+    Sgd,
+    learning_rate_factors,
+    make_optimizer,
+    precision_scope,
+)
+
+DENSE = {
+    "adam": keras.optimizers.Adam,
+    "adamw": keras.optimizers.AdamW,
+    "adagrad": keras.optimizers.Adagrad,
+    "sgd": keras.optimizers.SGD,
+}
+ROWS, DIM = 7, 3
+
+
+@pytest.fixture
+def by_rows(monkeypatch):
+    """Tables of any size are updated by rows."""
+    monkeypatch.setattr(optimizers, "DENSE_ROWS", 0)
+
+
+def _table():
+    return tf.Variable(np.random.default_rng(0).normal(size=(ROWS, DIM)), dtype=tf.float32)
+
+
+def _train(optimizer, lookups):
+    """The table after a step per list of rows, each lookup with a gradient of its own."""
+    table, scale = _table(), tf.constant(np.random.default_rng(1).normal(size=(99, DIM)), tf.float32)
+
+    @tf.function(reduce_retracing=True)
+    def step(rows):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_sum(tf.sin(tf.gather(table, rows)) * scale[: len(rows)])
+        optimizer.apply_gradients([(tape.gradient(loss, table), table)])
+
+    for rows in lookups:
+        step(tf.constant(rows, tf.int64))
+    return table.numpy()
+
+
+@pytest.mark.usefixtures("by_rows")
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("options", [{}, {"global_clipnorm": 0.5}, {"weight_decay": 0.1}], ids=str)
+def test_equals_the_dense_rule_where_all_rows_are_touched(name, options):
+    rng = np.random.default_rng(2)
+    lookups = [np.append(np.arange(ROWS), rng.integers(0, ROWS, 20)) for _ in range(5)]
+    found = _train(OPTIMIZERS[name](0.1, **options), lookups)
+    # The dense rule clips before it adds up the gradients of a row; so it gets them added up.
+    monitored = DENSE[name](0.1, **options)
+    clip = monitored._clip_gradients
+    monitored._clip_gradients = lambda gradients: clip([tf.convert_to_tensor(g) for g in gradients])
+    np.testing.assert_allclose(found, _train(monitored, lookups), atol=1e-6)
+    assert np.abs(found - _table().numpy()).min() > 0
+
+
+@pytest.mark.usefixtures("by_rows")
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_untouched_rows_stay(name):
+    lookups = [[1, 3, 3], [1, 4, 4]]
+    moved = np.any(_train(OPTIMIZERS[name](0.1), lookups) != _table().numpy(), axis=1)
+    np.testing.assert_array_equal(np.flatnonzero(moved), [1, 3, 4])
+
+
+@pytest.mark.usefixtures("by_rows")
+def test_moments_of_untouched_rows_do_not_decay():
+    optimizer = Adam(0.1)
+    _train(optimizer, [[1, 2], [2, 2]])
+    (mean,) = optimizer._momentums
+    table = _table().numpy()
+    scale = np.random.default_rng(1).normal(size=(99, DIM)).astype(np.float32)
+    np.testing.assert_allclose(mean[1], 0.1 * scale[0] * np.cos(table[1]), atol=1e-6)
+
+
+@pytest.mark.usefixtures("by_rows")
+def test_weights_of_touched_rows_alone_decay():
+    table = tf.Variable(tf.ones([4, 2]))
+    optimizer = AdamW(0.5, weight_decay=0.1)
+    optimizer.apply_gradients([(tf.IndexedSlices(tf.zeros([1, 2]), tf.constant([2]), tf.constant([4, 2])), table)])
+    np.testing.assert_allclose(table[:, 0], [1, 1, 0.95, 1])
+
+
+@pytest.mark.usefixtures("by_rows")
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_momentum(nesterov):
+    lookups = [np.arange(ROWS)] * 4
+    found = _train(Sgd(0.1, momentum=0.9, nesterov=nesterov), lookups)
+    np.testing.assert_allclose(found, _train(keras.optimizers.SGD(0.1, 0.9, nesterov=nesterov), lookups), atol=1e-6)
+
+
+def test_small_tables_follow_the_dense_rule():
+    lookups = [[0, 1], [2, 2], [5]]
+    np.testing.assert_allclose(_train(Adam(0.1), lookups), _train(keras.optimizers.Adam(0.1), lookups), atol=1e-6)
+
+
+@pytest.mark.usefixtures("by_rows")
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_replicas_update_rows_as_one_device_does(name, two_replicas):
+    def train(strategy, rows):
+        with strategy.scope():
+            table = tf.Variable(tf.ones([ROWS, DIM]))
+            optimizer = OPTIMIZERS[name](0.1, global_clipnorm=1.0)
+
+        @tf.function
+        def step(rows):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(tf.sin(tf.gather(table, rows)) * tf.cast(rows + 1, tf.float32)[:, None])
+            optimizer.apply_gradients([(tape.gradient(loss, table), table)])
+
+        def of_replica(context):
+            count = len(rows) // strategy.num_replicas_in_sync
+            number = context.replica_id_in_sync_group
+            return tf.constant(rows[number * count : (number + 1) * count])
+
+        for _ in range(3):
+            strategy.run(step, (strategy.experimental_distribute_values_from_function(of_replica),))
+        return table.numpy()
+
+    rows = [1, 2, 2, 2, 5, 1]
+    one = train(tf.distribute.OneDeviceStrategy("/cpu:0"), rows)
+    np.testing.assert_allclose(train(two_replicas, rows), one, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_config(name):
+    optimizer = OPTIMIZERS[name](0.1, weight_decay=0.2, global_clipnorm=3.0)
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    assert type(again) is type(optimizer)
+    assert again.get_config() == optimizer.get_config()
+
+
+def _rates(steps, **settings):
+    optimizer = make_optimizer(Train(learning_rate=0.5, optimizer="sgd", **settings), steps)
+    rates, weight = [], tf.Variable(0.0)
+    for _ in range(steps):
+        before = weight.numpy()
+        optimizer.apply_gradients([(tf.constant(1.0), weight)])
+        rates.append(before - weight.numpy())
+    return rates
+
+
+def test_learning_rates():
+    np.testing.assert_allclose(_rates(3), [0.5] * 3, atol=1e-6)
+    np.testing.assert_allclose(_rates(5, warmup_steps=2), [0, 0.25, 0.5, 0.5, 0.5], atol=1e-6)
+    cosine = 0.5 * (0.02 + 0.98 * (1 + np.cos(np.pi * np.arange(4) / 4)) / 2)
+    np.testing.assert_allclose(_rates(4, schedule="cosine"), cosine, atol=1e-6)
+    np.testing.assert_allclose(_rates(6, schedule="cosine", warmup_steps=2), [0, 0.25, *cosine], atol=1e-6)
+
+
+def test_clips_the_gradient():
+    weight = tf.Variable([0.0, 0.0])
+    make_optimizer(Train(optimizer="sgd", learning_rate=1.0, clip_norm=1.0), 1).apply_gradients(
+        [(tf.constant([3.0, 4.0]), weight)]
+    )
+    np.testing.assert_allclose(weight, [-0.6, -0.8], atol=1e-6)
+
+
+def test_precision_holds_inside_the_scope():
+    with precision_scope("mixed_bfloat16"):
+        assert keras.layers.Dense(1).compute_dtype == "bfloat16"
+        with precision_scope("float32"):
+            assert keras.layers.Dense(1).compute_dtype == "float32"
+        assert keras.layers.Dense(1).variable_dtype == "float32"
+    assert keras.layers.Dense(1).compute_dtype == "float32"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
+def test_half_precision_trains_as_single_does(train_tiny, precision):
+    single, pipeline = train_tiny(), train_tiny(f"train.precision={precision}")
+    assert {encoder.compute_dtype for encoder in pipeline.model.encoders.values()} == {precision.removeprefix("mixed_")}
+    scaled = isinstance(pipeline.model.optimizer, keras.mixed_precision.LossScaleOptimizer)
+    assert scaled == (precision == "mixed_float16")
+    losses, expected = (
+        {name: float(tracker.result()) for name, tracker in one.model.trackers.items()} for one in (pipeline, single)
+    )
+    assert losses == pytest.approx(expected, rel=0.1)
+
+
+class _Slow(keras.layers.Dense):
+    def learning_rate_factors(self):
+        return [(self.kernel, 0.25)]
+
+
+@pytest.mark.usefixtures("by_rows")
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("schedule", ["constant", "cosine"])
+def test_variables_follow_learning_rates_of_their_own(name, schedule):
+    def moved(rate, factor):
+        """What a step moves a table and a vector by."""
+        settings = Train(optimizer=name, learning_rate=rate, schedule=schedule, warmup_steps=3)
+        optimizer = make_optimizer(settings, 10)
+        variables = [_table(), tf.Variable(tf.ones([DIM]))]
+        if factor is not None:
+            optimizer.scale_rates([(variable, factor) for variable in variables])
+        before = [variable.numpy() for variable in variables]
+        for _ in range(2):
+            with tf.GradientTape() as tape:
+                loss = tf.reduce_sum(tf.gather(variables[0], [1, 3])) + tf.reduce_sum(variables[1])
+            optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
+        return [variable.numpy() - start for variable, start in zip(variables, before, strict=True)]
+
+    for own, plain, unscaled in zip(moved(0.1, 0.25), moved(0.025, None), moved(0.1, None), strict=True):
+        np.testing.assert_allclose(own, plain, atol=1e-6)
+        assert np.abs(own - unscaled).max() > 1e-3
+
+
+def test_layers_ask_for_learning_rates():
+    model = keras.Sequential([_Slow(2, name="slow"), keras.layers.Dense(1)])
+    model.build([None, 3])
+    ((variable, factor),) = learning_rate_factors(model)
+    assert variable is model.get_layer("slow").kernel
+    assert factor == 0.25
+
+
+def test_the_learning_rate_can_be_set():
+    optimizer = Adam(0.1)
+    optimizer.learning_rate = 0.2
+    assert float(optimizer.learning_rate) == pytest.approx(0.2)
+
+
+@pytest.mark.parametrize(("name", "large"), [("adam", 0.01), ("adamw", 0.01), ("adagrad", 20.0)])
+def test_a_large_epsilon_damps_small_gradients(name, large):
+    moved = {}
+    for epsilon in (None, large):
+        optimizer = make_optimizer(Train(optimizer=name, epsilon=epsilon, learning_rate=0.1), 1)
+        variable = tf.Variable([1.0, 1.0])
+        optimizer.apply_gradients([(tf.constant([1e-3, 10.0]), variable)])
+        moved[epsilon] = 1 - variable.numpy()
+    assert moved[large][0] < 0.1 * moved[None][0]
+    assert moved[large][1] > 0.5 * moved[None][1]
+
+
+def test_sgd_has_no_epsilon():
+    with pytest.raises(ValueError, match="leave epsilon out"):
+        Train(optimizer="sgd", epsilon=1e-3)

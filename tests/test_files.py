@@ -1,0 +1,79 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from mtkit.errors import RunError
+from mtkit.files import new_version, sweep, versions, whole, write_text
+
+
+def names(directory):
+    return sorted(path.name for path in directory.iterdir())
+
+
+def test_a_file_takes_its_place_in_the_end(tmp_path):
+    target = tmp_path / "deep" / "file.txt"
+    with whole(target) as temporary:
+        temporary.write_text("new")
+        assert not target.exists()
+    assert target.read_text() == "new"
+    assert names(target.parent) == ["file.txt"]
+
+
+def test_nothing_is_left_of_what_failed(tmp_path):
+    write_text(tmp_path / "file.txt", "old")
+
+    def half():
+        with whole(tmp_path / "file.txt") as temporary:
+            temporary.write_text("half")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        half()
+    assert (tmp_path / "file.txt").read_text() == "old"
+    assert names(tmp_path) == ["file.txt"]
+
+
+def test_a_directory_takes_the_place_of_another(tmp_path):
+    for text in ("old", "new"):
+        with whole(tmp_path / "step") as temporary:
+            temporary.mkdir()
+            (temporary / text).write_text(text)
+    assert names(tmp_path / "step") == ["new"]
+
+
+def test_a_path_that_cannot_be_written_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunError, match=r"file/inner: cannot be written: "):
+        write_text(tmp_path / "file" / "inner", "")
+
+
+def test_versions_count_up(tmp_path):
+    for number in (1, 2, 10):
+        made = new_version(tmp_path, lambda directory: (directory / "model").write_text("x"))
+        assert (made / "model").read_text() == "x"
+        if number == 2:
+            (tmp_path / "9").mkdir()
+    assert made.name == "10"
+    assert versions(tmp_path) == [1, 2, 9, 10]
+
+
+def test_a_version_that_fails_is_not_there(tmp_path):
+    def write(directory):
+        (directory / "half").write_text("x")
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        new_version(tmp_path, write)
+    assert names(tmp_path) == []
+
+
+def test_what_killed_processes_were_writing_is_removed(tmp_path):
+    program = "import os, sys, mtkit.files as f\nwith f.whole(f.Path(sys.argv[1])) as p:\n    p.write_text('x')\n    os._exit(9)"
+    subprocess.run([sys.executable, "-c", program, str(tmp_path / "file")], check=False)
+    assert len(names(tmp_path)) == 1
+    (tmp_path / f".mine.{os.getpid()}-00000000").write_text("x")
+    (tmp_path / ".other").write_text("x")
+    sweep(tmp_path)
+    assert names(tmp_path) == [f".mine.{os.getpid()}-00000000", ".other"]
