@@ -14,10 +14,10 @@ from bare import ask_bare
 from mtkit.backend import tf
 from mtkit.data.catalogs import make_cuts
 from mtkit.errors import RunError
+from mtkit.files import versions
 from mtkit.model.assembly import build_pipeline
 from mtkit.recipe.loader import load_recipe
 from mtkit.runtime.strategies import make_strategy
-from mtkit.files import versions
 from mtkit.serving.export import save
 
 ROOT = Path(__file__).parents[2]
