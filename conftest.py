@@ -112,13 +112,12 @@ def _tiny_file(directory: Path) -> Path:
 def _train_tiny(recipe: Recipe, cache_dir: Path) -> Pipeline:
     """The pipeline of the test's cut, trained to the end."""
     from mtkit.data.catalogs import make_cuts
-    from mtkit.model.assembly import build_pipeline
-    from mtkit.runtime.strategies import make_strategy
+    from mtkit.model.assembly import assemble
     from mtkit.training.fit import Training
 
     dataset = recipe.data.source.load()
     _, test = make_cuts(dataset, recipe.data.split)
-    pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), cache_dir, {})
+    pipeline = assemble(recipe, dataset, test, cache_dir=cache_dir)
     Training(pipeline).fit()
     return pipeline
 

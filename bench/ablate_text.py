@@ -16,12 +16,10 @@ from pathlib import Path
 import numpy as np
 
 from mtkit.backend import keras
-from mtkit.data.build_context import cache_directory
 from mtkit.data.catalogs import make_cuts
-from mtkit.model.assembly import Pipeline, build_pipeline
+from mtkit.model.assembly import Pipeline, assemble
 from mtkit.model.model_evaluation import evaluate
 from mtkit.recipe.loader import Recipe, load_recipe
-from mtkit.runtime.strategies import make_strategy
 from mtkit.training.fit import Training
 from mtkit.types import Dataset
 
@@ -64,7 +62,7 @@ def _fitted(recipe: Recipe, dataset: Dataset, seed: int, permuted_too: bool = Fa
     keras.backend.clear_session()
     seeded = recipe.model_copy(update={"seed": seed})
     _, test = make_cuts(dataset, recipe.data.split)
-    pipeline = build_pipeline(seeded, dataset, test, make_strategy(seeded), cache_directory(), {})
+    pipeline = assemble(seeded, dataset, test)
     Training(pipeline).fit()
     measured = [_measured(pipeline)]
     if permuted_too:
@@ -75,7 +73,7 @@ def _fitted(recipe: Recipe, dataset: Dataset, seed: int, permuted_too: bool = Fa
 
 def _permute_vectors(pipeline: Pipeline, seed: int) -> None:
     """Gives every item the text vectors of another; the unknown keeps its own."""
-    items = pipeline.model.data.entities["item"]
+    items = pipeline.model.feed.entities["item"]
     order = np.append(0, 1 + np.random.default_rng(seed).permutation(items.rows - 1))
     for column, values in items.columns.items():
         if column.startswith("text/"):

@@ -19,6 +19,7 @@ from statistics import mean
 import numpy as np
 
 from mtkit.data.catalogs import make_cuts, make_fold
+from mtkit.data.known_as_of import known_columns
 from mtkit.evaluation.rank import rank
 from mtkit.spec import Baseline
 from mtkit.standard.baselines import Popularity
@@ -71,13 +72,12 @@ def _of_split(dataset: Dataset, seed: int) -> dict[str, dict[str, float]]:
 
 def _ndcg(baseline: Baseline, fold: Fold) -> float:
     """By mtkit: fitted on what trains, ranked without what the user has rated before."""
-    table = Windows(batch_size=1).make(fold, "eval")
-    assert table.own is not None
-    assert table.targets is not None
+    table = known_columns(fold, Windows(batch_size=1).make(fold, "eval"), ["own"])
+    past = table.lists["own"]
     score = baseline.rank(fold.events, fold.fit, len(fold.entities["item"]))
     assert score is not None
-    users, own = table.ids["user"], Ragged(table.own.offsets, {"item": table.own.values["id"]})
-    ranking, _ = rank(lambda rows: score(users[rows]), table.targets, K, own)
+    users, own = table.ids["user"], Ragged(past.offsets, {"item": past.values["id"]})
+    ranking, _ = rank(lambda rows: score(users[rows]), table.lists["target"], K, own)
     return Ndcg().value(ranking, K)
 
 

@@ -46,7 +46,6 @@ from scipy.stats import t as student
 import mtkit
 from mtkit.backend import keras
 from mtkit.data.build_context import cache_directory
-from mtkit.model.model_evaluation import model_scorer
 from mtkit.recipe.settings import Catalog, Evaluate, Train
 from mtkit.schema import Column
 from mtkit.standard.encoders import Features, History
@@ -134,8 +133,8 @@ def model_scores(method: str, drawn: Draw, settings: Mapping[str, Any]) -> np.nd
     row_of = {name: pd.Index(entity.ids) for name, entity in pipeline.fold.entities.items()}
     users = row_of["user"].get_indexer(drawn.users)
     rows = pd.Index(pipeline.tables["windows"]["eval"].ids["user"]).get_indexer(users)
-    scores = model_scorer(pipeline.model, "next", pipeline.eval_rows["windows"])(rows)
-    return np.asarray(scores)[:, row_of["item"].get_indexer(drawn.items["id"].to_numpy()[drawn.cold])]
+    scores = pipeline.model.predict(pipeline.eval_data("windows"), verbose=0)["next"][rows]
+    return scores[:, row_of["item"].get_indexer(drawn.items["id"].to_numpy()[drawn.cold])]
 
 
 def composed(method: str, drawn: Draw, settings: Mapping[str, Any]) -> Recipe:

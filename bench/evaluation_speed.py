@@ -23,6 +23,7 @@ import numpy as np
 
 from mtkit.backend import tf
 from mtkit.data.catalogs import make_cuts, make_fold
+from mtkit.data.known_as_of import known_columns
 from mtkit.evaluation.rank import rank
 from mtkit.standard.ranking_metrics import Hit, Mrr, Ndcg, Recall
 from mtkit.standard.rows import Windows
@@ -127,12 +128,11 @@ def _mtkit(users: np.ndarray, items: np.ndarray, user_tower: np.ndarray, item_to
 
 def _recbole() -> Callable[[], dict[str, float]]:
     fold = make_fold(*_stratified())
-    table = Windows(batch_size=1).make(fold, "eval")
-    assert table.own is not None
-    assert table.targets is not None
+    table = known_columns(fold, Windows(batch_size=1).make(fold, "eval"), ["own"])
+    past = table.lists["own"]
     towers = [_tower(len(fold.entities[name]) - 1, 64, seed) for seed, name in enumerate(("user", "item"))]
-    users, targets = table.ids["user"], table.targets
-    own = Ragged(table.own.offsets, {"item": table.own.values["id"]})
+    users, targets = table.ids["user"], table.lists["target"]
+    own = Ragged(past.offsets, {"item": past.values["id"]})
     metrics = {"recall": Recall(), "ndcg": Ndcg(), "hit": Hit(), "mrr": Mrr()}
 
     def run() -> dict[str, float]:

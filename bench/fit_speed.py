@@ -13,12 +13,10 @@ from pathlib import Path
 from statistics import median
 
 from mtkit.backend import tf
-from mtkit.data.build_context import cache_directory
 from mtkit.data.catalogs import make_cuts
 from mtkit.feed.step_rows import training_rows
-from mtkit.model.assembly import build_pipeline
+from mtkit.model.assembly import assemble
 from mtkit.recipe.loader import load_recipe
-from mtkit.runtime.strategies import make_strategy
 from mtkit.training.fit import Training
 
 
@@ -46,7 +44,7 @@ def _training(path: Path) -> Training:
     recipe = load_recipe(path)
     dataset = recipe.data.source.load()
     _, test = make_cuts(dataset, recipe.data.split)
-    pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), cache_directory(), {})
+    pipeline = assemble(recipe, dataset, test)
     return Training(pipeline, None)
 
 
@@ -63,7 +61,7 @@ def _prebuilt(training: Training, steps: int) -> Callable[[], None]:
     model = training.pipeline.model
     rows = next(iter(training_rows(training.rates, training.pipeline.recipe.seed, 0, 1)))
     batches = model.gather(rows)
-    block = training.pipeline.recipe.train.steps_per_execution
+    block = training.steps_per_call
 
     @tf.function(autograph=True)
     def several(count: tf.Tensor) -> None:

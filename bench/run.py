@@ -1,7 +1,8 @@
 """Measures the project against the figures it promises, `targets.toml`.
 
 Each distinct command runs once (or `repeat` times), and its rows are read from the JSON it prints last, or from a file
-that it writes. Exit status 1 where a row misses its floor, ceiling or expected value, or has no value.
+that it writes. Exit status 1 where a row misses its floor, ceiling or expected value, or has no value. Rows whose data
+are not there are shown as such, and are no failure.
 
     python bench/run.py                       everything
     python bench/run.py --issue 2             rows of one issue
@@ -47,6 +48,7 @@ class Target(BaseModel):
         expected: the value must be this, give or take `tolerance`.
         goal: what is hoped for beyond floor or ceiling; missing it is shown, and is no failure.
         repeat: how often the command runs; the fastest counts.
+        needs: a variable of the environment that says where the command's data are; not run where it is not set.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -63,6 +65,7 @@ class Target(BaseModel):
     tolerance: float = 0
     goal: float | None = None
     repeat: int = Field(1, gt=0)
+    needs: str = ""
 
     @model_validator(mode="after")
     def _bounded(self) -> Target:
@@ -70,7 +73,13 @@ class Target(BaseModel):
             raise ValueError(f"{self.name}: needs one of floor, ceiling, expected, goal")
         return self
 
-    def verdict(self, value: float | None) -> Literal["met", "below goal", "missed", "no value"]:
+    @property
+    def left_out(self) -> bool:
+        return bool(self.needs) and not os.environ.get(self.needs)
+
+    def verdict(self, value: float | None) -> Literal["met", "below goal", "missed", "no value", "no data"]:
+        if self.left_out:
+            return "no data"
         if value is None or math.isnan(value):
             return "no value"
         outside = (
@@ -108,6 +117,8 @@ def main() -> None:
         sys.exit(f"no row of {arguments.targets} is selected")
     values = measure(targets)
     show(targets, values)
+    if lacking := {target.needs for target in targets if target.left_out}:
+        print(f"no data: {', '.join(sorted(lacking))} is not set", file=sys.stderr)
     if arguments.output:
         results = [target.model_dump() | {"value": values[target.name]} for target in targets]
         arguments.output.parent.mkdir(parents=True, exist_ok=True)
@@ -125,11 +136,14 @@ def read(path: Path) -> list[Target]:
 
 
 def measure(targets: Sequence[Target]) -> dict[str, float | None]:
-    """Name -> value, None where the command failed or did not give it."""
+    """Name -> value, None where the command failed or did not give it, or its data are not there."""
     done: dict[str, dict[str, Any]] = {}
     values = {}
     with tempfile.TemporaryDirectory(prefix="mtkit-bench-") as directory:
         for target in targets:
+            if target.left_out:
+                values[target.name] = None
+                continue
             for command in filter(None, (target.after, target.command)):
                 if command not in done:
                     repeat = target.repeat if command == target.command else 1
@@ -213,7 +227,7 @@ def show(targets: Sequence[Target], values: Mapping[str, float | None]) -> None:
         return
     table = Table("target", "measured", "asked", "")
     for row in rows:
-        table.add_row(*row, style={"met": "green", "below goal": "yellow"}.get(row[-1], "red"))
+        table.add_row(*row, style={"met": "green", "below goal": "yellow", "no data": "yellow"}.get(row[-1], "red"))
     Console().print(table)
 
 

@@ -11,12 +11,10 @@ import json
 from pathlib import Path
 
 from mtkit.backend import keras
-from mtkit.data.build_context import cache_directory
 from mtkit.data.catalogs import make_cuts
-from mtkit.model.assembly import build_pipeline
+from mtkit.model.assembly import assemble
 from mtkit.model.model_evaluation import evaluate
 from mtkit.recipe.loader import load_recipe
-from mtkit.runtime.strategies import make_strategy
 from mtkit.training.fit import Training
 from mtkit.types import Dataset
 
@@ -55,7 +53,7 @@ def _measured(path: Path, dataset: Dataset, seed: int, sets: list[str]) -> dict[
     keras.backend.clear_session()
     recipe = load_recipe(path, [f"seed={seed}", *sets])
     _, test = make_cuts(dataset, recipe.data.split)
-    pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), cache_directory(), {})
+    pipeline = assemble(recipe, dataset, test)
     Training(pipeline).fit()
     return evaluate(pipeline)
 

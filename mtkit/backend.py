@@ -7,6 +7,7 @@ first imported; a later switch half-works, so that is refused.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import sys
 import tempfile
@@ -50,15 +51,32 @@ def _quiet_start() -> Iterator[None]:
             os.close(stderr)
 
 
+@contextlib.contextmanager
+def _without_collection() -> Iterator[None]:
+    """Spares the garbage collector, which would look at hundreds of thousands of objects that all stay."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 _require_legacy_keras()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-with _quiet_start():
+with _quiet_start(), _without_collection():
     import tensorflow as tf
     import tf_keras as keras
 
     tf.config.list_physical_devices()
+    from tensorflow.python.autograph.core import config as autograph
 
 if tf.keras.layers.Layer is not keras.layers.Layer:
     raise KerasVersionError("tf.keras is not tf_keras although TF_USE_LEGACY_KERAS=1; reinstall tf-keras")
+
+# AutoGraph rewrites the source of what is traced, which takes longer than tracing it. Code of mtkit has no use for that;
+# layers of others, called from it, are rewritten as Keras has it.
+autograph.CONVERSION_RULES = (autograph.DoNotConvert("mtkit"), *autograph.CONVERSION_RULES)
 
 __all__ = ["keras", "tf"]

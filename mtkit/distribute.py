@@ -1,5 +1,5 @@
 """The few collective operations that make one replica and many train the same, for layers of one's own."""
 
-from mtkit.runtime.distribute import gather_rolled, global_sum, replicas
+from mtkit.runtime.collectives import gather_rolled, global_sum, replicas
 
 __all__ = ["gather_rolled", "global_sum", "replicas"]

@@ -4,13 +4,48 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 
 ColumnKind = Literal["id", "categorical", "numeric", "text", "time", "list", "label"]
 
 INTERACTIONS = "interactions"
+
+#: Scopes of addresses that are no entities: what lies on the row itself, the row's own past, and what tasks predict.
+CONTEXT, HISTORY, TASK = "context", "history", "task"
+SCOPES = (CONTEXT, HISTORY, TASK)
+
+
+class Address(str):
+    """Where a value is found: `scope.column`, as in `item.text`.
+
+    The scope is an entity or a role, `context` (the row itself), or `history` (the row's own past, `history.item`). What an
+    encoder derives of a column stands behind a slash (`item.text/words`). A label of the row itself has no scope. It is an
+    ordinary string otherwise.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def of(cls, scope: str, column: str) -> Self:
+        """The address of a column in a scope."""
+        return cls(f"{scope}.{column}")
+
+    @property
+    def scope(self) -> str:
+        """What comes before the first dot; empty if there is none."""
+        return self.partition(".")[0] if "." in self else ""
+
+    @property
+    def column(self) -> str:
+        """What comes after the first dot."""
+        return self.partition(".")[2] if "." in self else str(self)
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> Any:
+        text = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.[A-Za-z0-9_]+$"), AfterValidator(cls)]
+        return handler.generate_schema(text)
 
 
 class Column(BaseModel):
@@ -19,6 +54,8 @@ class Column(BaseModel):
     Attributes:
         kind: what the values mean. `id` names a row of an entity, or groups rows (a basket) if `entity` is empty.
         entity: for `id` columns, the entity whose rows the values name.
+        role: for `id` columns, what the entity does here, where two columns name the same one (`follower` and `followee` are
+            users); default: the entity. Features of the entity are read under the role's name, too.
         sources: for `label` columns, the columns of the same row from which the label was computed. None of them can
             be a feature.
         horizon: for `label` columns that look ahead, how far. A row whose time plus horizon crosses the end of its
@@ -30,9 +67,18 @@ class Column(BaseModel):
 
     kind: ColumnKind
     entity: str = ""
+    role: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]*)?$")] = ""
     sources: tuple[str, ...] = ()
     horizon: timedelta | None = None
     classes: bool = False
+
+    @model_validator(mode="after")
+    def _roles_are_of_entities(self) -> Self:
+        if self.role and not self.entity:
+            raise ValueError(
+                f"role = {self.role!r} is for columns of ids of an entity; give it an `entity`, or no `role`"
+            )
+        return self
 
 
 class Schema(BaseModel):
@@ -64,38 +110,68 @@ class Schema(BaseModel):
         groups = [n for n in self.of_kind("id") if not self.interactions[n].entity]
         return groups[0] if groups else None
 
-    @property
-    def roles(self) -> tuple[str, ...]:
-        """The entities that interactions refer to, in the order of their columns: who acts, what is acted on, others."""
-        ids = (column for column in self.interactions.values() if column.kind == "id" and column.entity)
-        return tuple(dict.fromkeys(column.entity for column in ids))
-
-    def reference(self, entity: str) -> str:
-        """Name of the interaction column that holds ids of `entity`."""
+    @model_validator(mode="after")
+    def _roles_are_distinct(self) -> Self:
+        taken: dict[str, str] = {}
         for name, column in self.interactions.items():
-            if column.kind == "id" and column.entity == entity:
-                return name
-        raise KeyError(entity)
+            if column.kind != "id" or not column.entity:
+                continue
+            role = column.role or column.entity
+            if role in taken:
+                raise ValueError(
+                    f"columns {taken[role]!r} and {name!r} are both the {role} of an interaction; give one of them a `role`"
+                )
+            if role in SCOPES or (role != column.entity and role in self.entities):
+                raise ValueError(f"column {name!r}: {role!r} means something else in addresses; give it another role")
+            taken[role] = name
+        if wrong := sorted(set(self.entities) & set(SCOPES)):
+            raise ValueError(f"{wrong[0]!r} means something else in addresses, and cannot be an entity")
+        return self
 
-    def features(self) -> dict[str, Column]:
+    @property
+    def roles(self) -> Mapping[str, str]:
+        """Role -> entity, for those that interactions refer to, in the order of their columns: who acts, what is acted on."""
+        ids = (column for column in self.interactions.values() if column.kind == "id" and column.entity)
+        return {column.role or column.entity: column.entity for column in ids}
+
+    @property
+    def scopes(self) -> Mapping[str, str]:
+        """Scope -> entity, for all under which columns of entities are read: the entities, and other roles."""
+        return {**{entity: entity for entity in self.entities}, **self.roles}
+
+    def reference(self, role: str) -> str:
+        """Name of the interaction column that holds the ids of a role."""
+        for name, column in self.interactions.items():
+            if column.kind == "id" and column.entity and (column.role or column.entity) == role:
+                return name
+        raise KeyError(role)
+
+    def columns(self, scope: str) -> Mapping[str, Column]:
+        """The columns under a scope: of an entity, of a role's entity, or of the interactions (`context`); none elsewhere."""
+        if scope == CONTEXT:
+            return self.interactions
+        return self.entities[self.scopes[scope]] if scope in self.scopes else {}
+
+    def features(self) -> dict[Address, Column]:
         """Every address that an encoder may read (`user.age`, `context.hour`), with its column.
 
-        Labels, their sources, ids of other rows and the time are left out. `<entity>.id` and the history scope
-        (`history.<entity>` for each entity that interactions refer to) are included.
+        Labels, their sources, ids of other rows and the time are left out. `<entity>.id` and the past
+        (`history.<role>` of what is acted on) are included.
         """
         hidden = {s for c in self.interactions.values() for s in c.sources}
-        addresses: dict[str, Column] = {}
-        for entity, columns in self.entities.items():
-            addresses[f"{entity}.id"] = Column(kind="id", entity=entity)
+        addresses: dict[Address, Column] = {}
+        for scope, entity in self.scopes.items():
+            columns = self.entities[entity]
+            addresses[Address.of(scope, "id")] = Column(kind="id", entity=entity)
             hidden_here = {s for c in columns.values() for s in c.sources}
             addresses |= {
-                f"{entity}.{name}": column
+                Address.of(scope, name): column
                 for name, column in columns.items()
                 if column.kind != "label" and name not in hidden_here
             }
+        for role in [*self.roles][1:2]:
+            addresses[Address.of(HISTORY, role)] = self.interactions[self.reference(role)]
         for name, column in self.interactions.items():
-            if column.kind == "id" and column.entity:
-                addresses[f"history.{column.entity}"] = column
-            elif column.kind in ("categorical", "numeric") and name not in hidden:
-                addresses[f"context.{name}"] = column
+            if column.kind in ("categorical", "numeric") and name not in hidden:
+                addresses[Address.of(CONTEXT, name)] = column
         return addresses

@@ -7,8 +7,8 @@ Ids are dense integers: id i of an entity is row i of its table, and row 0 is th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +17,46 @@ if TYPE_CHECKING:
     from mtkit.schema import ColumnKind, Schema
 
 Part = Literal["train", "eval"]
+
+DAY = 86_400
+"""Seconds per day."""
+
+
+class MetricKey(NamedTuple):
+    """The name of a figure, `task/[slice/]metric[@k]`.
+
+    Attributes:
+        task: the task.
+        slice: the slice; empty for the whole.
+        metric: name of the metric.
+        k: cutoff; None where the metric has none.
+    """
+
+    task: str
+    slice: str
+    metric: str
+    k: int | None = None
+
+    @classmethod
+    def parse(cls, text: str) -> MetricKey:
+        """The key that `str()` gives back."""
+        task, _, rest = text.partition("/")
+        slice_, _, label = rest.rpartition("/")
+        metric, _, k = label.rpartition("@")
+        return cls(task, slice_, metric, int(k)) if metric and k.isdecimal() else cls(task, slice_, label, None)
+
+    @property
+    def label(self) -> str:
+        """`metric[@k]`."""
+        return self.metric if self.k is None else f"{self.metric}@{self.k}"
+
+    @property
+    def group(self) -> str:
+        """`task[/slice]`, under which there are figures of the same rows."""
+        return f"{self.task}/{self.slice}" if self.slice else self.task
+
+    def __str__(self) -> str:
+        return f"{self.group}/{self.label}"
 
 
 @dataclass(frozen=True)
@@ -40,7 +80,8 @@ class Entity:
 
     Attributes:
         name: the entity's name.
-        ids: `[rows]` objects or integers, sorted; `ids[0]` is the unknown's placeholder (an empty string or -1).
+        ids: `[rows]` objects or integers: the number of an id is its row here, which a run keeps; `ids[0]` is the unknown's
+            placeholder (an empty string or -1).
         columns: table aligned with `ids`; row 0 is all null.
     """
 
@@ -57,7 +98,7 @@ class Events:
     """Interactions by dense ids, sorted by user, then time; the columns of the interaction table lie beside them.
 
     Attributes:
-        ids: entity -> int32 `[events]`; the first key is the entity that acts (the user), the second the item. Empty for
+        ids: role -> int32 `[events]`; the first is who acts (the user), the second what is acted on (the item). Empty for
             data whose rows stand for themselves.
         time: int64 `[events]`, seconds on the fold's clock.
         group: int64 `[events]`, number of the basket or session; each event is its own group where data have none.
@@ -76,7 +117,7 @@ class Events:
 
     @property
     def item(self) -> str | None:
-        """The entity that is acted on, if there is one."""
+        """The role of what is acted on, if there is one."""
         return next(iter([*self.ids][1:]), None)
 
 
@@ -108,6 +149,10 @@ class Fold:
     schema: Schema
     dropped: Mapping[str, int] = field(default_factory=dict)
 
+    def catalog(self, scope: str) -> Entity:
+        """The catalog of an entity, by its own name or that of a role."""
+        return self.entities[self.schema.scopes[scope]]
+
     @property
     def trained(self) -> str:
         """Name of the fold whose trained model this one evaluates."""
@@ -126,25 +171,49 @@ class Ragged:
     offsets: np.ndarray
     values: Mapping[str, np.ndarray]
 
+    def take(self, rows: np.ndarray) -> Ragged:
+        """Some of the rows, in the order of their numbers `rows`, int `[n]`."""
+        import numpy as np
+
+        begin, size = self.offsets[rows], self.offsets[rows + 1] - self.offsets[rows]
+        offsets = np.append(0, np.cumsum(size))
+        flat = np.repeat(begin - offsets[:-1], size) + np.arange(offsets[-1])
+        return Ragged(offsets, {name: values[flat] for name, values in self.values.items()})
+
+
+@dataclass(frozen=True)
+class Shared:
+    """What several rows have in common. Row r has `values[index[r]]`.
+
+    Attributes:
+        index: int32 `[rows]`.
+        values: `[distinct, ...]`.
+    """
+
+    index: np.ndarray
+    values: np.ndarray
+
 
 @dataclass(frozen=True)
 class RowTable:
-    """Rows on which tasks train or are evaluated: ids, time, context, labels and weights, nothing else.
+    """Rows on which tasks train or are evaluated: ids, time, context, labels, weights, and named columns of any kind.
+
+    Each kind of column has names of its own: a context column, a label and a list may be called alike.
 
     Attributes:
         name: the recipe's name of the table.
-        ids: entity -> int32 `[rows]`; entities that a row does not have are absent.
-        time: int64 `[rows]`, the moment as of which features are taken; empty for tables without time (items).
+        ids: role -> int32 `[rows]`; roles that a row does not have are absent. The first is who acts.
+        time: int64 `[rows]`, when the row took place; empty for tables without time (items).
         history: int64 `[rows, 2]`, begin and end of the row's own past in the fold's events (strictly before the row's
             basket or moment); empty `[0, 2]` for tables without history.
+        known: int64 `[rows]`, what happened strictly before it is known of the row: `time`, or when the row's basket began;
+            empty as `time` is.
         context: column -> `[rows]`.
         labels: label -> `[rows]`, float32 for binary and numeric labels, int32 for classes; placeholders are finite.
         weights: label -> float32 `[rows]`; 0 = the row does not exist for the tasks of this label.
-        targets: rows' positives (values `item`), for tables with lists of targets.
-        own: rows' own distinct past items (values `id` int32 `[n]`, `channels` float32 `[n, c]`), as of the row's time.
-        activity: float32 `[rows, a]`, how active the rows' users were as of the row's time.
-        moment: int32 `[rows]`, the row's index into `popularity`.
-        popularity: float32 `[moments, items, p]`, how popular the items were as of the distinct times of the rows.
+        dense: name -> `[rows, ...]`.
+        lists: name -> lists of unequal length; `target` holds the rows' positives (values `item`) for tables that have them.
+        shared: name -> what several rows have in common.
         classes: label -> names of its classes, for labels with several.
         note: one line that states the population ("lines of purchase", "30-day windows of households with a past").
     """
@@ -153,19 +222,45 @@ class RowTable:
     ids: Mapping[str, np.ndarray]
     time: np.ndarray
     history: np.ndarray
+    known: np.ndarray
     context: Mapping[str, np.ndarray] = field(default_factory=dict)
     labels: Mapping[str, np.ndarray] = field(default_factory=dict)
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
-    targets: Ragged | None = None
-    own: Ragged | None = None
-    activity: np.ndarray | None = None
-    moment: np.ndarray | None = None
-    popularity: np.ndarray | None = None
+    dense: Mapping[str, np.ndarray] = field(default_factory=dict)
+    lists: Mapping[str, Ragged] = field(default_factory=dict)
+    shared: Mapping[str, Shared] = field(default_factory=dict)
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     note: str = ""
 
     def __len__(self) -> int:
         return len(next(iter(self.ids.values()), self.time))
+
+    def columns(self) -> frozenset[str]:
+        """Names of the columns of any kind: dense ones, lists, and shared ones."""
+        return frozenset((*self.dense, *self.lists, *self.shared))
+
+    def take(self, rows: np.ndarray) -> RowTable:
+        """Some of the rows, in the order of their numbers `rows`, int `[n]`, which may repeat."""
+
+        def taken(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+            return {name: values[rows] for name, values in columns.items()}
+
+        def timed(values: np.ndarray) -> np.ndarray:
+            return values[rows] if len(values) else values
+
+        return replace(
+            self,
+            ids=taken(self.ids),
+            time=timed(self.time),
+            history=timed(self.history),
+            known=timed(self.known),
+            context=taken(self.context),
+            labels=taken(self.labels),
+            weights=taken(self.weights),
+            dense=taken(self.dense),
+            lists={name: values.take(rows) for name, values in self.lists.items()},
+            shared={name: Shared(values.index[rows], values.values) for name, values in self.shared.items()},
+        )
 
 
 @dataclass(frozen=True)

@@ -29,8 +29,9 @@ import mtkit
 from mtkit.cli.program import main
 from mtkit.hooks import hookimpl
 from mtkit.recipe import settings as sections
-from mtkit.recipe.loader import MEASURES, NAMED, load_recipe
+from mtkit.recipe.loader import load_recipe
 from mtkit.recipe.registry import KINDS, KNOWN_PLUGINS, Registry
+from mtkit.recipe.sections import MEASURES, NAMED
 from mtkit.spec import Spec
 
 ROOT = Path(mtkit.__file__).parents[1]
@@ -112,8 +113,8 @@ def install(tmp_path, monkeypatch):
     return installed
 
 
-def generate():
-    specification = importlib.util.spec_from_file_location("generate", ROOT / "docs/generate.py")
+def fill_tables():
+    specification = importlib.util.spec_from_file_location("fill_tables", ROOT / "docs/fill_tables.py")
     module = importlib.util.module_from_spec(specification)
     specification.loader.exec_module(module)
     return module
@@ -132,7 +133,7 @@ def test_there_is_something_to_test():
 @pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.name)
 def test_generated_parts_are_up_to_date(page, all_plugins):
     text = page.read_text(encoding="utf-8")
-    assert generate().render(text) == text, "run make docs"
+    assert fill_tables().render(text) == text, "run make docs"
 
 
 @pytest.mark.parametrize("page", sorted({block.page for block in PYTHON}))

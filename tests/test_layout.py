@@ -1,12 +1,17 @@
 """The house keeps its order: who may import whom, where TensorFlow comes in, which test belongs to which module."""
 
 import ast
+import configparser
 import graphlib
 import subprocess
 import sys
+import tomllib
+from importlib import metadata
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 import mtkit
 from mtkit.recipe.registry import KNOWN_PLUGINS
@@ -37,13 +42,16 @@ FRAMEWORKS = {"tensorflow", "tf_keras", "keras"}
 #: Tests that belong to no single module.
 ACROSS = {
     "data/test_as_of": "what is known at a moment, through all that makes rows",
+    "runs/test_baselines_alone": "runs without a model",
     "test_docs": "the documentation",
     "test_layout": "the house",
     "test_main_recipe": "a recipe on real data",
     "test_mistakes": "messages, through the command line",
     "test_numeric_labels": "a kind of label, through a run",
+    "test_open_heads": "a head of a form that the core does not know, through a run",
     "test_recipes": "the recipes of the repository",
     "test_registry_snapshot": "names of all components",
+    "test_roles": "two roles of one entity, through a run",
     "test_self_supervised": "a kind of head, through a run",
 }
 #: Modules without a test of their name, and what tests them.
@@ -63,14 +71,36 @@ UNTESTED = {
         "cli/test_program, and the tests of what they call: commands only parse and print",
     ),
     **dict.fromkeys(
-        ("errors", "schema", "types", "spec.base", "spec.data", "spec.evaluation", "spec.model", "heads.base"),
-        "declarations: recipe/test_loader, recipe/test_static_checks and the conformance kit",
+        (
+            "errors",
+            "schema",
+            "types",
+            "spec.base",
+            "spec.data",
+            "spec.evaluation",
+            "spec.heads",
+            "spec.model",
+            "spec.serving",
+            "heads.base",
+            "feed.batch",
+            "feed.interface",
+        ),
+        "declarations: recipe/test_loader, recipe/test_static_checks, test_roles and the conformance kit",
     ),
+    **dict.fromkeys(
+        ("heads.prediction", "heads.retrieval", "heads.self_supervised", "layers.task_states", "layers.training_step"),
+        "model/test_multi_task, which trains heads of all forms, and steps of its own",
+    ),
+    "data.feature_scopes": "data/test_fit_features and evaluation/test_baseline_tuning",
+    "feed.features": "feed/test_device_tables",
+    "runs.procedure": "runs/test_run and runs/test_baselines_alone",
+    "runs.results": "runs/test_run: what is written is read again",
+    "runs.trainer": "runs/test_run",
     "data.build_context": "model/test_model_evaluation and standard/test_vectors",
     "data.item_vectors": "standard/test_ranking_metrics and standard/test_baselines",
     "data.purchases": "data/test_known_as_of, against a slow implementation",
     "data.row_tables": "test_mistakes: what tables lack for their tasks",
-    "layers.finite": "training/test_fit: runs that diverge",
+    "model.non_finite": "training/test_fit: runs that diverge",
     "model.assembly": "model/test_multi_task, and every test that trains",
     "model.forward": "model/test_multi_task",
     "recipe.compose": "runs/test_keras_api",
@@ -81,7 +111,7 @@ UNTESTED = {
     "runs.replicates": "runs/test_run",
     "serving.request_features": "serving/test_servable",
     "serving.signature_set": "serving/test_servable and serving/test_export",
-    "serving.signatures": "serving/test_export",
+    "serving.signature": "serving/test_export",
     "standard.decision_metrics": "standard/test_prediction_metrics",
     "standard.factor_baselines": "standard/test_baselines",
     "standard.neighbor_baselines": "standard/test_baselines",
@@ -189,6 +219,28 @@ def test_plugins_import_public_names(package):
                 assert not name.startswith("_"), f"{path} imports the private {module}.{name}"
                 inner = module.removeprefix("mtkit").lstrip(".") or name
                 assert matches(inner, PUBLIC), f"{path} imports mtkit.{inner}, which is not for plugins"
+
+
+def declared(package):
+    """Distributions that the one of a package asks for, by their normal names."""
+    if package == CORE:
+        setup = configparser.ConfigParser()
+        setup.read(ROOT / "setup.cfg", encoding="utf-8")
+        lines = setup["options"]["install_requires"].split("\n")
+    else:
+        project = tomllib.loads((package.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        lines = project["dependencies"]
+    return {canonicalize_name(Requirement(line).name) for line in lines if line}
+
+
+@pytest.mark.parametrize("package", [CORE, *PLUGINS], ids=lambda path: path.name)
+def test_what_is_imported_is_declared(package):
+    """A distribution that comes along with another one today need not come tomorrow."""
+    offers = metadata.packages_distributions()
+    imported = {module.split(".")[0] for path in modules(package).values() for module, _ in imports(path)}
+    for name in imported - sys.stdlib_module_names - {package.name}:
+        distributions = {canonicalize_name(one) for one in offers.get(name, [name])}
+        assert distributions & declared(package), f"{package.name} imports {name}, which is not declared"
 
 
 def test_plugins_are_known():

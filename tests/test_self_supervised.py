@@ -8,14 +8,13 @@ import pytest
 from mtkit.backend import tf
 from mtkit.data.catalogs import make_cuts
 from mtkit.heads import SelfSupervisedHead
-from mtkit.model.assembly import build_pipeline
+from mtkit.model.assembly import assemble
 from mtkit.model.model_evaluation import evaluate
 from mtkit.recipe.describe import describe
 from mtkit.recipe.loader import load_recipe
-from mtkit.recipe.model_graph import Plan
+from mtkit.recipe.plan import Plan
 from mtkit.recipe.static_checks import check_wiring
-from mtkit.runs.baseline_run import run_baselines
-from mtkit.runtime.strategies import make_strategy
+from mtkit.runs.run import run_baselines
 from mtkit.spec import SelfSupervisedTask
 from mtkit.standard.prediction_baselines import Majority
 from mtkit.training.fit import Training
@@ -69,26 +68,26 @@ def recipe(tiny_recipe):
 def pipeline(recipe, tmp_path):
     dataset = recipe.data.source.load()
     _, test = make_cuts(dataset, recipe.data.split)
-    return build_pipeline(recipe, dataset, test, make_strategy(recipe), tmp_path, {})
+    return assemble(recipe, dataset, test, cache_dir=tmp_path)
 
 
 def weights_of_items(pipeline, part):
     """Row ids, and the standardized weights of the rows' items."""
     ids = pipeline.tables["items"][part].ids["item"]
-    return ids, pipeline.model.data.entities["item"].columns["weight"].numpy()[ids, 0]
+    return ids, pipeline.model.feed.entities["item"].columns["weight"].numpy()[ids, 0]
 
 
 def test_losses_and_metrics(pipeline):
     batches = pipeline.model.gather({"items": tf.constant([0, 3, 4, -1], tf.int64)})
-    total, weight = pipeline.model.task_losses(batches, training=False)["heaviness"]
+    loss = pipeline.model.run(batches, training=False).losses["heaviness"]
     ids, heavy = weights_of_items(pipeline, "train")
     inputs = pipeline.model.inputs_of["look"]
-    features = {a: pipeline.model.data.entities["item"].gather(a.partition(".")[2], ids) for a in inputs}
+    features = {a: pipeline.model.feed.entities["item"].gather(a.column, ids) for a in inputs}
     errors = (pipeline.model.encoders["look"](features).numpy()[:, 0] - heavy) ** 2
     doubled = 1 + ids % 2
     rows = [0, 3, 4]
-    assert float(weight) == doubled[rows].sum()
-    assert float(total) == pytest.approx((errors * doubled)[rows].sum(), rel=1e-4)
+    assert float(loss.weight) == doubled[rows].sum()
+    assert float(loss.total) == pytest.approx((errors * doubled)[rows].sum(), rel=1e-4)
     before = evaluate(pipeline)
     Training(pipeline).fit()
     after = evaluate(pipeline)
@@ -108,15 +107,15 @@ def test_losses_and_metrics(pipeline):
 def test_baselines_alone_are_those_beside_a_model(recipe, pipeline, tmp_path, capsys):
     settings = recipe.evaluate.model_copy(update={"baselines": {"majority": Majority()}})
     results = run_baselines(recipe.model_copy(update={"evaluate": settings}), tmp_path / "run")
-    assert results["baselines"]["mean"] == evaluate(pipeline).beside["mean"]
-    assert results["valid"]["baselines"]["mean"].keys() == results["baselines"]["mean"].keys()
-    assert results["valid"]["baselines"]["mean"] != results["baselines"]["mean"]
-    assert "department/accuracy" in results["baselines"]["majority"]
-    assert results["counts"]["heaviness"] == len(pipeline.tables["items"]["eval"])
-    assert "heaviness/error" in results["intervals"]["baselines"]["mean"]
+    assert results.baselines["mean"] == evaluate(pipeline).beside["mean"]
+    assert results.valid.baselines["mean"].keys() == results.baselines["mean"].keys()
+    assert results.valid.baselines["mean"] != results.baselines["mean"]
+    assert "department/accuracy" in results.baselines["majority"]
+    assert results.counts["heaviness"] == len(pipeline.tables["items"]["eval"])
+    assert "heaviness/error" in results.intervals["baselines"]["mean"]
     assert "\nheaviness  " in capsys.readouterr().out
     alone = run_baselines(recipe, tmp_path / "alone")
-    assert alone["baselines"] == {"mean": results["baselines"]["mean"]}
+    assert alone.baselines == {"mean": results.baselines["mean"]}
 
 
 def test_keys(recipe):
@@ -130,8 +129,8 @@ def test_its_encoder_needs_no_embedding(recipe):
     encoders = {"look": recipe.encoder["look"]}
     alone = Plan(encoders, {}, {"heaviness": recipe.task["heaviness"]})
     assert alone.reads("heaviness") == {"items": [("encoder", "look")]}
-    assert alone.embedding() == ()
-    assert Plan(encoders, {}, recipe.task).embedding() == ("look",)
+    assert alone.embedding_encoders() == ()
+    assert Plan(encoders, {}, recipe.task).embedding_encoders() == ("look",)
 
 
 @pytest.mark.parametrize(

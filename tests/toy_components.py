@@ -113,7 +113,7 @@ class Ranker(PredictionTask):
 
 
 class Retriever(RetrievalTask):
-    form: ClassVar = "batch"
+    candidates: ClassVar = "batch"
 
 
 class Fixed(Balancer):

@@ -13,7 +13,8 @@ from mtkit.data.columns import raw
 from mtkit.data.row_tables import Tables
 from mtkit.errors import DataError
 from mtkit.recipe.loader import Recipe
-from mtkit.recipe.model_graph import Plan
+from mtkit.recipe.plan import Plan
+from mtkit.schema import Address
 from mtkit.spec import BuildContext, FeatureInfo
 from mtkit.types import Fold
 
@@ -38,20 +39,20 @@ def make_context(
         cache_dir: where frozen encoders keep their vectors.
         counters: receives counts such as `texts_encoded`.
     """
-    sizes = {name: len(entity) for name, entity in fold.entities.items()}
+    sizes = {scope: len(fold.catalog(scope)) for scope in fold.schema.scopes}
 
     def column(entity: str, name: str) -> np.ndarray:
         if name == "id":
-            return np.array([None, *fold.entities[entity].ids[1:].tolist()], object)
-        return raw(fold.entities[entity].columns[name], fold.schema.entities[entity][name])
+            return np.array([None, *fold.catalog(entity).ids[1:].tolist()], object)
+        return raw(fold.catalog(entity).columns[name], fold.schema.columns(entity)[name])
 
     return BuildContext(
         name="",
         tasks=tuple(recipe.task),
-        features=dict(features) | {f"{name}.id": FeatureInfo(size=size) for name, size in sizes.items()},
+        features=dict(features) | {Address.of(name, "id"): FeatureInfo(size=size) for name, size in sizes.items()},
         sizes=sizes,
         classes={name: max(2, len(names)) for name, names in classes.items()},
-        candidates={name: sizes[plan.candidate_entity(name)] for name in plan.retrievals()},
+        candidates={name: sizes[plan.candidate_entity(name)] for name in plan.rankings()},
         cache_dir=cache_dir,
         column=column,
         encoders=recipe.encoder,
@@ -62,7 +63,8 @@ def make_context(
 def class_names(plan: Plan, tables: Tables) -> dict[str, tuple[str, ...]]:
     """Prediction task -> names of its classes; none where the label is binary or a number."""
     return {
-        name: tuple(tables[spec.rows]["train"].classes.get(spec.label, ())) for name, spec in plan.predictions().items()
+        name: tuple(tables[spec.rows]["train"].classes.get(spec.predicts, ()))
+        for name, spec in plan.predictions().items()
     }
 
 
@@ -81,7 +83,7 @@ def frozen_vectors(context: BuildContext, name: str, entity: str) -> np.ndarray:
     found = [
         values
         for address, values in derived.items()
-        if address.startswith(f"{entity}.") and values.ndim == 2 and np.issubdtype(values.dtype, np.floating)
+        if Address(address).scope == entity and values.ndim == 2 and np.issubdtype(values.dtype, np.floating)
     ]
     if len(found) != 1:
         has = ", ".join(f"{address} ({values.dtype})" for address, values in derived.items()) or "nothing"

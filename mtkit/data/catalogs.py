@@ -1,8 +1,8 @@
-"""A fold: catalogs as of a cut, and the interactions by dense ids."""
+"""Catalogs as of a cut, with the numbers of ids, and the interactions by these numbers: a fold."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,7 +28,7 @@ def make_cuts(dataset: Dataset, split: Split) -> tuple[Cut, Cut]:
 def log_of(dataset: Dataset, reads: Collection[str] = ()) -> Log:
     """The interactions as a split sees them that reads some columns."""
     interactions, schema = dataset.interactions, dataset.schema
-    user = codes(interactions[schema.reference(schema.roles[0])]) + 1 if schema.roles else None
+    user = codes(interactions[schema.reference(next(iter(schema.roles)))]) + 1 if schema.roles else None
     group = np.arange(len(interactions))
     if schema.group:
         owner = np.zeros(len(interactions), np.int64) if user is None else user
@@ -57,19 +57,24 @@ def part_sizes(dataset: Dataset, valid: Cut, test: Cut) -> dict[str, int]:
 
 
 def make_fold(
-    dataset: Dataset, cut: Cut, min_count: Mapping[str, int], drop_unlisted: Collection[str] = frozenset()
+    dataset: Dataset,
+    cut: Cut,
+    min_count: Mapping[str, int],
+    drop_unlisted: Collection[str] = frozenset(),
+    numbered: Mapping[str, np.ndarray] | None = None,
 ) -> Fold:
     """Cuts a data set.
 
     The catalog of an entity holds the rows of its table with at least `min_count` interactions that the model is trained
-    on, sorted by id; entities that interactions do not refer to are there as a whole. Interactions of which an id is null
-    or in no catalog are left out.
+    on, in whatever roles. Ids that were numbered before keep their numbers; the others follow in their own order.
+    Interactions of which an id is null or in no catalog are left out.
 
     Args:
         dataset: raw tables.
         cut: what is known, and what is evaluated.
         min_count: entity -> interactions to train on that it needs; 1 where nothing is said.
         drop_unlisted: entities whose table need not have every id of the interactions.
+        numbered: entity -> ids `[rows]` with numbers 1, 2, ... that were given before; they stay in the catalog.
 
     Raises:
         DataError: the data do not fit the declared schema, interactions have ids that their entity's table does not
@@ -81,83 +86,117 @@ def make_fold(
         raise DataError(f"min_count: {sorted(unknown)} are no entities; the data have {sorted(schema.entities)}")
     time = moments(dataset, cut)
     fit = cut.cut if cut.fit is None else cut.fit
-    references = {e: schema.reference(e) for e in schema.roles}
-    found = {
-        entity: _find(
-            entity, dataset, reference, time < fit, min_count.get(entity, 1), drop_unlisted=entity in drop_unlisted
-        )
-        for entity, reference in references.items()
+    keys = {entity: _Keys.of(dataset, entity) for entity in schema.entities}
+    places = {
+        role: keys[entity].places(dataset, role, unlisted=entity in drop_unlisted)
+        for role, entity in schema.roles.items()
     }
-    entities = {entity: catalog.entity for entity, catalog in found.items()}
+    catalogs = {}
     for entity in schema.entities:
-        if entity not in references:
-            order = pc.sort_indices(plain(dataset.entities[entity]["id"]))
-            entities[entity] = _entity(entity, dataset, order)
-    kept, dropped = _keep(time < cut.end, found)
+        found = [places[role][time < fit] for role, of in schema.roles.items() if of == entity]
+        chosen = (
+            keys[entity].frequent(found, min_count.get(entity, 1)) if found else np.arange(len(keys[entity].sorted))
+        )
+        catalogs[entity] = keys[entity].catalog(dataset, chosen, (numbered or {}).get(entity))
+    ids = {role: catalogs[entity].rows[places[role]] for role, entity in schema.roles.items()}
+    kept, dropped = _keep(time < cut.end, ids, {role: min_count.get(of, 1) for role, of in schema.roles.items()})
     if not kept[time >= cut.cut].any():
         reasons = ", ".join(f"{number:,} interactions: {reason}" for reason, number in dropped.items() if number)
         raise DataError(
             f"fold {cut.name!r} has nothing to evaluate; left out: {reasons}; see min_count in data.catalog"
         )
-    users = len(next(iter(entities.values()))) if found else 1
-    events = _events(dataset, {entity: catalog.ids for entity, catalog in found.items()}, time, kept, users)
+    entities = {entity: catalog.entity for entity, catalog in catalogs.items()}
+    users = len(entities[next(iter(schema.roles.values()))]) if schema.roles else 1
+    events = _events(dataset, ids, time, kept, users)
     return Fold(cut.name, fit, cut.cut, cut.end, entities, events, schema, dropped)
 
 
 @dataclass(frozen=True)
 class _Catalog:
-    """A catalog, and where each interaction's id is in it (int32 `[interactions]`, 0 = not there)."""
+    """A catalog, and its row of each place among the sorted keys, int32; 0, also at place -1 = not there."""
 
     entity: Entity
-    ids: np.ndarray
-    minimum: int
+    rows: np.ndarray
 
 
-def _find(
-    entity: str, dataset: Dataset, reference: str, known: np.ndarray, minimum: int, *, drop_unlisted: bool
-) -> _Catalog:
-    keys = plain(dataset.entities[entity]["id"])
-    column = plain(dataset.interactions[reference])
-    if column.type != keys.type:
-        raise DataError(
-            f"{INTERACTIONS}.{reference} has ids of type {column.type}, but {entity}.id is of type {keys.type}; "
-            "both must be strings, or both integers"
-        )
-    order = pc.sort_indices(keys)
-    found = pc.index_in(column, value_set=keys.take(order), skip_nulls=True)
-    unlisted = column.filter(pc.and_(pc.is_null(found), pc.is_valid(column)))
-    if len(unlisted) and not drop_unlisted:
-        raise DataError(
-            f"{INTERACTIONS}.{reference}: {len(unlisted):,} interactions have ids that are not in the table of "
-            f"{entity}, for example {unlisted[0].as_py()!r}; add the missing rows to the table, or leave these "
-            f'interactions out with unlisted = "drop" in [data.catalog.{entity}]'
-        )
-    code = found.fill_null(-1).to_numpy()
-    enough = np.bincount(code[known & (code >= 0)], minlength=len(keys)) >= minimum
-    if not enough.any():
-        raise DataError(f"{entity}: no row has {minimum} or more interactions before the cut; the catalog is empty")
-    dense = np.append(np.where(enough, np.cumsum(enough), 0), 0).astype(np.int32)
-    return _Catalog(_entity(entity, dataset, order.filter(pa.array(enough))), dense[code], minimum)
+@dataclass(frozen=True)
+class _Keys:
+    """The ids of an entity's table: `order` sorts them, and their `places` are positions among the `sorted`."""
+
+    entity: str
+    order: pa.Array
+    sorted: pa.ChunkedArray
+
+    @classmethod
+    def of(cls, dataset: Dataset, entity: str) -> _Keys:
+        keys = plain(dataset.entities[entity]["id"])
+        order = pc.sort_indices(keys)
+        return cls(entity, order, keys.take(order))
+
+    def places(self, dataset: Dataset, role: str, *, unlisted: bool) -> np.ndarray:
+        """The place int64 of each interaction's id in a role; -1 where it is null, or not in the table."""
+        reference = dataset.schema.reference(role)
+        column = plain(dataset.interactions[reference])
+        if column.type != self.sorted.type:
+            raise DataError(
+                f"{INTERACTIONS}.{reference} has ids of type {column.type}, but {self.entity}.id is of type "
+                f"{self.sorted.type}; both must be strings, or both integers"
+            )
+        found = pc.index_in(column, value_set=self.sorted, skip_nulls=True)
+        lost = column.filter(pc.and_(pc.is_null(found), pc.is_valid(column)))
+        if len(lost) and not unlisted:
+            raise DataError(
+                f"{INTERACTIONS}.{reference}: {len(lost):,} interactions have ids that are not in the table of "
+                f"{self.entity}, for example {lost[0].as_py()!r}; add the missing rows to the table, or leave these "
+                f'interactions out with unlisted = "drop" in [data.catalog.{self.entity}]'
+            )
+        return np.asarray(found.fill_null(-1).to_numpy(), np.int64)
+
+    def frequent(self, places: Sequence[np.ndarray], minimum: int) -> np.ndarray:
+        """Places that occur often enough, in all roles together."""
+        counts = sum(np.bincount(found[found >= 0], minlength=len(self.sorted)) for found in places)
+        chosen = np.flatnonzero(counts >= minimum)
+        if not len(chosen):
+            raise DataError(
+                f"{self.entity}: no row has {minimum} or more interactions before the cut; the catalog is empty"
+            )
+        return chosen
+
+    def catalog(self, dataset: Dataset, chosen: np.ndarray, numbered: np.ndarray | None) -> _Catalog:
+        """The catalog of the chosen places; those that were numbered come first, also if they are not chosen.
+
+        An id that was numbered and is not in the table any more has its row, with nulls.
+        """
+        known = pa.array([] if numbered is None else numbered.tolist(), self.sorted.type)
+        first = pc.index_in(known, value_set=self.sorted).fill_null(-1).to_numpy()
+        ids = pa.chunked_array([known, self.sorted.take(pa.array(new := np.setdiff1d(chosen, first)))])
+        places = np.concatenate([first, new]).astype(np.int64)
+        rows = np.zeros(len(self.sorted) + 1, np.int32)
+        rows[places] = np.arange(1, len(places) + 1)
+        rows[-1] = 0
+        table = self.order.take(pa.array(places, mask=places < 0))
+        return _Catalog(_entity(self.entity, dataset, ids, table), rows)
 
 
-def _entity(name: str, dataset: Dataset, rows: pa.Array) -> Entity:
-    table = dataset.entities[name]
-    key = plain(table["id"]).take(rows)
+def _entity(name: str, dataset: Dataset, key: pa.ChunkedArray, rows: pa.Array) -> Entity:
+    """Ids and columns of rows of the table, null = not there, after those of the unknown."""
     if pa.types.is_string(key.type):
         ids = np.array([UNKNOWN_TEXT, *key.to_pylist()], dtype=object)
     else:
         ids = np.append(np.int64(UNKNOWN_NUMBER), key.to_numpy())
     with_unknown = pa.concat_arrays([pa.nulls(1, rows.type), rows])
-    columns = table.select(list(dataset.schema.entities[name])).take(with_unknown)
+    columns = dataset.entities[name].select(list(dataset.schema.entities[name])).take(with_unknown)
     return Entity(name=name, ids=ids, columns=columns)
 
 
-def _keep(kept: np.ndarray, found: Mapping[str, _Catalog]) -> tuple[np.ndarray, dict[str, int]]:
-    """Which interactions stay, and how many each catalog turned away."""
+def _keep(
+    kept: np.ndarray, ids: Mapping[str, np.ndarray], minima: Mapping[str, int]
+) -> tuple[np.ndarray, dict[str, int]]:
+    """Which interactions stay, and how many each role turned away."""
     dropped = {}
-    for entity, catalog in found.items():
-        missing = kept & (catalog.ids == 0)
-        dropped[f"{entity} with fewer than {catalog.minimum} interactions before the cut"] = int(missing.sum())
+    for role, rows in ids.items():
+        missing = kept & (rows == 0)
+        dropped[f"{role} with fewer than {minima[role]} interactions before the cut"] = int(missing.sum())
         kept = kept & ~missing
     return kept, dropped
 

@@ -39,8 +39,8 @@ def check(dataset: Dataset) -> None:
     _check_columns(INTERACTIONS, dataset.interactions, schema.interactions)
     if len(roles := schema.roles) == 1:
         raise DataError(
-            f"{INTERACTIONS}: the only ids are those of {roles[0]!r}; expected who acts and what is acted on, in this order, "
-            "or no ids at all"
+            f"{INTERACTIONS}: the only ids are those of {next(iter(roles))!r}; expected who acts and what is acted on, in "
+            "this order, or no ids at all"
         )
     for name in filter(None, (schema.time, schema.group)):
         if nulls := dataset.interactions[name].null_count:

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from mtkit.data.columns import layer_input, raw
-from mtkit.errors import DataError
+from mtkit.data.columns import layer_input
+from mtkit.data.feature_scopes import scope_of
 from mtkit.recipe.registry import Registry
+from mtkit.schema import CONTEXT, Address
 from mtkit.spec import FeatureInfo, Preprocessor
 from mtkit.types import Fold, Part, RowTable
 
@@ -31,14 +32,18 @@ class FeatureTables:
     """
 
     infos: Mapping[str, FeatureInfo]
-    states: Mapping[str, Mapping[str, Any]]
-    layers: Mapping[str, Any]
-    entities: Mapping[str, np.ndarray]
+    states: Mapping[Address, Mapping[str, Any]]
+    layers: Mapping[Address, Any]
+    entities: Mapping[Address, np.ndarray]
 
     def apply(self, table: RowTable) -> RowTable:
         """The table with only the context columns that encoders read, preprocessed."""
-        read = {name: f"context.{name}" for name in table.context if f"context.{name}" in self.layers}
-        context = {name: _run(self.layers[address], table.context[name]) for name, address in read.items()}
+        read = {name: Address.of(CONTEXT, name) for name in table.context}
+        context = {
+            name: _run(self.layers[address], table.context[name])
+            for name, address in read.items()
+            if address in self.layers
+        }
         return replace(table, context=context)
 
 
@@ -57,34 +62,24 @@ def fit_features(
         tables: context columns are learned on the training rows of the first table that has them.
 
     Raises:
-        DataError: no row table has a context column that is read.
+        DataError: no row table has a column that is read.
     """
     chosen = {address: spec for spec in preprocessors for address in spec.columns}
     declared, defaults = fold.schema.features(), Registry.installed()
-    infos, states, layers, entities = {}, {}, {}, {}
-    for address in dict.fromkeys(addresses):
+    infos: dict[str, FeatureInfo] = {}
+    states, layers, entities = {}, {}, {}
+    for address in dict.fromkeys(map(Address, addresses)):
         column = declared[address]
         if column.kind not in DEFAULTS:
             continue
         spec = chosen.get(address) or defaults.get("preprocessor", DEFAULTS[column.kind])(columns=())
-        scope, _, name = address.partition(".")
-        values = (
-            _context_values(name, tables) if scope == "context" else raw(fold.entities[scope].columns[name], column)
-        )
-        known = values if scope == "context" else values[1:]
-        states[address] = spec.fit(known)
+        scope = scope_of(address)
+        states[address] = spec.fit(scope.of_training(fold, tables, address.column))
         infos[address] = spec.info(states[address])
         layers[address] = spec.build(states[address])
-        if scope != "context":
+        if (values := scope.of_catalog(fold, address.column)) is not None:
             entities[address] = _run(layers[address], values)
     return FeatureTables(infos, states, layers, entities)
-
-
-def _context_values(name: str, tables: Mapping[str, Mapping[Part, RowTable]]) -> np.ndarray:
-    for parts in tables.values():
-        if name in parts["train"].context:
-            return parts["train"].context[name]
-    raise DataError(f"context.{name} is read by an encoder, but no row table has it")
 
 
 def _run(layer: Any, values: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ import numpy as np
 
 from mtkit.data.columns import raw
 from mtkit.errors import DataError
+from mtkit.schema import Address
 from mtkit.types import Fold
 
 
@@ -28,9 +29,9 @@ def item_vectors(fold: Fold, address: str) -> Any:
     from scipy.sparse import csr_array
     from sklearn.feature_extraction.text import TfidfVectorizer
 
-    entity, _, name = address.partition(".")
-    declared = fold.schema.entities[entity][name]
-    values = raw(fold.entities[entity].columns[name], declared)
+    entity, name = Address(address).scope, Address(address).column
+    declared = fold.schema.columns(entity)[name]
+    values = raw(fold.catalog(entity).columns[name], declared)
     if values.dtype != object:
         raise DataError(f"{address} is numeric; what items have in common is told by categories and texts")
     there = np.array([value is not None for value in values])

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
+from dataclasses import replace
 from itertools import pairwise
-from typing import TypedDict
 
 import numpy as np
 
+from mtkit.data.memory import available
 from mtkit.data.purchases import Purchases, count_before, run_starts
-from mtkit.types import Events, Ragged
+from mtkit.errors import DataError
+from mtkit.types import DAY, Events, Fold, Ragged, RowTable, Shared
 
-DAY = 86400
+#: The columns that `known_columns` makes.
+KNOWN = ("own", "activity", "popularity")
+_FLOAT = 4
 
 #: Channels of a user's own past item; "last" is its latest purchase, ages are in days.
 OWN_CHANNELS: tuple[str, ...] = (
@@ -47,64 +51,57 @@ ACTIVITY_SHIFTS = (1.0, 1.2, 2.0, 1.7)
 _CHUNK = 1 << 21
 
 
-class AsOf(TypedDict):
-    """What was known strictly before each row's time, as fields of a `RowTable`.
+def known_columns(fold: Fold, table: RowTable, names: Collection[str]) -> RowTable:
+    """The table with those of the named columns that follow from what was known strictly before its rows' moments.
 
-    Attributes:
-        own: the rows' own distinct past items: values `id` int32 `[n]`, ascending within a row, and `channels`
-            float32 `[n, c]` (`OWN_CHANNELS`).
-        activity: float32 `[rows, a]` (`ACTIVITY_CHANNELS`).
-        moment: int32 `[rows]`, index into `popularity`.
-        popularity: float32 `[moments, items, p]` (`POPULARITY_CHANNELS`), one per distinct time, ascending; 0 for the
-            unknown item, which no event has.
-    """
-
-    own: Ragged
-    activity: np.ndarray
-    moment: np.ndarray
-    popularity: np.ndarray
-
-
-def as_of(events: Events, user: np.ndarray, time: np.ndarray, items: int) -> AsOf:
-    """What was known about users and items strictly before a moment; an item counts once per group (basket).
-
-    Popularity is computed and stored per distinct time, so the distinct times should be few (windows).
+    Columns that the table has, and names that are none of `KNOWN`, are left as they are.
 
     Args:
-        events: sorted by user, then time.
-        user: int32 `[rows]`.
-        time: int64 `[rows]`, seconds.
-        items: rows of the items' catalog, the unknown included.
+        fold: the events.
+        table: rows with who acts, and moments.
+        names: some of `own`, a list of the rows' own distinct past items (values `id` int32, ascending within a row, and
+            `channels` float32 `[n, c]`, `OWN_CHANNELS`); `activity`, float32 `[rows, a]` (`ACTIVITY_CHANNELS`); and
+            `popularity`, float32 `[moments, items, p]` (`POPULARITY_CHANNELS`), shared by the rows of a moment, ascending;
+            0 for the unknown item, which no event has.
+
+    Raises:
+        DataError: popularity at so many distinct moments does not fit into memory.
     """
-    purchases = Purchases.of(events)
-    own = _own_items(purchases, user, time)
-    moments, moment = np.unique(time, return_inverse=True)
-    return AsOf(
-        own=own,
-        activity=_activity(purchases, user, time, np.diff(own.offsets)),
-        moment=moment.astype(np.int32),
-        popularity=_popularity(purchases, moments, items),
-    )
+    wanted = [name for name in KNOWN if name in names and name not in table.columns()]
+    if not wanted or not len(table.known) or len(fold.events.ids) < 2:
+        return table
+    acting, item = list(fold.events.ids)[:2]
+    if acting not in table.ids:
+        return table
+    purchases, user = Purchases.of(fold.events), table.ids[acting]
+    dense, lists, shared = dict(table.dense), dict(table.lists), dict(table.shared)
+    if "own" in wanted:
+        lists["own"] = _own_items(purchases, user, table.known)
+    if "activity" in wanted:
+        dense["activity"] = _activity(purchases, user, table.known)
+    if "popularity" in wanted:
+        shared["popularity"] = _popularity_of_rows(purchases, table, len(fold.catalog(item)))
+    return replace(table, dense=dense, lists=lists, shared=shared)
 
 
-def history_bounds(events: Events, user: np.ndarray, time: np.ndarray, group: np.ndarray | None = None) -> np.ndarray:
+def before_group(events: Events, positions: np.ndarray) -> np.ndarray:
+    """When the groups of some events began, int64 `[rows]` seconds: what rows that are events may know lies before."""
+    starts = np.full(events.group.max(initial=-1) + 1, np.iinfo(np.int64).max)
+    np.minimum.at(starts, events.group, events.time)
+    began: np.ndarray = np.minimum(events.time[positions], starts[events.group[positions]])
+    return began
+
+
+def history_bounds(events: Events, user: np.ndarray, known: np.ndarray) -> np.ndarray:
     """Begin and end of each row's own past in `events`, int64 `[rows, 2]`.
 
-    The past holds the user's events strictly before `time`. For rows that are events themselves, `group` makes it end
-    before the first event of the row's own group.
-
     Args:
         events: sorted by user, then time.
         user: int32 `[rows]`.
-        time: int64 `[rows]`, seconds.
-        group: int64 `[rows]`, groups of `events`, for rows that are events.
+        known: int64 `[rows]`, seconds; the past holds the user's events strictly before it.
     """
-    if group is not None:
-        starts = np.full(events.group.max(initial=-1) + 1, np.iinfo(np.int64).max)
-        np.minimum.at(starts, events.group, events.time)
-        time = np.minimum(time, starts[group])
     begin = events.offsets[user]
-    return np.stack([begin, begin + count_before(events.offsets, events.time, user, time)], axis=1)
+    return np.stack([begin, begin + count_before(events.offsets, events.time, user, known)], axis=1)
 
 
 def _own_items(purchases: Purchases, user: np.ndarray, time: np.ndarray) -> Ragged:
@@ -168,13 +165,25 @@ def _own_channels(age: np.ndarray, first: np.ndarray, baskets: np.ndarray) -> np
     return channels
 
 
-def _activity(purchases: Purchases, user: np.ndarray, time: np.ndarray, distinct: np.ndarray) -> np.ndarray:
-    """Channels float32 `[rows, a]`; `distinct` int64 `[rows]` counts the row's own items."""
+def _activity(purchases: Purchases, user: np.ndarray, time: np.ndarray) -> np.ndarray:
+    """Channels float32 `[rows, a]`."""
+    distinct = count_before(*purchases.first_times(), user, time)
     baskets = purchases.baskets_before(user, time)
     recent = [baskets - purchases.baskets_before(user, time - days * DAY) for days in (30, 90)]
     counts = np.stack([*recent, distinct, baskets], axis=1)
     channels: np.ndarray = (np.log1p(counts) / 2 - ACTIVITY_SHIFTS).astype(np.float32)
     return channels
+
+
+def _popularity_of_rows(purchases: Purchases, table: RowTable, items: int) -> Shared:
+    moments, moment = np.unique(table.known, return_inverse=True)
+    needed = len(moments) * items * len(POPULARITY_CHANNELS) * _FLOAT
+    if (free := available()) is not None and needed > free:
+        raise DataError(
+            f"row table {table.name!r}: the popularity of {items:,} items at {len(moments):,} distinct moments takes "
+            f"{needed / 1e9:,.1f} GB, and {free / 1e9:,.1f} GB are free; use rows with few moments (`windows`)"
+        )
+    return Shared(moment.astype(np.int32), _popularity(purchases, moments, items))
 
 
 def _popularity(purchases: Purchases, moments: np.ndarray, items: int) -> np.ndarray:

@@ -15,12 +15,11 @@ from mtkit.data.catalogs import moments
 from mtkit.data.columns import codes, plain, raw, seconds
 from mtkit.errors import DataError
 from mtkit.recipe.loader import Recipe
-from mtkit.recipe.model_graph import Plan
-from mtkit.schema import Column
+from mtkit.recipe.plan import Plan
+from mtkit.schema import CONTEXT, Address, Column
 from mtkit.spec import Cut
-from mtkit.types import Dataset
+from mtkit.types import DAY, Dataset
 
-DAY = 86400
 #: Rows, or distinct values, from which on a coincidence can be ruled out.
 ENOUGH = 30
 
@@ -52,7 +51,7 @@ def find_leaks(recipe: Recipe, dataset: Dataset, valid: Cut, test: Cut) -> list[
 
     Columns are looked at that a task of the recipe predicts or an encoder reads.
     """
-    plan, parts = Plan(recipe.encoder, recipe.correlation, recipe.task), recipe.data.split.reads
+    plan, parts = recipe.plan, recipe.data.split.reads
     found = [*_recoded(plan, dataset), *_ahead(plan, dataset), *_statistics(plan, dataset, test)]
     found += [*_dividing(plan, parts, dataset), *_divided(dataset, valid), *_divided(dataset, test)]
     found += _repeated(dataset, test, parts)
@@ -73,16 +72,17 @@ def refuse(findings: list[Finding]) -> None:
 def _recoded(plan: Plan, dataset: Dataset) -> Iterator[Finding]:
     """Features that say the label of their own row."""
     for task, spec in plan.predictions().items():
-        entity, _, name = spec.label.rpartition(".")
-        table, scope = (dataset.entities[entity], entity) if entity else (dataset.interactions, "context")
-        declared = dataset.schema.entities[entity] if entity else dataset.schema.interactions
+        label_at = Address(spec.predicts)
+        scope, name = label_at.scope or CONTEXT, label_at.column
+        table = dataset.interactions if scope == CONTEXT else dataset.entities[scope]
+        declared = dataset.schema.columns(scope)
         if name not in declared:
             continue  # made by the row table
         label = codes(table[name])
         for address in plan.features(task):
-            read, _, column = address.partition(".")
-            if read == scope and column in declared:
-                yield from _told(address, spec.label, table[column], declared[column], label)
+            column = address.column
+            if address.scope == scope and column in declared:
+                yield from _told(address, spec.predicts, table[column], declared[column], label)
 
 
 def _told(address: str, label: str, column: pa.ChunkedArray, declared: Column, labels: np.ndarray) -> Iterator[Finding]:
@@ -117,7 +117,7 @@ def _ahead(plan: Plan, dataset: Dataset) -> Iterator[Finding]:
     if schema.time is None:
         return
     time = seconds(dataset.interactions[schema.time])
-    names = dict.fromkeys(spec.label for spec in plan.predictions().values() if spec.label in schema.interactions)
+    names = dict.fromkeys(spec.predicts for spec in plan.predictions().values() if spec.predicts in schema.interactions)
     for name in names:
         declared = schema.interactions[name]
         if declared.classes:
@@ -136,7 +136,7 @@ def _ahead(plan: Plan, dataset: Dataset) -> Iterator[Finding]:
 
 def _reach(dataset: Dataset, label: np.ndarray, time: np.ndarray) -> tuple[str, float]:
     """What it is that the label, or its opposite, says to happen again, and within how many seconds; 0 = nothing."""
-    roles = dataset.schema.roles[:2]
+    roles = list(dataset.schema.roles)[:2]
     if not roles:
         return "", 0.0
     user, item = (codes(dataset.interactions[dataset.schema.reference(role)]) for role in roles)
@@ -189,10 +189,10 @@ def _statistics(plan: Plan, dataset: Dataset, test: Cut) -> Iterator[Finding]:
     """Numeric features that are statistics of an entity over all interactions, those of the test included."""
     reads = dict.fromkeys(address for spec in plan.encoders.values() for address in spec.reads)
     known = moments(dataset, test) < test.cut
-    for entity in dataset.schema.roles:
-        row = _rows_of(dataset, entity)
-        features = dict(_numbers(dataset, entity, reads, row))
-        for what, statistic in _of_entity(dataset, entity, row) if features else ():
+    for role in dataset.schema.roles:
+        row = _rows_of(dataset, role)
+        features = dict(_numbers(dataset, role, reads, row))
+        for what, statistic in _of_entity(dataset, role, row) if features else ():
             whole = statistic(np.ones(len(known), bool))
             for address, values in features.items():
                 if _follows(values, whole) and not _follows(values, past := statistic(known)):
@@ -201,40 +201,39 @@ def _statistics(plan: Plan, dataset: Dataset, test: Cut) -> Iterator[Finding]:
                     yield Finding("error", address, f"is {what}, the test's included", changed, advice)
 
 
-def _rows_of(dataset: Dataset, entity: str) -> np.ndarray:
-    """The row of an entity's table that each interaction refers to, -1 where there is none."""
-    keys = plain(dataset.entities[entity]["id"])
-    row = pc.index_in(plain(dataset.interactions[dataset.schema.reference(entity)]), value_set=keys.combine_chunks())
+def _rows_of(dataset: Dataset, role: str) -> np.ndarray:
+    """The row of the entity's table that each interaction refers to in a role, -1 where there is none."""
+    keys = plain(dataset.entities[dataset.schema.roles[role]]["id"])
+    row = pc.index_in(plain(dataset.interactions[dataset.schema.reference(role)]), value_set=keys.combine_chunks())
     return np.asarray(row.fill_null(-1).to_numpy())
 
 
-def _numbers(
-    dataset: Dataset, entity: str, reads: Collection[str], row: np.ndarray
-) -> Iterator[tuple[str, np.ndarray]]:
+def _numbers(dataset: Dataset, role: str, reads: Collection[str], row: np.ndarray) -> Iterator[tuple[str, np.ndarray]]:
     """Numeric features of an entity, and those of the context that have one value for each row of it: address, values."""
-    schema = dataset.schema
+    schema, entity = dataset.schema, dataset.schema.roles[role]
+    scopes = [scope for scope, of in schema.scopes.items() if of == entity]
     for name in schema.of_kind("numeric", entity):
-        if f"{entity}.{name}" in reads:
-            yield f"{entity}.{name}", raw(dataset.entities[entity][name], schema.entities[entity][name])
+        if read := [address for scope in scopes if (address := Address.of(scope, name)) in reads]:
+            yield read[0], raw(dataset.entities[entity][name], schema.entities[entity][name])
     for name in schema.of_kind("numeric"):
-        if f"context.{name}" in reads:
+        if (address := Address.of(CONTEXT, name)) in reads:
             numbers = raw(dataset.interactions[name], schema.interactions[name])
             there = (row >= 0) & ~np.isnan(numbers)
             low, high = (np.full(len(dataset.entities[entity]), end) for end in (np.inf, -np.inf))
             np.minimum.at(low, row[there], numbers[there])
             np.maximum.at(high, row[there], numbers[there])
             if (low >= high).all():
-                yield f"context.{name}", np.where(low == high, low, np.nan)
+                yield address, np.where(low == high, low, np.nan)
 
 
-def _of_entity(dataset: Dataset, entity: str, row: np.ndarray) -> Iterator[tuple[str, _Statistic]]:
+def _of_entity(dataset: Dataset, role: str, row: np.ndarray) -> Iterator[tuple[str, _Statistic]]:
     """Statistics of each row of an entity over the interactions that a mask selects: (what, function of the mask)."""
-    count = len(dataset.entities[entity])
-    yield f"the number of interactions of its {entity}", _Statistic(row, count, None)
+    count = len(dataset.entities[dataset.schema.roles[role]])
+    yield f"the number of interactions of its {role}", _Statistic(row, count, None)
     for name, column in dataset.schema.interactions.items():
         if column.kind == "numeric" or (column.kind == "label" and not column.classes):
             numbers = raw(dataset.interactions[name], column).astype(float)
-            yield f"the mean of {name} of its {entity}", _Statistic(row, count, numbers)
+            yield f"the mean of {name} of its {role}", _Statistic(row, count, numbers)
 
 
 @dataclass(frozen=True)
@@ -274,9 +273,8 @@ def _follows(values: np.ndarray, statistic: np.ndarray) -> bool:
 
 def _dividing(plan: Plan, parts: Collection[str], dataset: Dataset) -> Iterator[Finding]:
     """Features that say which part an interaction is in."""
-    for address in dict.fromkeys(address for spec in plan.encoders.values() for address in spec.reads):
-        scope, _, name = address.partition(".")
-        if scope == "context" and name in parts:
+    for address in dict.fromkeys(Address(address) for spec in plan.encoders.values() for address in spec.reads):
+        if address.scope == CONTEXT and address.column in parts:
             what = "says which part an interaction is in, so training and test never have the same values"
             yield Finding("error", address, what, len(dataset.interactions), "do not read it")
 

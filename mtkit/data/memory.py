@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mtkit.errors import DataError
 from mtkit.recipe.loader import Recipe
-from mtkit.recipe.model_graph import Plan
+from mtkit.recipe.plan import Plan
 from mtkit.types import Fold, Part, RowTable
 
 Tables = Mapping[str, Mapping[Part, RowTable]]
@@ -79,13 +79,14 @@ def _kept(tables: Tables) -> Iterator[Need]:
 
 def _step(recipe: Recipe, plan: Plan, fold: Fold) -> Iterator[Need]:
     for entity in plan.whole_entities():
-        rows = len(fold.entities[entity])
+        rows = len(fold.catalog(entity))
         width = sum(encoder.dim for name, encoder in plan.encoders.items() if plan.entity(name) == entity)
         what = f"embeddings of all {rows:,} rows of {entity}; raise data.catalog.{entity}.min_count or lower `dim`"
         yield Need(rows * width * _FLOAT * _COPIES, what)
-    for name, task in plan.retrievals().items():
+    for name, task in plan.rankings().items():
         batch = recipe.rows[task.rows].batch_size
-        candidates = len(fold.entities[plan.candidate_entity(name)]) if task.form == "catalog" else batch
+        entity = plan.candidate_entity(name)
+        candidates = len(fold.catalog(entity)) if any(read.trains and not read.rows for read in task.reads()) else batch
         what = f"task.{name}: scores of {batch:,} rows x {candidates:,} candidates; lower rows.{task.rows}.batch_size"
         yield Need(batch * candidates * _FLOAT * _COPIES, what)
 
@@ -93,9 +94,9 @@ def _step(recipe: Recipe, plan: Plan, fold: Fold) -> Iterator[Need]:
 def _block(recipe: Recipe, plan: Plan, fold: Fold, tables: Tables) -> Iterator[Need]:
     """The largest of the blocks that are scored: tasks are evaluated one after another."""
     needs = []
-    for name in plan.retrievals():
+    for name in plan.rankings():
         rows = min(recipe.evaluate.block, len(tables[plan.rows_of(name)]["eval"]))
-        items = len(fold.entities[plan.candidate_entity(name)])
+        items = len(fold.catalog(plan.candidate_entity(name)))
         what = f"task.{name}: scores of {rows:,} rows x {items:,} candidates in evaluation; lower evaluate.block"
         needs.append(Need(rows * items * _FLOAT * _COPIES, what))
     yield from sorted(needs)[-1:]
@@ -103,9 +104,9 @@ def _block(recipe: Recipe, plan: Plan, fold: Fold, tables: Tables) -> Iterator[N
 
 def _bytes(table: RowTable) -> int:
     arrays = [*table.ids.values(), *table.context.values(), *table.labels.values(), *table.weights.values()]
-    arrays += [table.time, table.history]
-    arrays += [a for a in (table.activity, table.moment, table.popularity) if a is not None]
-    for ragged in filter(None, (table.targets, table.own)):
+    arrays += [table.time, table.history, table.known, *table.dense.values()]
+    arrays += [array for shared in table.shared.values() for array in (shared.index, shared.values)]
+    for ragged in table.lists.values():
         arrays += [ragged.offsets, *ragged.values.values()]
     return sum(array.nbytes for array in arrays)
 

@@ -9,27 +9,25 @@ import numpy as np
 from mtkit.types import Events, Fold, RowTable
 
 
-def with_negatives(fold: Fold, positives: RowTable, number: int, known_before: int, seed: int) -> RowTable:
-    """The rows with label `preferred` 1, then `number` copies of each with another item and `preferred` 0.
+def with_negatives(fold: Fold, positives: RowTable, label: str, number: int, known_before: int, seed: int) -> RowTable:
+    """The rows with label 1, then `number` copies of each with another item and label 0.
 
     Items are drawn uniformly from the catalog without those of the user's events before `known_before` (seconds).
     Users who have had every item get no negatives.
     """
     user_entity, item_entity = list(fold.events.ids)[:2]
     copies = np.repeat(np.arange(len(positives)), number)
-    catalog = len(fold.entities[item_entity]) - 1
+    catalog = len(fold.catalog(item_entity)) - 1
     items = unknown_items(fold.events, positives.ids[user_entity][copies], catalog, known_before, seed)
     copies, items = copies[items > 0], items[items > 0]
     rows = np.concatenate([np.arange(len(positives)), copies])
     item = np.concatenate([positives.ids[item_entity], items])
+    labeled = positives.take(rows)
     return replace(
-        positives,
-        ids={entity: values[rows] for entity, values in positives.ids.items()} | {item_entity: item},
-        time=positives.time[rows],
-        history=positives.history[rows],
-        context={name: values[rows] for name, values in positives.context.items()},
-        labels={"preferred": (np.arange(len(rows)) < len(positives)).astype(np.float32)},
-        weights={"preferred": np.ones(len(rows), dtype=np.float32)},
+        labeled,
+        ids={**labeled.ids, item_entity: item},
+        labels={label: (np.arange(len(rows)) < len(positives)).astype(np.float32)},
+        weights={label: np.ones(len(rows), dtype=np.float32)},
     )
 
 

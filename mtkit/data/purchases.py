@@ -50,6 +50,13 @@ class Purchases:
             basket_offsets=np.searchsorted(user[basket], users),
         )
 
+    def first_times(self) -> tuple[np.ndarray, np.ndarray]:
+        """When users had each of their items first: offsets int64 `[users + 1]`, and times int64, ascending for each user."""
+        first = run_starts(self.user, self.item)
+        user, time = self.user[first], self.time[first]
+        order = np.lexsort((time, user))
+        return np.searchsorted(user[order], np.arange(len(self.offsets))), time[order]
+
     def baskets_before(self, user: np.ndarray, time: np.ndarray) -> np.ndarray:
         """How many baskets of `user` began strictly before `time`, int64 `[rows]`."""
         return count_before(self.basket_offsets, self.basket_time, user, time)

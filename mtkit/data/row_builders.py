@@ -9,9 +9,10 @@ import numpy as np
 import pyarrow as pa
 
 from mtkit.data.columns import raw
-from mtkit.data.known_as_of import as_of, history_bounds
+from mtkit.data.known_as_of import before_group, history_bounds
 from mtkit.data.labels import Labels, entity_labels
 from mtkit.errors import DataError
+from mtkit.schema import CONTEXT
 from mtkit.types import Events, Fold, Part, Ragged, RowTable
 
 NO_TIME = np.zeros(0, dtype=np.int64)
@@ -47,12 +48,13 @@ def event_table(fold: Fold, positions: np.ndarray, labels: Labels, note: str) ->
         raise DataError(f"fold {fold.name!r} has no rows here: {note}")
     events = fold.events
     ids = {entity: values[positions] for entity, values in events.ids.items()}
-    time, group = events.time[positions], events.group[positions]
+    known = before_group(events, positions)
     return RowTable(
         name="",
         ids=ids,
-        time=time,
-        history=history_bounds(events, next(iter(ids.values())), time, group) if ids else NO_HISTORY,
+        time=events.time[positions],
+        history=history_bounds(events, next(iter(ids.values())), known) if ids else NO_HISTORY,
+        known=known,
         context=_context(fold, positions),
         labels=labels.values,
         weights=labels.weights,
@@ -71,15 +73,15 @@ def window_table(fold: Fold, windows: Iterable[tuple[int, int]], note: str) -> R
     if not parts:
         raise DataError(f"fold {fold.name!r} has no rows here: {note}")
     user, time, counts, targets = (np.concatenate(values) for values in zip(*parts, strict=True))
-    acting, item = list(fold.events.ids)[:2]
+    acting = next(iter(fold.events.ids))
     return RowTable(
         name="",
         ids={acting: user},
         time=time,
         history=history_bounds(fold.events, user, time),
-        targets=Ragged(np.append(0, np.cumsum(counts)), {"item": targets}),
+        known=time,
+        lists={"target": Ragged(np.append(0, np.cumsum(counts)), {"item": targets})},
         note=note,
-        **as_of(fold.events, user, time, len(fold.entities[item])),
     )
 
 
@@ -103,6 +105,7 @@ def entity_table(fold: Fold, entity: str, rows: np.ndarray, note: str) -> RowTab
         ids={entity: rows.astype(np.int32)},
         time=NO_TIME,
         history=NO_HISTORY,
+        known=NO_TIME,
         labels=labels.values,
         weights=labels.weights,
         classes=labels.classes,
@@ -127,8 +130,7 @@ def first_in_group(events: Events, positions: np.ndarray) -> np.ndarray:
 
 def _context(fold: Fold, positions: np.ndarray) -> dict[str, np.ndarray]:
     rows = pa.array(positions)
-    addresses = (address.split(".", 1) for address in fold.schema.features())
-    names = [name for scope, name in addresses if scope == "context"]
+    names = [address.column for address in fold.schema.features() if address.scope == CONTEXT]
     return {name: raw(fold.events.columns[name].take(rows), fold.schema.interactions[name]) for name in names}
 
 

@@ -1,4 +1,4 @@
-"""Row tables of a recipe on one cut of the data, checked against what its tasks need; no TensorFlow."""
+"""The row tables of a recipe made on one cut of the data, and checked against what its tasks need; no TensorFlow."""
 
 from __future__ import annotations
 
@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from mtkit.data.catalogs import make_fold
-from mtkit.errors import RecipeError, nearest
+from mtkit.data.feature_scopes import scope_of
+from mtkit.data.known_as_of import known_columns
+from mtkit.errors import RecipeError
 from mtkit.recipe.loader import Recipe
-from mtkit.recipe.model_graph import Plan
+from mtkit.recipe.plan import Plan
+from mtkit.recipe.settings import LISTS
 from mtkit.recipe.static_checks import embeddings
 from mtkit.recipe.toml_positions import KeyPath
 from mtkit.spec import Cut, Rows
@@ -21,16 +24,25 @@ Tables = Mapping[str, Mapping[Part, RowTable]]
 """Row table -> part -> its rows."""
 
 
-def make_tables(recipe: Recipe, plan: Plan, dataset: Dataset, cut: Cut) -> tuple[Fold, Tables]:
+def make_tables(
+    recipe: Recipe, dataset: Dataset, cut: Cut, numbered: Mapping[str, np.ndarray] | None = None
+) -> tuple[Fold, Tables]:
     """The fold of a cut, and the rows of every row table on it.
+
+    Args:
+        recipe: the resolved recipe.
+        dataset: the raw tables.
+        cut: what is known and what is to be predicted.
+        numbered: entity -> ids that have their numbers, as of `make_fold`.
 
     Raises:
         DataError: the data do not fit the recipe.
         RecipeError: a task asks for something that its row table does not have.
     """
-    fold = _fold(recipe, dataset, cut)
-    tables = {name: _row_tables(name, rows, fold) for name, rows in recipe.rows.items()}
-    _check_rows(recipe, plan, fold, tables)
+    fold = _fold(recipe, dataset, cut, numbered)
+    asked = _asked(recipe)
+    tables = {name: _row_tables(name, rows, fold, asked) for name, rows in recipe.rows.items()}
+    _check_rows(recipe, fold, tables)
     return fold, tables
 
 
@@ -42,43 +54,67 @@ def populations(tables: Tables) -> dict[str, dict[Part, dict[str, Any]]]:
     }
 
 
-def _fold(recipe: Recipe, dataset: Dataset, cut: Cut) -> Fold:
+def _fold(recipe: Recipe, dataset: Dataset, cut: Cut, numbered: Mapping[str, np.ndarray] | None) -> Fold:
     catalogs = recipe.data.catalog
     minima = {name: catalog.min_count for name, catalog in catalogs.items()}
-    return make_fold(dataset, cut, minima, {name for name, catalog in catalogs.items() if catalog.unlisted == "drop"})
+    unlisted = {name for name, catalog in catalogs.items() if catalog.unlisted == "drop"}
+    return make_fold(dataset, cut, minima, unlisted, numbered)
 
 
-def _row_tables(name: str, rows: Rows, fold: Fold) -> dict[Part, RowTable]:
+#: Columns that are asked for, by row table and part.
+Asked = Mapping[tuple[str, Part], frozenset[str]]
+
+
+def _asked(recipe: Recipe) -> Asked:
+    """What heads read of the rows, and what lists of a slice leave out."""
     parts: tuple[Part, ...] = ("train", "eval")
-    return {part: replace(rows.make(fold, part), name=name) for part in parts}
+    asked = {(table, part): recipe.plan.columns(table, part) for table in recipe.rows for part in parts}
+    left_out = {LISTS[name] for name in recipe.evaluate.slices if isinstance(name, str) and name in LISTS}
+    for spec in recipe.plan.rankings().values():
+        asked[spec.evaluated_on, "eval"] |= left_out
+    return asked
 
 
-def _check_rows(recipe: Recipe, plan: Plan, fold: Fold, tables: Tables) -> None:
+def _row_tables(name: str, rows: Rows, fold: Fold, asked: Asked) -> dict[Part, RowTable]:
+    parts: tuple[Part, ...] = ("train", "eval")
+    return {part: known_columns(fold, replace(rows.make(fold, part), name=name), asked[name, part]) for part in parts}
+
+
+def _check_rows(recipe: Recipe, fold: Fold, tables: Tables) -> None:
     """Refuses tasks whose row tables do not have what they need."""
-    problems = []
-    for name, prediction in plan.predictions().items():
-        table = tables[prediction.rows]["train"]
-        if message := _unfit_label(table, prediction.label, numeric=prediction.numeric):
-            problems.append(recipe.problem(("task", name, "label"), message))
-    for name in plan.retrievals():
-        rows = plan.rows_of(name)
-        if tables[rows]["eval"].targets is None:
-            message = f"row table {rows!r} has no targets to evaluate on; set `evaluate` to one that has (`windows`)"
-            problems.append(recipe.problem(("task", name, "rows"), message))
-    problems += [recipe.problem(*missing) for missing in _missing_columns(recipe, plan, tables)]
-    problems += [recipe.problem(*large) for large in _too_many_rows(plan, fold)]
-    if problems:
-        raise RecipeError(problems)
+    plan = recipe.plan
+    found: list[tuple[KeyPath, str]] = [
+        (("task", name, *path), message) for name, head in plan.tasks.items() for path, message in head.unfit(tables)
+    ]
+    found += [*_missing_features(recipe, plan, tables), *_too_many_rows(plan, fold)]
+    found = found or [*_missing_columns(plan, tables)]
+    if found:
+        raise RecipeError([recipe.problem(path, message) for path, message in found])
 
 
-def _missing_columns(recipe: Recipe, plan: Plan, tables: Tables) -> Iterator[tuple[KeyPath, str]]:
+def _missing_columns(plan: Plan, tables: Tables) -> Iterator[tuple[KeyPath, str]]:
+    """Where a head reads a column that its rows do not have: (path, message)."""
+    for name, head in plan.tasks.items():
+        parts: tuple[tuple[Part, str], ...] = (("train", head.rows), ("eval", head.evaluated_on))
+        for part, rows in parts:
+            table = tables[rows][part]
+            if lacking := sorted(set(head.columns(part)) - table.columns()):
+                message = (
+                    f"it reads {', '.join(lacking)} of its rows, which row table {rows!r} does not have; it has "
+                    f"{', '.join(sorted(table.columns())) or 'no such columns'}"
+                )
+                yield ("task", name, "rows"), message
+                break
+
+
+def _missing_features(recipe: Recipe, plan: Plan, tables: Tables) -> Iterator[tuple[KeyPath, str]]:
     """Where a task reads an embedding of something that the rows do not have: (path, message)."""
-    addresses = embeddings(recipe)
+    addresses = embeddings(recipe.encoder, recipe.correlation)
     for task in plan.tasks:
         for table, names in plan.reads(task).items():
             rows = tables[table]["train"]
             for key, name in names:
-                if lacking := sorted(a for a in addresses[name] if not _has(rows, a)):
+                if lacking := sorted(a for a in addresses[name] if not scope_of(a).is_in(rows, a.column)):
                     message = f"{name!r} depends on {', '.join(lacking)}, which row table {table!r} does not have"
                     yield ("task", task, key), message
 
@@ -87,38 +123,9 @@ def _too_many_rows(plan: Plan, fold: Fold) -> Iterator[tuple[KeyPath, str]]:
     """Encoders of which a step needs more rows than they can encode: (path, message)."""
     for name in dict.fromkeys(member for whole in plan.needed_whole() for member in plan.members(whole)):
         entity, limit = plan.entity(name), plan.encoders[name].whole_limit
-        if entity is not None and limit is not None and (rows := len(fold.entities[entity])) > limit:
+        if entity is not None and limit is not None and (rows := len(fold.catalog(entity))) > limit:
             message = (
                 f"every step needs it for all {rows:,} rows of {entity}, and it can encode {limit:,} at most: rank with "
                 f"a head whose candidates come from the batch, freeze it, or raise data.catalog.{entity}.min_count"
             )
             yield ("encoder", name, "use"), message
-
-
-def _has(table: RowTable, address: str) -> bool:
-    scope, _, column = address.partition(".")
-    if scope == "history":
-        return len(table.history) > 0
-    return column in table.context if scope == "context" else scope in table.ids
-
-
-def _unfit_label(table: RowTable, label: str, *, numeric: bool) -> str:
-    """Why no task can learn a label of the table; empty if one can."""
-    if label not in table.labels:
-        return f"row table {table.name!r} has no label {label!r}; {nearest(label, table.labels)}"
-    values = np.unique(table.labels[label][table.weights[label] > 0])
-    known = f"label {label!r} of the training rows of {table.name!r}"
-    if not len(values):
-        return f"{known} is null in all {len(table):,}; expected some with a value"
-    classes = table.classes.get(label, ())
-    if numeric and classes:
-        return f"{known} has the classes {', '.join(classes[:3])} and so on; expected numbers"
-    if not numeric and not classes and (other := values[(values != 0) & (values != 1)]).size:
-        return (
-            f"{known} has the value {other[0]:g}; expected 0 or 1, a column declared with several classes, or a head of "
-            "numbers (`regression`)"
-        )
-    if len(values) == 1:
-        value = repr(classes[int(values[0])]) if classes else f"{values[0]:g}"
-        return f"{known} is {value} in all that have one; expected at least two values to tell apart"
-    return ""

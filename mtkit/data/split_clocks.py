@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from mtkit.types import DAY
+
 TRAIN, VALID, TEST = range(3)
 
-DAY = 86400
 #: Known interactions of a split that draws lie in so many days before the cut.
 SHUFFLED_DAYS = 100
 
@@ -58,7 +59,7 @@ def drawn_parts(unit: np.ndarray, stratum: np.ndarray, valid: float, test: float
 
 
 def own_clock(user: np.ndarray, time: np.ndarray, parts: np.ndarray, part: int) -> tuple[np.ndarray, int, int]:
-    """A clock on which the part of every user begins at the cut; moments before and after keep their distances.
+    """Shifts each user's times so that the evaluated part starts at the cut; gaps are preserved.
 
     What is in later parts lies at the end. Users without interactions in the part have their last one just before the
     cut.

@@ -9,15 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from mtkit.data.columns import raw
+from mtkit.data.feature_scopes import scope_of
 from mtkit.data.row_tables import Tables
 from mtkit.evaluation.metrics import RankingProtocol, Scorer, labeled, predict_metrics, rank_metrics
 from mtkit.evaluation.user_sums import Measured
-from mtkit.recipe.model_graph import Plan
+from mtkit.recipe.plan import Plan
 from mtkit.recipe.settings import Evaluate
-from mtkit.schema import ColumnKind
+from mtkit.schema import Address, ColumnKind
 from mtkit.spec import Baseline, ContentBaseline
-from mtkit.types import Fold, LabeledRows, RowTable
+from mtkit.types import Fold, LabeledRows, MetricKey, RowTable
 
 Tuned = Mapping[str, Mapping[str, Baseline]]
 """Baseline -> task that it fits -> the baseline as set for this task."""
@@ -46,9 +46,9 @@ class Comparison:
 
         A task is decided by the metric of `main` if it is measured there, or else by the first one that is.
         """
-        tuned = {name: self._tune_ranking(b) if b.form == "retrieval" else {} for name, b in baselines.items()}
-        predicting = {name: b for name, b in baselines.items() if b.form == "prediction"}
-        for task in self.plan.predictions() if predicting else ():
+        ranking, predicting = (_of_form(baselines, form) for form in ("retrieval", "prediction"))
+        tuned = {name: self._tune_ranking(ranking[name]) if name in ranking else {} for name in baselines}
+        for task in self._tasks("prediction") if predicting else ():
             train, rows = self._labeled(task)
             for name, baseline in predicting.items():
                 values = [self._predicted(setting, task, train, rows) for setting in baseline.grid()]
@@ -59,17 +59,19 @@ class Comparison:
         """Baseline -> metric key -> value, for every task that a baseline fits; nothing where it does not apply."""
         results = {name: Measured() for name in tuned}
         for name, of_task in tuned.items():
-            for baseline, tasks in _by_setting({t: of_task[t] for t in self.plan.retrievals() if t in of_task}):
+            for baseline, tasks in _by_setting({t: of_task[t] for t in self._tasks("retrieval") if t in of_task}):
                 results[name] |= self._ranked(baseline, dict.fromkeys(tasks, self.protocol))
-        for task in self.plan.predictions():
+        for task in self._tasks("prediction"):
             if chosen := {name: of_task[task] for name, of_task in tuned.items() if task in of_task}:
                 train, rows = self._labeled(task)
                 for name, baseline in chosen.items():
                     results[name] |= self._predicted(baseline, task, train, rows)
         return results
 
-    def results(self, baselines: Mapping[str, Baseline], tuned: Tuned | None = None) -> dict[str, Any]:
-        """What a run keeps: `tuned`, which `as_tuned` reads, and `baselines`, the values of `judge`.
+    def results(
+        self, baselines: Mapping[str, Baseline], tuned: Tuned | None = None
+    ) -> tuple[dict[str, dict[str, dict[str, Any]]], dict[str, Measured]]:
+        """What a run keeps: the options as tuned, which `as_tuned` reads, and the values of `judge`.
 
         Args:
             baselines: those of the recipe.
@@ -77,13 +79,15 @@ class Comparison:
         """
         tuned = self.tune(baselines) if tuned is None else tuned
         plain = {name: {task: b.model_dump(mode="json") for task, b in of.items()} for name, of in tuned.items()}
-        return {"tuned": plain, "baselines": self.judge(tuned)}
+        return plain, self.judge(tuned)
 
     def _tune_ranking(self, baseline: Baseline) -> dict[str, Baseline]:
-        grid, tasks = baseline.grid(), self.plan.retrievals()
+        grid, tasks = baseline.grid(), self._tasks("retrieval")
         if len(grid) == 1:
             return dict.fromkeys(tasks, grid[0])
-        protocols = {task: self.protocol.only(keys[0]) for task in tasks if (keys := self._deciding(task))}
+        protocols = {
+            task: self.protocol.only(MetricKey.parse(keys[0])) for task in tasks if (keys := self._deciding(task))
+        }
         values = [self._ranked(setting, protocols) for setting in grid]
         return {task: self._best(grid, values, task) for task in tasks}
 
@@ -92,24 +96,25 @@ class Comparison:
         key = next((key for key in self._deciding(task) if any(key in measured for measured in values)), None)
         if key is None:
             return grid[0]
-        name = key.rpartition("/")[2].partition("@")[0]
-        predicts = task in self.plan.predictions()
-        metric = self.settings.prediction_metrics[name] if predicts else self.settings.metrics[name]
-        sign = -1 if metric.lower_is_better else 1
+        sign = -1 if self.plan.tasks[task].lower_is_better(MetricKey.parse(key).metric, self.settings) else 1
         found = [sign * measured.get(key, math.nan) for measured in values]
         return grid[int(np.argmax(np.nan_to_num(found, nan=-math.inf)))]
 
     def _deciding(self, task: str) -> tuple[str, ...]:
         """Metric keys of a task; the first that has a value decides."""
         keys = self.settings.keys(task, self.plan.tasks[task])
-        _, _, metric = (self.settings.main or "").partition("/")
-        return tuple(sorted(keys, key=lambda key: key != f"{task}/{metric}"))
+        wanted = self.settings.main and str(MetricKey.parse(self.settings.main)._replace(task=task))
+        return tuple(sorted(keys, key=lambda key: key != wanted))
+
+    def _tasks(self, form: str) -> list[str]:
+        """The tasks beside which baselines of a form stand."""
+        return [name for name, spec in self.plan.tasks.items() if spec.baseline_form == form]
 
     def _ranked(self, baseline: Baseline, protocols: Mapping[str, RankingProtocol]) -> Measured:
         """Metric key -> value of the given retrieval tasks, for which the baseline is fitted once."""
         user, item = list(self.fold.events.ids)[:2]
         extra = {"vectors": self.protocol.vectors} if isinstance(baseline, ContentBaseline) else {}
-        score = baseline.rank(self.fold.events, self.fold.cut, len(self.fold.entities[item]), **extra)
+        score = baseline.rank(self.fold.events, self.fold.cut, len(self.fold.catalog(item)), **extra)
         measured = Measured()
         if score is None:
             return measured
@@ -128,10 +133,10 @@ class Comparison:
 
     def _labeled(self, task: str) -> tuple[LabeledRows, LabeledRows]:
         """The rows of a prediction task for training and for evaluation."""
-        spec, features = self.plan.predictions()[task], self.plan.features(task)
+        spec, features = self.plan.tasks[task], self.plan.features(task)
         parts = self.tables[spec.rows]
         train, rows = (
-            labeled_rows(self.fold, parts[part], spec.label, features, numeric=spec.numeric)
+            labeled_rows(self.fold, parts[part], spec.predicts, features, numeric=spec.numeric)
             for part in ("train", "eval")
         )
         return train, rows
@@ -157,26 +162,25 @@ def labeled_rows(
         features: addresses; histories among them are left out.
         numeric: whether the label is a number.
     """
-    texts = [f"{entity}.{name}" for entity in table.ids for name in fold.schema.of_kind("text", entity)]
-    kinds: dict[str, ColumnKind] = {a: fold.schema.features()[a].kind for a in (*texts, *features)}
-    kinds = {a: kind for a, kind in kinds.items() if kind in ("text", "categorical", "numeric") or a.endswith(".id")}
-    columns = {address: _column(fold, table, address) for address in kinds}
+    scopes = fold.schema.scopes
+    texts = [Address.of(role, name) for role in table.ids for name in fold.schema.of_kind("text", scopes[role])]
+    declared = fold.schema.features()
+    columns: dict[str, np.ndarray] = {}
+    kinds: dict[str, ColumnKind] = {}
+    for address in map(Address, (*texts, *features)):
+        kind = declared[address].kind
+        if kind in ("text", "categorical", "numeric") or address.column == "id":
+            columns[address], kinds[address] = scope_of(address).of_rows(fold, table, address.column), kind
     return replace(labeled(table, label, numeric=numeric), columns=columns, kinds=kinds)
-
-
-def _column(fold: Fold, table: RowTable, address: str) -> np.ndarray:
-    scope, _, name = address.partition(".")
-    if scope == "context":
-        return table.context[name]
-    if name == "id":
-        return table.ids[scope]
-    values: np.ndarray = raw(fold.entities[scope].columns[name], fold.schema.entities[scope][name])[table.ids[scope]]
-    return values
 
 
 def _of_users(score: Scorer, users: np.ndarray) -> Scorer:
     """A scorer of rows, from one of users."""
     return lambda rows: score(users[rows])
+
+
+def _of_form(baselines: Mapping[str, Baseline], form: str) -> dict[str, Baseline]:
+    return {name: baseline for name, baseline in baselines.items() if baseline.form == form}
 
 
 def _by_setting(of_task: Mapping[str, Baseline]) -> list[tuple[Baseline, list[str]]]:

@@ -15,6 +15,7 @@ from mtkit.evaluation.sampled_ranking import against_sample
 from mtkit.evaluation.slices import Slice, make_slices
 from mtkit.evaluation.user_sums import Measured, UserSums
 from mtkit.recipe.settings import LISTS, Evaluate
+from mtkit.schema import Address
 from mtkit.spec import (
     BuildContext,
     ContentBaseline,
@@ -24,7 +25,7 @@ from mtkit.spec import (
     RankingMetric,
     SelfSupervisedTask,
 )
-from mtkit.types import Fold, LabeledRows, Ragged, Ranking, RowTable
+from mtkit.types import Fold, LabeledRows, MetricKey, Ragged, Ranking, RowTable
 
 Scorer = Callable[[np.ndarray], np.ndarray]
 """From row numbers `[rows]` to scores of the catalog `[rows, items]`."""
@@ -76,26 +77,25 @@ class RankingProtocol:
             k=settings.k,
             lists=[name for name in settings.slices if name in LISTS],
             block=settings.block,
-            shares=user_shares(fold.events, fold.cut, len(fold.entities[item])) if item else None,
+            shares=user_shares(fold.events, fold.cut, len(fold.catalog(item))) if item else None,
             slices=make_slices(settings, fold),
             item=item or "",
             vectors={
-                name: item_vectors(fold, name) if "." in name else frozen_vectors(context, name, item or "")
+                name: item_vectors(fold, address) if address.scope else frozen_vectors(context, name, item or "")
                 for name in dict.fromkeys(name for names in asked for name in names)
+                for address in [Address(name)]
             },
             sampled=settings.sampled,
         )
 
-    def only(self, key: str) -> RankingProtocol:
-        """The protocol that measures nothing but `task/[slice/]metric[@k]`, and the same without the slice."""
-        part, _, metric = key.partition("/")[2].rpartition("/")
-        name, _, k = metric.partition("@")
+    def only(self, key: MetricKey) -> RankingProtocol:
+        """The protocol that measures nothing but one figure, and the same without the slice."""
         return replace(
             self,
-            metrics={name: self.metrics[name]},
-            k=[int(k)] if k else self.k,
-            lists=[other for other in self.lists if other == part],
-            slices=[other for other in self.slices if other.name == part],
+            metrics={name: metric for name, metric in self.metrics.items() if name == key.metric},
+            k=self.k if key.k is None else [key.k],
+            lists=[other for other in self.lists if other == key.slice],
+            slices=[other for other in self.slices if other.name == key.slice],
         )
 
     def of_rows(self, table: RowTable) -> dict[str, np.ndarray]:
@@ -109,14 +109,13 @@ def rank_metrics(task: str, score: Scorer, table: RowTable, protocol: RankingPro
 
     Rows without relevant candidates in a slice do not count in that slice.
     """
-    assert table.targets is not None
-    measured = Measured()
+    measured, targets = Measured(), table.lists["target"]
     whole = any(not metric.cutoff for metric in protocol.metrics.values())
     for name in ("", *protocol.lists):
         excluded = _own(table) if name else None
-        scorer = against_sample(score, table.targets, excluded, protocol.sampled) if protocol.sampled else score
+        scorer = against_sample(score, targets, excluded, protocol.sampled) if protocol.sampled else score
         ranking, rows = rank(
-            scorer, table.targets, max(protocol.k), excluded, protocol.block,
+            scorer, targets, max(protocol.k), excluded, protocol.block,
             shares=protocol.shares, vectors=protocol.vectors, whole=whole,
         )  # fmt: skip
         measured |= _of_ranking(_path(task, name), ranking, table, rows, protocol)
@@ -127,12 +126,12 @@ def rank_metrics(task: str, score: Scorer, table: RowTable, protocol: RankingPro
 
 
 def _own(table: RowTable) -> Ragged:
-    assert table.own is not None
-    return Ragged(table.own.offsets, {"item": table.own.values["id"]})
+    own = table.lists["own"]
+    return Ragged(own.offsets, {"item": own.values["id"]})
 
 
 def _path(task: str, part: str) -> str:
-    return f"{task}/{part}/" if part else f"{task}/"
+    return f"{MetricKey(task, part, '').group}/"
 
 
 def _narrowed(

@@ -85,7 +85,7 @@ def of_rows(ranking: Ranking, rows: np.ndarray) -> Ranking:
 
 
 def of_items(ranking: Ranking, members: np.ndarray) -> tuple[Ranking, np.ndarray]:
-    """The ranking as it is for those who look for some items only, and the rows that are left.
+    """Restricts relevance to `members`; drops rows left without relevant items, and returns the numbers of the others.
 
     Args:
         ranking: the ranking, whose lists stay.

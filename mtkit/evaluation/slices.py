@@ -15,11 +15,12 @@ from mtkit.data.columns import raw
 from mtkit.data.row_tables import Tables
 from mtkit.errors import DataError, RecipeError
 from mtkit.recipe.loader import Recipe
-from mtkit.recipe.model_graph import Plan
+from mtkit.recipe.plan import Plan
 from mtkit.recipe.settings import By, Evaluate
+from mtkit.schema import CONTEXT, Address
 from mtkit.types import Fold, RowTable
 
-CONTEXT, NEW = "context", "new"
+NEW = "new"
 _ESCAPES = str.maketrans({"/": "%2F", "@": "%40", "%": "%25"})
 
 
@@ -29,7 +30,7 @@ class Slice:
 
     Attributes:
         name: as it stands in metric keys.
-        address: what decides: `context.<column>`, or an entity.
+        address: what decides: `context.<column>`, or a role.
         contains: from raw values of the column, or ids of the entity, to bool.
     """
 
@@ -43,22 +44,27 @@ class Slice:
         return None if values is None else self.contains(values)
 
     def _values(self, table: RowTable) -> np.ndarray | None:
-        scope, _, column = self.address.partition(".")
-        return table.context.get(column) if scope == CONTEXT else table.ids.get(scope)
+        address = Address(self.address)
+        return table.context.get(address.column) if address.scope == CONTEXT else table.ids.get(self.address)
 
 
+@dataclass(frozen=True)
 class NewPairs(Slice):
-    """Rows of two entities, `user/item`, of which the first has not had the second in the row's own past.
+    """Rows of two roles, of which the first has not had the second in the row's own past.
 
     Lists of targets have none: there, `new` is a list of its own.
+
+    Attributes:
+        roles: who acts, and what is acted on.
     """
+
+    roles: tuple[str, str] = ("", "")
 
     def _values(self, table: RowTable) -> np.ndarray | None:
         """Ids of both entities, and the end of the row's past, int64 `[3, rows]`."""
-        entities = self.address.split("/")
-        if table.targets is not None or not len(table.history) or not table.ids.keys() >= set(entities):
+        if "target" in table.lists or not len(table.history) or not table.ids.keys() >= set(self.roles):
             return None
-        return np.stack([*(table.ids[entity] for entity in entities), table.history[:, 1]])
+        return np.stack([*(table.ids[role] for role in self.roles), table.history[:, 1]])
 
 
 def make_slices(settings: Evaluate, fold: Fold) -> tuple[Slice, ...]:
@@ -85,7 +91,7 @@ def _counts(fold: Fold, asked: str) -> tuple[str, np.ndarray]:
     """The entity that a slice is of, and how many interactions each of its rows has in training."""
     entity = _pair(fold, asked)[asked != "cold_user"]
     known = fold.events.ids[entity][fold.events.time < fold.fit]
-    return entity, np.bincount(known, minlength=len(fold.entities[entity]))
+    return entity, np.bincount(known, minlength=len(fold.catalog(entity)))
 
 
 def _pair(fold: Fold, asked: str) -> list[str]:
@@ -104,7 +110,7 @@ def new_pairs(fold: Fold) -> NewPairs:
         DataError: the data have nobody who acts.
     """
     user, item = _pair(fold, NEW)
-    size = len(fold.entities[item])
+    size = len(fold.catalog(item))
     pairs, first = np.unique(_numbers(fold.events.ids[user], fold.events.ids[item], size), return_index=True)
 
     def contains(values: np.ndarray) -> np.ndarray:
@@ -113,19 +119,36 @@ def new_pairs(fold: Fold) -> NewPairs:
         had: np.ndarray = (pairs[place] == asked) & (first[place] < values[2])
         return ~had
 
-    return NewPairs(NEW, f"{user}/{item}", contains)
+    return NewPairs(NEW, "", contains, (user, item))
 
 
-def check_new(recipe: Recipe, plan: Plan, fold: Fold, tables: Tables) -> None:
-    """Refuses the slice `new` where no row that a task is measured on could tell.
+def check_slices(recipe: Recipe, fold: Fold, tables: Tables) -> None:
+    """Refuses slices of which no row, and no item, can be told that a task is measured on.
 
     Raises:
-        RecipeError: it is asked for, and there is no such row.
+        RecipeError: there is such a slice.
     """
-    if NEW not in recipe.evaluate.slices or plan.retrievals() or _tells_new(plan, fold, tables):
-        return
-    message = "'new' is by the past of a user and an item, which no row has that a task is measured on; leave it out"
-    raise RecipeError([recipe.problem(("evaluate", "slices", recipe.evaluate.slices.index(NEW)), message)])
+    plan, problems = recipe.plan, []
+    for index, asked in enumerate(recipe.evaluate.slices):
+        message = ""
+        if isinstance(asked, By):
+            if not _has(asked.by, plan, tables):
+                message = f"no row that a task is measured on has a {asked.by}"
+        elif asked == NEW and not plan.rankings() and not _tells_new(plan, fold, tables):
+            message = "'new' is by the past of a user and an item, which no row has that a task is measured on"
+        if message:
+            problems.append(recipe.problem(("evaluate", "slices", index), f"{message}; leave it out"))
+    if problems:
+        raise RecipeError(problems)
+
+
+def _has(address: Address, plan: Plan, tables: Tables) -> bool:
+    """Whether a column can be told of rows that a task is measured on, or of what it ranks."""
+    rows = [tables[spec.evaluated_on]["eval"] for spec in plan.tasks.values()]
+    if address.scope == CONTEXT:
+        return any(address.column in table.context for table in rows)
+    ranked = map(plan.candidate_entity, plan.rankings())
+    return address.scope in ranked or any(address.scope in table.ids for table in rows)
 
 
 def _tells_new(plan: Plan, fold: Fold, tables: Tables) -> bool:
@@ -153,13 +176,13 @@ def _tail(counts: np.ndarray, share: float) -> np.ndarray:
 
 
 def _by(asked: By, fold: Fold) -> Iterator[Slice]:
-    scope, _, name = asked.by.partition(".")
+    scope, name = asked.by.scope, asked.by.column
     if scope == CONTEXT:
         known = fold.events.columns[name].filter(pa.array(fold.events.time < fold.fit))
         for label, contains in _groups(asked, raw(known, fold.schema.interactions[name])):
             yield Slice(f"{asked.by}={label}", asked.by, contains)
         return
-    values = raw(fold.entities[scope].columns[name], fold.schema.entities[scope][name])
+    values = raw(fold.catalog(scope).columns[name], fold.schema.columns(scope)[name])
     for label, contains in _groups(asked, values[1:]):
         members = contains(values)
         members[0] = False

@@ -10,7 +10,7 @@ import numpy as np
 import pyarrow as pa
 
 from mtkit.spec import Contributions
-from mtkit.types import Entity
+from mtkit.types import Fold, MetricKey
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class Measured(dict[str, float]):
         self.beside: dict[str, Measured] = {}
 
     def __ior__(self, other: Measured) -> Self:  # type: ignore[override,misc]  # others have no sums
-        """Takes over what another has."""
+        """Takes over what another has, where both have it, too."""
         self.update(other)
         self.sums |= other.sums
         self.counts |= other.counts
@@ -76,6 +76,19 @@ class Measured(dict[str, float]):
             merged = self.beside.setdefault(name, Measured())
             merged |= values
         return self
+
+    def __or__(self, other: Mapping[str, float]) -> Measured:  # type: ignore[override]  # sums and counts are kept
+        """Both together, with their sums and counts; of figures that both have, those of the other.
+
+        Raises:
+            TypeError: the other has no sums and counts.
+        """
+        if not isinstance(other, Measured):
+            raise TypeError(f"expected figures with sums and counts (Measured), got {type(other).__name__}")
+        both = Measured()
+        both |= self
+        both |= other
+        return both
 
 
 Sums = Mapping[str, Mapping[str, UserSums]]
@@ -85,10 +98,10 @@ MODEL = "model"
 """Key of the model in `Sums`; the others are baselines."""
 
 
-def named(measured: Mapping[str, Measured], entities: Mapping[str, Entity]) -> Sums:
+def named(measured: Mapping[str, Measured], fold: Fold) -> Sums:
     """The sums of models, with users by their ids in the data."""
     return {
-        name: {path: _named(sums, entities[sums.entity]) for path, sums in of_model.sums.items()}
+        name: {path: _named(sums, fold.catalog(sums.entity).ids) for path, sums in of_model.sums.items()}
         for name, of_model in measured.items()
     }
 
@@ -126,16 +139,16 @@ def from_table(table: pa.Table) -> Sums:
     names = ["model", "metric", "entity"]
     frame = table.to_pandas(categories=names)
     for (model, metric, entity), rows in frame.groupby(names, sort=False, observed=True):
-        path, _, key = metric.rpartition("/")
+        found = MetricKey.parse(metric)
         part = sums.setdefault(model, {}).setdefault(
-            f"{path}/", UserSums(entity, rows["user"].to_numpy(object), rows["rows"].to_numpy(), {}, {})
+            f"{found.group}/", UserSums(entity, rows["user"].to_numpy(object), rows["rows"].to_numpy(), {}, {})
         )
-        part.totals[key], part.weights[key] = rows["total"].to_numpy(), rows["weight"].to_numpy()
+        part.totals[found.label], part.weights[found.label] = rows["total"].to_numpy(), rows["weight"].to_numpy()
     return sums
 
 
-def _named(sums: UserSums, entity: Entity) -> UserSums:
-    users = entity.ids[sums.users].astype(str).astype(object)
+def _named(sums: UserSums, ids: np.ndarray) -> UserSums:
+    users = ids[sums.users].astype(str).astype(object)
     order = np.argsort(users, kind="stable")
     totals, weights = ({key: v[order] for key, v in of.items()} for of in (sums.totals, sums.weights))
     return UserSums(sums.entity, users[order], sums.rows[order], totals, weights)

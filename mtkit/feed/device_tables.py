@@ -7,68 +7,14 @@ and an export holds each once.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 
 import numpy as np
 
 from mtkit.backend import tf
-from mtkit.types import Events, Ragged, RowTable
-
-SECONDS_PER_DAY = 86_400
-
-
-def _variable(name: str, values: np.ndarray) -> tf.Variable:
-    return tf.Variable(values, trainable=False, name=name)
-
-
-class EntityTable(tf.Module):
-    """Static features of one entity; row i belongs to id i, row 0 to the unknown.
-
-    Args:
-        name: the entity's name.
-        rows: number of rows.
-        columns: column -> `[rows]` int32, or `[rows, width]` float32.
-    """
-
-    def __init__(self, name: str, rows: int, columns: Mapping[str, np.ndarray]) -> None:
-        super().__init__(name=name)
-        self.rows = rows
-        self.columns = {key: _variable(f"{name}.{key}", values) for key, values in columns.items()}
-
-    def gather(self, column: str, ids: tf.Tensor) -> tf.Tensor:
-        """The column's values for `ids`, `[*ids.shape]` or `[*ids.shape, width]`."""
-        return tf.gather(self.columns[column], ids)
-
-
-class EventLog(tf.Module):
-    """The events that histories are read from, in the order of `Events`."""
-
-    def __init__(self, events: Events, entity: str) -> None:
-        super().__init__(name="events")
-        self.entity = entity
-        # An empty log still needs a row to gather from; no bounds point to it.
-        self.ids = _variable("events.ids", _padded(events.ids[entity]))
-        self.time = _variable("events.time", _padded(events.time))
-
-    def last(self, bounds: tf.Tensor, time: tf.Tensor, length: int) -> dict[str, tf.Tensor]:
-        """The last `length` events in `bounds`, oldest first, padded in front.
-
-        Args:
-            bounds: int64 `[rows, 2]`, begin and end.
-            time: int64 `[rows]`, seconds, the moment from which ages count.
-            length: events per row.
-
-        Returns:
-            `history.<entity>` int32 `[rows, length]` with 0 for padding, and `history.age` float32 `[rows, length]`, days.
-        """
-        position = bounds[:, 1:] - length + tf.range(length, dtype=tf.int64)
-        inside = position >= bounds[:, :1]
-        position = tf.maximum(position, 0)
-        age = tf.cast(time[:, None] - tf.gather(self.time, position), tf.float32) / SECONDS_PER_DAY
-        return {
-            f"history.{self.entity}": tf.where(inside, tf.gather(self.ids, position), 0),
-            "history.age": tf.where(inside, age, 0.0),
-        }
+from mtkit.feed.batch import Batch, Lists, SharedValues
+from mtkit.feed.features import EntityTable, EventLog, padded, providers, variable
+from mtkit.schema import Address
+from mtkit.types import Ragged, RowTable, Shared
 
 
 class RaggedColumns(tf.Module):
@@ -76,14 +22,27 @@ class RaggedColumns(tf.Module):
 
     def __init__(self, name: str, ragged: Ragged) -> None:
         super().__init__(name=name)
-        self.offsets = _variable(f"{name}.offsets", ragged.offsets)
-        self.values = {key: _variable(f"{name}.{key}", _padded(values)) for key, values in ragged.values.items()}
+        self.offsets = variable(f"{name}.offsets", ragged.offsets)
+        self.values = {key: variable(f"{name}.{key}", padded(values)) for key, values in ragged.values.items()}
 
-    def gather(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The entries of `rows`: `NAME.row` int64 `[n]`, which of `rows` an entry belongs to, and its values `[n, ...]`."""
+    def gather(self, rows: tf.Tensor) -> Lists:
+        """The entries of `rows`, int64 `[batch]`."""
         entries = tf.ragged.range(tf.gather(self.offsets, rows), tf.gather(self.offsets, rows + 1))
-        gathered = {f"{self.name}.{key}": tf.gather(values, entries.values) for key, values in self.values.items()}
-        return gathered | {f"{self.name}.row": entries.value_rowids()}
+        values = {key: tf.gather(flat, entries.values) for key, flat in self.values.items()}
+        return Lists(entries.value_rowids(), values)
+
+
+class SharedColumn(tf.Module):
+    """Values that several rows have in common."""
+
+    def __init__(self, name: str, shared: Shared) -> None:
+        super().__init__(name=name)
+        self.index = variable(f"{name}.index", shared.index)
+        self.values = variable(name, shared.values)
+
+    def gather(self, rows: tf.Tensor) -> SharedValues:
+        """Which of the values `rows`, int64 `[batch]`, have, and all values."""
+        return SharedValues(tf.gather(self.index, rows), tf.convert_to_tensor(self.values))
 
 
 class RowStore(tf.Module):
@@ -91,61 +50,102 @@ class RowStore(tf.Module):
 
     Args:
         table: the rows; its context columns already preprocessed.
+        sizes: role -> rows of its catalog; default: up to the largest id that the rows have.
     """
 
-    def __init__(self, table: RowTable) -> None:
+    def __init__(self, table: RowTable, sizes: Mapping[str, int] | None = None) -> None:
         super().__init__(name=table.name)
         self.rows = len(table)
-        columns = dict(table.ids)
-        columns |= {f"context.{key}": values for key, values in table.context.items()}
-        columns |= {f"label.{key}": values for key, values in table.labels.items()}
-        columns |= {f"weight.{key}": values for key, values in table.weights.items()}
-        if len(table.time):
-            columns["time"] = table.time
-        if len(table.history):
-            columns["history"] = table.history
-        if table.activity is not None and table.moment is not None:
-            columns |= {"activity": table.activity, "moment": table.moment}
-        self.columns = {key: _variable(f"{table.name}.{key}", values) for key, values in columns.items()}
+        name = table.name
+        self.ids = _variables(name, table.ids)
+        self.context = _variables(f"{name}.context", table.context)
+        self.labels = _variables(f"{name}.label", table.labels)
+        self.weights = _variables(f"{name}.weight", table.weights)
+        self.dense = _variables(name, table.dense)
+        self.time = variable(f"{name}.time", table.time) if len(table.time) else None
+        self.history = variable(f"{name}.history", table.history) if len(table.history) else None
+        self.lists = {key: RaggedColumns(key, values) for key, values in table.lists.items()}
+        self.shared = {key: SharedColumn(key, values) for key, values in table.shared.items()}
         self.shares = {
-            entity: _variable(f"{table.name}.{entity}.share", _shares(ids)) for entity, ids in table.ids.items()
+            role: variable(f"{name}.{role}.share", _shares(ids, (sizes or {}).get(role, 0)))
+            for role, ids in table.ids.items()
         }
-        ragged = {"target": table.targets, "own": table.own}
-        self.popularity = None if table.popularity is None else _variable("popularity", table.popularity)
-        self.ragged = {key: RaggedColumns(key, values) for key, values in ragged.items() if values is not None}
 
-    def gather(self, rows: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The batch of `rows`, int64 `[batch]`; where a row is -1, `row.weight` and all label weights are 0."""
+    def gather(self, rows: tf.Tensor) -> Batch:
+        """The batch of `rows`, int64 `[batch]`; where a row is -1, `present` and all weights are 0."""
         present = tf.cast(rows >= 0, tf.float32)
         rows = tf.maximum(rows, 0)
-        batch = {key: tf.gather(values, rows) for key, values in self.columns.items()}
-        batch |= {key: value * present for key, value in batch.items() if key.startswith("weight.")}
-        for ragged in self.ragged.values():
-            batch |= ragged.gather(rows)
-        if self.popularity is not None:
-            batch["popularity"] = tf.convert_to_tensor(self.popularity)
-        return batch | {"row.weight": present}
+
+        def gathered(columns: Mapping[str, tf.Variable]) -> dict[str, tf.Tensor]:
+            return {key: tf.gather(values, rows) for key, values in columns.items()}
+
+        return Batch(
+            ids=gathered(self.ids),
+            present=present,
+            time=None if self.time is None else tf.gather(self.time, rows),
+            history=None if self.history is None else tf.gather(self.history, rows),
+            context=gathered(self.context),
+            labels=gathered(self.labels),
+            weights={key: values * present for key, values in gathered(self.weights).items()},
+            dense=gathered(self.dense),
+            lists={key: values.gather(rows) for key, values in self.lists.items()},
+            shared={key: values.gather(rows) for key, values in self.shared.items()},
+        )
 
 
-@dataclass(frozen=True)
-class DeviceData:
-    """What batches are gathered from.
+class DeviceTables:
+    """A `mtkit.feed.interface.Feed` that has everything on the device.
 
-    Attributes:
-        entities: entity -> its table.
+    Args:
+        entities: entity, or role -> its table.
         events: what histories are read from; None where rows stand for themselves.
-        rows: row table -> its training rows, and with `/eval` behind its name, its evaluation rows.
+        rows: row table, or the `evaluation_of` one -> its rows.
     """
 
-    entities: Mapping[str, EntityTable]
-    events: EventLog | None
-    rows: Mapping[str, RowStore]
+    def __init__(
+        self, entities: Mapping[str, EntityTable], events: EventLog | None, rows: Mapping[str, RowStore]
+    ) -> None:
+        self.entities, self.events, self.rows = dict(entities), events, dict(rows)
+        self._providers = providers(entities, events)
+
+    def size(self, table: str) -> int:
+        """How many rows a table has."""
+        return self.rows[table].rows
+
+    def batch(self, table: str, rows: tf.Tensor) -> Batch:
+        """The columns of rows, int64 `[batch]`."""
+        return self.rows[table].gather(rows)
+
+    def has_lists(self, table: str) -> bool:
+        """Whether rows of a table have lists."""
+        return bool(self.rows[table].lists)
+
+    def share(self, table: str, role: str, ids: tf.Tensor) -> tf.Tensor:
+        """How frequent ids are among the rows of a table."""
+        return tf.gather(self.rows[table].shares[role], ids)
+
+    def entity_rows(self, scope: str) -> int:
+        """How many rows an entity has."""
+        return self.entities[scope].rows
+
+    def feature(self, address: Address, batch: Batch, history_length: int) -> Mapping[str, tf.Tensor]:
+        """What an encoder is called with for an address."""
+        return self._providers[address.scope].feature(address, batch, history_length)
+
+    def last_events(self, history: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The last events of pasts, the latest first."""
+        assert self.events is not None, "who has a past has events"
+        return self.events.latest(history, count)
+
+    def state(self) -> list[tf.Module]:
+        """The tables of entities, and the events."""
+        return [*self.entities.values(), *([self.events] if self.events else [])]
 
 
-def _shares(ids: np.ndarray) -> np.ndarray:
-    """The share of rows that have each id, float32 up to the largest id."""
-    return (np.bincount(ids) / max(len(ids), 1)).astype(np.float32)
+def _variables(prefix: str, columns: Mapping[str, np.ndarray]) -> dict[str, tf.Variable]:
+    return {key: variable(f"{prefix}.{key}", values) for key, values in columns.items()}
 
 
-def _padded(values: np.ndarray) -> np.ndarray:
-    return values if len(values) else np.zeros((1, *values.shape[1:]), values.dtype)
+def _shares(ids: np.ndarray, size: int) -> np.ndarray:
+    """The share of rows that have each id, float32 `[size]`, or up to the largest id if that is more."""
+    return (np.bincount(ids, minlength=size) / max(len(ids), 1)).astype(np.float32)

@@ -1,12 +1,17 @@
-"""A past that comes with a request: what `history.as_of` says of users in the data, as TensorFlow operations."""
+"""A past that comes with a request: what `known_as_of` says of users in the data, as TensorFlow operations."""
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from mtkit.backend import tf
 from mtkit.data.known_as_of import ACTIVITY_SHIFTS
+from mtkit.feed.batch import Lists
 
 
-def given_past(ids: tf.Tensor, age: tf.Tensor) -> dict[str, tf.Tensor]:
+def given_past(
+    ids: tf.Tensor, age: tf.Tensor, columns: Collection[str] = ("own", "activity")
+) -> tuple[Lists, dict[str, tf.Tensor]]:
     """Own past items with their channels, and the activity, of rows that bring their purchases along.
 
     Purchases of a row at the same moment are one basket, in which an item counts once. Memory grows with the square of
@@ -15,10 +20,11 @@ def given_past(ids: tf.Tensor, age: tf.Tensor) -> dict[str, tf.Tensor]:
     Args:
         ids: int32 `[rows, n]`, items in any order; 0 = nothing.
         age: float32 `[rows, n]`, days since the purchase.
+        columns: those that are read; without `own`, the items have no channels.
 
     Returns:
-        As `RowStore.gather` gives them: `own.row` int64 `[m]`, `own.id` int32 `[m]`, `own.channels` `[m, c]`
-        (`OWN_CHANNELS`) and `activity` `[rows, a]` (`ACTIVITY_CHANNELS`).
+        The lists `own`, with values `id` int32 `[m]` and `channels` `[m, c]` (`OWN_CHANNELS`), and the dense columns, of which
+        `activity` is `[rows, a]` (`ACTIVITY_CHANNELS`), as a `Batch` has them.
     """
     there = ids > 0
     same_item = (ids[:, :, None] == ids[:, None]) & there[:, None]
@@ -26,17 +32,16 @@ def given_past(ids: tf.Tensor, age: tf.Tensor) -> dict[str, tf.Tensor]:
     counted = there & ~_repeats(same_item & same_moment)
     basket = there & ~_repeats(same_moment & there[:, None])
     baskets = _sum(basket)
-    channels = _channels(same_item & counted[:, None], age, baskets)
     # One purchase stands for all of an item, in the order of items.
     chosen = there & ~_repeats(same_item)
     order = tf.argsort(tf.where(chosen, ids, tf.int32.max), axis=1)
-    chosen, items, channels = (tf.gather(values, order, batch_dims=1) for values in (chosen, ids, channels))
-    return {
-        "own.row": tf.where(chosen)[:, 0],
-        "own.id": tf.boolean_mask(items, chosen),
-        "own.channels": tf.boolean_mask(channels, chosen),
-        "activity": _activity(basket, age, _sum(chosen), baskets),
-    }
+    values = {"id": ids}
+    if "own" in columns:
+        values["channels"] = _channels(same_item & counted[:, None], age, baskets)
+    chosen_in_order = tf.gather(chosen, order, batch_dims=1)
+    own = {name: tf.boolean_mask(tf.gather(v, order, batch_dims=1), chosen_in_order) for name, v in values.items()}
+    dense = {"activity": _activity(basket, age, _sum(chosen), baskets)} if "activity" in columns else {}
+    return Lists(tf.where(chosen_in_order)[:, 0], own), dense
 
 
 def _repeats(same: tf.Tensor) -> tf.Tensor:

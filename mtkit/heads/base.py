@@ -1,96 +1,173 @@
-"""What a task head's layer does, whoever wrote it."""
+"""What the core asks the layer of a task for, and what the layer may ask the core for."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
 
 from mtkit.backend import keras, tf
+from mtkit.evaluation.metrics import RankingProtocol
+from mtkit.evaluation.user_sums import Measured
+from mtkit.feed.batch import Batch
+from mtkit.spec import PredictionMetric, ServingInput
+from mtkit.types import RowTable
+
+Tensors = Mapping[str, tf.Tensor]
 
 
-class Candidates(NamedTuple):
-    """The candidates that a retrieval loss sees.
+class TaskPass(Protocol):
+    """A forward pass as one task sees it, on the rows of a batch. What several tasks read is computed once.
 
     Attributes:
-        embeddings: `[candidates, dim]`. With `form = "batch"`: of the rows of the global batch, rolled so that candidate i
-            is the positive of local row i. With `form = "catalog"`: of every item, row i = item i, row 0 = the unknown.
-        ids: int32 `[candidates]`.
-        weights: `[candidates]`; 0 = not there (padding, removed rows).
-        shares: `[candidates]`, of the training rows that have this item as theirs; None with `form = "catalog"`.
+        spec: the task's declaration.
+        batch: the rows.
+        training: whether dropout is on.
     """
 
-    embeddings: tf.Tensor
-    ids: tf.Tensor
-    weights: tf.Tensor
-    shares: tf.Tensor | None = None
+    spec: Any
+    batch: Batch
+    training: bool
+
+    def beside(self, task: str) -> TaskPass:
+        """The same pass on the same rows, as another task sees it."""
+
+    def embeddings(self, names: Sequence[str]) -> dict[str, tf.Tensor]:
+        """Name -> `[rows, dim]`, in the state of the task; for `task.NAME`, what that task predicts."""
+
+    def catalog(self, names: Sequence[str]) -> dict[str, tf.Tensor]:
+        """Name -> `[entity rows, dim]` for every row of the embedding's entity, row i = id i, row 0 = the unknown."""
+
+    def entity(self, name: str) -> str:
+        """The entity, or role, on which alone an embedding depends."""
+
+    def catalog_ids(self, name: str) -> tf.Tensor:
+        """The ids of all rows of an embedding's entity, int32."""
+
+    def share(self, role: str, ids: tf.Tensor) -> tf.Tensor:
+        """How frequent ids are among the training rows of the task."""
+
+    def encoder(self, name: str) -> tuple[Mapping[str, tf.Tensor], Any]:
+        """What an encoder's layer is called with for the rows, and the layer itself."""
 
 
-class PredictionHead(keras.layers.Layer):
-    """One output per row. `call(view)` takes name -> `[rows, dim]` and returns logits, `[rows]` or `[rows, classes]`."""
+class TaskEvaluation(Protocol):
+    """The evaluation rows of one task.
 
-    def loss(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Per-row loss `[rows]`; the model masks, weights and normalizes."""
-        raise NotImplementedError
+    Attributes:
+        name: the task.
+        spec: its declaration.
+        table: the rows.
+        protocol: how rankings are judged.
+        metrics: name -> metric of predictions.
+        slices: slice -> which of the rows belong to it, bool `[rows]`.
+        block: rows of a training step, for what is as large as one.
+    """
 
-    def predict(self, outputs: tf.Tensor) -> tf.Tensor:
-        """Probabilities of the shape of `outputs`; for numeric labels, numbers."""
-        raise NotImplementedError
+    name: str
+    spec: Any
+    table: RowTable
+    protocol: RankingProtocol
+    metrics: Mapping[str, PredictionMetric]
+    slices: Mapping[str, np.ndarray]
+    block: int
 
+    def answers(self) -> np.ndarray:
+        """What `Head.answers` gives for every row, in the order of the table; tasks on the same rows share one pass."""
 
-class RetrievalHead(keras.layers.Layer):
-    """Query, candidates, and optionally a sparse term over the query's own past items."""
+    def whole(self, function: Callable[[TaskPass], Any]) -> Any:
+        """A function of what does not depend on rows, traced and called once."""
 
-    def query(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """Query embeddings `[rows, dim]` from the embeddings of the query side."""
-        raise NotImplementedError
-
-    def candidate(self, view: Mapping[str, tf.Tensor], ids: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Candidate embeddings `[candidates, dim]` of the items `ids`."""
-        raise NotImplementedError
-
-    def loss(
-        self, query: tf.Tensor, candidates: Candidates, batch: Mapping[str, Any], training: bool = False
-    ) -> tf.Tensor:
-        """Per-row loss `[rows]`.
+    def of_rows(
+        self, function: Callable[[TaskPass], Any], *, training_rows: bool = False
+    ) -> Callable[[np.ndarray], Any]:
+        """A function of a pass as one of row numbers int64 `[n]`, traced once, however many there are.
 
         Args:
-            query: `[rows, dim]`.
-            candidates: what the rows are ranked against.
-            batch: what the row table has. Lists are end to end: `target.item` int32 `[t]` with `target.row` int64 `[t]`,
-                the row that an entry belongs to; `own.id` int32 `[n]` and `own.channels` `[n, c]` with `own.row`. As of the
-                row's moment: `activity` `[rows, a]`, `moment` int32 `[rows]`, an index into `popularity`
-                `[moments, items, p]`.
-            training: whether dropout is on.
+            function: of a pass on the rows.
+            training_rows: whether the numbers are those of training rows.
+        """
+
+    def blocks(self, *, training_rows: bool = False) -> Sequence[np.ndarray]:
+        """The numbers of all rows, `block` at most at once."""
+
+
+class Question(Protocol):
+    """A part of a request: inputs by name, and the batch that they stand for; `a | b` asks for both."""
+
+    inputs: Mapping[str, ServingInput]
+
+    def batch(self, given: Tensors) -> Batch:
+        """The batch of what is given."""
+
+    def __or__(self, other: Question) -> Question:
+        """Both parts; of columns that both have, those of the other."""
+
+
+class TaskServing(Protocol):
+    """What the signatures of a task are made of.
+
+    Attributes:
+        name: the task.
+        spec: its declaration.
+        roles: the entities, or roles, that its rows have; the first is who acts.
+        classes: names of its label's classes; empty where there are none.
+    """
+
+    name: str
+    spec: Any
+    roles: Sequence[str]
+    classes: Sequence[str]
+
+    def known(self, role: str, name: str = "") -> Question:
+        """Ids of the data, an input `<role>_id` or of another name."""
+
+    def context(self) -> Question:
+        """Raw context features that the task reads."""
+
+    def new(self, role: str) -> Mapping[str, Question]:
+        """What is not in the data, by its raw features: ending of the signature's name -> question; empty if that cannot be."""
+
+    def task_pass(self, batch: Batch) -> TaskPass:
+        """A forward pass on a request."""
+
+    def signature(
+        self,
+        about: str,
+        question: Question,
+        outputs: Mapping[str, str],
+        answer: Callable[[Tensors], Tensors],
+    ) -> Any:
+        """A named function of the servable.
+
+        Args:
+            about: what it answers.
+            question: its inputs.
+            outputs: name -> what it is.
+            answer: from the inputs to the outputs.
+        """
+
+
+class Head(keras.layers.Layer):
+    """The layer of a task. A pass says on which rows, and what the task's declaration is."""
+
+    def losses(self, rows: TaskPass) -> tuple[tf.Tensor, tf.Tensor]:
+        """Losses and weights of the batch's rows, `[rows]` each; a weight of 0 says that there is nothing to learn.
+
+        The core masks rows that are not there, weights and normalizes. Losses may couple rows; then they see all rows of the
+        global batch (`mtkit.distribute.gather_rolled`), so that one replica and several train the same.
         """
         raise NotImplementedError
 
-    def score(self, query: tf.Tensor, candidates: tf.Tensor, batch: Mapping[str, Any]) -> tf.Tensor:
-        """Scores `[rows, candidates]` of the whole catalog, the pair term included."""
-        return tf.matmul(query, candidates, transpose_b=True)
+    def answers(self, rows: TaskPass) -> tf.Tensor | None:
+        """What Keras' `predict` gives for each row; None where there is nothing to give."""
+        return None
 
-
-class SelfSupervisedHead(keras.layers.Layer):
-    """Trains an encoder on what the encoder reads.
-
-    `call(features, ids, encoder, training)` returns per-row losses and their weights, `[rows]` each; a weight of 0 says
-    that there is nothing to learn from the row. It gets what the encoder's layer is called with (address -> tensor), the
-    rows' ids of the entity, int32 `[rows]`, and the layer itself, whose weights it may use, and owns none of. Without
-    `training` the same row always has the same loss.
-    """
-
-    def observe(self, features: Mapping[str, tf.Tensor], encoder: Any) -> tf.Tensor:
-        """What the baselines of `measure` know: a tensor that is summed up over blocks of all training rows."""
+    def evaluate(self, rows: TaskEvaluation) -> Measured:
+        """`task/[slice/]metric[@k]` -> value, with sums by user and counts."""
         raise NotImplementedError
 
-    def measure(
-        self, features: Mapping[str, tf.Tensor], ids: tf.Tensor, encoder: Any, observed: tf.Tensor
-    ) -> dict[str, dict[str, tuple[tf.Tensor, tf.Tensor]]]:
-        """Metric -> values and weights of rows, `[rows]` each, of `model` and of baselines by name.
-
-        Args:
-            features: what the encoder is called with.
-            ids: the rows' ids of the entity, int32 `[rows]`.
-            encoder: the layer.
-            observed: the sum of `observe` over the training rows.
-        """
-        raise NotImplementedError
+    def signatures(self, serving: TaskServing) -> Mapping[str, Any]:
+        """Name -> signature of what the task answers alone, beside `recommend` and `rank`, which the core makes."""
+        return {}

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtkit.backend import keras, tf
-from mtkit.runtime.distribute import replicas
+from mtkit.runtime.collectives import replicas
 
 
 @keras.saving.register_keras_serializable(package="mtkit")

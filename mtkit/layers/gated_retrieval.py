@@ -7,7 +7,8 @@ from typing import Any
 
 from mtkit.backend import keras, tf
 from mtkit.errors import WiringError
-from mtkit.heads.base import Candidates, RetrievalHead
+from mtkit.feed.batch import Batch
+from mtkit.heads.retrieval import Candidates, RetrievalHead
 
 
 @keras.saving.register_keras_serializable(package="mtkit")
@@ -74,49 +75,50 @@ class GatedRetrieval(RetrievalHead):
             )
         return tf.cast(tf.add_n(list(view.values())), tf.float32)
 
-    def score(self, query: tf.Tensor, candidates: tf.Tensor, batch: Mapping[str, Any]) -> tf.Tensor:
+    def score(self, query: tf.Tensor, candidates: tf.Tensor, batch: Batch) -> tf.Tensor:
         """Scores `[rows, size]` of the whole catalog."""
         return self._score(query, candidates, batch, tf.cast(self.own(batch), tf.float32))
 
-    def loss(
-        self, query: tf.Tensor, candidates: Candidates, batch: Mapping[str, Any], training: bool = False
-    ) -> tf.Tensor:
+    def loss(self, query: tf.Tensor, candidates: Candidates, batch: Batch, training: bool = False) -> tf.Tensor:
         """Per-row loss `[rows]`."""
         own = self.own(batch)
         logits = self._score(query, candidates.embeddings, batch, tf.cast(own, tf.float32))
-        labels = tf.cast(self._marked(batch, "target.row", "target.item"), tf.float32) * candidates.weights
+        labels = tf.cast(self._marked(batch, "target", "item"), tf.float32) * candidates.weights
         losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits) * candidates.weights
         new = tf.logical_and(~own, candidates.weights > 0)
         return tf.reduce_sum(losses, 1) + self.discovery * _softmax_loss(logits, labels, new)
 
-    def own(self, batch: Mapping[str, Any]) -> tf.Tensor:
+    def own(self, batch: Batch) -> tf.Tensor:
         """Which items are in the rows' own past, bool `[rows, size]`."""
-        return self._marked(batch, "own.row", "own.id")
+        return self._marked(batch, "own", "id")
 
-    def _score(self, query: tf.Tensor, candidates: tf.Tensor, batch: Mapping[str, Any], own: tf.Tensor) -> tf.Tensor:
+    def _score(self, query: tf.Tensor, candidates: tf.Tensor, batch: Batch, own: tf.Tensor) -> tf.Tensor:
         dense = tf.matmul(query[:, :-1], candidates[:, :-1], transpose_b=True)
-        dense += tf.linalg.matvec(batch["activity"], self.new_bias_by_activity)[:, None]
-        pair = self._scattered(batch, "own.row", "own.id", self._pair(batch))
-        prior = tf.gather(tf.linalg.matvec(batch["popularity"], self.prior), batch["moment"])
-        prior_if_own = tf.gather(tf.linalg.matvec(batch["popularity"], self.prior_if_own), batch["moment"])
+        dense += tf.linalg.matvec(batch.dense["activity"], self.new_bias_by_activity)[:, None]
+        pair = self._scattered(batch, "own", "id", self._pair(batch))
+        popularity = batch.shared["popularity"]
+        prior = tf.gather(tf.linalg.matvec(popularity.values, self.prior), popularity.index)
+        prior_if_own = tf.gather(tf.linalg.matvec(popularity.values, self.prior_if_own), popularity.index)
         return candidates[:, -1] + prior + own * prior_if_own + pair + (1.0 - own) * dense
 
-    def _pair(self, batch: Mapping[str, Any]) -> tf.Tensor:
+    def _pair(self, batch: Batch) -> tf.Tensor:
         """The pair term of each past item, `[n]`."""
-        rows, ids, activity = batch["own.row"], batch["own.id"], batch["activity"]
+        own, activity = batch.lists["own"], batch.dense["activity"]
+        rows, ids = own.row, own.values["id"]
         weights = self.pair + tf.gather(self.pair_of_item, ids)
         weights += tf.gather(tf.matmul(activity, self.pair_by_activity), rows)
         bias = self.own_bias + tf.gather(self.own_bias_of_item, ids)
         bias += tf.gather(tf.linalg.matvec(activity, self.own_bias_by_activity), rows)
-        return tf.reduce_sum(weights * batch["own.channels"], -1) + bias
+        return tf.reduce_sum(weights * own.values["channels"], -1) + bias
 
-    def _marked(self, batch: Mapping[str, Any], rows: str, items: str) -> tf.Tensor:
-        return self._scattered(batch, rows, items, tf.ones_like(batch[items], tf.float32)) > 0
+    def _marked(self, batch: Batch, lists: str, items: str) -> tf.Tensor:
+        return self._scattered(batch, lists, items, tf.ones_like(batch.lists[lists].values[items], tf.float32)) > 0
 
-    def _scattered(self, batch: Mapping[str, Any], rows: str, items: str, values: tf.Tensor) -> tf.Tensor:
+    def _scattered(self, batch: Batch, lists: str, items: str, values: tf.Tensor) -> tf.Tensor:
         """Values by row and item, `[rows, size]`."""
-        index = tf.stack([tf.cast(batch[rows], tf.int32), batch[items]], 1)
-        return tf.scatter_nd(index, values, [tf.shape(batch["activity"])[0], self.size])
+        found = batch.lists[lists]
+        index = tf.stack([tf.cast(found.row, tf.int32), found.values[items]], 1)
+        return tf.scatter_nd(index, values, [tf.shape(batch.dense["activity"])[0], self.size])
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtkit.backend import keras, tf
-from mtkit.heads.base import PredictionHead
+from mtkit.heads.prediction import PredictionHead
 from mtkit.layers.joined import joined
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,21 +11,25 @@ from typing import Any
 import numpy as np
 
 from mtkit.backend import keras, tf
-from mtkit.data.build_context import class_names, make_context
+from mtkit.data.build_context import cache_directory, class_names, make_context
 from mtkit.data.fit_features import FeatureTables, fit_features
+from mtkit.data.known_as_of import KNOWN
 from mtkit.data.memory import check_memory
 from mtkit.data.row_tables import make_tables
 from mtkit.errors import RecipeError, WiringError
 from mtkit.evaluation.metrics import RankingProtocol
-from mtkit.evaluation.slices import check_new
-from mtkit.feed.device_tables import DeviceData, EntityTable, EventLog, RowStore
+from mtkit.evaluation.slices import check_slices
+from mtkit.feed.device_tables import DeviceTables, RowStore
+from mtkit.feed.features import EntityTable, EventLog
+from mtkit.feed.interface import evaluation_of
 from mtkit.feed.step_rows import Rate, epoch_rows, ordered_rows
-from mtkit.model.multi_task import EVAL, Layers, MultiTaskModel
+from mtkit.model.multi_task import Layers, MultiTaskModel
 from mtkit.recipe.loader import Recipe
-from mtkit.recipe.model_graph import Plan
-from mtkit.runtime.optimizers import precision_scope
-from mtkit.runtime.strategies import check_replicas
-from mtkit.spec import BuildContext, Cut, FeatureInfo, Spec
+from mtkit.recipe.plan import Plan
+from mtkit.runtime.precision import precision_scope
+from mtkit.runtime.strategies import check_replicas, make_strategy
+from mtkit.schema import HISTORY, Address
+from mtkit.spec import BuildContext, Cut, FeatureInfo, Spec, TaskHead
 from mtkit.types import Dataset, Fold, Part, RowTable
 
 
@@ -41,7 +45,6 @@ class Pipeline:
         plan: who reads what.
         strategy: where the model's variables live.
         model: the model, built; not compiled.
-        eval_rows: row table -> the rows to be evaluated, on the device.
         classes: task -> names of its label's classes; empty for binary labels.
         context: what the components were built with.
     """
@@ -53,7 +56,6 @@ class Pipeline:
     plan: Plan
     strategy: tf.distribute.Strategy
     model: MultiTaskModel
-    eval_rows: Mapping[str, RowStore]
     classes: Mapping[str, tuple[str, ...]]
     context: BuildContext
 
@@ -79,9 +81,9 @@ class Pipeline:
             tables: row tables; default: all that a task uses.
         """
         plan = self.plan
-        used = {table for name, spec in plan.tasks.items() for table in (spec.rows, plan.rows_of(name))}
+        used = {table for spec in plan.tasks.values() for table in (spec.rows, spec.evaluated_on)}
         rates = {
-            f"{name}{EVAL}": Rate(self.eval_rows[name].rows, spec.batch_size)
+            evaluation_of(name): Rate(len(self.tables[name]["eval"]), spec.batch_size)
             for name, spec in self.recipe.rows.items()
             if name in (tables or used)
         }
@@ -96,13 +98,15 @@ class Pipeline:
         return RankingProtocol.of(self.recipe.evaluate, self.fold, self.context)
 
 
-def build_pipeline(
+def assemble(
     recipe: Recipe,
     dataset: Dataset,
     cut: Cut,
-    strategy: tf.distribute.Strategy,
-    cache_dir: Path,
-    counters: dict[str, int],
+    *,
+    strategy: tf.distribute.Strategy | None = None,
+    cache_dir: Path | None = None,
+    counters: dict[str, int] | None = None,
+    numbered: Mapping[str, np.ndarray] | None = None,
 ) -> Pipeline:
     """Assembles everything for one cut.
 
@@ -110,9 +114,10 @@ def build_pipeline(
         recipe: the resolved recipe.
         dataset: the raw tables.
         cut: what is known and what is to be predicted.
-        strategy: created variables are placed by it.
-        cache_dir: where frozen encoders keep their vectors.
+        strategy: created variables are placed by it; default: the one that the recipe names.
+        cache_dir: where frozen encoders keep their vectors; default: the user's.
         counters: receives counts such as `texts_encoded`.
+        numbered: entity -> ids that have their numbers, as of `make_fold`.
 
     Raises:
         DataError: the data do not fit the recipe, or the machine.
@@ -120,40 +125,52 @@ def build_pipeline(
         StrategyError: a component does not fit the strategy.
         WiringError: components cannot be connected as the recipe asks.
     """
-    plan = Plan(recipe.encoder, recipe.correlation, recipe.task)
-    fold, tables = make_tables(recipe, plan, dataset, cut)
-    check_new(recipe, plan, fold, tables)
+    strategy = make_strategy(recipe) if strategy is None else strategy
+    plan = recipe.plan
+    fold, tables = make_tables(recipe, dataset, cut, numbered)
+    check_slices(recipe, fold, tables)
     if not tf.config.list_physical_devices("GPU"):
         check_memory(recipe, plan, fold, tables)
     classes = class_names(plan, tables)
     reads = [address for spec in recipe.encoder.values() for address in spec.reads]
     features = fit_features(reads, recipe.preprocess.values(), fold, tables)
-    context = make_context(recipe, plan, fold, classes, features.infos, cache_dir, counters)
-    _check_strings(recipe, context)
-    check_replicas(strategy, _parts(recipe))
+    cache_dir = cache_dir or cache_directory()
+    context = make_context(recipe, plan, fold, classes, features.infos, cache_dir, {} if counters is None else counters)
+    _check_export(recipe, context)
+    check_replicas(strategy, _components(recipe))
     with strategy.scope(), precision_scope(recipe.train.precision):
         derived, inputs = _derived(recipe, context)
         context = replace(context, features=dict(context.features) | _infos(derived))
-        eval_rows = {name: RowStore(features.apply(parts["eval"])) for name, parts in tables.items()}
-        data = _device_data(fold, features, tables, derived, eval_rows)
+        feed = _device_tables(fold, features, tables, derived)
         keras.utils.set_random_seed(recipe.seed)
         layers = _layers(recipe, plan, context, inputs)
-        model = MultiTaskModel(plan, layers, data)
+        model = MultiTaskModel(plan, layers, feed)
         _probe(model, tables)
     _refuse_batch_norm(model)
-    return Pipeline(recipe, fold, tables, features, plan, strategy, model, eval_rows, classes, context)
+    return Pipeline(recipe, fold, tables, features, plan, strategy, model, classes, context)
 
 
-def _check_strings(recipe: Recipe, context: BuildContext) -> None:
-    """Refuses, before anything is trained, texts that the export could not take as strings."""
-    if not recipe.export.strings:
-        return
-    refusals = {name: spec.string_refusal(replace(context, name=name)) for name, spec in recipe.encoder.items()}
-    problems = [
-        recipe.problem(("export", "text_signatures"), f"encoder {name}: {why}") for name, why in refusals.items() if why
-    ]
+def _check_export(recipe: Recipe, context: BuildContext) -> None:
+    """Refuses, before anything is trained, what the exporter could not write."""
+    contexts = {name: replace(context, name=name) for name in recipe.encoder}
+    found = recipe.export.unfit(recipe.encoder, contexts)
+    problems = [recipe.problem(("export", *path), message) for path, message in found]
+    main = recipe.plan.recommending(recipe.evaluate.main_task)
+    if main is not None and recipe.export.servable:
+        problems += [
+            recipe.problem(("task", main, "use"), message) for message in _unknown_to_requests(recipe.task[main])
+        ]
     if problems:
         raise RecipeError(problems)
+
+
+def _unknown_to_requests(task: TaskHead) -> Iterator[str]:
+    """Columns by which a task ranks, and that only rows of the data have."""
+    if extra := sorted({*task.columns("eval")} - {*KNOWN, "target"}):
+        yield (
+            f"it ranks by {', '.join(extra)} of its rows, which a request to the exported model does not have; what is known "
+            f"of a user is {', '.join(KNOWN)}"
+        )
 
 
 def _probe(model: MultiTaskModel, tables: Iterable[str]) -> None:
@@ -168,53 +185,55 @@ def _probe(model: MultiTaskModel, tables: Iterable[str]) -> None:
         raise WiringError(message.group(1) if message else str(error)) from error
 
 
-def _parts(recipe: Recipe) -> dict[str, Spec]:
+def _components(recipe: Recipe) -> dict[str, Spec]:
     """Place in the recipe -> spec, for what the model consists of."""
     kinds = {"encoder": recipe.encoder, "correlation": recipe.correlation, "task": recipe.task}
-    parts: dict[str, Spec] = {f"{kind}.{name}": spec for kind, specs in kinds.items() for name, spec in specs.items()}
-    return parts | {"balance": recipe.balance}
+    found: dict[str, Spec] = {f"{kind}.{name}": spec for kind, specs in kinds.items() for name, spec in specs.items()}
+    return found | {"balance": recipe.balance}
 
 
-def _derived(recipe: Recipe, context: BuildContext) -> tuple[dict[str, np.ndarray], dict[str, tuple[str, ...]]]:
+def _derived(recipe: Recipe, context: BuildContext) -> tuple[dict[Address, np.ndarray], dict[str, tuple[Address, ...]]]:
     """Static columns that encoders compute once, and the addresses that each encoder's layer is called with."""
-    derived: dict[str, np.ndarray] = {}
-    inputs: dict[str, tuple[str, ...]] = {}
+    derived: dict[Address, np.ndarray] = {}
+    inputs: dict[str, tuple[Address, ...]] = {}
     for name, spec in recipe.encoder.items():
-        own = dict(spec.derive(replace(context, name=name)))
+        own = {Address(address): values for address, values in spec.derive(replace(context, name=name)).items()}
         derived |= own
-        direct = [a for a in spec.reads if a in context.features or a.startswith("history.")]
+        direct = [a for a in map(Address, spec.reads) if a in context.features or a.scope == HISTORY]
         inputs[name] = (*direct, *own)
     return derived, inputs
 
 
-def _infos(derived: Mapping[str, np.ndarray]) -> dict[str, FeatureInfo]:
+def _infos(derived: Mapping[Address, np.ndarray]) -> dict[str, FeatureInfo]:
     return {address: FeatureInfo(width=values.shape[1]) for address, values in derived.items()}
 
 
-def _device_data(
+def _device_tables(
     fold: Fold,
     features: FeatureTables,
     tables: Mapping[str, Mapping[Part, RowTable]],
-    derived: Mapping[str, np.ndarray],
-    eval_rows: Mapping[str, RowStore],
-) -> DeviceData:
+    derived: Mapping[Address, np.ndarray],
+) -> DeviceTables:
+    rows = {evaluation_of(name): RowStore(features.apply(parts["eval"])) for name, parts in tables.items()}
+    columns = {**features.entities, **derived}
     entities = {}
-    for name, entity in fold.entities.items():
-        columns = {
-            a.partition(".")[2]: v for a, v in {**features.entities, **derived}.items() if a.startswith(f"{name}.")
-        }
-        entities[name] = EntityTable(name, len(entity), columns)
-    rows = {name: RowStore(features.apply(parts["train"])) for name, parts in tables.items()}
-    rows |= {f"{name}{EVAL}": store for name, store in eval_rows.items()}
-    return DeviceData(entities, EventLog(fold.events, item) if (item := fold.events.item) else None, rows)
+    for scope in fold.schema.scopes:
+        own = {address.column: values for address, values in columns.items() if address.scope == scope}
+        entities[scope] = EntityTable(scope, len(fold.catalog(scope)), own)
+    sizes = {scope: len(fold.catalog(scope)) for scope in fold.schema.scopes}
+    rows |= {name: RowStore(features.apply(parts["train"]), sizes) for name, parts in tables.items()}
+    return DeviceTables(entities, EventLog(fold.events, item) if (item := fold.events.item) else None, rows)
 
 
-def _layers(recipe: Recipe, plan: Plan, context: BuildContext, inputs: Mapping[str, tuple[str, ...]]) -> Layers:
+def _layers(recipe: Recipe, plan: Plan, context: BuildContext, inputs: Mapping[str, tuple[Address, ...]]) -> Layers:
     encoders = {name: spec.build(replace(context, name=name)) for name, spec in recipe.encoder.items()}
     correlations: dict[str, dict[str, Any]] = {}
     for name, spec in recipe.correlation.items():
-        targets = (name,) if spec.apply == "pair" else plan.on(name)
-        correlations[name] = {e: spec.build(replace(context, name=f"{name}_{e}")) for e in targets}
+        correlations[name] = {
+            e: spec.build(replace(context, name=f"{name}_{e}", tasks=plan.tasks_of(name, e)))
+            for e in plan.targets(name)
+            if plan.tasks_of(name, e)
+        }
     heads = {name: spec.build(replace(context, name=name)) for name, spec in recipe.task.items()}
     # Losses are sums over many rows, which half precision cannot hold.
     with precision_scope("float32"):

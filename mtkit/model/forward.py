@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from mtkit.backend import tf
-from mtkit.feed.device_tables import DeviceData
-from mtkit.heads.base import Candidates, PredictionHead, RetrievalHead
-from mtkit.recipe.model_graph import PREDICTION, Plan
-from mtkit.runtime.distribute import gather_rolled
-from mtkit.spec import PredictionTask, RetrievalTask, SelfSupervisedTask
-
-Batch = Mapping[str, tf.Tensor]
+from mtkit.feed.batch import Batch
+from mtkit.feed.interface import Feed
+from mtkit.heads.base import Tensors
+from mtkit.layers.task_states import task_states
+from mtkit.recipe.plan import Plan
+from mtkit.schema import Address
+from mtkit.spec import TaskHead, prediction_of
 
 
 class Network(Protocol):
@@ -24,21 +24,47 @@ class Network(Protocol):
         encoders: embedding -> layer.
         correlations: correlation -> embedding -> layer.
         heads: task -> layer.
-        data: entity and row tables on the device.
+        feed: where columns come from.
     """
 
     plan: Plan
-    inputs_of: Mapping[str, tuple[str, ...]]
+    inputs_of: Mapping[str, tuple[Address, ...]]
     encoders: Mapping[str, Any]
     correlations: Mapping[str, Mapping[str, Any]]
     heads: Mapping[str, Any]
-    data: DeviceData
+    feed: Feed
 
 
 def encode_limited(model: Network) -> dict[str, tf.Tensor]:
     """The outputs for all rows of their entity of encoders that have a `whole_limit`: by encoder, to be looked up."""
     forward = Forward(model)
-    return {name: forward.encoded_entity(name) for name in model.plan.embedding() if model.plan.limited(name)}
+    return {name: forward.encoded_entity(name) for name in model.plan.embedding_encoders() if model.plan.limited(name)}
+
+
+class Lane(NamedTuple):
+    """An embedding on its way through the correlations.
+
+    Attributes:
+        own: `[rows, dim]`, one state for all tasks, or `[rows, tasks, dim]`.
+        tasks: the tasks along its axis.
+        shared: the state that the last correlation handed on beside it.
+        cut: the last tensors that tasks have in common; never empty.
+    """
+
+    own: tf.Tensor
+    tasks: tuple[str, ...]
+    shared: tf.Tensor | None
+    cut: tuple[tf.Tensor, ...]
+
+    def of(self, tasks: tuple[str, ...]) -> tf.Tensor:
+        """The state for some of its tasks."""
+        if self.own.shape.rank == 2 or tasks == self.tasks:
+            return self.own
+        return tf.gather(self.own, [self.tasks.index(task) for task in tasks], axis=1)
+
+    def of_task(self, task: str) -> tf.Tensor:
+        """The state for one task, `[rows, dim]`."""
+        return self.own if self.own.shape.rank == 2 else self.own[:, self.tasks.index(task)]
 
 
 class Forward:
@@ -63,137 +89,116 @@ class Forward:
         self.training = training
         self.whole = model.plan.whole_embeddings() if whole is None else whole
         self._encoded = dict(encoded or {})
-        self._states: dict[str, tf.Tensor] = {}
-        self._of_batch: dict[tuple[str, int], tf.Tensor] = {}
-        self._prepared: dict[str, dict[str, tf.Tensor]] = {}
+        self._whole_lanes: dict[str, Lane] = {}
+        self._of_batch: dict[tuple[str, int], Lane] = {}
+        self._prepared: dict[str, Tensors] = {}
 
-    def loss(self, task: str, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
-        """Σ w loss and Σ w of a task over the batch's rows."""
-        spec, head = self.plan.tasks[task], self.model.heads[task]
-        if isinstance(spec, RetrievalTask):
-            weights = batch["row.weight"]
-            losses = head.loss(self.query(task, batch), self._candidates(task, batch), batch, training=self.training)
-        elif isinstance(spec, SelfSupervisedTask):
-            losses, weights = head(*self.read(task, batch), training=self.training)
-            weights *= batch["row.weight"]
-        else:
-            assert isinstance(spec, PredictionTask)
-            weights = batch[f"weight.{spec.label}"]
-            labels = batch[f"label.{spec.label}"]
-            labels = tf.where(weights > 0, labels, tf.zeros_like(labels))
-            losses = head.loss(self.outputs(task, batch), labels)
+    def task(self, name: str, batch: Batch) -> RowsOfTask:
+        """The pass as one task sees it on a batch's rows."""
+        return RowsOfTask(self, name, batch)
+
+    def losses(self, task: str, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
+        """Losses and weights of a task on the batch's rows, float32 `[rows]` each; 0 where the weight is 0."""
+        losses, weights = self.model.heads[task].losses(self.task(task, batch))
+        weights = tf.cast(weights, tf.float32) * batch.present
         # Rows of weight 0 may hold anything, and a product would let their nan through.
-        losses = tf.where(weights > 0, tf.cast(losses, tf.float32), 0.0)
-        return tf.reduce_sum(weights * losses), tf.reduce_sum(weights)
+        return tf.where(weights > 0, tf.cast(losses, tf.float32), 0.0), weights
 
-    def outputs(self, task: str, batch: Batch) -> tf.Tensor:
-        """Logits of a prediction task on the batch's rows."""
-        spec = self.plan.tasks[task]
-        assert isinstance(spec, PredictionTask)
-        view = {}
-        for name in spec.inputs:
-            if name.startswith(PREDICTION):
-                prediction = self.prediction(name.removeprefix(PREDICTION), batch)
-                view[name] = tf.stop_gradient(prediction) if spec.stop_gradient else prediction
-            else:
-                view[name] = self._of_task(self.states(name, batch), task)
-        return self.model.heads[task](view, training=self.training)
-
-    def prediction(self, task: str, batch: Batch) -> tf.Tensor:
-        """Probabilities of a prediction task on the batch's rows."""
-        head: PredictionHead = self.model.heads[task]
-        return head.predict(self.outputs(task, batch))
-
-    def read(self, task: str, batch: Batch) -> tuple[dict[str, tf.Tensor], tf.Tensor, Any]:
-        """What a self-supervised head gets of the batch's rows: what its encoder reads, ids, and the encoder."""
-        spec = self.plan.tasks[task]
-        assert isinstance(spec, SelfSupervisedTask)
-        entity = self.plan.entity(spec.encoder)
-        assert entity is not None
-        return self._inputs(spec.encoder, batch), batch[entity], self.model.encoders[spec.encoder]
-
-    def query(self, task: str, batch: Batch) -> tf.Tensor:
-        """Query embeddings of a retrieval task, `[rows, dim]`."""
-        head: RetrievalHead = self.model.heads[task]
-        spec = self.plan.tasks[task]
-        assert isinstance(spec, RetrievalTask)
-        view = {name: self._of_task(self.states(name, batch), task) for name in spec.query}
-        return head.query(view, training=self.training)
-
-    def catalog(self, task: str) -> tf.Tensor:
-        """Candidate embeddings of every item, row i = item i."""
-        spec = self.plan.tasks[task]
-        assert isinstance(spec, RetrievalTask)
-        view = {name: self._of_task(self.entity_states(name), task) for name in spec.candidate}
-        ids = tf.range(self.model.data.entities[self.plan.candidate_entity(task)].rows)
-        return self.model.heads[task].candidate(view, ids, training=self.training)
+    def cut(self) -> tuple[tf.Tensor, ...]:
+        """The last tensors that tasks have in common, of the embeddings of this pass that depend on what several read."""
+        lanes = [*self._whole_lanes.items(), *((name, lane) for (name, _), lane in self._of_batch.items())]
+        tensors = [tensor for name, lane in lanes if self.plan.is_shared(name) for tensor in lane.cut]
+        return tuple({id(tensor): tensor for tensor in tensors}.values())
 
     def states(self, embedding: str, batch: Batch) -> tf.Tensor:
         """An embedding after all correlations on the batch's rows: `[rows, dim]` or `[rows, tasks, dim]`."""
+        return self.lane(embedding, batch).own
+
+    def lane(self, embedding: str, batch: Batch) -> Lane:
+        """An embedding after all correlations on the batch's rows."""
         entity = self.plan.entity(embedding)
         if entity is not None and embedding in self.whole:
-            return tf.gather(self.entity_states(embedding), batch[entity])
+            lane = self.entity_lane(embedding)
+            return lane._replace(own=tf.gather(lane.own, batch.ids[entity]))
         key = (embedding, id(batch))
         if key not in self._of_batch:
             self._of_batch[key] = self._through(embedding, lambda name: self._encode(name, batch))
         return self._of_batch[key]
 
-    def entity_states(self, embedding: str) -> tf.Tensor:
+    def entity_lane(self, embedding: str) -> Lane:
         """An embedding of one entity after all correlations, for all rows of the entity."""
-        if embedding not in self._states:
-            self._states[embedding] = self._through(embedding, self.encoded_entity)
-        return self._states[embedding]
+        if embedding not in self._whole_lanes:
+            self._whole_lanes[embedding] = self._through(embedding, self.encoded_entity)
+        return self._whole_lanes[embedding]
 
     def encoded_entity(self, embedding: str) -> tf.Tensor:
         """An encoder's output for all rows of its entity, before correlations: `[entity rows, dim]`."""
         if embedding not in self._encoded:
             entity = self.plan.entity(embedding)
-            assert entity is not None
-            ids = tf.range(self.model.data.entities[entity].rows)
-            self._encoded[embedding] = self._encode(embedding, {entity: ids})
+            assert entity is not None, f"{embedding} is of no entity alone"
+            self._encoded[embedding] = self._encode(embedding, Batch(ids={entity: self.entity_ids(entity)}))
         return self._encoded[embedding]
 
-    def _candidates(self, task: str, batch: Batch) -> Candidates:
-        entity, spec = self.plan.candidate_entity(task), self.plan.tasks[task]
-        assert isinstance(spec, RetrievalTask)
-        if spec.form == "catalog":
-            embeddings = self.catalog(task)
-            ids = tf.range(tf.shape(embeddings)[0])
-            return Candidates(embeddings, ids, tf.cast(ids > 0, tf.float32))
-        view = {name: self._of_task(self.states(name, batch), task) for name in spec.candidate}
-        embeddings = self.model.heads[task].candidate(view, batch[entity], training=self.training)
-        shares = tf.gather(self.model.data.rows[spec.rows].shares[entity], batch[entity])
-        return Candidates(*map(gather_rolled, (embeddings, batch[entity], batch["row.weight"], shares)))
+    def entity_ids(self, entity: str) -> tf.Tensor:
+        """The ids of all rows of an entity, int32."""
+        return tf.range(self.model.feed.entity_rows(entity))
 
-    def _through(self, embedding: str, encode: Callable[[str], tf.Tensor], until: str | None = None) -> tf.Tensor:
+    def inputs(self, encoder: str, batch: Batch) -> dict[str, tf.Tensor]:
+        """What an encoder reads of the batch's rows."""
+        inputs: dict[str, tf.Tensor] = {}
+        length = self.plan.encoders[encoder].history_length
+        for address in self.model.inputs_of[encoder]:
+            inputs |= self.model.feed.feature(address, batch, length)
+        return inputs
+
+    def _through(self, embedding: str, encode: Callable[[str], tf.Tensor], until: str | None = None) -> Lane:
         """The embedding after the correlations that come before `until`."""
         names = list(self.plan.correlations)
         if embedding in self.plan.encoders:
-            state, begin = encode(embedding), 0
+            lane, begin = _beginning(encode(embedding)), 0
         else:
-            members = [self._through(name, encode, embedding) for name in self.plan.on(embedding)]
-            parts = _by_task(members)
-            joined = tf.concat(parts, axis=-1) if self.plan.correlations[embedding].joined else parts
-            state = self.model.correlations[embedding][embedding](joined, training=self.training)
-            begin = names.index(embedding) + 1
+            lane, begin = self._joined(embedding, encode), names.index(embedding) + 1
         end = len(names) if until is None else names.index(until)
         for name in names[begin:end]:
-            layer = self.model.correlations[name].get(embedding)
-            state = state if layer is None else layer(state, training=self.training)
-        return state
+            if embedding in self.model.correlations[name]:
+                lane = self._correlated(name, embedding, lane)
+        return lane
+
+    def _correlated(self, correlation: str, embedding: str, lane: Lane) -> Lane:
+        tasks = self.plan.tasks_of(correlation, embedding)
+        entering, layer = lane.of(tasks), self.model.correlations[correlation][embedding]
+        if not self.plan.correlations[correlation].takes_shared:
+            output = task_states(layer(entering, training=self.training))
+            return Lane(output.own, tasks, output.shared, output.cut or (entering,))
+        # Tensors of their own: one of the two may have been made of the other.
+        entering, shared = tf.identity(entering), None if lane.shared is None else tf.identity(lane.shared)
+        output = task_states(layer(entering, shared=shared, training=self.training))
+        read = (entering,) if shared is None else (entering, shared)
+        return Lane(output.own, tasks, output.shared, output.cut or read)
+
+    def _joined(self, pair: str, encode: Callable[[str], tf.Tensor]) -> Lane:
+        """What a correlation makes of the embeddings that it joins."""
+        tasks = self.plan.tasks_of(pair, pair)
+        members = _by_task([self._through(name, encode, pair).of(tasks) for name in self.plan.on(pair)])
+        joined = tf.concat(members, axis=-1) if self.plan.correlations[pair].joined else members
+        output = task_states(self.model.correlations[pair][pair](joined, training=self.training))
+        # One state for all tasks is the last that they share; states of their own come from the members.
+        last = (output.own,) if output.own.shape.rank == 2 else tuple(members)
+        return Lane(output.own, tasks, output.shared, output.cut or last)
 
     def _encode(self, embedding: str, batch: Batch) -> tf.Tensor:
         entity = self.plan.entity(embedding)
         if (
             entity is not None
             and embedding in self._encoded
-            and batch.keys().isdisjoint(self.model.inputs_of[embedding])
+            and batch.given.keys().isdisjoint(self.model.inputs_of[embedding])
         ):
-            return tf.gather(self._encoded[embedding], batch[entity])
-        inputs = self._inputs(embedding, batch)
-        return self.model.encoders[embedding](inputs | self._content(embedding), training=self.training)
+            return tf.gather(self._encoded[embedding], batch.ids[entity])
+        inputs = self.inputs(embedding, batch)
+        inputs |= self._content(embedding)
+        return self.model.encoders[embedding](inputs, training=self.training)
 
-    def _content(self, embedding: str) -> dict[str, tf.Tensor]:
+    def _content(self, embedding: str) -> Tensors:
         """What an encoder reads of a whole entity, prepared once for all of its calls if it can do so."""
         if embedding not in self._prepared:
             names = self.plan.encoders[embedding].content
@@ -202,27 +207,55 @@ class Forward:
             self._prepared[embedding] = prepare(content) if prepare else content
         return self._prepared[embedding]
 
-    def _inputs(self, embedding: str, batch: Batch) -> dict[str, tf.Tensor]:
-        """What an encoder reads of the batch's rows."""
-        inputs: dict[str, tf.Tensor] = {}
-        for address in self.model.inputs_of[embedding]:
-            inputs |= self._feature(address, embedding, batch)
-        return inputs
 
-    def _feature(self, address: str, embedding: str, batch: Batch) -> dict[str, tf.Tensor]:
-        scope, _, column = address.partition(".")
-        if scope == "history":
-            assert self.model.data.events is not None
-            length = self.model.encoders[embedding].length
-            return self.model.data.events.last(batch["history"], batch["time"], length)
-        if scope == "context":
-            return {address: batch[address]}
-        if column == "id":
-            return {address: batch[scope]}
-        return {address: self.model.data.entities[scope].gather(column, batch[scope])}
+class RowsOfTask:
+    """A pass as one task sees it on the rows of a batch: a `mtkit.heads.TaskPass`."""
 
-    def _of_task(self, state: tf.Tensor, task: str) -> tf.Tensor:
-        return state if state.shape.rank == 2 else state[:, list(self.plan.tasks).index(task)]
+    def __init__(self, forward: Forward, task: str, batch: Batch) -> None:
+        self._forward, self._task = forward, task
+        self.spec: TaskHead = forward.plan.tasks[task]
+        self.batch, self.training = batch, forward.training
+
+    def beside(self, task: str) -> RowsOfTask:
+        """The same pass on the same rows, as another task sees it."""
+        return self._forward.task(task, self.batch)
+
+    def embeddings(self, names: Sequence[str]) -> dict[str, tf.Tensor]:
+        """Name -> `[rows, dim]`, in the state of the task; for `task.NAME`, what that task predicts."""
+        return {name: self._embedding(name) for name in names}
+
+    def _embedding(self, name: str) -> tf.Tensor:
+        if other := prediction_of(name):
+            return self._forward.model.heads[other].answers(self.beside(other))
+        return self._forward.lane(name, self.batch).of_task(self._task)
+
+    def catalog(self, names: Sequence[str]) -> dict[str, tf.Tensor]:
+        """Name -> `[entity rows, dim]` for every row of the embedding's entity."""
+        return {name: self._forward.entity_lane(name).of_task(self._task) for name in names}
+
+    def entity(self, name: str) -> str:
+        """The entity, or role, on which alone an embedding depends."""
+        entity = self._forward.plan.entity(name)
+        assert entity is not None, f"{name} is of no entity alone"
+        return entity
+
+    def catalog_ids(self, name: str) -> tf.Tensor:
+        """The ids of all rows of an embedding's entity, int32."""
+        return self._forward.entity_ids(self.entity(name))
+
+    def share(self, role: str, ids: tf.Tensor) -> tf.Tensor:
+        """How frequent ids are among the training rows of the task."""
+        return self._forward.model.feed.share(self.spec.rows, role, ids)
+
+    def encoder(self, name: str) -> tuple[dict[str, tf.Tensor], Any]:
+        """What an encoder's layer is called with for the rows, and the layer itself."""
+        return self._forward.inputs(name, self.batch), self._forward.model.encoders[name]
+
+
+def _beginning(state: tf.Tensor) -> Lane:
+    # A tensor of its own: what other encoders read of the same state is no part of this lane, nor of its cut.
+    state = tf.identity(state)
+    return Lane(state, (), None, (state,))
 
 
 def _by_task(states: Sequence[tf.Tensor]) -> list[tf.Tensor]:

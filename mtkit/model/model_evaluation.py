@@ -3,114 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
 from mtkit.backend import tf
-from mtkit.evaluation.metrics import RankingProtocol, Scorer, labeled, own_metrics, predict_metrics, rank_metrics
-from mtkit.evaluation.user_sums import MODEL, Measured
-from mtkit.feed.device_tables import RowStore
+from mtkit.evaluation.metrics import RankingProtocol
+from mtkit.evaluation.user_sums import Measured
+from mtkit.feed.batch import Batch
+from mtkit.feed.interface import evaluation_of
+from mtkit.heads.base import TaskPass
+from mtkit.model.assembly import Pipeline
 from mtkit.model.forward import Forward, encode_limited
 from mtkit.model.multi_task import MultiTaskModel
-from mtkit.spec import PredictionMetric, PredictionTask, SelfSupervisedTask
-
-if TYPE_CHECKING:
-    from mtkit.model.assembly import Pipeline
+from mtkit.spec import PredictionMetric, TaskHead
 
 PREDICTION_BLOCKS = 4
 """Rows predicted at once, in blocks of the ranking protocol: a prediction is small beside a row of the catalog."""
-
-
-def _of_rows(function: Callable[[tf.Tensor], Any]) -> Any:
-    """A function of row numbers, traced once, however many there are."""
-    signature = [tf.TensorSpec([None], tf.int64)]
-    return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
-
-
-def model_scorer(
-    model: MultiTaskModel, task: str, rows: RowStore, encoded: Mapping[str, tf.Tensor] | None = None
-) -> Scorer:
-    """Scores of the catalog by a retrieval task; the candidates are embedded once.
-
-    Args:
-        model: the model.
-        task: the retrieval task.
-        rows: whose catalogs are scored.
-        encoded: encoder -> outputs for all rows of its entity, where they are known.
-    """
-    candidates = tf.function(lambda: Forward(model, encoded=encoded).catalog(task), autograph=False)()
-
-    @_of_rows
-    def score(numbers: tf.Tensor) -> tf.Tensor:
-        batch = rows.gather(numbers)
-        query = Forward(model, whole=frozenset(), encoded=encoded).query(task, batch)
-        return model.heads[task].score(query, candidates, batch)
-
-    return lambda numbers: np.array(score(tf.constant(numbers, tf.int64)))
-
-
-def model_predictions(
-    model: MultiTaskModel,
-    tasks: Sequence[str],
-    rows: RowStore,
-    block: int,
-    encoded: Mapping[str, tf.Tensor] | None = None,
-) -> dict[str, np.ndarray]:
-    """Task -> probabilities of every row, `[rows]` or `[rows, classes]`.
-
-    Args:
-        model: the model.
-        tasks: prediction tasks on the same rows.
-        rows: what is predicted.
-        block: rows predicted at once.
-        encoded: as for `model_scorer`.
-    """
-
-    @_of_rows
-    def predict(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
-        batch = rows.gather(numbers)
-        forward = Forward(model, encoded=encoded)
-        return {task: forward.prediction(task, batch) for task in tasks}
-
-    blocks = [predict(numbers) for numbers in _blocks(rows, block)]
-    return {task: np.concatenate([part[task].numpy() for part in blocks]) for task in tasks}
-
-
-def model_means(
-    model: MultiTaskModel, task: str, rows: RowStore, block: int
-) -> dict[str, dict[str, tuple[np.ndarray, np.ndarray]]]:
-    """What a self-supervised task measures: metric -> values and weights, float64 `[rows]`, of `model` and of baselines.
-
-    Args:
-        model: the model.
-        task: the self-supervised task.
-        rows: what is measured.
-        block: rows measured at once.
-    """
-    head, train = model.heads[task], model.data.rows[model.plan.tasks[task].rows]
-
-    @_of_rows
-    def observe(numbers: tf.Tensor) -> tf.Tensor:
-        features, _, encoder = Forward(model).read(task, train.gather(numbers))
-        return head.observe(features, encoder)
-
-    observed = tf.add_n([observe(numbers) for numbers in _blocks(train, block)])
-
-    @_of_rows
-    def measure(numbers: tf.Tensor) -> Any:
-        return head.measure(*Forward(model).read(task, rows.gather(numbers)), observed)
-
-    parts = [tf.nest.map_structure(lambda t: t.numpy(), measure(numbers)) for numbers in _blocks(rows, block)]
-    means: dict[str, dict[str, tuple[np.ndarray, np.ndarray]]] = tf.nest.map_structure(
-        lambda *arrays: np.concatenate(arrays).astype(np.float64), *parts
-    )
-    return means
-
-
-def _blocks(rows: RowStore, size: int) -> list[tf.Tensor]:
-    """The numbers of all rows, at most `size` at once."""
-    return [tf.range(begin, min(begin + size, rows.rows), dtype=tf.int64) for begin in range(0, rows.rows, size)]
 
 
 def evaluate(
@@ -127,46 +36,105 @@ def evaluate(
         metrics: name -> metric of predictions; default: those of the recipe.
         tasks: what is measured; empty = every task.
     """
-    settings = pipeline.recipe.evaluate
     protocol = pipeline.protocol() if protocol is None else protocol
-    metrics = settings.prediction_metrics if metrics is None else metrics
-    model, plan, values = pipeline.model, pipeline.plan, Measured()
-    encoded = tf.function(lambda: encode_limited(model), autograph=False)()
-    asked = {task: spec for task, spec in plan.tasks.items() if not tasks or task in tasks}
-    predicting = {task: spec for task, spec in asked.items() if isinstance(spec, PredictionTask)}
-    predicted = _all_predictions(pipeline, predicting, protocol.block * PREDICTION_BLOCKS, encoded)
-    for task, spec in asked.items():
-        name = plan.rows_of(task)
-        table = pipeline.tables[name]["eval"]
-        if isinstance(spec, PredictionTask):
-            rows = labeled(table, spec.label, numeric=spec.numeric)
-            values |= predict_metrics(task, predicted[task], rows, metrics, protocol.of_rows(table))
-        elif isinstance(spec, SelfSupervisedTask):
-            values |= _self_measured(pipeline, task, spec, protocol.of_rows(table))
-        else:
-            scorer = model_scorer(model, task, pipeline.eval_rows[name], encoded)
-            values |= rank_metrics(task, scorer, table, protocol)
-    return values
+    metrics = pipeline.recipe.evaluate.prediction_metrics if metrics is None else metrics
+    asked = [task for task in pipeline.plan.tasks if not tasks or task in tasks]
+    rows, measured = _Evaluation(pipeline, protocol, metrics, asked), Measured()
+    for task in asked:
+        measured |= pipeline.model.heads[task].evaluate(RowsToEvaluate(rows, task))
+    return measured
 
 
-def _self_measured(
-    pipeline: Pipeline, task: str, spec: SelfSupervisedTask, slices: Mapping[str, np.ndarray]
-) -> Measured:
-    """The metrics of a self-supervised task, and of its baselines beside them, in blocks as large as training's."""
-    table, block = pipeline.tables[spec.rows]["eval"], pipeline.recipe.rows[spec.rows].batch_size
-    means = model_means(pipeline.model, task, pipeline.eval_rows[spec.rows], block)
-    measured = {name: own_metrics(task, spec, of, table, slices) for name, of in means.items()}
-    found = measured.pop(MODEL)
-    found.beside = measured
-    return found
+def _of_rows(function: Callable[[tf.Tensor], Any]) -> Any:
+    """A function of row numbers, traced once, however many there are."""
+    signature = [tf.TensorSpec([None], tf.int64)]
+    return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
 
 
-def _all_predictions(
-    pipeline: Pipeline, tasks: Mapping[str, PredictionTask], block: int, encoded: Mapping[str, tf.Tensor]
-) -> dict[str, np.ndarray]:
-    """Predictions of several tasks; those on the same rows share one pass."""
-    predicted: dict[str, np.ndarray] = {}
-    for name in dict.fromkeys(spec.rows for spec in tasks.values()):
-        here = [task for task, spec in tasks.items() if spec.rows == name]
-        predicted |= model_predictions(pipeline.model, here, pipeline.eval_rows[name], block, encoded)
-    return predicted
+def _blocks(rows: int, size: int) -> list[np.ndarray]:
+    """The numbers of all rows, at most `size` at once."""
+    return [np.arange(begin, min(begin + size, rows)) for begin in range(0, rows, size)]
+
+
+class _Evaluation:
+    """What the tasks of one evaluation share."""
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        protocol: RankingProtocol,
+        metrics: Mapping[str, PredictionMetric],
+        tasks: Sequence[str],
+    ) -> None:
+        self.pipeline, self.protocol, self.metrics, self.tasks = pipeline, protocol, metrics, tasks
+        self.model: MultiTaskModel = pipeline.model
+        self.encoded = tf.function(lambda: encode_limited(self.model), autograph=False)()
+        self._answers: dict[str, np.ndarray] = {}
+
+    def answers(self, task: str) -> np.ndarray:
+        """What a task that predicts says of every row; with it, all on the same rows are asked."""
+        if task not in self._answers:
+            table = self.pipeline.plan.rows_of(task)
+            predicting = self.pipeline.plan.predictions()
+            beside = [name for name in self.tasks if name in predicting and predicting[name].evaluated_on == table]
+            self._answers |= self._answers_on(table, list(dict.fromkeys((*beside, task))))
+        return self._answers[task]
+
+    def _answers_on(self, table: str, tasks: Sequence[str]) -> dict[str, np.ndarray]:
+        name = evaluation_of(table)
+
+        @_of_rows
+        def answers(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
+            batch = self.model.feed.batch(name, numbers)
+            forward = Forward(self.model, encoded=self.encoded)
+            return {task: self.model.heads[task].answers(forward.task(task, batch)) for task in tasks}
+
+        blocks = _blocks(self.model.feed.size(name), self.protocol.block * PREDICTION_BLOCKS)
+        found = [answers(tf.constant(numbers, tf.int64)) for numbers in blocks]
+        return {task: np.concatenate([block[task].numpy() for block in found]) for task in tasks}
+
+
+class RowsToEvaluate:
+    """The evaluation rows of one task: a `mtkit.heads.TaskEvaluation`."""
+
+    def __init__(self, evaluation: _Evaluation, task: str) -> None:
+        pipeline = evaluation.pipeline
+        self._evaluation, self.name = evaluation, task
+        self.spec: TaskHead = pipeline.plan.tasks[task]
+        self.table = pipeline.tables[self.spec.evaluated_on]["eval"]
+        self.protocol, self.metrics = evaluation.protocol, evaluation.metrics
+        self.slices = evaluation.protocol.of_rows(self.table)
+        self.block = pipeline.recipe.rows[self.spec.evaluated_on].batch_size
+
+    def answers(self) -> np.ndarray:
+        """What `Head.answers` gives for every row."""
+        return self._evaluation.answers(self.name)
+
+    def whole(self, function: Callable[[TaskPass], Any]) -> Any:
+        """A function of what does not depend on rows, traced and called once."""
+        model, encoded = self._evaluation.model, self._evaluation.encoded
+
+        def called() -> Any:
+            return function(Forward(model, encoded=encoded).task(self.name, Batch({})))
+
+        return tf.function(called, autograph=False)()
+
+    def of_rows(
+        self, function: Callable[[TaskPass], Any], *, training_rows: bool = False
+    ) -> Callable[[np.ndarray], Any]:
+        """A function of a pass as one of row numbers int64 `[n]`, traced once, however many there are."""
+        model, encoded, name = self._evaluation.model, self._evaluation.encoded, self._rows(training_rows)
+
+        @_of_rows
+        def called(numbers: tf.Tensor) -> Any:
+            forward = Forward(model, whole=frozenset(), encoded=encoded)
+            return function(forward.task(self.name, model.feed.batch(name, numbers)))
+
+        return lambda numbers: called(tf.constant(numbers, tf.int64))
+
+    def blocks(self, *, training_rows: bool = False) -> Sequence[np.ndarray]:
+        """The numbers of all rows, `block` at most at once."""
+        return _blocks(self._evaluation.model.feed.size(self._rows(training_rows)), self.block)
+
+    def _rows(self, training_rows: bool) -> str:
+        return self.spec.rows if training_rows else evaluation_of(self.spec.evaluated_on)

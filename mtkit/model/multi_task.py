@@ -8,16 +8,16 @@ from typing import Any
 
 from mtkit.backend import keras, tf
 from mtkit.errors import StrategyError
-from mtkit.feed.device_tables import DeviceData
-from mtkit.layers.finite import StepsSinceNonFinite
-from mtkit.model.forward import Batch, Forward
-from mtkit.recipe.model_graph import Plan
-from mtkit.runtime.distribute import global_sum, replicas
+from mtkit.feed.batch import Batch
+from mtkit.feed.interface import Feed, table_of
+from mtkit.layers.training_step import Pass, TaskLoss, step_of
+from mtkit.model.forward import Forward
+from mtkit.model.non_finite import StepsSinceNonFinite
+from mtkit.model.train_loop import train_function
+from mtkit.recipe.plan import Plan
+from mtkit.runtime.collectives import global_sum, replicas
 from mtkit.runtime.optimizers import learning_rate_factors
-from mtkit.spec import PredictionTask, RetrievalTask
-
-EVAL = "/eval"
-"""Ends the name of a table of evaluation rows, beside the training rows of the same table."""
+from mtkit.schema import Address
 
 
 @dataclass(frozen=True)
@@ -29,11 +29,11 @@ class Layers:
         inputs: embedding -> the addresses that its layer is called with.
         correlations: correlation -> embedding -> layer.
         heads: task -> layer.
-        balancer: combines the losses of the tasks.
+        balancer: combines the losses of the tasks, or makes the gradients of a step.
     """
 
     encoders: Mapping[str, Any]
-    inputs: Mapping[str, tuple[str, ...]]
+    inputs: Mapping[str, tuple[Address, ...]]
     correlations: Mapping[str, Mapping[str, Any]]
     heads: Mapping[str, Any]
     balancer: Any
@@ -43,15 +43,16 @@ class MultiTaskModel(keras.Model):
     """Tasks that train together on shared parameters.
 
     All steps take a dictionary row table -> row numbers (int64 `[batch]`, -1 = no row); the columns are gathered on the
-    device. A training step adds up (Σ w loss) / Σ w per task over the global batch and lets the balancer combine them.
+    device. How the losses of the tasks become one gradient is the matter of the training step, which the balancer is or
+    is called by.
 
     Args:
         plan: who reads what.
         layers: the layers by name.
-        data: entity and row tables on the device.
+        feed: where columns come from.
     """
 
-    def __init__(self, plan: Plan, layers: Layers, data: DeviceData) -> None:
+    def __init__(self, plan: Plan, layers: Layers, feed: Feed) -> None:
         # Losses are added up in float32, whatever the layers compute in.
         super().__init__(name="multi_task", dtype="float32")
         self.plan = plan
@@ -60,23 +61,25 @@ class MultiTaskModel(keras.Model):
         self.correlations = {name: dict(by_embedding) for name, by_embedding in layers.correlations.items()}
         self.heads = dict(layers.heads)
         self.balancer = layers.balancer
-        self.data = data
+        self.step = step_of(self.balancer)
+        self.feed = feed
         self.trackers = {name: keras.metrics.Mean(name=f"{name}_loss") for name in self.heads}
         self.alarms = {name: StepsSinceNonFinite(f"{name}_alarm") for name in self.heads}
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
         """Per-task losses summed over rows, for rows by table; builds every variable."""
-        return {name: total for name, (total, _) in self.task_losses(self.gather(inputs), training).items()}
+        return {name: loss.total for name, loss in self.run(self.gather(inputs), training).losses.items()}
 
     def gather(self, rows: Mapping[str, tf.Tensor]) -> dict[str, Batch]:
-        """Row table -> batch, for row table (of evaluation: `TABLE/eval`) -> row numbers."""
-        return {key.removesuffix(EVAL): self.data.rows[key].gather(numbers) for key, numbers in rows.items()}
+        """Row table -> batch, for row table (or its `evaluation_of`) -> row numbers."""
+        return {table_of(name): self.feed.batch(name, numbers) for name, numbers in rows.items()}
 
-    def task_losses(self, batches: Mapping[str, Batch], training: bool) -> dict[str, tuple[tf.Tensor, tf.Tensor]]:
-        """Task -> (Σ w loss over local rows, Σ w over local rows), for the tasks whose row tables are there."""
+    def run(self, batches: Mapping[str, Batch], training: bool) -> Pass:
+        """One forward pass: losses and weights row by row of the tasks whose row tables are there, and the cut."""
         forward = Forward(self, training)
         tasks = {name: spec.rows for name, spec in self.plan.tasks.items() if spec.rows in batches}
-        return {name: forward.loss(name, batches[rows]) for name, rows in tasks.items()}
+        losses = {name: TaskLoss(*forward.losses(name, batches[rows])) for name, rows in tasks.items()}
+        return Pass(losses, forward.cut())
 
     def compile(self, optimizer: Any = "adam", loss: Any = None, **options: Any) -> None:
         """Configures training. Losses belong to the task heads.
@@ -94,8 +97,7 @@ class MultiTaskModel(keras.Model):
             )
         if options.get("jit_compile"):
             self._require_compilable()
-        if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
-            # Steps in one compiled loop overtake one another, and workers gather what belongs to different steps.
+        if self._one_by_one():
             options["steps_per_execution"] = 1
         optimizer = keras.optimizers.get(optimizer)
         scales = isinstance(optimizer, keras.mixed_precision.LossScaleOptimizer)
@@ -117,7 +119,7 @@ class MultiTaskModel(keras.Model):
 
     def _require_compilable(self) -> None:
         count = self.distribute_strategy.num_replicas_in_sync
-        lists = sorted(name for name in {spec.rows for spec in self.plan.tasks.values()} if self.data.rows[name].ragged)
+        lists = sorted(name for name in {spec.rows for spec in self.plan.tasks.values()} if self.feed.has_lists(name))
         layers = sorted(layer.name for layer in self._flatten_layers() if not getattr(layer, "compilable", True))
         reasons = [f"this strategy has {count}"] * (count > 1)
         reasons += [f"rows of {', '.join(lists)} have lists"] * bool(lists)
@@ -145,23 +147,32 @@ class MultiTaskModel(keras.Model):
         """One mean loss per task."""
         return list(self.trackers.values())
 
+    def make_train_function(self, force: bool = False) -> Any:
+        """What Keras calls to train: its own function where steps are no compiled loop, else one that is traced once."""
+        if self.run_eagerly or self._one_by_one():
+            return super().make_train_function(force)
+        if force or self.train_function is None:
+            self.train_function: Any = train_function(self)
+            self.train_tf_function = self.train_function
+        return self.train_function
+
+    def _one_by_one(self) -> bool:
+        """Whether a call does one step: those in one compiled loop overtake one another, and workers mix them up."""
+        return isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy)
+
     def train_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One step on the rows of each table."""
         return self.train_on(self.gather(data))
 
     def train_on(self, batches: Mapping[str, Batch]) -> dict[str, tf.Tensor]:
         """One step on gathered batches."""
-        with tf.GradientTape() as tape:
-            losses = self.task_losses(batches, training=True)
-            objective = self._objective(losses)
-            scaled = self._scaled(objective)
-        gradients = tape.gradient(scaled, self.trainable_variables)
-        self.optimizer.apply_gradients(zip(self._unscaled(gradients), self.trainable_variables, strict=True))
-        return self._track(losses)
+        found, gradients = self.step.gradients(lambda: self.run(batches, training=True), self)
+        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        return self._track(found.losses)
 
     def test_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Losses on the rows of each table."""
-        return self._track(self.task_losses(self.gather(data), training=False))
+        return self._track(self.run(self.gather(data), training=False).losses)
 
     def predict_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Task -> probabilities `[rows]` or `[rows, classes]`, or scores of the catalog `[rows, items]`.
@@ -169,35 +180,39 @@ class MultiTaskModel(keras.Model):
         Of the tasks that are evaluated on the given tables.
         """
         forward, batches, outputs = Forward(self), self.gather(data), {}
-        for name, spec in self.plan.tasks.items():
+        for name, head in self.heads.items():
             batch = batches.get(self.plan.rows_of(name))
-            if batch is not None and isinstance(spec, PredictionTask):
-                outputs[name] = forward.prediction(name, batch)
-            elif batch is not None and isinstance(spec, RetrievalTask):
-                outputs[name] = self.heads[name].score(forward.query(name, batch), forward.catalog(name), batch)
+            if batch is not None and (answers := head.answers(forward.task(name, batch))) is not None:
+                outputs[name] = answers
         return outputs
 
-    def _objective(self, losses: Mapping[str, tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
-        """This replica's share of the scalar to minimize: shares and gradients add up over replicas."""
+    def shares(self, losses: Mapping[str, TaskLoss]) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """This replica's shares of the weighted task losses, (Σ w loss) / Σ w over the global batch, and which have labels."""
         shares, present = {}, {}
-        for name, (total, local_weight) in losses.items():
-            weight = global_sum(local_weight)
-            shares[name] = self.plan.tasks[name].weight * tf.math.divide_no_nan(total, weight)
+        for name, loss in losses.items():
+            weight = global_sum(loss.weight)
+            shares[name] = self.plan.tasks[name].weight * tf.math.divide_no_nan(loss.total, weight)
             present[name] = tf.cast(weight > 0, tf.float32)
-        combined = self.balancer(shares, present=present)
-        return combined + tf.add_n([tf.constant(0.0), *self.losses]) / replicas()
+        return shares, present
 
-    def _scaled(self, objective: tf.Tensor) -> tf.Tensor:
+    def regularization(self) -> tf.Tensor:
+        """This replica's share of what layers add to the loss."""
+        return tf.add_n([tf.constant(0.0), *self.losses]) / replicas()
+
+    def scaled(self, objective: tf.Tensor) -> tf.Tensor:
+        """The objective, scaled where the optimizer scales losses."""
         scale = getattr(self.optimizer, "get_scaled_loss", None)
         return objective if scale is None else scale(objective)
 
-    def _unscaled(self, gradients: Sequence[Any]) -> Sequence[Any]:
+    def unscaled(self, gradients: Sequence[Any]) -> Sequence[Any]:
+        """The gradients of a scaled objective as they are."""
         unscale = getattr(self.optimizer, "get_unscaled_gradients", None)
         return gradients if unscale is None else unscale(gradients)
 
-    def _track(self, losses: Mapping[str, tuple[tf.Tensor, tf.Tensor]]) -> dict[str, tf.Tensor]:
-        for name, (total, weight) in losses.items():
-            mean = tf.math.divide_no_nan(total, weight)
+    def _track(self, losses: Mapping[str, TaskLoss]) -> dict[str, tf.Tensor]:
+        for name, loss in losses.items():
+            weight = loss.weight
+            mean = tf.math.divide_no_nan(loss.total, weight)
             self.trackers[name].update_state(mean, sample_weight=weight)
             self.alarms[name].update_state(mean)
         return {metric.name: metric.result() for metric in self.metrics}

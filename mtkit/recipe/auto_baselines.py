@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from mtkit.schema import Schema
-from mtkit.spec import PredictionTask, RetrievalTask, TaskHead
+from mtkit.spec import TaskHead
 
 #: What everybody gets, ever and lately; what the user comes back to; items that go with the user's, by neighbors, by
 #: a linear model (which does not apply to large catalogs), and by factors (which do).
@@ -20,9 +20,9 @@ def auto_baselines(tasks: Iterable[TaskHead], schema: Schema | None) -> tuple[st
     """Names of baselines for some tasks on data with this schema (None: not known, so no texts)."""
     tasks = list(tasks)
     names: tuple[str, ...] = ()
-    if any(isinstance(task, RetrievalTask) for task in tasks):
+    if any(task.baseline_form == "retrieval" for task in tasks):
         names += RETRIEVAL
-    predictions = [task for task in tasks if isinstance(task, PredictionTask)]
+    predictions = [task for task in tasks if task.baseline_form == "prediction"]
     if predictions:
         names += PREDICTION
     if any(task.numeric for task in predictions):

@@ -7,8 +7,9 @@ from typing import Any, Literal
 
 from mtkit.errors import RecipeError
 from mtkit.recipe.auto_baselines import auto_baselines
-from mtkit.recipe.loader import AUTO, DEFAULT_BALANCER, DEFAULT_EXPORTER, NAME, NAMED, REQUIRED, Recipe, fill_defaults
+from mtkit.recipe.loader import AUTO, NAME, Recipe, fill_defaults
 from mtkit.recipe.registry import Registry
+from mtkit.recipe.sections import NAMED, REQUIRED, SECTIONS, SINGLE
 from mtkit.recipe.settings import Catalog, Data, Evaluate, Train
 from mtkit.recipe.source_text import Document, Mistake
 from mtkit.recipe.static_checks import check_wiring
@@ -29,7 +30,7 @@ from mtkit.spec import (
 )
 
 #: Arguments that are one component -> kind.
-_KINDS = {"data": "data_source", "split": "split", "balance": "balancer", "export": "exporter"}
+_KINDS = {"split": "split"} | {section.name: section.kind for section in SECTIONS if section.kind and not section.named}
 
 
 def compose(
@@ -85,8 +86,7 @@ def compose(
     single = {
         "data": data,
         "split": split,
-        "balance": balance or registry.get("balancer", DEFAULT_BALANCER)(),
-        "export": export or registry.get("exporter", DEFAULT_EXPORTER)(),
+        **{name: given or registry.get(*SINGLE[name])() for name, given in (("balance", balance), ("export", export))},
     }
     _raise(_wrong_parts(sections, single))
     evaluate = evaluate or Evaluate()
@@ -106,7 +106,7 @@ def compose(
         uses=_names(given | single | {"data.split": split}, registry),
         document=Document(),
     )
-    _raise(check_wiring(recipe))
+    _raise(check_wiring(recipe.sections))
     return recipe
 
 

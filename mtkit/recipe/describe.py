@@ -6,8 +6,8 @@ import textwrap
 from collections.abc import Iterator
 
 from mtkit.recipe.loader import Recipe
-from mtkit.recipe.model_graph import Plan
-from mtkit.spec import PredictionTask, RetrievalTask, SelfSupervisedTask, TaskHead
+from mtkit.recipe.plan import Plan
+from mtkit.spec import TaskHead
 
 _WIDTH = 100
 
@@ -17,7 +17,7 @@ def describe(recipe: Recipe) -> str:
     source, split = recipe.uses["data"], recipe.uses["data.split"]
     lines = [f"{recipe.name}: {source}, split {split}, seed {recipe.seed}", "", "embeddings"]
     names = [*recipe.encoder, *(name for name, c in recipe.correlation.items() if c.apply == "pair")]
-    plan = Plan(recipe.encoder, recipe.correlation, recipe.task)
+    plan = recipe.plan
     lines += [f"  {name} <- {_source(recipe, name)}{_cost(plan, name)}" for name in names]
     for name, head in recipe.task.items():
         lines += ["", *_task(recipe, name, head)]
@@ -51,13 +51,6 @@ def _cost(plan: Plan, name: str) -> str:
 def _task(recipe: Recipe, name: str, head: TaskHead) -> Iterator[str]:
     yield f"task {name}: {recipe.uses[f'task.{name}']}, weight {head.weight:g}"
     yield f"  rows {head.rows} ({recipe.uses[f'rows.{head.rows}']}), {recipe.rows[head.rows].batch_size} in a batch"
-    if isinstance(head, RetrievalTask):
-        if head.evaluate:
-            yield f"  evaluated on {head.evaluate} ({recipe.uses[f'rows.{head.evaluate}']})"
-        yield f"  query {', '.join(head.query)}"
-        yield f"  candidate {', '.join(head.candidate)}"
-    elif isinstance(head, PredictionTask):
-        yield f"  label {head.label}"
-        yield f"  inputs {', '.join(head.inputs)}"
-    elif isinstance(head, SelfSupervisedTask):
-        yield f"  encoder {head.encoder}"
+    if head.evaluated_on != head.rows:
+        yield f"  evaluated on {head.evaluated_on} ({recipe.uses[f'rows.{head.evaluated_on}']})"
+    yield from (f"  {line}" for line in head.describe())

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
@@ -13,10 +12,12 @@ from pydantic import BaseModel, Field
 
 from mtkit.errors import MtkitError, PluginError, Problem, RecipeError, nearest
 from mtkit.recipe.auto_baselines import auto_baselines
+from mtkit.recipe.plan import Plan
 from mtkit.recipe.registry import Registry
+from mtkit.recipe.sections import MEASURES, NAMED, REQUIRED, SECTIONS, SINGLE
 from mtkit.recipe.settings import Catalog, Data, Evaluate, Header, Train
 from mtkit.recipe.source_text import Document, Mistake, read_document
-from mtkit.recipe.static_checks import check_wiring
+from mtkit.recipe.static_checks import Draft, check_wiring
 from mtkit.recipe.toml_positions import KeyPath, dotted
 from mtkit.recipe.validation import validate
 from mtkit.spec import (
@@ -27,27 +28,13 @@ from mtkit.spec import (
     Name,
     Preprocessor,
     Rows,
-    SelfSupervisedTask,
     Spec,
     TaskHead,
 )
+from mtkit.types import MetricKey
 
-#: Tables of named components -> kind.
-NAMED = {
-    "rows": "rows",
-    "preprocess": "preprocessor",
-    "encoder": "encoder",
-    "correlation": "correlation",
-    "task": "task_head",
-    "hook": "hooks",
-}
-#: Lists of components in `[evaluate]` -> kind.
-MEASURES = {"metrics": "ranking_metric", "prediction_metrics": "prediction_metric", "baselines": "baseline"}
 #: What `baselines` may be instead of a list.
 AUTO = "auto"
-REQUIRED = ("data", "rows", "encoder", "task")
-DEFAULT_BALANCER = "fixed"
-DEFAULT_EXPORTER = "saved_model"
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
@@ -79,12 +66,21 @@ class Recipe(Header):
     distributions: Mapping[str, str] = Field({})
     document: Document = Field(Document(), repr=False)
 
+    @property
+    def sections(self) -> Draft:
+        """The sections alone."""
+        return Draft(**{section.name: getattr(self, section.name) for section in SECTIONS})
+
+    @property
+    def plan(self) -> Plan:
+        """Who reads what."""
+        return Plan(self.encoder, self.correlation, self.task)
+
     def lower_is_better(self, key: str) -> bool:
         """Whether less of what a metric key (`task/[slice/]metric[@k]`) stands for is better."""
-        head = self.task.get(key.partition("/")[0])
-        if isinstance(head, SelfSupervisedTask):
-            return head.metrics[key.rpartition("/")[2]]
-        return self.evaluate.lower_is_better(key)
+        found = MetricKey.parse(key)
+        head = self.task.get(found.task)
+        return head is not None and head.lower_is_better(found.metric, self.evaluate)
 
     def problem(self, path: KeyPath, message: str) -> Problem:
         """A mistake found later, at its place in the recipe."""
@@ -110,7 +106,7 @@ def load_recipe(
     draft = reader.draft()
     header = reader.header()
     if not mistakes and header:
-        return Recipe(**vars(header), **vars(draft), document=document)
+        return Recipe(**vars(header), **vars(draft), **reader.used(), document=document)
     ordered = sorted(dict.fromkeys(mistakes), key=lambda mistake: document.line(mistake.path))
     raise RecipeError([document.problem(mistake) for mistake in ordered])
 
@@ -130,25 +126,6 @@ def fill_defaults(task: Mapping[str, TaskHead], train: Train, evaluate: Evaluate
     return {"train": train, "evaluate": evaluate}
 
 
-@dataclass
-class _Draft:
-    """What could be made of a recipe: None stands for a part that is named but not valid."""
-
-    data: Data | None
-    rows: Mapping[str, Rows | None]
-    preprocess: Mapping[str, Preprocessor | None]
-    encoder: Mapping[str, Encoder | None]
-    correlation: Mapping[str, Correlation | None]
-    task: Mapping[str, TaskHead | None]
-    balance: Balancer | None
-    train: Train | None
-    evaluate: Evaluate | None
-    export: Exporter | None
-    hook: Mapping[str, Any]
-    uses: Mapping[str, str] = field(default_factory=dict)
-    distributions: Mapping[str, str] = field(default_factory=dict)
-
-
 class _Reader:
     """Turns a document into specs and collects what is wrong with it."""
 
@@ -160,18 +137,17 @@ class _Reader:
         self._uses: dict[str, str] = {}
         self._distributions: dict[str, str] = {}
 
-    def draft(self) -> _Draft:
+    def draft(self) -> Draft:
         data = self._data()
         components = {section: self._components(section, kind) for section, kind in NAMED.items()}
-        draft = _Draft(
+        single = {name: self._component((name,), kind, default) for name, (kind, default) in SINGLE.items()}
+        draft = Draft(
             data=data,
             **components,
-            balance=self._component(("balance",), "balancer", default=DEFAULT_BALANCER),
+            balance=single["balance"],
+            export=single["export"],
             train=self._section(("train",), Train),
             evaluate=self._evaluate(data, components["task"]),
-            export=self._component(("export",), "exporter", default=DEFAULT_EXPORTER),
-            uses=self._uses,
-            distributions=self._distributions,
         )
         self._fill_defaults(draft)
         self._check_strategy(draft.train)
@@ -186,14 +162,18 @@ class _Reader:
             self._add((section,), f"is missing; a recipe has {'[data]' if section == 'data' else f'[{section}.NAME]'}")
         return not missing and all(isinstance(self._values.get(section, {}), dict) for section in NAMED)
 
-    def _check_wiring(self, draft: _Draft) -> None:
+    def _check_wiring(self, draft: Draft) -> None:
         try:
             self._mistakes += check_wiring(draft)
         except MtkitError as error:  # a data source whose columns cannot be told
             self._add(("data",), str(error))
 
+    def used(self) -> dict[str, dict[str, str]]:
+        """Which entry points were named, and whose they are."""
+        return {"uses": self._uses, "distributions": self._distributions}
+
     def header(self) -> Header | None:
-        tables = {*NAMED, "data", "balance", "train", "evaluate", "export"}
+        tables = {section.name for section in SECTIONS}
         values = {key: value for key, value in self._values.items() if key not in tables}
         header = self._valid(Header, values, (), tuple(tables))
         for distribution, specifier in (header.requires if header else {}).items():
@@ -314,7 +294,7 @@ class _Reader:
                 made[use] = self._make(where, kind, use, values, ("use",))
         return {name: component for name, component in made.items() if component}
 
-    def _fill_defaults(self, draft: _Draft) -> None:
+    def _fill_defaults(self, draft: Draft) -> None:
         heads = {name: head for name, head in draft.task.items() if head}
         if not (heads and draft.train and draft.evaluate):
             return

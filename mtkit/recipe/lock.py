@@ -7,7 +7,8 @@ from typing import Any
 from pydantic import BaseModel
 
 import mtkit
-from mtkit.recipe.loader import MEASURES, NAMED, Recipe
+from mtkit.recipe.loader import Recipe
+from mtkit.recipe.sections import MEASURES, SECTIONS, Section
 from mtkit.recipe.source_text import Document, has, value_at
 from mtkit.recipe.toml_positions import KeyPath
 from mtkit.recipe.toml_writer import toml_document
@@ -15,14 +16,7 @@ from mtkit.recipe.toml_writer import toml_document
 
 def lock(recipe: Recipe) -> str:
     """The text of a lock. Values from the environment are written as the references they came from."""
-    values = _header(recipe) | {
-        "data": _data(recipe),
-        **{section: _components(recipe, section) for section in NAMED},
-        "balance": _component(recipe, "balance", recipe.balance),
-        "train": _plain(recipe.train),
-        "evaluate": _evaluate(recipe),
-        "export": _component(recipe, "export", recipe.export),
-    }
+    values = _header(recipe) | {section.name: _section(recipe, section) for section in SECTIONS}
     values = {key: value for key, value in values.items() if value != {}}
     for path in recipe.document.references():
         _restore(values, path, recipe.document)
@@ -41,15 +35,19 @@ def _header(recipe: Recipe) -> dict[str, Any]:
     return {name: getattr(recipe, name) for name in names} | {"requires": dict(recipe.requires)}
 
 
+def _section(recipe: Recipe, section: Section) -> dict[str, Any]:
+    own = {"data": _data, "evaluate": _evaluate}.get(section.name)
+    if own:
+        return own(recipe)
+    held = getattr(recipe, section.name)
+    if section.named:
+        return {name: _component(recipe, f"{section.name}.{name}", component) for name, component in held.items()}
+    return _component(recipe, section.name, held) if section.kind else _plain(held)
+
+
 def _component(recipe: Recipe, address: str, component: Any) -> dict[str, Any]:
     options = _plain(component) if isinstance(component, BaseModel) else {}
     return {"use": recipe.uses[address]} | options
-
-
-def _components(recipe: Recipe, section: str) -> dict[str, Any]:
-    return {
-        name: _component(recipe, f"{section}.{name}", component) for name, component in getattr(recipe, section).items()
-    }
 
 
 def _data(recipe: Recipe) -> dict[str, Any]:

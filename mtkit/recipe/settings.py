@@ -1,4 +1,4 @@
-"""The sections of a recipe that are not components: header, data, train, evaluate."""
+"""The options of the sections that are not components: header, data, train, evaluate."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
 
+from mtkit.schema import Address
 from mtkit.spec import (
-    Address,
     Baseline,
     DataSource,
     Fraction,
@@ -17,12 +17,11 @@ from mtkit.spec import (
     PositiveFloat,
     PositiveInt,
     PredictionMetric,
-    PredictionTask,
     RankingMetric,
-    SelfSupervisedTask,
     Split,
     TaskHead,
 )
+from mtkit.types import MetricKey
 
 
 class _Section(BaseModel):
@@ -51,7 +50,7 @@ class By(_Section):
 
 
 def _by(given: Any) -> Any:
-    return {"by": given} if isinstance(given, str) and "." in given else given
+    return {"by": given} if isinstance(given, str) and Address(given).scope else given
 
 
 def _shape(given: Any) -> str:
@@ -62,8 +61,9 @@ SliceName = Literal["new", "cold_user", "cold_item", "tail"]
 Slice = Annotated[
     Annotated[SliceName, Tag("name")] | Annotated[By, Tag("of column")], Discriminator(_shape), BeforeValidator(_by)
 ]
-#: Slices of which rankings have lists of their own; the others are parts of the lists over the whole catalog.
-LISTS = ("new",)
+#: Slices of which rankings have lists of their own, and the lists of the rows that such a ranking leaves out; the others
+#: are parts of the lists over the whole catalog.
+LISTS = {"new": "own"}
 
 
 class Header(_Section):
@@ -119,7 +119,12 @@ class Train(_Section):
         "float32", description="precision of computation; variables are float32 in all of them"
     )
     jit_compile: bool = Field(False, description="whether XLA compiles the training step (one replica only)")
-    steps_per_execution: PositiveInt = Field(16, description="training steps in one compiled call")
+    steps_per_execution: PositiveInt | None = Field(
+        None,
+        description="training steps in one compiled call, between which a run can be stopped, saved and watched; results "
+        "do not depend on it; default: as many as take about a second, by the size of the model and the device, at most an "
+        "epoch (several workers: 1)",
+    )
 
     @field_validator("epsilon")
     @classmethod
@@ -163,24 +168,12 @@ class Evaluate(_Section):
     block: PositiveInt = Field(512, description="rows scored at once against the whole catalog")
 
     @property
-    def main_task(self) -> str:
-        """The task of `main`."""
-        assert self.main is not None
-        return self.main.split("/")[0]
-
-    def lower_is_better(self, key: str) -> bool:
-        """Whether less of what a metric key stands for is better."""
-        name, cutoff, _ = key.rpartition("/")[2].partition("@")
-        predicting = None if cutoff else self.prediction_metrics.get(name)
-        metric = predicting or self.metrics.get(name)
-        return metric is not None and metric.lower_is_better
+    def main_task(self) -> str | None:
+        """The task of `main`; None where nothing is measured."""
+        return MetricKey.parse(self.main).task if self.main else None
 
     def keys(self, task: str, head: TaskHead) -> tuple[str, ...]:
         """Metric keys `task/[slice/]metric[@k]` of a task, the whole first; columns' slices are not known."""
-        names = [name for name in self.slices if isinstance(name, str)]
-        if isinstance(head, PredictionTask | SelfSupervisedTask):
-            metrics = self.prediction_metrics if isinstance(head, PredictionTask) else head.metrics
-            measured = list(metrics)
-        else:
-            measured = [key for name, metric in self.metrics.items() for key in metric.keys(name, self.k)]
-        return tuple(f"{task}/{part}{key}" for part in ("", *(f"{name}/" for name in names)) for key in measured)
+        slices = ("", *(name for name in self.slices if isinstance(name, str)))
+        labels = head.metric_labels(self)
+        return tuple(f"{MetricKey(task, part, '').group}/{label}" for part in slices for label in labels)

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
-from pydantic_core import ErrorDetails
 
 from mtkit.errors import nearest
 from mtkit.recipe.source_text import Document, Mistake, has, value_at
@@ -44,7 +43,7 @@ def validate(
 
 
 def _mistake(
-    error: ErrorDetails,
+    error: Mapping[str, Any],
     model: type[BaseModel],
     known: Iterable[str],
     document: Document,

@@ -13,9 +13,12 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from mtkit.types import MetricKey
+
 if TYPE_CHECKING:
     from mtkit.data.leakage import Finding
     from mtkit.recipe.loader import Recipe
+    from mtkit.runs.results import RunResults
     from mtkit.spec import Cut
     from mtkit.training.fit import Training
     from mtkit.types import Part
@@ -123,48 +126,49 @@ class Reporter:
         """Says what is not as it should be, and does no harm."""
         self._indented(Text(message, "yellow"))
 
-    def results(self, results: Mapping[str, Any], sections: Sequence[str]) -> None:
+    def results(self, results: RunResults, sections: Sequence[str]) -> None:
         """Prints the test's metrics beside the baselines, a table per task and slice, and what to try next."""
-        self._tables({_MODEL: results["test"], **results["baselines"]}, results)
+        self._tables({_MODEL: results.test or {}, **results.baselines}, results)
         for section in sections:
             self.console.print(Text(f"\n{section}"))
         self._next()
 
-    def baselines(self, results: Mapping[str, Any]) -> None:
+    def baselines(self, results: RunResults) -> None:
         """Prints what baselines reach on the test, a table per task and slice."""
-        columns = results["baselines"]
+        columns = results.baselines
         self._tables(columns, results)
         if others := [name for name, values in columns.items() if not values]:
             self.warn(f"do not apply to these tasks and data: {', '.join(others)}; mtkit plugins show NAME says why")
         self.console.print(Text(f"\nmetrics.json is in {self._directory}"))
 
-    def _tables(self, columns: Mapping[str, Mapping[str, Any]], results: Mapping[str, Any]) -> None:
+    def _tables(self, columns: Mapping[str, Mapping[str, Any]], results: RunResults) -> None:
         """A table for each task and slice, of the columns that have values there."""
-        lower, bounds = self._recipe.lower_is_better, results["intervals"].get("test", {})
+        lower, bounds = self._recipe.lower_is_better, results.intervals.get("test", {})
         measured = dict.fromkeys(key for values in columns.values() for key in values)
-        for path in dict.fromkeys(key.rpartition("/")[0] for key in measured):
-            keys = [key for key in measured if key.rpartition("/")[0] == path]
+        parsed = {key: MetricKey.parse(key) for key in measured}
+        for path, task in {key.group: key.task for key in parsed.values()}.items():
+            keys = [name for name, key in parsed.items() if key.group == path]
             fitting = {name: values for name, values in columns.items() if any(key in values for key in keys)}
-            behind = f"{_rows(results['counts'].get(path))}{self._sampled(path)}"
+            behind = f"{_rows(results.counts.get(path))}{self._sampled(task)}"
             title = Text.assemble("\n", (path, "bold"), (f"  {behind}", "dim"))
             for table in result_tables(keys, fitting, self.console.width, [key for key in keys if lower(key)], bounds):
                 self.console.print(title, table, sep="\n")
                 title = Text("")
 
-    def _sampled(self, path: str) -> str:
+    def _sampled(self, task: str) -> str:
         """What a ranking is against, where that is not the catalog."""
-        head, number = self._recipe.task.get(path.partition("/")[0]), self._recipe.evaluate.sampled
-        ranks = head is not None and head.form in ("batch", "catalog")
-        return f", each ranked against {number:,} sampled items: biased" if number and ranks else ""
+        number = self._recipe.evaluate.sampled
+        ranks = number and task in self._recipe.plan.rankings()
+        return f", each ranked against {number:,} sampled items: biased" if ranks else ""
 
     def _next(self) -> None:
         directory = self._last
         table = Table.grid(padding=(0, 2))
         table.add_column(overflow="fold")
-        ranks = any(head.form in ("batch", "catalog") for head in self._recipe.task.values())
+        answers = self._recipe.plan.recommending(None) is not None
         ask = (f"mtkit recommend {directory} --user ID -k 10", "ask the exported model")
         for command, why in (
-            *[ask] * (ranks and self._recipe.export.servable),
+            *[ask] * (answers and self._recipe.export.servable),
             (f"mtkit evaluate {directory}", "measure it again"),
             (f"mtkit check {self._recipe.document.file} --fast", "how the tasks are wired"),
         ):
@@ -201,7 +205,7 @@ def result_tables(
     if bounds := [_interval((intervals or {}).get(key)) for key in keys] if intervals else []:
         cells[_INTERVAL], others = bounds, [_INTERVAL, *others]
     widths = {name: max(map(len, [*name.split("_"), *shown])) for name, shown in cells.items()}
-    labels = [key.rpartition("/")[2] for key in keys]
+    labels = [MetricKey.parse(key).label for key in keys]
     room = width - max(map(len, [*labels, _TEST])) - widths[first] - _GAP
     for names in _chunks(others, widths, room):
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), pad_edge=False)

@@ -15,17 +15,19 @@ from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mtkit.errors import RunError
 from mtkit.evaluation.user_sums import Sums, from_table
 from mtkit.files import versions, whole, write_text, writing
+from mtkit.runs.results import PhaseResults
 from mtkit.types import Dataset
 
 FORMAT = 1
 
-PART = re.compile(r"(seed|fold)-\d+")
+_REPLICATE = re.compile(r"(seed|fold)-\d+")
 
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
@@ -108,7 +110,7 @@ class RunDirectory:
 
     def _resumable(self) -> bool:
         """Whether a run began here; one that was killed at once has written little."""
-        if self.lock.exists() or self.parts():
+        if self.lock.exists() or self.replicates():
             return True
         return self.path.is_dir() and all(path == self.data or path.name[0] == "." for path in self.path.iterdir())
 
@@ -175,14 +177,24 @@ class RunDirectory:
                 "started with, or start anew in another --run-dir"
             )
 
-    def read_phase(self, name: str) -> dict[str, Any] | None:
+    def read_phase(self, name: str) -> PhaseResults | None:
         """The results of a phase that is complete; None if it is not."""
         path = self._phase(name)
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else None
+        return PhaseResults.read(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
 
-    def write_phase(self, name: str, results: Mapping[str, Any]) -> None:
+    def write_phase(self, name: str, results: PhaseResults) -> None:
         """Marks a phase as complete."""
-        write_json(self._phase(name), results)
+        write_json(self._phase(name), results.plain())
+
+    def catalog(self, fold: str, entity: str) -> Path:
+        """The file of a catalog: a row for each id, in the order of their numbers, the unknown first."""
+        return self.entities / f"{fold}-{entity}.parquet"
+
+    def read_numbers(self, fold: str) -> dict[str, np.ndarray]:
+        """Entity -> the ids that have numbers in this run, in their order, without the unknown."""
+        prefix = f"{fold}-"
+        files = {path.stem.removeprefix(prefix): path for path in self.entities.glob(f"{prefix}*.parquet")}
+        return {entity: pq.read_table(path, columns=["id"])["id"].to_numpy()[1:] for entity, path in files.items()}
 
     def _phase(self, name: str) -> Path:
         return self.path / "phases" / f"{name}.json"
@@ -200,24 +212,26 @@ class RunDirectory:
             )
         return from_table(pq.read_table(self.per_user))
 
-    def count(self, numbers: Mapping[str, int]) -> dict[str, int]:
-        """Adds to the counters of this directory, over all runs in it, and returns them."""
+    def count(self, numbers: Mapping[str, int]) -> None:
+        """Adds to the counters of this directory, over all runs in it."""
+        known = self.read_counters()
+        write_json(self.counters, {name: known.get(name, 0) + numbers.get(name, 0) for name in {**known, **numbers}})
+
+    def read_counters(self) -> dict[str, int]:
+        """What was counted; nothing where nothing was."""
         known = json.loads(self.counters.read_text(encoding="utf-8")) if self.counters.exists() else {}
-        known.pop("format", None)
-        total = {name: known.get(name, 0) + numbers.get(name, 0) for name in {**known, **numbers}}
-        write_json(self.counters, total)
-        return total
+        return {name: number for name, number in known.items() if name != "format"}
 
     def exported(self) -> bool:
         """Whether there is an export."""
         return bool(versions(self.export))
 
-    def parts(self) -> list[Path]:
+    def replicates(self) -> list[Path]:
         """The runs in a directory of several seeds, or of several folds."""
-        found = [path for path in self.path.glob("*-*") if PART.fullmatch(path.name) and path.is_dir()]
+        found = [path for path in self.path.glob("*-*") if _REPLICATE.fullmatch(path.name) and path.is_dir()]
         return sorted(found, key=lambda path: int(path.name.partition("-")[2]))
 
-    def check_parts(self, names: Collection[str]) -> None:
+    def check_replicates(self, names: Collection[str]) -> None:
         """Compares the runs that are here with those that are asked for.
 
         Args:
@@ -226,7 +240,7 @@ class RunDirectory:
         Raises:
             RunError: another number of seeds, or another split, is asked for.
         """
-        known = [path.name for path in self.parts()]
+        known = [path.name for path in self.replicates()]
         if self.lock.exists() and names:
             raise RunError(
                 f"{self.path}: holds one run, and {len(names)} ({', '.join(names)}) are asked for; resume with the "

@@ -1,6 +1,6 @@
 """What happens around a run: hooks for trackers, guards, report sections. A hook acts only if the recipe names it.
 
-A plugin is a class with methods named as those of `RunHooks` and marked `@hookimpl`, offered in group `mtkit.runs.hooks`. If
+A plugin is a class with methods named as those of `RunHooks` and marked `@hookimpl`, offered in group `mtkit.hooks`. If
 it is an `mtkit.spec.Spec`, the keys of its table are its options.
 """
 

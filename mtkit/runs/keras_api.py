@@ -7,14 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
 
-from mtkit.data.build_context import cache_directory
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.columns import load
-from mtkit.model.assembly import Pipeline, build_pipeline
+from mtkit.model.assembly import Pipeline, assemble
 from mtkit.recipe.loader import Recipe, load_recipe
 from mtkit.runs.directory import RunDirectory
-from mtkit.runs.run import trained_pipeline
-from mtkit.runtime.strategies import make_strategy
+from mtkit.runs.trainer import trained_pipeline
 from mtkit.runtime.unused_gpu import unseen_gpu
 
 
@@ -46,7 +44,7 @@ def build(
         warnings.warn(message, stacklevel=2)
     dataset = load(recipe.data.source)
     cuts = {cut.name: cut for cut in make_cuts(dataset, recipe.data.split)}
-    return build_pipeline(recipe, dataset, cuts[fold], make_strategy(recipe), cache_directory(), {})
+    return assemble(recipe, dataset, cuts[fold])
 
 
 def load_run(directory: str | Path) -> Pipeline:

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from mtkit.backend import tf
-from mtkit.data.build_context import cache_directory
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.columns import load
 from mtkit.data.leakage import find_leaks, refuse
 from mtkit.errors import WiringError
-from mtkit.model.assembly import Pipeline, build_pipeline
+from mtkit.feed.batch import Batch
+from mtkit.model.assembly import Pipeline, assemble
 from mtkit.model.forward import Forward
 from mtkit.recipe.loader import Recipe
-from mtkit.runtime.strategies import make_strategy
 from mtkit.runtime.unused_gpu import unseen_gpu
 
 PROBE_ROWS = 8
@@ -35,7 +34,7 @@ def check_full(recipe: Recipe) -> list[str]:
     valid, test = make_cuts(dataset, recipe.data.split)
     findings = find_leaks(recipe, dataset, valid, test)
     refuse(findings)
-    pipeline = build_pipeline(recipe, dataset, valid, make_strategy(recipe), cache_directory(), {})
+    pipeline = assemble(recipe, dataset, valid)
     check_independent(pipeline)
     check_factorized(pipeline)
     warning = unseen_gpu(recipe.train.strategy)
@@ -54,9 +53,10 @@ def check_independent(pipeline: Pipeline) -> None:
     """
     for task in pipeline.plan.tasks:
         for table, names in pipeline.plan.reads(task).items():
-            rows = pipeline.model.data.rows[table]
+            feed = pipeline.model.feed
             few, many = (
-                rows.gather(tf.range(min(n, rows.rows), dtype=tf.int64)) for n in (PROBE_ROWS // 2, PROBE_ROWS)
+                feed.batch(table, tf.range(min(n, feed.size(table)), dtype=tf.int64))
+                for n in (PROBE_ROWS // 2, PROBE_ROWS)
             )
             for key, name in names:
                 alone, beside = (_states(pipeline, (name,), batch)[name] for batch in (few, many))
@@ -76,19 +76,21 @@ def check_factorized(pipeline: Pipeline) -> None:
     Raises:
         WiringError: one of them does not stay.
     """
-    for task, spec in pipeline.plan.retrievals().items():
-        rows = pipeline.model.data.rows[spec.rows]
-        entity = pipeline.plan.candidate_entity(task)
-        if entity not in rows.columns:
+    for task, spec in pipeline.plan.rankings().items():
+        feed, role = pipeline.model.feed, pipeline.plan.candidate_entity(task)
+        batch = feed.batch(spec.rows, _spread(feed.size(spec.rows)))
+        if role not in batch.ids:
             continue  # candidates are the catalog: no row could tell its query about them
-        batch = rows.gather(_spread(rows.rows))
-        moved = {key: tf.roll(value, 1, 0) if key in pipeline.fold.entities else value for key, value in batch.items()}
-        query = _differs(pipeline, spec.query, batch, batch | {entity: moved[entity]})
-        candidate = _differs(pipeline, spec.candidate, batch, moved | {entity: batch[entity]})
+        moved = {key: tf.roll(ids, 1, 0) for key, ids in batch.ids.items()}
+        elsewhere, alone = {**batch.ids, role: moved[role]}, {**moved, role: batch.ids[role]}
+        names = dict.fromkeys(name for _, name in pipeline.plan.reads(task)[spec.rows])
+        asked = tuple(name for name in names if name not in spec.ranks)
+        query = _differs(pipeline, asked, batch, replace(batch, ids=elsewhere))
+        candidate = _differs(pipeline, spec.ranks, batch, replace(batch, ids=alone))
         for name in (*query, *candidate):
-            role, other = ("query", f"its row's {entity}") if name in query else ("candidate", "more than its own row")
+            what, other = ("query", f"its row's {role}") if name in query else ("candidate", "more than its own row")
             raise WiringError(
-                f"task {task}: {role} {name!r} depends on {other}, so the catalog cannot be ranked by a dot product"
+                f"task {task}: {what} {name!r} depends on {other}, so the catalog cannot be ranked by a dot product"
             )
 
 
@@ -100,14 +102,14 @@ def _spread(rows: int) -> tf.Tensor:
 def _differs(
     pipeline: Pipeline,
     names: tuple[str, ...],
-    batch: Mapping[str, tf.Tensor],
-    other: Mapping[str, tf.Tensor],
+    batch: Batch,
+    other: Batch,
 ) -> list[str]:
     """Those of the embeddings that are not the same on both batches."""
     first, second = _states(pipeline, names, batch), _states(pipeline, names, other)
     return [name for name in names if bool(tf.reduce_any(first[name] != second[name]))]
 
 
-def _states(pipeline: Pipeline, names: tuple[str, ...], batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+def _states(pipeline: Pipeline, names: tuple[str, ...], batch: Batch) -> dict[str, tf.Tensor]:
     forward = Forward(pipeline.model, whole=frozenset())
     return {name: forward.states(name, batch) for name in names}

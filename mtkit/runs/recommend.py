@@ -88,17 +88,16 @@ class Servant:
         self._loaded = tf.saved_model.load(str(latest))
         if "recommend" not in self._loaded.signatures:
             raise RunError(f"{run}: the model has no retrieval task, so there is nothing that it could recommend")
-        schema = load_recipe(directory.lock).data.source.schema()
-        ids = [column.entity for column in schema.interactions.values() if column.kind == "id" and column.entity]
-        self._user, self._item = list(dict.fromkeys(ids))[:2]
+        self._schema = load_recipe(directory.lock).data.source.schema()
+        self._user, self._item = list(self._schema.roles)[:2]
         self._users = self._ids(directory, self._user)
-        texts = schema.of_kind("text", self._item)
-        catalog = pq.read_table(directory.entities / f"test-{self._item}.parquet")
+        texts = self._schema.of_kind("text", self._schema.roles[self._item])
+        catalog = pq.read_table(directory.catalog("test", self._schema.roles[self._item]))
         values = catalog[texts[0]].to_pylist() if texts else [""] * len(catalog)
         self._texts = dict(zip(map(str, catalog["id"].to_pylist()), values, strict=True))
 
     def _ids(self, directory: RunDirectory, entity: str) -> frozenset[str]:
-        column = pq.read_table(directory.entities / f"test-{entity}.parquet", columns=["id"])["id"]
+        column = pq.read_table(directory.catalog("test", self._schema.roles[entity]), columns=["id"])["id"]
         return frozenset(pc.cast(column, "string").to_pylist()[1:])
 
     def knows(self, user: str) -> bool:
@@ -188,6 +187,6 @@ def _what_is(directory: RunDirectory) -> str:
     """Why a directory without a lock is no run, and what to do."""
     if not directory.path.is_dir():
         return "there is no such directory; name the run directory of a finished mtkit run"
-    if parts := directory.parts():
-        return f"it holds several runs; name one of them: {', '.join(map(str, parts))}"
+    if several := directory.replicates():
+        return f"it holds several runs; name one of them: {', '.join(map(str, several))}"
     return f"no run here: there is no {directory.lock.name}; name the run directory of a finished mtkit run"

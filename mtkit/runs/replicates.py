@@ -12,6 +12,7 @@ from mtkit.errors import RunError
 from mtkit.evaluation.significance import interval_results
 from mtkit.evaluation.user_sums import Sums, mean_of
 from mtkit.recipe.loader import Recipe
+from mtkit.runs.results import RunResults
 from mtkit.spec import Cut
 from mtkit.types import Dataset
 
@@ -46,17 +47,22 @@ def split_record(recipe: Recipe, dataset: Dataset, valid: Cut, test: Cut) -> dic
     return record | {"sampled": sampled}
 
 
-def combined(several: Sequence[Mapping[str, Any]], sums: Sequence[Sums]) -> dict[str, Any]:
+def combined(several: Sequence[RunResults], sums: Sequence[Sums]) -> RunResults:
     """Results of several runs; of the protocol and the counts, what is the same in all of them, and else a list.
 
     Args:
-        several: what the runs' `metrics.json` hold.
-        sums: what their users add to them.
+        several: what the runs found.
+        sums: what their users add to the figures.
     """
-    common = {part: _common([result[part] for result in several]) for part in ("protocol", "counts")}
-    measured = [part for part in ("test", "baselines", "timing") if part in several[0]]
-    spread = {part: _spread([result[part] for result in several]) for part in measured}
-    return {**common, **spread, "intervals": interval_results(mean_of(sums))}
+    first = several[0]
+    return RunResults(
+        protocol=_common([one.protocol for one in several]),
+        test=None if first.test is None else _spread([one.test or {} for one in several]),
+        baselines=_spread([one.baselines for one in several]),
+        counts=_common([one.counts for one in several]),
+        intervals=interval_results(mean_of(sums)),
+        timing=_spread([one.timing for one in several]),
+    )
 
 
 def _common(several: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

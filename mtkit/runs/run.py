@@ -1,193 +1,83 @@
-"""A run: tune on validation, refit on everything before the test, test once, export."""
+"""Runs of a recipe: with a model, or its baselines alone; with several seeds, or on all folds of its split.
+
+Both are one procedure, `mtkit.runs.procedure`; what needs TensorFlow is in `mtkit.runs.trainer`.
+"""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import pluggy
-import pyarrow as pa
-
-from mtkit.backend import keras, tf
-from mtkit.data.build_context import cache_directory
+from mtkit.data.build_context import cache_directory, class_names, make_context
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.columns import load
 from mtkit.data.leakage import find_leaks, refuse
-from mtkit.data.row_tables import populations
-from mtkit.errors import MtkitError, RunError
-from mtkit.evaluation.baseline_tuning import Comparison, Tuned, as_tuned
-from mtkit.evaluation.significance import interval_results
-from mtkit.evaluation.user_sums import MODEL, Measured, named, to_table
-from mtkit.model.assembly import Pipeline, build_pipeline
-from mtkit.model.model_evaluation import evaluate
-from mtkit.recipe.loader import Recipe, load_recipe
-from mtkit.recipe.lock import lock
+from mtkit.data.row_tables import make_tables, populations
+from mtkit.errors import RecipeError
+from mtkit.evaluation.metrics import RankingProtocol
+from mtkit.evaluation.slices import check_slices
+from mtkit.evaluation.user_sums import Measured
+from mtkit.recipe.loader import Recipe
 from mtkit.runs.console import Reporter
-from mtkit.runs.directory import RunDirectory, fingerprint, write_json, write_table
+from mtkit.runs.directory import RunDirectory, write_json
 from mtkit.runs.hooks import hook_relay
-from mtkit.runs.replicates import combined, runs_of, split_record
-from mtkit.runtime.distribute import least
-from mtkit.runtime.strategies import prepare, worker_number
-from mtkit.runtime.unused_gpu import unseen_gpu
+from mtkit.runs.procedure import Clock, Contest, Contestant, Run
+from mtkit.runs.replicates import combined, runs_of
+from mtkit.runs.results import RunResults
 from mtkit.spec import Cut
-from mtkit.training.checkpoints import writing_tensors
-from mtkit.training.fit import Training
 from mtkit.training.interrupt import Signals
-from mtkit.types import Dataset, RowTable
 
 
-@dataclass
-class Run:
-    """One run of a recipe with one seed in one directory.
+class Nobody:
+    """Baselines alone: no model takes part, and no TensorFlow, but for what self-supervised heads measure beside them."""
 
-    Attributes:
-        recipe: the resolved recipe.
-        dataset: the raw tables.
-        directory: where results go.
-        report: what the user sees meanwhile.
-        strategy: where the model's variables live.
-        cache_dir: where frozen encoders keep their vectors.
-        hooks: calls the hooks that the recipe names.
-        signals: where a wish to stop comes from.
-    """
+    resumable = False
 
-    recipe: Recipe
-    dataset: Dataset
-    directory: RunDirectory
-    report: Reporter
-    strategy: tf.distribute.Strategy
-    cache_dir: Path
-    hooks: pluggy.HookRelay
-    signals: Signals
+    def agreed(self, done: bool) -> bool:
+        """Nothing was done before."""
+        return False
 
-    def execute(self, resume: bool = False) -> dict[str, Any]:
-        """Runs what is not done yet, and returns what `metrics.json` holds.
+    def measured(self, run: Run, cut: Cut, timing: Clock) -> Contest:
+        """The rows, and what heads measure beside their model, which here is what training begins with."""
+        recipe = run.recipe
+        fold, tables = make_tables(recipe, run.dataset, cut)
+        check_slices(recipe, fold, tables)
+        run.report.rows(populations(tables), fold.dropped)
+        context = make_context(recipe, recipe.plan, fold, class_names(recipe.plan, tables), {}, cache_directory(), {})
+        protocol = RankingProtocol.of(recipe.evaluate, fold, context)
+        return Contest(fold, tables, protocol, None, self._beside(run, cut, protocol))
 
-        Raises:
-            RunError: the directory cannot be used as asked, or training failed.
-        """
-        begin = time.perf_counter()
-        valid, test = make_cuts(self.dataset, self.recipe.data.split)
-        self.directory.begin(lock(self.recipe), fingerprint(self.dataset), resume)
-        protocol = split_record(self.recipe, self.dataset, valid, test)
-        self.report.protocol(protocol)
-        tuned = self._phase(valid, None)
-        final = self._phase(test, as_tuned(self.recipe.evaluate.baselines, tuned["tuned"]))
-        total = {"total_seconds": time.perf_counter() - begin}
-        results = {
-            "protocol": protocol,
-            "test": final["model"],
-            "baselines": final["baselines"],
-            "counts": final["counts"],
-            "intervals": final["intervals"],
-            "valid": {"model": tuned["model"], "baselines": tuned["baselines"], "tuned": tuned["tuned"]},
-            "timing": {**tuned["timing"], **final["timing"], **total, **self.directory.count({})},
-        }
-        write_json(self.directory.metrics, results)
-        return results
+    def _beside(self, run: Run, cut: Cut, protocol: RankingProtocol) -> Mapping[str, Measured]:
+        alone = _measuring_beside(run.recipe)
+        if alone is None:
+            return {}
+        from mtkit.runs.trainer import measured_beside
 
-    def _phase(self, cut: Cut, tuned: Tuned | None) -> dict[str, Any]:
-        """Trains and evaluates on one cut, unless that was done before; exports after the test.
+        return measured_beside(alone, run.dataset, cut, protocol)
 
-        Baselines that are not tuned yet are tuned here.
-        """
-        done = self.directory.read_phase(cut.name)
-        if least(done is not None, self.strategy) and done is not None:
-            return done
-        timing = _Clock(cut.name)
-        self.report.phase(cut)
-        pipeline = self._build(cut)
-        timing.lap("build")
-        self._fit(pipeline)
-        timing.lap("fit")
-        settings = self.recipe.evaluate
-        protocol = pipeline.protocol()
-        model = evaluate(pipeline, protocol)
-        timing.lap("evaluate")
-        comparison = Comparison(pipeline.plan, pipeline.fold, pipeline.tables, settings, protocol)
-        results = {"model": model, **comparison.results(settings.baselines, tuned)}
-        results["baselines"] |= model.beside
-        timing.lap("baselines")
-        if cut.name == "test":
-            results |= self._certainty(pipeline, results["model"], results["baselines"])
-            timing.lap("intervals")
-            self._export(pipeline)
-            timing.lap("export")
-        results["timing"] = timing.laps
-        self.directory.write_phase(cut.name, results)
-        return results
 
-    def _certainty(self, pipeline: Pipeline, model: Measured, baselines: Mapping[str, Measured]) -> dict[str, Any]:
-        """How many rows there are, and how certain the values are; keeps what each user adds to them."""
-        sums = named({MODEL: model, **baselines}, pipeline.fold.entities)
-        write_table(self.directory.per_user, to_table(sums))
-        return {"counts": model.counts, "intervals": interval_results(sums)}
-
-    def _build(self, cut: Cut) -> Pipeline:
-        keras.backend.clear_session()
-        counters: dict[str, int] = {}
-        try:
-            pipeline = build_pipeline(self.recipe, self.dataset, cut, self.strategy, self.cache_dir, counters)
-        except MtkitError:
-            self.directory.withdraw()
-            raise
-        self.directory.count(counters)
-        self._write_rows(pipeline)
-        self._write_state(pipeline)
-        return pipeline
-
-    def _fit(self, pipeline: Pipeline) -> None:
-        name = pipeline.fold.name
-        training = Training(pipeline, self.directory.checkpoints / pipeline.fold.trained, self.report.warn)
-        if training.restore() == training.steps:
-            return
-
-        def done(numbers: Mapping[str, float]) -> None:
-            self.directory.append_history({"phase": name, **numbers})
-            self.hooks.epoch_end(phase=name, epoch=int(numbers["epoch"]), metrics=numbers)
-
-        with self.report.progress(name, training, done) as callbacks:
-            training.fit(callbacks, self.signals)
-
-    def _export(self, pipeline: Pipeline) -> None:
-        # Saving sums up what replicas count, so either all workers export or none does.
-        if least(self.directory.exported(), self.strategy):
-            return  # by a run that was stopped after it
-        with writing_tensors(self.directory.export):
-            self.report.exported(self.recipe.export.export(pipeline, self.directory.export))
-        least(0, self.strategy)  # a worker that ends takes the others down
-
-    def _write_rows(self, pipeline: Pipeline) -> None:
-        """Notes on every row table's population, and sampled rows themselves: what was drawn is part of the result."""
-        notes = populations(pipeline.tables)
-        for name, parts in pipeline.tables.items():
-            if self.recipe.rows[name].drawn:
-                for part, table in parts.items():
-                    self._write_table(pipeline, f"{pipeline.fold.name}-{name}-{part}", table)
-        dropped = dict(pipeline.fold.dropped)
-        write_json(
-            self.directory.rows / f"{pipeline.fold.name}.json", {"tables": notes, "dropped_interactions": dropped}
-        )
-        self.report.rows(notes, dropped)
-
-    def _write_table(self, pipeline: Pipeline, name: str, table: RowTable) -> None:
-        columns = {entity: pipeline.fold.entities[entity].ids[rows].tolist() for entity, rows in table.ids.items()}
-        write_table(self.directory.rows / f"{name}.parquet", pa.table(columns | {"time": table.time, **table.labels}))
-
-    def _write_state(self, pipeline: Pipeline) -> None:
-        """Vocabularies: what preprocessors learned, and the catalogs, row i = id i."""
-        write_json(self.directory.features / f"{pipeline.fold.name}.json", {"features": pipeline.features.states})
-        for name, entity in pipeline.fold.entities.items():
-            columns = {"id": entity.ids.tolist()} | {c: entity.columns[c] for c in entity.columns.column_names}
-            write_table(self.directory.entities / f"{pipeline.fold.name}-{name}.parquet", pa.table(columns))
+def _measuring_beside(recipe: Recipe) -> Recipe | None:
+    """The recipe with those tasks alone that bring baselines of their own, and what they read; None if there are none."""
+    plan = recipe.plan
+    tasks = plan.with_read([name for name, head in recipe.task.items() if head.brings_baselines])
+    if not tasks:
+        return None
+    embeddings = {name for task in tasks for name in plan.within(task)}
+    rows = {table for task in tasks for table in (recipe.task[task].rows, recipe.task[task].evaluated_on)}
+    kept = {
+        "task": {name: head for name, head in recipe.task.items() if name in tasks},
+        "encoder": {name: spec for name, spec in recipe.encoder.items() if name in embeddings},
+        "rows": {name: spec for name, spec in recipe.rows.items() if name in rows},
+        "correlation": {name: spec for name, spec in recipe.correlation.items() if name in embeddings},
+        # What is measured is told by a protocol of the whole recipe.
+        "evaluate": recipe.evaluate.model_copy(update={"slices": ()}),
+    }
+    return recipe.model_copy(update=kept)
 
 
 def run_recipe(
     recipe: Recipe, directory: Path, seeds: int = 1, resume: bool = False, signals: Signals | None = None
-) -> dict[str, Any]:
+) -> RunResults:
     """Runs a recipe, once, with several seeds from its own on, or on all folds of its split, and prints the results.
 
     Args:
@@ -205,71 +95,62 @@ def run_recipe(
         MtkitError: something that was given is wrong.
         Interrupted: it was asked to stop.
     """
-    report = Reporter()
-    hooks = hook_relay(recipe)
-    if worker := worker_number(recipe.train.strategy):
-        directory = directory.with_name(f"{directory.name}-worker-{worker}")
+    from mtkit.runs.trainer import Trainer, own_directory
+
+    report, hooks, directory = Reporter(), hook_relay(recipe), own_directory(recipe, directory)
     with RunDirectory(directory).claimed(resume):
         hooks.run_start(recipe=recipe, directory=directory)
-        strategy = prepare(recipe)
-        if message := unseen_gpu(recipe.train.strategy):
-            report.warn(message)
+        trainer = Trainer.of(recipe, hooks, signals or Signals())
+        trainer.warn(report)
         runs = runs_of(recipe, seeds)
-        RunDirectory(directory).check_parts([name for name in runs if name])
-        report.start(recipe, strategy, directory, len(runs))
-        dataset = load(recipe.data.source)
-        findings = find_leaks(recipe, dataset, *make_cuts(dataset, recipe.data.split))
-        refuse(findings)
-        report.leaks(findings)
-
-        def one(name: str) -> dict[str, Any]:
-            report.run(name)
-            target = RunDirectory(directory / name)
-            run = Run(runs[name], dataset, target, report, strategy, cache_directory(), hooks, signals or Signals())
-            return run.execute(resume)
-
-        several = [one(name) for name in runs]
-        results = several[0]
-        if len(runs) > 1:
-            results = combined(several, [RunDirectory(directory / name).read_sums() for name in runs])
-            write_json(directory / "metrics.json", results)
-        hooks.run_end(directory=directory, metrics=results)
-        report.results(results, hooks.report_section(directory=directory, metrics=results))
+        RunDirectory(directory).check_replicates([name for name in runs if name])
+        report.start(recipe, trainer.strategy, directory, len(runs))
+        results = _each(runs, directory, report, trainer, resume)
+        hooks.run_end(directory=directory, metrics=results.plain())
+        report.results(results, hooks.report_section(directory=directory, metrics=results.plain()))
     return results
 
 
-def trained_pipeline(directory: RunDirectory) -> Pipeline:
-    """The pipeline of a run's test, as it was after its last epoch.
+def run_baselines(recipe: Recipe, directory: Path) -> RunResults:
+    """Runs the baselines of a recipe, on all folds of its split, and prints the results.
+
+    Args:
+        recipe: the resolved recipe.
+        directory: where results go; of several folds each has its own, `fold-N`, below it.
+
+    Returns:
+        What `metrics.json` holds, as of a run, but without a model.
 
     Raises:
-        RunError: there is no such run, it was not trained to the end, or its data have changed.
+        MtkitError: something that was given is wrong.
     """
-    if not directory.lock.exists():
-        parts = ", ".join(path.name for path in directory.parts())
-        hint = f"; it holds several runs: {parts}" if parts else ""
-        raise RunError(f"{directory.path}: no run here: there is no {directory.lock.name}{hint}")
-    recipe = load_recipe(directory.lock)
+    if not recipe.evaluate.baselines and _measuring_beside(recipe) is None:
+        message = 'names none, and nothing else is run here; list some, or set baselines = "auto"'
+        raise RecipeError([recipe.problem(("evaluate", "baselines"), message)])
+    report = Reporter()
+    with RunDirectory(directory).claimed(resume=False, resumable=False):
+        runs = runs_of(recipe, seeds=1)
+        report.start(recipe, None, directory, len(runs))
+        results = _each(runs, directory, report, Nobody(), resume=False)
+        report.baselines(results)
+    return results
+
+
+def _each(
+    runs: Mapping[str, Recipe], directory: Path, report: Reporter, contestant: Contestant, resume: bool
+) -> RunResults:
+    """The results of one run, or of several together."""
+    recipe = next(iter(runs.values()))
     dataset = load(recipe.data.source)
-    directory.check_data(fingerprint(dataset))
-    _, test = make_cuts(dataset, recipe.data.split)
-    pipeline = build_pipeline(recipe, dataset, test, prepare(recipe), cache_directory(), {})
-    training = Training(pipeline, directory.checkpoints / pipeline.fold.trained)
-    if training.restore() < training.steps:
-        raise RunError(
-            f"{directory.path}: trained for {training.step} of {training.steps} steps; finish it with mtkit run "
-            "--resume"
-        )
-    return pipeline
-
-
-class _Clock:
-    """Seconds between laps, by name."""
-
-    def __init__(self, prefix: str) -> None:
-        self.prefix, self.laps = prefix, dict[str, float]()
-        self._last = time.perf_counter()
-
-    def lap(self, name: str) -> None:
-        now = time.perf_counter()
-        self.laps[f"{self.prefix}_{name}_seconds"] = now - self._last
-        self._last = now
+    findings = find_leaks(recipe, dataset, *make_cuts(dataset, recipe.data.split))
+    refuse(findings)
+    report.leaks(findings)
+    several = []
+    for name, one in runs.items():
+        report.run(name)
+        several.append(Run(one, dataset, RunDirectory(directory / name), report, contestant).execute(resume))
+    if len(several) == 1:
+        return several[0]
+    results = combined(several, [RunDirectory(directory / name).read_sums() for name in runs])
+    write_json(directory / RunDirectory(directory).metrics.name, results.plain())
+    return results

@@ -94,7 +94,7 @@ def compare_runs(paths: Sequence[Path], keys: Collection[str] = ()) -> list[Verd
 
 def _finished(path: Path) -> _Finished:
     directory = RunDirectory(path)
-    parts = [RunDirectory(part) for part in directory.parts()] or [directory]
+    parts = [RunDirectory(part) for part in directory.replicates()] or [directory]
     if not parts[0].lock.exists():
         raise RunError(f"{path}: no run here: there is no {directory.lock.name}")
     if len(parts) > 1 and parts[0].path.name.startswith("fold"):

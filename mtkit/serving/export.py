@@ -7,16 +7,16 @@ from pathlib import Path
 from mtkit.backend import tf
 from mtkit.errors import RunError
 from mtkit.files import new_version
-from mtkit.model.assembly import Pipeline
 from mtkit.serving.servable import Servable
+from mtkit.serving.signature import describe, tensor_names
 from mtkit.serving.signature_set import signatures
-from mtkit.serving.signatures import describe, tensor_names
+from mtkit.spec import Trained
 
 SIGNATURES = "signatures.md"
 TENSORS = "signatures.json"
 
 
-def save(pipeline: Pipeline, directory: Path, unseen: bool = True, strings: bool = False) -> Path:
+def save(pipeline: Trained, directory: Path, unseen: bool = True, strings: bool = False) -> Path:
     """Writes a new version directory (1, 2, ...) under `directory`, whole or not at all, and returns it.
 
     It is a SavedModel, with `signatures.md` for people and `signatures.json` for callers of the C API.
@@ -31,7 +31,8 @@ def save(pipeline: Pipeline, directory: Path, unseen: bool = True, strings: bool
         RunError: the directory cannot be written.
         WiringError: a task has the name of another signature.
     """
-    servable = Servable(pipeline, _main(pipeline), unseen, strings)
+    main = pipeline.plan.recommending(pipeline.recipe.evaluate.main_task)
+    servable = Servable(pipeline, main, unseen, strings)
     answers = signatures(servable)
 
     def write(version: Path) -> None:
@@ -44,10 +45,3 @@ def save(pipeline: Pipeline, directory: Path, unseen: bool = True, strings: bool
         return new_version(directory, write)
     except tf.errors.OpError as error:
         raise RunError(f"{directory}: cannot be written: {error}") from error
-
-
-def _main(pipeline: Pipeline) -> str | None:
-    """The retrieval task to be served: the one that validation chose by, or else the first."""
-    retrievals = pipeline.plan.retrievals()
-    main = pipeline.recipe.evaluate.main_task
-    return main if main in retrievals else next(iter(retrievals), None)

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from enum import Enum
 from typing import Any
 
 from mtkit.backend import tf
-from mtkit.model.assembly import Pipeline
-from mtkit.recipe.model_graph import PREDICTION, Plan
-from mtkit.serving.signatures import Tensors
-from mtkit.spec import PredictionTask, RetrievalTask, ServingInput
-
-CONTEXT = "context"
+from mtkit.feed.batch import Batch
+from mtkit.heads.base import Tensors
+from mtkit.schema import CONTEXT, Address
+from mtkit.spec import ServingInput, Trained
 
 
 class Form(Enum):
@@ -25,19 +23,31 @@ class Form(Enum):
 
 @dataclass(frozen=True)
 class Given:
-    """A part of a request.
+    """A part of a request: a `mtkit.heads.base.Question`.
 
     Attributes:
         inputs: name -> input.
-        batch: from inputs to the columns of a batch.
+        batch: from inputs to a batch.
     """
 
     inputs: Mapping[str, ServingInput] = field(default_factory=dict)
-    batch: Callable[[Tensors], dict[str, tf.Tensor]] = lambda _: {}
+    batch: Callable[[Tensors], Batch] = lambda _: Batch({})
 
     def __or__(self, other: Given) -> Given:
         """Both parts; where they have the same columns, those of `other`."""
-        return Given({**self.inputs, **other.inputs}, lambda given: self.batch(given) | other.batch(given))
+        return Given({**self.inputs, **other.inputs}, lambda given: _both(self.batch(given), other.batch(given)))
+
+
+def _both(one: Batch, other: Batch) -> Batch:
+    """Columns of both, those of `other` where both have them."""
+    found: dict[str, Any] = {}
+    for part in fields(Batch):
+        first, second = getattr(one, part.name), getattr(other, part.name)
+        if isinstance(first, Mapping):
+            found[part.name] = {**first, **second}
+        else:
+            found[part.name] = first if second is None else second
+    return Batch(**found)
 
 
 class GivenFeatures:
@@ -49,7 +59,7 @@ class GivenFeatures:
         strings: whether texts can come as strings, too.
     """
 
-    def __init__(self, pipeline: Pipeline, derive: bool, strings: bool = False) -> None:
+    def __init__(self, pipeline: Trained, derive: bool, strings: bool = False) -> None:
         self._plan, self._addresses = pipeline.plan, pipeline.model.inputs_of
         self._declared, self._layers = pipeline.fold.schema.features(), pipeline.features.layers
         forms = [Form.IDS] * derive + [Form.STRINGS] * strings
@@ -67,12 +77,11 @@ class GivenFeatures:
         """The features of an entity, or of the context, that some tasks read, without ids.
 
         Returns:
-            What is to be given; None if a column is derived by an encoder that cannot do it for a request in this form,
-            or if no text is among it that could come as a string.
+            None if an encoder cannot derive a column from this input form, or the string form adds nothing.
         """
         given, derivations = Given(), self._derivations.get(form, {})
-        for encoder in dict.fromkeys(name for task in tasks for name in encoders_of(self._plan, task)):
-            addresses = [a for a in self._addresses[encoder] if a.startswith(f"{scope}.") and a != f"{scope}.id"]
+        for encoder in dict.fromkeys(name for task in tasks for name in self._plan.encoders_of(task)):
+            addresses = [a for a in self._addresses[encoder] if a.scope == scope and a.column != "id"]
             for address in addresses:
                 if address in self._layers:
                     given |= self._raw(address)
@@ -85,19 +94,19 @@ class GivenFeatures:
         by_ids = self.of(scope, tasks)
         return None if by_ids and by_ids.inputs == given.inputs else given
 
-    def _raw(self, address: str) -> Given:
-        name, layer = address.replace(".", "_"), self._layers[address]
+    def _raw(self, address: Address) -> Given:
+        name, layer = f"{address.scope}_{address.column}", self._layers[address]
         numeric = self._declared[address].kind == "numeric"
         about = f"`{address}` as in the data; " + ("nan if missing" if numeric else "empty if missing")
         inputs = {name: ServingInput("float32" if numeric else "string", (), about)}
-        return Given(inputs, lambda given: {address: layer(given[name])})
+        return Given(inputs, lambda given: _features({address: layer(given[name])}))
 
-    def _derived(self, layer: Any, encoder: str, addresses: list[str], before: Given) -> Given:
+    def _derived(self, layer: Any, encoder: str, addresses: list[Address], before: Given) -> Given:
         names = {own: self._name(own, known, encoder, before) for own, known in layer.inputs.items()}
 
-        def batch(given: Tensors) -> dict[str, tf.Tensor]:
+        def batch(given: Tensors) -> Batch:
             columns = layer({own: given[name] for own, name in names.items()})
-            return {address: columns[address] for address in addresses}
+            return _features({address: columns[address] for address in addresses})
 
         return Given({names[own]: known for own, known in layer.inputs.items()}, batch)
 
@@ -106,7 +115,7 @@ class GivenFeatures:
         return own if before.inputs.get(own, known) == known else f"{own}_{encoder}"
 
 
-def _derivations(pipeline: Pipeline, form: Form) -> Iterator[tuple[str, Any]]:
+def _derivations(pipeline: Trained, form: Form) -> Iterator[tuple[str, Any]]:
     for name, spec in pipeline.plan.encoders.items():
         derivation = spec.derivation if form is Form.IDS else spec.string_derivation
         layer = derivation(replace(pipeline.context, name=name))
@@ -114,24 +123,7 @@ def _derivations(pipeline: Pipeline, form: Form) -> Iterator[tuple[str, Any]]:
             yield name, layer
 
 
-def encoders_of(plan: Plan, task: str) -> Iterator[str]:
-    """The encoders that a task reads, itself or through the predictions of other tasks."""
-    spec = plan.tasks[task]
-    if isinstance(spec, RetrievalTask):
-        names = (*spec.query, *spec.candidate)
-    else:
-        assert isinstance(spec, PredictionTask)
-        names = spec.inputs
-    for name in names:
-        if name.startswith(PREDICTION):
-            yield from encoders_of(plan, name.removeprefix(PREDICTION))
-        else:
-            yield from _encoders(plan, name)
-
-
-def _encoders(plan: Plan, embedding: str) -> Iterator[str]:
-    if embedding in plan.encoders:
-        yield embedding
-    else:
-        for member in plan.on(embedding):
-            yield from _encoders(plan, member)
+def _features(columns: Mapping[Address, tf.Tensor]) -> Batch:
+    """A batch that brings features along, in their own columns where they are the row's."""
+    context = {address.column: values for address, values in columns.items() if address.scope == CONTEXT}
+    return Batch({}, context=context, given={a: values for a, values in columns.items() if a.scope != CONTEXT})

@@ -6,37 +6,46 @@ past and own items are everything the data know.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
 import numpy as np
 
 from mtkit.backend import tf
-from mtkit.data.known_as_of import as_of, history_bounds
+from mtkit.data.known_as_of import history_bounds, known_columns
+from mtkit.feed.batch import Batch
 from mtkit.feed.device_tables import RowStore
+from mtkit.feed.features import AGE
 from mtkit.feed.request_history import given_past
-from mtkit.model.assembly import Pipeline
-from mtkit.model.forward import Batch, Forward, encode_limited
-from mtkit.serving.request_features import CONTEXT, Form, Given, GivenFeatures
-from mtkit.serving.signatures import Tensors
-from mtkit.spec import RetrievalTask, ServingInput
+from mtkit.heads.base import TaskPass, Tensors
+from mtkit.model.forward import Forward, encode_limited
+from mtkit.schema import CONTEXT, HISTORY, Address
+from mtkit.serving.request_features import Form, Given, GivenFeatures
+from mtkit.spec import ServingInput, Trained
 from mtkit.types import Fold, RowTable
 
 T = TypeVar("T")
 
 
-def serving_rows(fold: Fold) -> RowTable:
-    """One row per user, row u = user u, with the past as of the end of the fold."""
-    user_entity, item_entity = list(fold.events.ids)[:2]
-    users = np.arange(len(fold.entities[user_entity]), dtype=np.int32)
+def serving_rows(fold: Fold, columns: Collection[str]) -> RowTable:
+    """One row per user, row u = user u, with the past as of the end of the fold.
+
+    Args:
+        fold: the events.
+        columns: those that follow from what was known, as of `known_columns`.
+    """
+    acting = next(iter(fold.events.ids))
+    users = np.arange(len(fold.catalog(acting)), dtype=np.int32)
     time = np.full(len(users), fold.end, np.int64)
-    return RowTable(
+    table = RowTable(
         name="serving",
-        ids={user_entity: users},
+        ids={acting: users},
         time=time,
         history=history_bounds(fold.events, users, time),
-        **as_of(fold.events, users, time, len(fold.entities[item_entity])),
+        known=time,
     )
+    return known_columns(fold, table, columns)
 
 
 class Lookup(tf.Module):
@@ -63,25 +72,6 @@ class Lookup(tf.Module):
         return tf.gather(self.ids, rows)
 
 
-class Request(Forward):
-    """A forward pass in which the features that a batch brings along come before those of the tables."""
-
-    def candidate(self, task: str, batch: Batch) -> tf.Tensor:
-        """Candidate embeddings of the batch's items, `[rows, dim]`."""
-        spec = self.plan.tasks[task]
-        assert isinstance(spec, RetrievalTask)
-        view = {name: self._of_task(self.states(name, batch), task) for name in spec.candidate}
-        return self.model.heads[task].candidate(view, batch[self.plan.candidate_entity(task)], training=False)
-
-    def _feature(self, address: str, embedding: str, batch: Batch) -> dict[str, tf.Tensor]:
-        if address not in batch:
-            return super()._feature(address, embedding, batch)
-        if not address.startswith("history."):
-            return {address: batch[address]}
-        length = self.model.encoders[embedding].length
-        return {name: tf.pad(batch[name], [[0, 0], [length, 0]])[:, -length:] for name in (address, "history.age")}
-
-
 class Servable(tf.Module):
     """The state of a trained pipeline, what requests to it consist of, and what it recommends.
 
@@ -92,7 +82,7 @@ class Servable(tf.Module):
         strings: whether there are signatures that take texts as strings, beside those that take token ids.
     """
 
-    def __init__(self, pipeline: Pipeline, main: str | None, unseen: bool, strings: bool = False) -> None:
+    def __init__(self, pipeline: Trained, main: str | None, unseen: bool, strings: bool = False) -> None:
         super().__init__(name="servable")
         model, fold, plan = pipeline.model, pipeline.fold, pipeline.plan
         features = GivenFeatures(pipeline, derive=unseen, strings=strings)
@@ -100,8 +90,9 @@ class Servable(tf.Module):
         self._pipeline, self._features = _Untracked(pipeline), _Untracked(features)
         # Layers would be saved as Keras objects with a function each; what they hold is all that serving needs.
         self.weights, self.feature_state = list(model.variables), features.state()
-        self.entities, self.events = dict(model.data.entities), model.data.events
-        self.lookups = {name: Lookup(name, entity.ids) for name, entity in fold.entities.items()}
+        self.data = list(model.feed.state())
+        lookups = {name: Lookup(name, entity.ids) for name, entity in fold.entities.items()}
+        self.lookups = {scope: lookups[entity] for scope, entity in fold.schema.scopes.items()}
         content = dict.fromkeys(c for spec in plan.encoders.values() for c in spec.content)
         encoded = {name: Forward(model).encoded_entity(name) for name in content} | encode_limited(model)
         self.encoded = {
@@ -109,19 +100,24 @@ class Servable(tf.Module):
         }
         self.user, self.item = list(fold.events.ids)[:2] or ("", "")
         if self.user:
-            self.users = RowStore(serving_rows(fold))
+            self.users = RowStore(serving_rows(fold, {"own", *self.columns}))
         if main is not None:
-            candidates = Forward(model, encoded=encoded).catalog(main)
+            candidates = self.head.catalog(Forward(model, encoded=encoded).task(main, Batch({})))
             self.candidates = tf.Variable(candidates, trainable=False, name="candidates")
 
-    def known(self, entity: str) -> Given:
-        """Ids of an entity; those of the user bring along the past."""
-        name, lookup = f"{entity}_id", self.lookups[entity]
+    def known(self, entity: str, name: str = "") -> Given:
+        """Ids of an entity, or role; those of the user bring along the past.
+
+        Args:
+            entity: the entity, or role.
+            name: of the input; default: `<entity>_id`.
+        """
+        name, lookup = name or f"{entity}_id", self.lookups[entity]
         inputs = {
             name: ServingInput("string", (), f"id of the {entity} as in the data; others are the unknown {entity}")
         }
         if entity != self.user:
-            return Given(inputs, lambda given: {entity: lookup.rows(given[name])})
+            return Given(inputs, lambda given: Batch({entity: lookup.rows(given[name])}))
         return Given(inputs, lambda given: self.users.gather(tf.cast(lookup.rows(given[name]), tf.int64)))
 
     def new_item(self, entity: str, tasks: Iterable[str], form: Form = Form.IDS) -> Given | None:
@@ -130,7 +126,7 @@ class Servable(tf.Module):
         if not features or not features.inputs:
             return None
         first = next(iter(features.inputs))
-        return Given({}, lambda given: {entity: tf.zeros(tf.shape(given[first])[:1], tf.int32)}) | features
+        return Given({}, lambda given: Batch({entity: tf.zeros(tf.shape(given[first])[:1], tf.int32)})) | features
 
     def new_user(self, tasks: Iterable[str], form: Form = Form.IDS) -> Given | None:
         """Raw features of a user and what he or she bought; None if they cannot be given in this form."""
@@ -145,11 +141,15 @@ class Servable(tf.Module):
             age: ServingInput("float32", (None,), "days since each of them; the same number = the same basket"),
         }
 
-        def batch(given: Tensors) -> dict[str, tf.Tensor]:
+        def batch(given: Tensors) -> Batch:
             items = self.lookups[self.item].rows(given[ids])
             unknown = self.users.gather(tf.zeros(tf.shape(items)[:1], tf.int64))
-            past = {f"history.{self.item}": items, "history.age": tf.where(items > 0, given[age], 0.0)}
-            return unknown | past | given_past(items, given[age])
+            own, dense = given_past(items, given[age], self.columns)
+            past: dict[str, tf.Tensor] = {
+                Address.of(HISTORY, self.item): items,
+                AGE: tf.where(items > 0, given[age], 0.0),
+            }
+            return replace(unknown, lists={**unknown.lists, "own": own}, dense={**unknown.dense, **dense}, given=past)
 
         return Given(inputs, batch) | features
 
@@ -160,7 +160,7 @@ class Servable(tf.Module):
         return context
 
     @property
-    def pipeline(self) -> Pipeline:
+    def pipeline(self) -> Trained:
         """What is served."""
         return self._pipeline.value
 
@@ -169,6 +169,11 @@ class Servable(tf.Module):
         """The retrieval task."""
         assert self._main is not None
         return self._main
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Of what is known of a user, what the retrieval task reads."""
+        return () if self._main is None else self.pipeline.plan.tasks[self._main].columns("eval")
 
     @property
     def retrieves(self) -> bool:
@@ -180,9 +185,9 @@ class Servable(tf.Module):
         """The layer of the main task."""
         return self.pipeline.model.heads[self.main]
 
-    def request(self) -> Request:
-        """A forward pass."""
-        return Request(self.pipeline.model, whole=frozenset(), encoded=self.encoded)
+    def request(self, task: str, batch: Batch) -> TaskPass:
+        """A forward pass, as a task sees it."""
+        return Forward(self.pipeline.model, whole=frozenset(), encoded=self.encoded).task(task, batch)
 
     def recommend(self, batch: Batch, k: tf.Tensor, exclude_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """The best items of the whole catalog, masked before the top is taken.
@@ -195,13 +200,14 @@ class Servable(tf.Module):
         Returns:
             `<item>_ids`, `scores` and `seen`, each `[users, k]`.
         """
-        query = self.request().query(self.main, batch)
+        query = self.head.queries(self.request(self.main, batch))
         scores = self.head.score(query, tf.convert_to_tensor(self.candidates), batch)
         excluded = self._excluded(exclude_ids, tf.shape(scores))
         masked = tf.where(excluded, tf.constant(-np.inf, scores.dtype), scores)
         top, rows = tf.math.top_k(masked, tf.minimum(k, tf.shape(scores)[1] - 1))
         there = tf.math.is_finite(top)
-        own = tf.gather(_marked(batch["own.row"], batch["own.id"], tf.shape(scores)), rows, batch_dims=1)
+        had = batch.lists["own"]
+        own = tf.gather(_marked(had.row, had.values["id"], tf.shape(scores)), rows, batch_dims=1)
         names = tf.where(there, self.lookups[self.item].names(rows), "")
         return {f"{self.item}_ids": names, "scores": top, "seen": own & there}
 
@@ -215,12 +221,7 @@ class Servable(tf.Module):
 
     def past(self, batch: Batch, k: tf.Tensor) -> dict[str, tf.Tensor]:
         """The last `k` events of users, latest first: `<item>_ids` and `times`, `[users, k]`."""
-        begin, end = tf.unstack(batch["history"], axis=1)
-        position = end[:, None] - 1 - tf.range(tf.cast(k, tf.int64))
-        there, position = position >= begin[:, None], tf.maximum(position, 0)
-        assert self.events is not None
-        items = tf.where(there, tf.gather(self.events.ids, position), 0)
-        times = tf.where(there, tf.gather(self.events.time, position), 0)
+        items, times = self.pipeline.model.feed.last_events(batch.history, k)
         return {f"{self.item}_ids": self.lookups[self.item].names(items), "times": times}
 
 

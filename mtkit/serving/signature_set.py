@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from mtkit.backend import tf
 from mtkit.errors import WiringError
-from mtkit.heads.base import RetrievalHead
-from mtkit.model.forward import Batch
+from mtkit.feed.batch import Batch
+from mtkit.heads.base import TaskPass, Tensors
 from mtkit.serving.request_features import Form, Given
-from mtkit.serving.servable import Request, Servable
-from mtkit.serving.signatures import Signature, Tensors
-from mtkit.spec import ServingInput
+from mtkit.serving.servable import Servable
+from mtkit.serving.signature import Signature
+from mtkit.spec import ServingInput, TaskHead
 
 DEFAULT_K = 10
 
 
 def signatures(servable: Servable) -> dict[str, Signature]:
-    """Signature name -> signature.
+    """Signature name -> signature: those of the main ranking, of several entities, and what heads answer alone.
 
     Raises:
         WiringError: a task has the name of another signature.
@@ -27,10 +27,51 @@ def signatures(servable: Servable) -> dict[str, Signature]:
     made = {**_retrieval(servable), **_ranking(servable)}
     if servable.user:
         made["past"] = _past(servable)
-    tasks = dict(_alone(servable))
-    if taken := set(tasks) & set(made):
-        raise WiringError(f"task {min(taken)!r} has the name of a signature of the servable; give it another name")
-    return made | tasks
+    for task, head in servable.pipeline.model.heads.items():
+        own = head.signatures(ServingOfTask(servable, task))
+        if taken := set(own) & set(made):
+            raise WiringError(f"task {min(taken)!r} has the name of a signature of the servable; give it another name")
+        made |= own
+    return made
+
+
+class ServingOfTask:
+    """What the signatures of a task are made of: a `mtkit.heads.TaskServing`."""
+
+    def __init__(self, servable: Servable, task: str) -> None:
+        pipeline = servable.pipeline
+        self._servable, self.name = servable, task
+        self.spec: TaskHead = pipeline.plan.tasks[task]
+        self.roles = _entities(servable, task)
+        self.classes: Sequence[str] = pipeline.classes.get(task, ())
+
+    def known(self, role: str, name: str = "") -> Given:
+        """Ids of the data."""
+        return self._servable.known(role, name)
+
+    def context(self) -> Given:
+        """Raw context features that the task reads."""
+        return self._servable.context([self.name])
+
+    def new(self, role: str) -> dict[str, Given]:
+        """What is not in the data, by its raw features, for each form in which texts may come."""
+        found = {form.value: self._new(role, form) for form in Form}
+        return {ending: question for ending, question in found.items() if question}
+
+    def _new(self, role: str, form: Form) -> Given | None:
+        if role == self._servable.user:
+            return self._servable.new_user([self.name], form)
+        return self._servable.new_item(role, [self.name], form)
+
+    def task_pass(self, batch: Batch) -> TaskPass:
+        """A forward pass on a request."""
+        return self._servable.request(self.name, batch)
+
+    def signature(
+        self, about: str, question: Given, outputs: Mapping[str, str], answer: Callable[[Tensors], Tensors]
+    ) -> Signature:
+        """A named function of the servable."""
+        return Signature(about, question.inputs, outputs, answer)
 
 
 def _retrieval(servable: Servable) -> dict[str, Signature]:
@@ -75,16 +116,16 @@ def _recommendation(servable: Servable, who: Given, fixed: bool = False) -> Sign
 
 
 def _query(servable: Servable, who: Given) -> Signature:
-    return _embedding(servable, who, "query", lambda request, batch: request.query(servable.main, batch))
+    return _embedding(servable, who, "query", servable.head.queries)
 
 
 def _candidate(servable: Servable, what: Given) -> Signature:
-    return _embedding(servable, what, "candidate", lambda request, batch: request.candidate(servable.main, batch))
+    return _embedding(servable, what, "candidate", servable.head.candidates)
 
 
-def _embedding(servable: Servable, given: Given, role: str, embed: Callable[[Request, Batch], tf.Tensor]) -> Signature:
+def _embedding(servable: Servable, given: Given, role: str, embed: Callable[[TaskPass], tf.Tensor]) -> Signature:
     note = "The dot product of query and candidate is the score of `recommend`."
-    if type(servable.head).score is not RetrievalHead.score:
+    if not servable.head.plain:
         note = (
             "The dense part alone: `recommend` adds what the head knows beside the dot product of query and candidate "
             "(the pair term over own past items, popularity, activity), so the dot product ranks discoveries."
@@ -92,7 +133,7 @@ def _embedding(servable: Servable, given: Given, role: str, embed: Callable[[Req
     about = f"The {role} of the task `{servable.main}`"
 
     def answer(values: Tensors) -> Tensors:
-        return {"embedding": embed(servable.request(), given.batch(values))}
+        return {"embedding": embed(servable.request(servable.main, given.batch(values)))}
 
     return Signature(f"{about}. {note}", given.inputs, {"embedding": about}, answer)
 
@@ -122,52 +163,18 @@ def _ranking(servable: Servable) -> dict[str, Signature]:
 
 def _prediction(servable: Servable, tasks: Sequence[str], who: Given) -> Signature:
     def answer(given: Tensors) -> Tensors:
-        request, batch = servable.request(), who.batch(given)
-        return {task: request.prediction(task, batch) for task in tasks}
+        batch = who.batch(given)
+        first = servable.request(tasks[0], batch)
+        return {task: servable.pipeline.model.heads[task].answers(first.beside(task)) for task in tasks}
 
     outputs = {task: _meaning(servable, task) for task in tasks}
     return Signature("Probabilities, row by row.", who.inputs, outputs, answer)
 
 
 def _meaning(servable: Servable, task: str) -> str:
-    label = servable.pipeline.plan.predictions()[task].label
+    label = servable.pipeline.plan.tasks[task].predicts
     classes = servable.pipeline.classes[task]
     return f"of `{label}` = {', '.join(classes)}" if classes else f"of `{label}`"
-
-
-def _alone(servable: Servable) -> Iterator[tuple[str, Signature]]:
-    """Predictions on rows of one entity, or of none."""
-    for task in servable.pipeline.plan.predictions():
-        entities, context = _entities(servable, task), servable.context([task])
-        if not entities:
-            yield task, _class(servable, task, context)
-        if len(entities) != 1:
-            continue
-        (entity,) = entities
-        yield task, _class(servable, task, servable.known(entity) | context)
-        for form in Form:
-            of_user = entity == servable.user
-            new = servable.new_user([task], form) if of_user else servable.new_item(entity, [task], form)
-            if new:
-                yield f"{task}_new_{entity}{form.value}", _class(servable, task, new | context)
-
-
-def _class(servable: Servable, task: str, what: Given) -> Signature:
-    classes = servable.pipeline.classes[task]
-    name = "value" if servable.pipeline.plan.predictions()[task].numeric else "probability"
-
-    def answer(given: Tensors) -> Tensors:
-        probabilities = servable.request().prediction(task, what.batch(given))
-        if not classes:
-            return {name: probabilities}
-        names = tf.constant(classes)
-        best = tf.gather(names, tf.argmax(probabilities, -1))
-        return {"class": best, "probabilities": probabilities, "classes": names}
-
-    outputs = {"class": "the most probable one", "probabilities": "of all classes", "classes": "their names"}
-    if not classes:
-        outputs = {name: _meaning(servable, task)}
-    return Signature(f"The task `{task}`.", what.inputs, outputs, answer)
 
 
 def _past(servable: Servable) -> Signature:

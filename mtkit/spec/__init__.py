@@ -7,9 +7,9 @@ offers a spec class under an entry point of the group `mtkit.<kind>`.
 
 from collections.abc import Mapping
 
+from mtkit.schema import Address
 from mtkit.spec.base import (
     Activation,
-    Address,
     Contributions,
     FeatureInfo,
     Fraction,
@@ -29,18 +29,25 @@ from mtkit.spec.evaluation import (
     PredictionMetric,
     RankingMetric,
 )
+from mtkit.spec.heads import (
+    Measures,
+    PredictionTask,
+    Read,
+    RetrievalTask,
+    SelfSupervisedTask,
+    TaskHead,
+    TaskMistake,
+    Wiring,
+    prediction_of,
+)
 from mtkit.spec.model import (
     Balancer,
     BuildContext,
     Correlation,
     Encoder,
-    Exporter,
-    PredictionTask,
-    RetrievalTask,
-    SelfSupervisedTask,
     ServingInput,
-    TaskHead,
 )
+from mtkit.spec.serving import Exporter, Trained
 
 __all__ = [
     "BASES",
@@ -61,6 +68,7 @@ __all__ = [
     "GroupedMetric",
     "ItemsBy",
     "Log",
+    "Measures",
     "Name",
     "NameOrDirectory",
     "OrDirectory",
@@ -70,6 +78,7 @@ __all__ = [
     "PredictionTask",
     "Preprocessor",
     "RankingMetric",
+    "Read",
     "RetrievalTask",
     "Rows",
     "SelfSupervisedTask",
@@ -77,6 +86,10 @@ __all__ = [
     "Spec",
     "Split",
     "TaskHead",
+    "TaskMistake",
+    "Trained",
+    "Wiring",
+    "prediction_of",
 ]
 
 BASES: Mapping[str, type[Spec]] = {

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     import numpy as np
 
 Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
-Address = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.[A-Za-z0-9_]+$")]
 #: What items are compared by.
 ItemsBy = Annotated[
     str,

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
-from mtkit.spec.base import Address, FeatureInfo, PositiveInt, Spec
+from mtkit.schema import Address
+from mtkit.spec.base import FeatureInfo, PositiveInt, Spec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,6 +73,11 @@ class Cut:
     fit: int | None = None
     clock: np.ndarray | None = field(default=None, compare=False)
     about: str = ""
+
+    @property
+    def trained(self) -> str:
+        """Name of the cut on which the model is trained that is evaluated on this one."""
+        return self.name if self.fit in (None, self.cut) else "valid"
 
 
 class Split(Spec):

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from mtkit.spec.base import Address, Contributions, Name, Spec
+from mtkit.schema import Address
+from mtkit.spec.base import Contributions, Name, Spec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -19,7 +20,7 @@ class RankingMetric(Spec):
     kind: ClassVar[str] = "ranking_metric"
     #: Whether less is better.
     lower_is_better: ClassVar[bool] = False
-    #: Whether it is over the top k; one that is not is over the whole ranking, reads `Ranking.targets`, and has no `@k`.
+    #: False: uses the full ranking (`Ranking.targets`); its key has no `@k`.
     cutoff: ClassVar[bool] = True
 
     @property
@@ -72,8 +73,8 @@ class PredictionMetric(Spec):
         """Values and weights, float64 `[rows]` each: the metric is the mean of the values by the weights.
 
         From their sums by user come intervals and tests. A mean, or a ratio, has the values and weights that it consists
-        of. For other metrics the values are the metric plus the influence of the row, so that changes of weights change it
-        to first order. None: it has no such values, or is undefined on these rows.
+        of. Otherwise metric + influence function, for delta-method intervals. None: it has no such values, or is undefined
+        on these rows.
 
         Args:
             labels: as for `value`.
@@ -103,7 +104,8 @@ class Baseline(Spec):
     """Something simple that a model has to beat; fits on the same rows and scores the same candidates."""
 
     kind: ClassVar[str] = "baseline"
-    #: `retrieval` baselines implement `rank`, `prediction` baselines implement `predict`.
+    #: Beside which tasks it stands, those of this `TaskHead.baseline_form`: `retrieval` baselines implement `rank`,
+    #: `prediction` baselines implement `predict`.
     form: ClassVar[Literal["retrieval", "prediction"]]
     #: Whether a `prediction` baseline can predict numbers, too; `LabeledRows.classes` is 0 then.
     numeric: ClassVar[bool] = False

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from mtkit.spec import Baseline, PositiveFloat
+from mtkit.types import DAY
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
     Scorer = Callable[[np.ndarray], np.ndarray]
 
-DAY = 86400
 """Seconds."""
 
 

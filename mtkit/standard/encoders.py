@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
 
-from mtkit.schema import ColumnKind
+from mtkit.schema import HISTORY, ColumnKind
 from mtkit.spec import Address, BuildContext, Encoder, Fraction, Name, PositiveInt
 
 
@@ -22,7 +22,7 @@ class Features(Encoder):
     @model_validator(mode="after")
     def _reads_no_past(self) -> Self:
         for address in self.reads:
-            if address.startswith("history."):
+            if address.scope == HISTORY:
                 raise ValueError(
                     f"reads {address!r}, which the encoder history reads; expected columns, or ids of the row"
                 )
@@ -54,9 +54,14 @@ class History(Encoder):
 
     @model_validator(mode="after")
     def _reads_a_past(self) -> Self:
-        if not self.reads[0].startswith("history."):
+        if not self.reads[0].scope == HISTORY:
             raise ValueError(f"reads {self.reads[0]!r}, expected a past, such as 'history.item'")
         return self
+
+    @property
+    def history_length(self) -> int:
+        """`length`."""
+        return self.length
 
     @property
     def content(self) -> tuple[str, ...]:
@@ -68,10 +73,9 @@ class History(Encoder):
         from mtkit.layers.history import History as Layer
 
         (address,) = self.reads
-        entity = address.removeprefix("history.")
         return Layer(
-            entity=entity,
-            size=context.sizes[entity],
+            entity=address.column,
+            size=context.sizes[address.column],
             dim=self.dim,
             length=self.length,
             content=self.items,

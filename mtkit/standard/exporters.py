@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from pydantic import Field, model_validator
 
-from mtkit.spec import Exporter
+from mtkit.spec import BuildContext, Encoder, Exporter, Trained
 
 
 class SavedModel(Exporter):
@@ -26,13 +27,16 @@ class SavedModel(Exporter):
             raise ValueError("text_signatures = true is about what is not in the data; expected unseen = true with it")
         return self
 
-    @property
-    def strings(self) -> bool:
-        """Whether there are signatures that take strings."""
-        return self.text_signatures
+    def unfit(
+        self, encoders: Mapping[str, Encoder], contexts: Mapping[str, BuildContext]
+    ) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Encoders whose texts cannot come as strings, where they are to."""
+        for name, encoder in encoders.items() if self.text_signatures else ():
+            if why := encoder.string_refusal(contexts[name]):
+                yield ("text_signatures",), f"encoder {name}: {why}"
 
-    def export(self, pipeline: Any, directory: Path) -> Path:
+    def export(self, trained: Trained, directory: Path) -> Path:
         """Writes a new version directory under `directory`, whole or not at all, and returns it."""
         from mtkit.serving.export import save
 
-        return save(pipeline, directory, self.unseen, self.text_signatures)
+        return save(trained, directory, self.unseen, self.text_signatures)

@@ -6,9 +6,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import model_validator
 
-from mtkit.spec import BuildContext, PredictionTask
-
-_PREDICTION = "task."
+from mtkit.spec import BuildContext, PredictionTask, prediction_of
 
 
 class _Linear(PredictionTask):
@@ -26,7 +24,7 @@ class _OnEmbeddings(_Linear):
 
     @model_validator(mode="after")
     def _no_predictions(self) -> Self:
-        predictions = [name for name in self.inputs if name.startswith(_PREDICTION)]
+        predictions = [name for name in self.inputs if prediction_of(name)]
         if predictions:
             raise ValueError(
                 f"inputs are embeddings here, but {', '.join(predictions)} is the prediction of a task; "
@@ -59,7 +57,7 @@ class Recommendation(_Linear):
 
     @model_validator(mode="after")
     def _a_prediction(self) -> Self:
-        if not any(name.startswith(_PREDICTION) for name in self.inputs):
+        if not any(map(prediction_of, self.inputs)):
             raise ValueError(
                 f"inputs need the prediction of another task, `task.NAME`, but are {list(self.inputs)}; "
                 "the head `user_preference` reads embeddings alone"

@@ -21,11 +21,12 @@ class Auc(PredictionMetric):
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
         """The area in [0, 1]; nan with fewer than two classes among the labels."""
         import numpy as np
-        from sklearn.metrics import roc_auc_score
 
+        weighed = weights != 0
+        labels, predictions, weights = (values[weighed] for values in (labels, predictions, weights))
         if len(np.unique(labels)) < 2 or not finite(predictions):
             return NAN
-        return float(roc_auc_score(labels, predictions, sample_weight=weights))
+        return _area(labels, predictions, weights)
 
     def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Contributions | None:
         """The area, and by how much the row's share of the other class that is on its right side differs from it.
@@ -128,6 +129,23 @@ class Gauc(GroupedMetric):
         pairs = positive * negative
         areas = np.divide(won, pairs, out=np.zeros(len(pairs)), where=pairs > 0)
         return place, areas, (pairs > 0) * (np.bincount(place, weights) if self.by == "rows" else 1.0)
+
+
+def _area(labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
+    """The area under the ROC curve, to the bit as scikit-learn has it, whose import takes longer than a small run's steps.
+
+    Points between two others on one line are left out, which changes how the area is rounded.
+    """
+    import numpy as np
+
+    order = np.argsort(-predictions, kind="stable")
+    ends = np.append(np.flatnonzero(np.diff(predictions[order])), len(order) - 1)
+    positive = (labels[order] > 0).astype(np.float64)
+    curves = [np.cumsum(kind * weights[order], dtype=np.float64)[ends] for kind in (positive, 1 - positive)]
+    corner = np.ones(len(ends), bool)
+    corner[1:-1] = np.logical_or(*(np.diff(curve, 2) for curve in curves)) if len(ends) > 2 else True
+    found, alarms = (np.append(0.0, curve[corner]) / curve[-1] for curve in curves)
+    return float((np.diff(alarms) * (found[1:] + found[:-1]) / 2).sum())
 
 
 def _below(groups: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from mtkit.spec import BuildContext, RetrievalTask
+from mtkit.types import Part
 
 
 class GatedRetrieval(RetrievalTask):
@@ -16,11 +17,15 @@ class GatedRetrieval(RetrievalTask):
     (`windows`).
     """
 
-    form: ClassVar[Literal["prediction", "batch", "catalog"]] = "catalog"
+    candidates: ClassVar[Literal["batch", "catalog"]] = "catalog"
 
     discovery: Annotated[float, Field(ge=0)] = Field(
         3.0, description="weight of the softmax over items that are not in the past, beside the cross-entropy over all"
     )
+
+    def columns(self, part: Part) -> tuple[str, ...]:
+        """Targets, own past items, and how active the users and how popular the items were."""
+        return ("target", "own", "activity", "popularity")
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.GatedRetrieval`."""

@@ -1,4 +1,4 @@
-"""Row tables: what the rows are on which tasks train and are evaluated."""
+"""Kinds of row tables: what the rows are on which tasks train and are evaluated."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import Field
 
 from mtkit.errors import DataError, nearest
 from mtkit.spec import Name, PositiveInt, Rows
+from mtkit.types import DAY
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,7 +36,7 @@ class Windows(Rows):
         from mtkit.data.row_builders import window_table
 
         if part == "eval":
-            days = (fold.end - fold.cut) / 86400
+            days = (fold.end - fold.cut) / DAY
             when = f"in the {days:g} days from the cut" if days >= 1 else "from the cut on"
             note = f"users with a past who act {when}; targets: their distinct items"
             return window_table(fold, [(fold.cut, fold.end)], note)
@@ -49,7 +50,7 @@ class Windows(Rows):
 class _EventRows(Rows):
     """Options of tables whose rows are events."""
 
-    since: Duration | None = Field(None, description="train only on what happened so shortly before the cut")
+    since: Duration | None = Field(None, description="train only on events within this duration before the cut")
     sample: PositiveInt | None = Field(None, description="train on at most so many events, drawn uniformly")
     eval_sample: PositiveInt | None = Field(None, description="evaluate on at most so many events, drawn uniformly")
     seed: Seed = Field(0, description="of what is drawn")
@@ -105,7 +106,7 @@ class SampledNegatives(_EventRows):
         )
         positives = event_table(fold, positions, Labels(), note)
         known_before = fold.fit if part == "train" else fold.end
-        return with_negatives(fold, positives, self.negatives, known_before, self.seed)
+        return with_negatives(fold, positives, "preferred", self.negatives, known_before, self.seed)
 
 
 class EntityRows(Rows):
@@ -154,7 +155,7 @@ def _seconds(duration: timedelta) -> int:
 
 
 def _days(duration: timedelta) -> str:
-    return f"{duration.total_seconds() / 86400:g} days"
+    return f"{duration.total_seconds() / DAY:g} days"
 
 
 def _scope(rows: _EventRows, part: Part) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
@@ -31,12 +31,13 @@ class _Tables(DataSource):
         times = [name for name, column in self.columns.items() if column.kind == "time"]
         if len(times) != 1:
             raise ValueError(f"columns: expected exactly one of kind time, got {', '.join(times) or 'none'}")
-        entities = self._referenced()
-        if len(entities) != 2:
+        ids = [name for name, column in self.columns.items() if column.kind == "id" and column.entity]
+        if len(ids) != 2:
             raise ValueError(
-                'columns: expected ids of two entities, the one that acts first, as in {kind = "id", entity = "user"}, '
-                f"got {', '.join(entities) or 'none'}"
+                'columns: expected two that hold ids of entities, the one that acts first, as in {kind = "id", entity = '
+                f'"user"}}, got {", ".join(ids) or "none"}'
             )
+        self.schema()
         return self
 
     def schema(self) -> Schema:  # type: ignore[override]  # as in DataSource
@@ -61,8 +62,8 @@ class _Tables(DataSource):
             else:
                 if entity not in self._referenced():
                     raise DataError(f"{entity}: there is no such table, and no interaction refers to it")
-                ids = _column(interactions, schema.reference(entity), INTERACTIONS)
-                entities[entity] = pa.table({"id": ids.unique().drop_null()})
+                names = [schema.reference(role) for role, of in schema.roles.items() if of == entity]
+                entities[entity] = pa.table({"id": _ids(interactions, names)})
         return Dataset(interactions, entities, schema)
 
     def _keyed(self, entity: str, table: pa.Table) -> pa.Table:
@@ -110,6 +111,25 @@ def _column(table: pa.Table, name: str, where: str) -> pa.ChunkedArray:
     if name not in table.column_names:
         raise DataError(f"{where}.{name}: declared, but the table has only {', '.join(table.column_names)}")
     return table[name]
+
+
+def _ids(interactions: pa.Table, names: Sequence[str]) -> pa.Array:
+    """The distinct ids of the columns that refer to one entity.
+
+    Raises:
+        DataError: one holds strings, another one numbers.
+    """
+    import pyarrow as pa
+
+    from mtkit.data.columns import plain
+
+    columns = [plain(_column(interactions, name, INTERACTIONS)) for name in names]
+    if len({column.type for column in columns}) > 1:
+        of = ", ".join(f"{INTERACTIONS}.{name} of {column.type}" for name, column in zip(names, columns, strict=True))
+        raise DataError(f"ids of one entity have different types: {of}; make them the same")
+    return (
+        pa.chunked_array([chunk for column in columns for chunk in column.chunks], columns[0].type).unique().drop_null()
+    )
 
 
 def _read(path: Path) -> pa.Table:

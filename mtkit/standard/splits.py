@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 
 from mtkit.errors import DataError
 from mtkit.spec import Cut, Log, Name, PositiveInt, Split
+from mtkit.types import DAY
 
 if TYPE_CHECKING:
     import numpy as np
@@ -257,7 +258,7 @@ def _shuffled(group: np.ndarray, parts: np.ndarray, seed: int) -> tuple[_Clock, 
     """Clocks of validation and test on which what is known lies, shuffled, before the cut."""
     import numpy as np
 
-    from mtkit.data.split_clocks import DAY, SHUFFLED_DAYS, TEST, VALID, shuffled_moments
+    from mtkit.data.split_clocks import SHUFFLED_DAYS, TEST, VALID, shuffled_moments
 
     moments, cut = shuffled_moments(group, seed), SHUFFLED_DAYS * DAY
     valid = np.select([parts == TEST, parts == VALID], [cut + 1, cut], moments)

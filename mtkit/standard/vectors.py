@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 from pydantic import Field, model_validator
 
 from mtkit.errors import DataError
+from mtkit.schema import SCOPES
 from mtkit.spec import Address, BuildContext, Encoder, Fraction
 
 if TYPE_CHECKING:
@@ -33,8 +34,7 @@ class Vectors(Encoder):
 
     @model_validator(mode="after")
     def _joined_by_an_id(self) -> Self:
-        scope, column = self.reads[0].split(".")
-        if column != "id" or scope in ("history", "context"):
+        if self.reads[0].column != "id" or self.reads[0].scope in SCOPES:
             raise ValueError(f"reads {self.reads[0]!r}, expected the id of an entity, such as 'item.id'")
         if self.path.suffix not in (".npy", ".parquet"):
             raise ValueError(f"path {str(self.path)!r}, expected a file that ends in .npy or .parquet")
@@ -45,7 +45,7 @@ class Vectors(Encoder):
 
     @property
     def _entity(self) -> str:
-        return self.reads[0].removesuffix(".id")
+        return self.reads[0].scope
 
     def _address(self, context: BuildContext) -> str:
         return f"{self._entity}.vector/{context.name}"

@@ -17,6 +17,7 @@ from mtkit.testing.layers import (
 from mtkit.testing.measures import check_baseline, check_prediction_metric, check_ranking_metric
 from mtkit.testing.self_supervised import check_self_supervised_head
 from mtkit.testing.specs import HEAVY, check_exporter, check_hooks, check_import_is_light, check_spec
+from mtkit.testing.training_steps import check_training_step
 
 __all__ = [
     "HEAVY",
@@ -38,5 +39,6 @@ __all__ = [
     "check_self_supervised_head",
     "check_spec",
     "check_split",
+    "check_training_step",
     "sample_data",
 ]

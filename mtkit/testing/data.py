@@ -12,9 +12,9 @@ from mtkit.data.columns import check, load
 from mtkit.errors import DataError
 from mtkit.schema import Column, Schema
 from mtkit.spec import Cut, DataSource, Rows, Split
-from mtkit.types import Dataset, Fold, Part, RowTable
+from mtkit.types import DAY, Dataset, Fold, Part, RowTable
 
-_DAY, _DAYS, _BASKETS, _USERS, _ITEMS = 86400, 100, 400, 30, 25
+_DAYS, _BASKETS, _USERS, _ITEMS = 100, 400, 30, 25
 
 
 def sample_data(seed: int = 0) -> Dataset:
@@ -31,7 +31,7 @@ def sample_data(seed: int = 0) -> Dataset:
         "user": (1 + rng.integers(0, _USERS, _BASKETS))[basket],
         "item": rng.zipf(1.3, lines) % _ITEMS + 1,
         "basket": basket,
-        "time": (rng.integers(0, _DAYS * _DAY, _BASKETS))[basket],
+        "time": (rng.integers(0, _DAYS * DAY, _BASKETS))[basket],
         "channel": rng.choice(np.array(["shop", "web", None], object), lines),
         "hour": rng.integers(0, 24, lines).astype(float),
         "part": parts[basket % len(parts)],
@@ -180,7 +180,7 @@ def _check_table(table: RowTable, fold: Fold, part: Part) -> None:
     for entity, ids in table.ids.items():
         assert ids.dtype == np.int32, f"expected ids int32, got {ids.dtype} for {entity}"
         assert ids.shape == (count,), f"expected {count} ids of {entity}, got {ids.shape}"
-        assert ((ids > 0) & (ids < len(fold.entities[entity]))).all(), f"ids of {entity} that its catalog does not have"
+        assert ((ids > 0) & (ids < len(fold.catalog(entity)))).all(), f"ids of {entity} that its catalog does not have"
     for name, values in {**table.context, **table.labels, **table.weights}.items():
         assert len(values) == count, f"expected {count} values of {name}, got {len(values)}"
     assert table.labels.keys() == table.weights.keys(), (
@@ -202,13 +202,14 @@ def _check_history(table: RowTable, fold: Fold) -> None:
     for row, (begin, end) in enumerate(table.history.tolist()):
         own = fold.events.ids[acting][begin:end]
         assert (own == ids[row]).all(), f"row {row}: the past of {acting} {ids[row]} has events of others"
-        late = fold.events.time[begin:end] >= table.time[row]
+        late = fold.events.time[begin:end] >= table.known[row]
         assert not late.any(), f"row {row}: the past holds an event at or after the row's own moment"
 
 
 def _assert_same_rows(one: RowTable, other: RowTable, what: str) -> None:
     assert len(one) == len(other), f"{what}: {len(one)} and {len(other)} rows"
     pairs: dict[str, tuple[Any, Any]] = {"time": (one.time, other.time)}
+    assert one.columns() == other.columns(), f"{what}: columns {one.columns() ^ other.columns()}"
     for kind in ("ids", "context", "labels", "weights"):
         first, second = getattr(one, kind), getattr(other, kind)
         assert first.keys() == second.keys(), f"{what}: {kind} {set(first) ^ set(second)}"

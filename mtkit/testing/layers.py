@@ -13,7 +13,9 @@ from mtkit.spec import Preprocessor
 from mtkit.testing.assertions import assert_equal, assert_finite, assert_gradients, assert_nonzero, assert_rows_apart
 
 if TYPE_CHECKING:
-    from mtkit.heads.base import PredictionHead, RetrievalHead
+    from mtkit.feed.batch import Batch
+    from mtkit.heads.prediction import PredictionHead
+    from mtkit.heads.retrieval import RetrievalHead
 
 _ROWS = 6
 
@@ -149,22 +151,23 @@ def check_retrieval_head(
     layer: RetrievalHead,
     query: Mapping[str, Any],
     candidate: Mapping[str, Any],
-    batch: Mapping[str, Any] | None = None,
-    form: Literal["batch", "catalog"] = "batch",
+    batch: Batch | None = None,
+    candidates: Literal["batch", "catalog"] = "batch",
 ) -> None:
     """Queries and candidates are computed apart; candidates of weight 0 are not there; every variable gets a gradient.
 
     Args:
         layer: the head, not yet built.
         query: name -> float32 `[rows, dim]`, at least 3 rows.
-        candidate: name -> float32 `[candidates, dim]`; with `form = "batch"` as many as rows.
-        batch: what else the loss and the scores read (`target.item`, `own.id`, `own.channels`).
-        form: that of the spec. The last candidate is removed in turn; with `form = "catalog"` it is no row's target.
+        candidate: name -> float32 `[candidates, dim]`; those of a batch are as many as rows.
+        batch: what else the loss and the scores read: the columns that the spec names.
+        candidates: as the spec says. The last candidate is removed in turn; of a catalog it is no row's target.
     """
     from mtkit.backend import tf
-    from mtkit.heads.base import Candidates
+    from mtkit.feed.batch import Batch
+    from mtkit.heads.retrieval import Candidates
 
-    batch = {name: tf.constant(values) for name, values in (batch or {}).items()}
+    batch = Batch({}) if batch is None else batch
     views = [{name: tf.constant(values) for name, values in view.items()} for view in (query, candidate)]
     rows, count = (len(next(iter(view.values()))) for view in views)
     ids = tf.range(count)
@@ -180,7 +183,7 @@ def check_retrieval_head(
     assert scores.shape == (rows, count), f"expected scores [{rows}, {count}], got {scores.shape}"
     assert_finite(scores, "scores")
     _check_absent(layer, queries, Candidates(embeddings, ids, tf.cast(ids < count - 1, tf.float32)), batch)
-    if form == "batch":
+    if candidates == "batch":
         _check_removed(layer, queries, embeddings, batch)
 
 
@@ -205,7 +208,7 @@ def check_balancer(layer: Any, tasks: Sequence[str]) -> None:
         assert not np.any(gradient), f"tasks without labels move {variable.name}"
 
 
-def _check_absent(layer: RetrievalHead, queries: Any, candidates: Any, batch: Mapping[str, Any]) -> None:
+def _check_absent(layer: RetrievalHead, queries: Any, candidates: Any, batch: Batch) -> None:
     """What the last candidate, of weight 0, is does not matter to any row but its own."""
     others = slice(None, -1) if len(queries) == len(candidates.ids) else slice(None)
     moved = candidates._replace(
@@ -221,16 +224,16 @@ def _last(candidates: Any) -> Any:
     return 1.0 - tf.sign(candidates.weights)[:, None]
 
 
-def _check_removed(layer: RetrievalHead, queries: Any, embeddings: Any, batch: Mapping[str, Any]) -> None:
+def _check_removed(layer: RetrievalHead, queries: Any, embeddings: Any, batch: Batch) -> None:
     """A row of weight 0 is as good as a row that is not there."""
     from mtkit.backend import tf
-    from mtkit.heads.base import Candidates
+    from mtkit.heads.retrieval import Candidates
 
     count = len(embeddings)
     ids = tf.range(count)
     masked = layer.loss(queries, Candidates(embeddings, ids, tf.cast(ids < count - 1, tf.float32)), batch)
-    shorter = {name: values[:-1] for name, values in batch.items()}
-    removed = layer.loss(queries[:-1], Candidates(embeddings[:-1], ids[:-1], tf.ones([count - 1])), shorter)
+    rows = tf.range(count - 1)
+    removed = layer.loss(queries[:-1], Candidates(embeddings[:-1], ids[:-1], tf.ones([count - 1])), batch.take(rows))
     assert_equal(masked[:-1], removed, "losses with a row of weight 0 and without the row")
 
 

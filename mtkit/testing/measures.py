@@ -12,7 +12,7 @@ from mtkit.data.catalogs import make_fold
 from mtkit.evaluation.rank import of_rows, rank
 from mtkit.spec import Baseline, ContentBaseline, Cut, GroupedMetric, PredictionMetric, RankingMetric
 from mtkit.testing.data import sample_data
-from mtkit.types import Events, LabeledRows, Ragged, Ranking
+from mtkit.types import DAY, Events, LabeledRows, Ragged, Ranking
 
 _ROWS, _ITEMS, _TOP = 40, 60, 10
 _FORMS = {"binary": 2, "classes": 4, "numeric": 0}
@@ -146,7 +146,7 @@ def check_baseline(baseline: Baseline) -> None:
 
 def _check_scores(baseline: Baseline) -> None:
     dataset = sample_data()
-    cut = Cut("test", 80 * 86400, 100 * 86400)
+    cut = Cut("test", 80 * DAY, 100 * DAY)
     fold = make_fold(dataset, cut, {})
     items, users = len(fold.entities["item"]), np.arange(1, len(fold.entities["user"]), dtype=np.int32)
 

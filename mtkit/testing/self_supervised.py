@@ -13,7 +13,7 @@ from mtkit.testing.assertions import TOLERANCE, assert_equal, assert_finite, ass
 from mtkit.testing.layers import check_layer_config
 
 if TYPE_CHECKING:
-    from mtkit.heads.base import SelfSupervisedHead
+    from mtkit.heads.self_supervised import SelfSupervisedHead
 
 
 def check_self_supervised_head(

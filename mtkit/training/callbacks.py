@@ -9,6 +9,7 @@ from mtkit.backend import keras
 from mtkit.errors import nearest
 from mtkit.model.assembly import Pipeline
 from mtkit.model.model_evaluation import evaluate
+from mtkit.types import MetricKey
 
 
 class EpochMetric(keras.callbacks.Callback):
@@ -33,9 +34,10 @@ class EpochMetric(keras.callbacks.Callback):
         if key not in known:
             raise ValueError(f"no metric of the recipe has the key {key!r}; {nearest(key, known)}")
         self._pipeline, self._key, self._every = pipeline, key, every
-        self._task = key.partition("/")[0]
+        self._task = MetricKey.parse(key).task
         protocol = pipeline.protocol()
-        self._protocol = protocol.only(key) if self._task in pipeline.plan.retrievals() else protocol
+        ranks = self._task in pipeline.plan.rankings()
+        self._protocol = protocol.only(MetricKey.parse(key)) if ranks else protocol
         self._value: float | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:

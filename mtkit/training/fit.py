@@ -14,8 +14,9 @@ from mtkit.backend import keras, tf
 from mtkit.errors import RunError
 from mtkit.feed.step_rows import training_rows
 from mtkit.model.assembly import Pipeline
-from mtkit.runtime.distribute import least
+from mtkit.runtime.collectives import least
 from mtkit.runtime.optimizers import make_optimizer
+from mtkit.training.call_size import steps_of_a_call
 from mtkit.training.checkpoints import Checkpoints
 from mtkit.training.interrupt import Signals
 
@@ -49,10 +50,11 @@ class Training:
         self.steps_per_epoch = self.rates[settings.epoch_of].steps
         self.steps = self.steps_per_epoch * settings.epochs
         model = pipeline.model
+        self.steps_per_call = min(settings.steps_per_execution or steps_of_a_call(pipeline), self.steps_per_epoch)
         with pipeline.strategy.scope():
             model.compile(
                 make_optimizer(settings, self.steps),
-                steps_per_execution=min(settings.steps_per_execution, self.steps_per_epoch),
+                steps_per_execution=self.steps_per_call,
                 jit_compile=settings.jit_compile,
             )
             model.optimizer.build(model.trainable_variables)

@@ -75,6 +75,16 @@ def test_a_command_that_does_not_exist_has_no_value():
     assert bench.measure([target(command="no-such-program", floor=0)]) == {"a": None}
 
 
+def test_rows_whose_data_are_not_there_are_left_out(call, monkeypatch):
+    rows = [{"name": "one", "floor": 6, "needs": "SOME_DATA"}, {"name": "two", "floor": 4}]
+    monkeypatch.delenv("SOME_DATA", raising=False)
+    status, lines, results = call(rows)
+    assert (status, lines) == (0, ["one\t-\t≥ 6\tno data", "two\t5\t≥ 4\tmet"])
+    assert [row["value"] for row in results] == [None, 5]
+    monkeypatch.setenv("SOME_DATA", "/some")
+    assert call(rows)[0] == 1
+
+
 @pytest.fixture
 def call(tmp_path, monkeypatch, capsys):
     """Calls the script on rows of constant value; returns status, printed lines and results."""
@@ -124,3 +134,9 @@ def test_the_projects_own_targets_are_valid():
     assert all(row.command.split()[0] in ("python", "mtkit", "make") for row in rows)
     scripts = [word for row in rows for word in row.command.split() if word.endswith(".py")]
     assert all(os.path.exists(bench.BENCH.parent / script) for script in scripts)  # noqa: PTH110
+
+
+def test_rows_of_several_seeds_read_what_such_runs_record():
+    for row in bench.read(bench.BENCH / "targets.toml"):
+        if row.command.startswith("mtkit run") and "--seeds" in row.command:
+            assert row.key.startswith("process.") or row.key.endswith((".mean", ".std")), row.name

@@ -107,7 +107,7 @@ def test_plugins_show(mtkit_program):
         "",
         "  Has an option of every type that TOML can say.",
         "",
-        "  reads: tuple[str, ...]; length >= 1; required",
+        "  reads: tuple[Address, ...]; length >= 1; required",
     ]
     assert "  mode: 'frozen' | 'lora' | 'full'; default 'frozen'\n      what is trained\n" in done.stdout
     assert "  span: timedelta | None; default None\n" in done.stdout

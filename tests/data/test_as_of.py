@@ -5,11 +5,11 @@ import pyarrow as pa
 import pytest
 
 from mtkit.data.catalogs import make_fold
-from mtkit.data.known_as_of import as_of
+from mtkit.data.known_as_of import KNOWN, known_columns
 from mtkit.spec import Cut
 from mtkit.standard.preprocessors import Buckets, Standardize, Vocabulary
 from mtkit.standard.rows import EntityRows, Interactions, SampledNegatives, Windows
-from mtkit.types import Dataset
+from mtkit.types import Dataset, RowTable
 
 DAY = 86400
 CUT = Cut("test", 60 * DAY, 100 * DAY)
@@ -47,23 +47,26 @@ def features(fold, table, moment):
 
 
 def own_of(table, names, row):
-    if table.own is None:
-        return None
-    mine = slice(*table.own.offsets[row : row + 2])
-    return names[table.own.values["id"][mine]].tolist(), table.own.values["channels"][mine].tobytes()
+    own = table.lists["own"]
+    mine = slice(*own.offsets[row : row + 2])
+    return names[own.values["id"][mine]].tolist(), own.values["channels"][mine].tobytes()
 
 
 def levels_of(table, row):
-    if table.activity is None:
-        return None
-    return table.activity[row].tobytes(), table.popularity[table.moment[row]].tobytes()
+    popularity = table.shared["popularity"]
+    return table.dense["activity"][row].tobytes(), popularity.values[popularity.index[row]].tobytes()
+
+
+def with_known(rows, fold, part):
+    """The rows with everything that can be known at their moments."""
+    return known_columns(fold, rows.make(fold, part), KNOWN)
 
 
 def known_as_of(fold, user, time):
     """Name -> bytes of everything that is known."""
-    known = as_of(fold.events, user, time, len(fold.entities["item"]))
-    own = known.pop("own")
-    return {name: values.tobytes() for name, values in {**known, **own.values}.items()}
+    table = known_columns(fold, RowTable("", {"user": user}, time, np.zeros((0, 2)), time), KNOWN)
+    found = {"activity": table.dense["activity"], "popularity": table.shared["popularity"].values}
+    return {name: values.tobytes() for name, values in (found | table.lists["own"].values).items()}
 
 
 def same_features(before, after, tables, moment):
@@ -83,7 +86,7 @@ def same_features(before, after, tables, moment):
 )
 def test_training_rows_do_not_depend_on_what_follows_the_cut(shop, rows):
     before, after = (make_fold(data, CUT, {"item": 3}) for data in (shop, shuffle_after(shop, CUT.cut - 1)))
-    tables = [rows.make(fold, "train") for fold in (before, after)]
+    tables = [with_known(rows, fold, "train") for fold in (before, after)]
     same_features(before, after, tables, CUT.cut)
     for name, values in tables[0].labels.items():
         np.testing.assert_array_equal(values, tables[1].labels[name])
@@ -110,7 +113,7 @@ def test_rows_do_not_depend_on_what_follows_them(shop, day):
     before, after = (make_fold(data, CUT, everyone) for data in (shop, shuffle_after(shop, moment)))
     parts = ["train"] if moment < CUT.cut else ["train", "eval"]
     for part in parts:
-        tables = [Interactions(batch_size=1).make(fold, part) for fold in (before, after)]
+        tables = [with_known(Interactions(batch_size=1), fold, part) for fold in (before, after)]
         same_features(before, after, tables, moment)
     user = np.arange(1, len(before.entities["user"]), dtype=np.int32)
     time = np.full(len(user), moment + 1)
@@ -119,7 +122,7 @@ def test_rows_do_not_depend_on_what_follows_them(shop, day):
 
 def test_the_shuffle_does_change_the_future(shop):
     before, after = (make_fold(data, CUT, {}) for data in (shop, shuffle_after(shop, CUT.cut)))
-    tables = [Interactions(batch_size=1).make(fold, "eval") for fold in (before, after)]
+    tables = [with_known(Interactions(batch_size=1), fold, "eval") for fold in (before, after)]
     assert list(features(before, tables[0], CUT.end)) != list(features(after, tables[1], CUT.end))
     user = np.arange(1, len(before.entities["user"]), dtype=np.int32)
     first, second = (known_as_of(fold, user, np.full(len(user), CUT.end)) for fold in (before, after))

@@ -104,3 +104,29 @@ def test_an_entity_without_interactions_is_there_as_a_whole(shop):
     assert list(fold.entities) == ["user", "item", "shop"]
     assert fold.entities["shop"].ids.tolist() == [-1, 3, 5]
     assert fold.entities["shop"].columns["town"].to_pylist() == [None, "a", "b"]
+
+
+def test_ids_keep_their_numbers_and_new_ones_follow(shop):
+    before = make_fold(shop, CUT, {})
+    kept = {"item": before.entities["item"].ids[:0:-1].copy()[5:]}  # in another order, and without the last five
+    after = make_fold(shop, CUT, {}, numbered=kept)
+    ids = after.entities["item"].ids.tolist()
+    count = len(kept["item"])
+    assert ids[1 : count + 1] == kept["item"].tolist()
+    assert ids[count + 1 :] == sorted(set(before.entities["item"].ids[1:]) - set(kept["item"]))
+    names = [fold.entities["item"].ids[fold.events.ids["item"]].tolist() for fold in (before, after)]
+    assert names[0] == names[1]
+    texts = [
+        dict(zip(f.entities["item"].ids, f.entities["item"].columns["text"].to_pylist(), strict=True))
+        for f in (before, after)
+    ]
+    assert texts[0] == texts[1]
+
+
+def test_numbers_of_ids_that_are_gone_stay(shop):
+    """A catalog that has lost an id keeps its row, and one that is rarer than before stays in."""
+    numbered = {"item": np.array(["gone", *make_fold(shop, CUT, {}).entities["item"].ids[1:]], object)}
+    fold = make_fold(shop, CUT, {"item": 5}, numbered=numbered)
+    assert fold.entities["item"].ids[1:].tolist() == numbered["item"].tolist()
+    assert fold.entities["item"].columns["text"].to_pylist()[1] is None
+    assert (fold.events.ids["item"] > 1).all()

@@ -7,13 +7,17 @@ from mtkit.data import known_as_of as history
 from mtkit.data.catalogs import make_fold
 from mtkit.data.known_as_of import (
     ACTIVITY_CHANNELS,
-    DAY,
+    KNOWN,
     OWN_CHANNELS,
     POPULARITY_CHANNELS,
-    as_of,
+    before_group,
     history_bounds,
+    known_columns,
 )
+from mtkit.errors import DataError
+from mtkit.schema import Column, Schema
 from mtkit.spec import Cut
+from mtkit.types import DAY, Entity, Fold, RowTable
 
 ITEMS = 13
 
@@ -32,6 +36,20 @@ def rows(events):
     between = rng.integers(-DAY, 110 * DAY, 98)
     time = np.concatenate([rng.choice(events.time, 100), later, between, [-DAY, 10**6 * DAY]])
     return user, time
+
+
+def fold_of(events):
+    items = Entity("item", np.arange(ITEMS), None)
+    schema = Schema(
+        interactions={name: Column(kind="id", entity=name) for name in ("user", "item")},
+        entities={"user": {}, "item": {}},
+    )
+    return Fold("test", 0, 0, 0, {"item": items}, events, schema)
+
+
+def known(events, user, time, names=KNOWN):
+    table = RowTable("lines", {"user": user}, time, np.zeros((0, 2), np.int64), time)
+    return known_columns(fold_of(events), table, names)
 
 
 def past(events, user, time):
@@ -78,7 +96,7 @@ def slow_own(ages, baskets):
 def test_own_items_equal_the_slow_way(events, rows, chunk, monkeypatch):
     monkeypatch.setattr(history, "_CHUNK", chunk)
     user, time = rows
-    own = as_of(events, user, time, ITEMS)["own"]
+    own = known(events, user, time).lists["own"]
     assert own.values["id"].dtype == np.int32
     assert own.values["channels"].dtype == np.float32
     assert own.values["channels"].shape == (len(own.values["id"]), len(OWN_CHANNELS))
@@ -96,7 +114,7 @@ def test_own_items_equal_the_slow_way(events, rows, chunk, monkeypatch):
 
 def test_activity_equals_the_slow_way(events, rows):
     user, time = rows
-    activity = as_of(events, user, time, ITEMS)["activity"]
+    activity = known(events, user, time).dense["activity"]
     assert activity.dtype == np.float32
     assert activity.shape == (len(user), len(ACTIVITY_CHANNELS))
     for row in range(len(user)):
@@ -113,12 +131,12 @@ def test_activity_equals_the_slow_way(events, rows):
 
 def test_popularity_equals_the_slow_way(events, rows):
     user, time = rows
-    result = as_of(events, user, time, ITEMS)
-    moments, popularity = np.unique(time), result["popularity"]
+    result = known(events, user, time).shared["popularity"]
+    moments, popularity = np.unique(time), result.values
     assert popularity.dtype == np.float32
     assert popularity.shape == (len(moments), ITEMS, len(POPULARITY_CHANNELS))
-    assert result["moment"].dtype == np.int32
-    np.testing.assert_array_equal(moments[result["moment"]], time)
+    assert result.index.dtype == np.int32
+    np.testing.assert_array_equal(moments[result.index], time)
     for moment, channels in zip(moments, popularity, strict=True):
         before = [e for e in range(len(events)) if events.time[e] < moment]
         times = first_times(events, before, lambda e: (int(events.ids["item"][e]), events.ids["user"][e]))
@@ -132,15 +150,27 @@ def test_popularity_equals_the_slow_way(events, rows):
 
 def test_no_rows_and_no_past(events):
     none = np.zeros(0, dtype=np.int32)
-    empty = as_of(events, none, np.zeros(0, dtype=np.int64), ITEMS)
-    assert empty["own"].offsets.tolist() == [0]
-    assert empty["activity"].shape == (0, len(ACTIVITY_CHANNELS))
-    assert empty["popularity"].shape == (0, ITEMS, len(POPULARITY_CHANNELS))
-    nothing = as_of(events, np.array([1, 2], dtype=np.int32), np.array([-1, -1]), ITEMS)
-    assert nothing["own"].offsets.tolist() == [0, 0, 0]
-    assert nothing["own"].values["channels"].shape == (0, len(OWN_CHANNELS))
-    assert nothing["moment"].tolist() == [0, 0]
-    assert not nothing["popularity"].any()
+    empty = known(events, none, np.zeros(0, dtype=np.int64))
+    assert empty.columns() == frozenset()
+    nothing = known(events, np.array([1, 2], dtype=np.int32), np.array([-1, -1]))
+    assert nothing.lists["own"].offsets.tolist() == [0, 0, 0]
+    assert nothing.lists["own"].values["channels"].shape == (0, len(OWN_CHANNELS))
+    assert nothing.shared["popularity"].index.tolist() == [0, 0]
+    assert not nothing.shared["popularity"].values.any()
+
+
+def test_only_what_is_asked_for_is_made(events, rows):
+    assert known(events, *rows, names=["activity", "nothing"]).columns() == {"activity"}
+    one = known(events, *rows, names=["own"])
+    again = known_columns(fold_of(events), one, ["own", "popularity"])
+    assert again.lists["own"] is one.lists["own"]
+    assert again.columns() == {"own", "popularity"}
+
+
+def test_popularity_of_many_moments_is_refused_where_it_does_not_fit(events, rows, monkeypatch):
+    monkeypatch.setattr(history, "available", lambda: 100)
+    with pytest.raises(DataError, match=r"row table 'lines': the popularity of .* takes .* GB, and 0.0 GB are free"):
+        known(events, *rows)
 
 
 def test_history_ends_strictly_before_the_moment(events, rows):
@@ -152,7 +182,7 @@ def test_history_ends_strictly_before_the_moment(events, rows):
 
 
 def test_history_of_events_ends_before_their_group(events):
-    bounds = history_bounds(events, events.ids["user"], events.time, events.group)
+    bounds = history_bounds(events, events.ids["user"], before_group(events, np.arange(len(events))))
     long_groups = 0
     for row, (begin, end) in enumerate(bounds):
         group = np.flatnonzero(events.group == events.group[row])

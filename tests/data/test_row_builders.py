@@ -2,8 +2,17 @@ import numpy as np
 import pytest
 
 from mtkit.data.catalogs import make_fold
-from mtkit.data.known_as_of import as_of
-from mtkit.data.row_builders import entity_table, event_positions, first_in_group, held_out, sample, window_table
+from mtkit.data.known_as_of import KNOWN, known_columns
+from mtkit.data.labels import Labels
+from mtkit.data.row_builders import (
+    entity_table,
+    event_positions,
+    event_table,
+    first_in_group,
+    held_out,
+    sample,
+    window_table,
+)
 from mtkit.errors import DataError
 from mtkit.spec import Cut
 
@@ -32,8 +41,8 @@ def test_windows_equal_the_slow_way(fold):
     assert list(table.ids) == ["user"]
     assert [(int(u), int(t)) for u, t in zip(table.ids["user"], table.time, strict=True)] == [e[:2] for e in expected]
     for row, (_, _, targets) in enumerate(expected):
-        begin, end = table.targets.offsets[row : row + 2]
-        assert table.targets.values["item"][begin:end].tolist() == targets
+        begin, end = table.lists["target"].offsets[row : row + 2]
+        assert table.lists["target"].values["item"][begin:end].tolist() == targets
     begin, end = table.history.T
     assert (fold.events.time[end - 1] < table.time).all()
     assert (begin == fold.events.offsets[table.ids["user"]]).all()
@@ -41,13 +50,35 @@ def test_windows_equal_the_slow_way(fold):
 
 def test_windows_know_what_was_known_when_they_begin(fold):
     table = window_table(fold, [(40 * DAY, 60 * DAY), (10 * DAY, 40 * DAY)], "windows")
-    known = as_of(fold.events, table.ids["user"], table.time, len(fold.entities["item"]))
-    own = known.pop("own")
-    np.testing.assert_array_equal(table.own.offsets, own.offsets)
-    for name, values in own.values.items():
-        np.testing.assert_array_equal(table.own.values[name], values)
-    for name, values in known.items():
-        np.testing.assert_array_equal(getattr(table, name), values)
+    assert table.columns() == {"target"}
+    np.testing.assert_array_equal(table.known, table.time)
+
+
+def test_events_know_what_was_known_when_their_group_began(fold):
+    positions = event_positions(fold, "train")
+    table = event_table(fold, positions, Labels(), "events")
+    for row, position in enumerate(positions):
+        group = fold.events.group == fold.events.group[position]
+        assert table.known[row] == fold.events.time[group].min()
+    assert (table.known < table.time).any()
+
+
+def test_rows_are_taken_with_all_their_columns(fold):
+    table = window_table(fold, [(40 * DAY, 60 * DAY), (10 * DAY, 40 * DAY)], "windows")
+    table = known_columns(fold, table, KNOWN)
+    rows = np.array([5, 0, 5])
+    taken = table.take(rows)
+    assert len(taken) == 3
+    np.testing.assert_array_equal(taken.ids["user"], table.ids["user"][rows])
+    np.testing.assert_array_equal(taken.dense["activity"], table.dense["activity"][rows])
+    popularity = table.shared["popularity"]
+    np.testing.assert_array_equal(taken.shared["popularity"].index, popularity.index[rows])
+    for name in ("own", "target"):
+        for place, row in enumerate(rows):
+            one, other = taken.lists[name], table.lists[name]
+            for key, values in one.values.items():
+                found = values[one.offsets[place] : one.offsets[place + 1]]
+                np.testing.assert_array_equal(found, other.values[key][other.offsets[row] : other.offsets[row + 1]])
 
 
 def test_parts_of_events(fold):

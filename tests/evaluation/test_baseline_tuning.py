@@ -7,7 +7,7 @@ from pydantic import Field
 from mtkit.data.catalogs import make_fold
 from mtkit.evaluation.baseline_tuning import Comparison, as_tuned, labeled_rows
 from mtkit.evaluation.metrics import RankingProtocol
-from mtkit.recipe.model_graph import Plan
+from mtkit.recipe.plan import Plan
 from mtkit.recipe.settings import Evaluate
 from mtkit.spec import Baseline, Cut, RetrievalTask
 from mtkit.standard.order_metrics import Auc
@@ -70,7 +70,7 @@ def valid(shop):
 
 
 class Next(RetrievalTask):
-    form = "catalog"
+    candidates = "catalog"
 
 
 @pytest.fixture
@@ -134,10 +134,10 @@ def test_settings_are_kept_as_plain_values(comparison, predicting):
         (comparison(), {"oracle": Oracle(seen=[])}),
         (predicting("gift/auc"), {"constant": Constant()}),
     ):
-        kept = made.results(baselines)
-        tuned = as_tuned(baselines, kept["tuned"])
-        assert made.results(baselines, tuned)["tuned"] == kept["tuned"]
-        assert made.judge(tuned) == kept["baselines"]
+        plain, judged = made.results(baselines)
+        tuned = as_tuned(baselines, plain)
+        assert made.results(baselines, tuned) == (plain, judged)
+        assert made.judge(tuned) == judged
 
 
 def test_equal_settings_are_fitted_once(comparison):
@@ -170,7 +170,7 @@ def test_judged_are_all_tasks_that_a_baseline_fits(tiny_pipeline):
     recipe, plan = tiny_pipeline.recipe, tiny_pipeline.plan
     fold, tables, settings = tiny_pipeline.fold, tiny_pipeline.tables, recipe.evaluate
     comparison = Comparison(plan, fold, tables, settings, tiny_pipeline.protocol())
-    results = comparison.results(settings.baselines)["baselines"]
+    _, results = comparison.results(settings.baselines)
     assert results.keys() == {"popularity", "own_frequency", "majority"}
     assert {key.split("/")[0] for key in results["popularity"]} == {"next"}
     assert {key.split("/")[0] for key in results["majority"]} == {"discounted", "gift", "department"}
@@ -181,7 +181,7 @@ def test_judged_are_all_tasks_that_a_baseline_fits(tiny_pipeline):
     top = sorted(range(1, 41), key=lambda item: (-counts[item], item))[:3]
     recalls = []
     for row in range(len(table)):
-        targets = set(table.targets.values["item"][slice(*table.targets.offsets[row : row + 2])])
+        targets = set(table.lists["target"].values["item"][slice(*table.lists["target"].offsets[row : row + 2])])
         recalls.append(len(targets & set(top)) / min(3, len(targets)))
     assert results["popularity"]["next/recall@3"] == pytest.approx(np.mean(recalls))
 

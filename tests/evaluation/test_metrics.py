@@ -7,6 +7,7 @@ from pydantic import Field
 
 from mtkit.data.catalogs import make_fold
 from mtkit.data.item_vectors import item_vectors
+from mtkit.data.known_as_of import known_columns
 from mtkit.errors import DataError
 from mtkit.evaluation.metrics import RankingProtocol, labeled, predict_metrics, rank_metrics
 from mtkit.recipe.settings import By, Evaluate
@@ -16,6 +17,7 @@ from mtkit.standard.prediction_metrics import LogLoss, Rmse
 from mtkit.standard.ranking_metrics import Auc as RankingAuc
 from mtkit.standard.ranking_metrics import Coverage, Diversity, Ndcg, Recall
 from mtkit.standard.rows import EntityRows, Interactions, Windows
+from mtkit.types import MetricKey
 
 CUT = Cut("test", 60 * 86400, 100 * 86400)
 SLICES = (
@@ -36,7 +38,7 @@ def fold(shop):
 
 @pytest.fixture
 def windows(fold):
-    return Windows(batch_size=8).make(fold, "eval")
+    return known_columns(fold, Windows(batch_size=8).make(fold, "eval"), ["own"])
 
 
 @pytest.fixture
@@ -75,7 +77,7 @@ def recall_by_hand(scores, windows, rows, members=None, k=5):
     """Of the lists over the whole catalog, what they hold of the relevant items among `members`."""
     values = []
     for row in rows:
-        relevant = rows_of(windows.targets, "item", row)
+        relevant = rows_of(windows.lists["target"], "item", row)
         relevant = relevant if members is None else relevant & members
         if relevant:
             top = sorted(range(1, 21), key=lambda item: (-scores[row][item], item))[:k]
@@ -123,7 +125,7 @@ def test_only_one_metric_and_its_slice(fold, windows, scores):
     judged = protocol(fold, recall=Recall(), ndcg=Ndcg(), auc=RankingAuc())
     whole = rank_metrics("next", lambda rows: scores[rows].copy(), windows, judged)
     for key in ("next/ndcg@5", "next/tail/ndcg@2", "next/new/recall@5", "next/user.town=a/recall@2", "next/tail/auc"):
-        part = rank_metrics("next", lambda rows: scores[rows].copy(), windows, judged.only(key))
+        part = rank_metrics("next", lambda rows: scores[rows].copy(), windows, judged.only(MetricKey.parse(key)))
         assert part[key] == pytest.approx(whole[key])
         assert len(part) == (1 if key.count("/") == 1 else 2)
 
@@ -177,7 +179,7 @@ def test_diversity_is_by_categories_or_words(fold, windows, scores):
     found = rank_metrics("next", lambda rows: scores[rows].copy(), windows, judged)
     values = []
     for row in range(len(windows)):
-        if rows_of(windows.targets, "item", row):
+        if rows_of(windows.lists["target"], "item", row):
             top = sorted(range(1, 21), key=lambda item: (-scores[row][item], item))[:5]
             values.append(np.mean([families[a] != families[b] for a in top for b in top if a < b]))
     assert found["next/diversity@5"] == pytest.approx(np.mean(values))
@@ -190,7 +192,7 @@ def test_diversity_is_by_vectors_of_an_encoder(fold, windows, scores):
     lengths = np.linalg.norm(vectors, axis=1)
     values = []
     for row in range(len(windows)):
-        if rows_of(windows.targets, "item", row):
+        if rows_of(windows.lists["target"], "item", row):
             top = sorted(range(1, 21), key=lambda item: (-scores[row][item], item))[:5]
             pairs = [(a, b) for a in top for b in top if a < b]
             common = [vectors[a] @ vectors[b] / (lengths[a] * lengths[b]) if 1 not in (a, b) else 0 for a, b in pairs]

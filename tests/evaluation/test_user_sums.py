@@ -3,7 +3,8 @@ import pyarrow as pa
 import pytest
 
 from mtkit.evaluation.user_sums import Measured, UserSums, from_table, mean_of, named, to_table
-from mtkit.types import Entity
+from mtkit.schema import Schema
+from mtkit.types import Entity, Fold
 
 
 def measured(path="next/", keys=("recall@3", "ndcg@3"), entity="user"):
@@ -17,10 +18,15 @@ def measured(path="next/", keys=("recall@3", "ndcg@3"), entity="user"):
     return found
 
 
-ENTITIES = {
-    "user": Entity("user", np.array([-1, 9, 10, 200]), pa.table({})),
-    "item": Entity("item", np.array(["", "c", "b", "a"], object), pa.table({})),
-}
+FOLD = Fold(
+    "test", 0, 0, 0,
+    {
+        "user": Entity("user", np.array([-1, 9, 10, 200]), pa.table({})),
+        "item": Entity("item", np.array(["", "c", "b", "a"], object), pa.table({})),
+    },
+    None,
+    Schema(interactions={}, entities={"user": {}, "item": {}}),
+)  # fmt: skip
 
 
 def test_sums_are_those_of_the_rows_of_each_user():
@@ -41,10 +47,21 @@ def test_what_is_taken_over_comes_with_its_sums():
     assert one.counts == {"next": 20, "gift": 20}
 
 
+def test_both_together_keep_their_sums_and_counts():
+    one, two = measured(), measured("gift/")
+    both = one | two
+    assert list(both) == ["next/recall@3", "gift/recall@3"]
+    assert both.sums.keys() == {"next/", "gift/"}
+    assert both.counts == {"next": 20, "gift": 20}
+    assert one.sums.keys() == {"next/"}
+    with pytest.raises(TypeError):
+        one | {"next/recall@3": 0.0}
+
+
 def test_tables_come_back_with_users_by_their_ids():
     model = measured()
     model |= measured("shelf/tail/", ("log_loss",), "item")
-    sums = named({"model": model, "ease": measured()}, ENTITIES)
+    sums = named({"model": model, "ease": measured()}, FOLD)
     assert sums["model"]["next/"].users.tolist() == ["10", "200", "9"]
     assert sums["model"]["shelf/tail/"].users.tolist() == ["a", "b", "c"]
     np.testing.assert_array_equal(
@@ -74,7 +91,7 @@ def test_nothing_is_a_table_too():
 
 
 def test_the_mean_is_user_by_user_over_what_all_have():
-    one, two = (named({"model": measured()}, ENTITIES) for _ in range(2))
+    one, two = (named({"model": measured()}, FOLD) for _ in range(2))
     two["model"]["next/"].totals["recall@3"][:] += 2
     two["model"]["gift/"] = two["model"]["next/"]
     mean = mean_of([one, two])

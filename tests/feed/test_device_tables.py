@@ -1,10 +1,13 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
 
 from mtkit.backend import tf
-from mtkit.feed.device_tables import EntityTable, EventLog, RaggedColumns, RowStore
-from mtkit.types import Events, Ragged, RowTable
+from mtkit.feed.device_tables import RaggedColumns, RowStore
+from mtkit.feed.features import EntityTable, EventLog
+from mtkit.types import Events, Ragged, RowTable, Shared
 
 DAY = 86400
 
@@ -24,10 +27,10 @@ def test_lists_are_gathered_end_to_end(rows, lengths):
     found = RaggedColumns("past", ragged).gather(tf.constant(rows, tf.int64))
     lists = [range(ragged.offsets[row], ragged.offsets[row + 1]) for row in rows]
     entries = [entry for entries in lists for entry in entries]
-    assert set(found) == {"past.item", "past.score", "past.row"}
+    assert set(found.values) == {"item", "score"}
     for name, values in ragged.values.items():
-        np.testing.assert_array_equal(found[f"past.{name}"], values[entries])
-    np.testing.assert_array_equal(found["past.row"], np.repeat(range(len(rows)), [len(one) for one in lists]))
+        np.testing.assert_array_equal(found.values[name], values[entries])
+    np.testing.assert_array_equal(found.row, np.repeat(range(len(rows)), [len(one) for one in lists]))
 
 
 def _log(users=4, count=30):
@@ -77,43 +80,56 @@ def table():
         context={"hour": rng.random((4, 1)).astype(np.float32)},
         labels={"cheap": np.array([0, 1, 0, 1], np.float32)},
         weights={"cheap": np.array([1, 0, 2, 1], np.float32)},
-        targets=_ragged([1, 2, 0, 3]),
-        own=_ragged([0, 1, 1, 0]),
-        activity=rng.random((4, 2)).astype(np.float32),
-        moment=np.array([0, 0, 1, 1], np.int32),
-        popularity=rng.random((2, 5, 3)).astype(np.float32),
+        known=np.arange(4) * DAY,
+        dense={"activity": rng.random((4, 2)).astype(np.float32)},
+        lists={"target": _ragged([1, 2, 0, 3]), "own": _ragged([0, 1, 1, 0])},
+        shared={"popularity": Shared(np.array([0, 0, 1, 1], np.int32), rng.random((2, 5, 3)).astype(np.float32))},
     )
 
 
 def test_batches_hold_the_columns_of_their_rows(table):
     rows = [3, 0]
     batch = RowStore(table).gather(tf.constant(rows, tf.int64))
-    expected = {
-        "user": table.ids["user"],
-        "time": table.time,
-        "history": table.history,
-        "context.hour": table.context["hour"],
-        "label.cheap": table.labels["cheap"],
-        "weight.cheap": table.weights["cheap"],
-        "activity": table.activity,
-        "moment": table.moment,
-    }
-    for name, values in expected.items():
-        np.testing.assert_array_equal(batch[name], values[rows])
-        assert batch[name].dtype == values.dtype
-    np.testing.assert_array_equal(batch["target.row"], [0, 0, 0, 1])
-    np.testing.assert_array_equal(batch["popularity"], table.popularity)
-    np.testing.assert_array_equal(batch["row.weight"], [1, 1])
-    assert set(batch) == {
-        *expected, "popularity", "row.weight", "target.row", "target.item", "target.score", "own.row", "own.item",
-        "own.score",
-    }  # fmt: skip
+    for kind in ("ids", "context", "labels", "weights", "dense"):
+        found, expected = getattr(batch, kind), getattr(table, kind)
+        assert set(found) == set(expected)
+        for name, values in expected.items():
+            np.testing.assert_array_equal(found[name], values[rows])
+            assert found[name].dtype == values.dtype
+    np.testing.assert_array_equal(batch.time, table.time[rows])
+    np.testing.assert_array_equal(batch.history, table.history[rows])
+    assert set(batch.lists) == {"target", "own"}
+    np.testing.assert_array_equal(batch.lists["target"].row, [0, 0, 0, 1])
+    np.testing.assert_array_equal(batch.shared["popularity"].values, table.shared["popularity"].values)
+    np.testing.assert_array_equal(batch.shared["popularity"].index, [1, 0])
+    np.testing.assert_array_equal(batch.present, [1, 1])
+
+
+def test_columns_of_several_kinds_may_be_called_alike(table):
+    """Whatever an entity, a column or a label is called, it meets no other."""
+    ids = np.array([1, 2, 1, 3], np.int32)
+    for name in ("moment", "time", "popularity", "context", "activity", "history", "target"):
+        alike = replace(
+            table,
+            ids={name: ids},
+            context={name: np.full((4, 1), 0.5, np.float32)},
+            labels={name: np.ones(4, np.float32)},
+            weights={name: np.full(4, 2, np.float32)},
+            dense={name: np.full((4, 3), 7, np.float32)},
+        )
+        batch = RowStore(alike).gather(tf.constant([1, 3], tf.int64))
+        np.testing.assert_array_equal(batch.ids[name], [2, 3])
+        np.testing.assert_array_equal(batch.context[name], [[0.5], [0.5]])
+        np.testing.assert_array_equal(batch.labels[name], [1, 1])
+        np.testing.assert_array_equal(batch.weights[name], [2, 2])
+        np.testing.assert_array_equal(batch.dense[name], np.full((2, 3), 7))
+        np.testing.assert_array_equal(batch.time, table.time[[1, 3]])
 
 
 def test_no_row_has_no_weight(table):
     batch = RowStore(table).gather(tf.constant([2, -1], tf.int64))
-    np.testing.assert_array_equal(batch["row.weight"], [1, 0])
-    np.testing.assert_array_equal(batch["weight.cheap"], [2, 0])
+    np.testing.assert_array_equal(batch.present, [1, 0])
+    np.testing.assert_array_equal(batch.weights["cheap"], [2, 0])
 
 
 def test_shares_are_those_of_the_rows(table):
@@ -122,6 +138,18 @@ def test_shares_are_those_of_the_rows(table):
 
 def test_a_table_has_what_its_rows_have():
     empty = np.zeros(0, np.int64)
-    store = RowStore(RowTable("items", {"item": np.array([1, 2], np.int32)}, empty, empty.reshape(0, 2)))
-    assert set(store.gather(tf.constant([0], tf.int64))) == {"item", "row.weight"}
+    store = RowStore(RowTable("items", {"item": np.array([1, 2], np.int32)}, empty, empty.reshape(0, 2), empty))
+    batch = store.gather(tf.constant([0], tf.int64))
+    assert set(batch.ids) == {"item"}
+    assert batch.time is batch.history is None
     assert not store.trainable_variables
+
+
+def test_batches_are_taken_with_all_their_columns(table):
+    whole = RowStore(table).gather(tf.constant([3, 0, 1], tf.int64))
+    some, expected = whole.take(tf.constant([0, 2])), RowStore(table).gather(tf.constant([3, 1], tf.int64))
+    np.testing.assert_array_equal(some.ids["user"], expected.ids["user"])
+    for name in ("target", "own"):
+        np.testing.assert_array_equal(some.lists[name].row, expected.lists[name].row)
+        np.testing.assert_array_equal(some.lists[name].values["item"], expected.lists[name].values["item"])
+    np.testing.assert_array_equal(some.shared["popularity"].index, expected.shared["popularity"].index)

@@ -1,9 +1,10 @@
 import numpy as np
 import pytest
 
-from mtkit.data.known_as_of import DAY, as_of
+from mtkit.data.known_as_of import KNOWN, known_columns
 from mtkit.feed.request_history import given_past
-from mtkit.types import Events
+from mtkit.schema import Column, Schema
+from mtkit.types import DAY, Entity, Events, Fold, RowTable
 
 NOW, ITEMS, USERS = 400 * DAY, 6, 5
 
@@ -20,12 +21,23 @@ def events(rng, lines):
     return Events({"user": user.astype(np.int32), "item": item}, time, group, None, offsets)
 
 
+def known_of(log, users):
+    """What is known of all users at `NOW`."""
+    schema = Schema(
+        interactions={name: Column(kind="id", entity=name) for name in ("user", "item")},
+        entities={"user": {}, "item": {}},
+    )
+    fold = Fold("test", 0, 0, 0, {"item": Entity("item", np.arange(ITEMS), None)}, log, schema)
+    time = np.full(USERS, NOW)
+    return known_columns(fold, RowTable("users", {"user": users}, time, np.zeros((0, 2), np.int64), time), KNOWN)
+
+
 @pytest.mark.parametrize("lines", [0, 1, 40, 200])
 def test_equals_what_is_known_of_users_in_the_data(lines):
     rng = np.random.default_rng(lines)
     log = events(rng, lines)
     users = np.arange(USERS, dtype=np.int32)
-    known = as_of(log, users, np.full(USERS, NOW), ITEMS)
+    known = known_of(log, users)
 
     longest = int(np.diff(log.offsets).max(initial=0)) + 3
     ids, age = np.zeros([USERS, longest], np.int32), np.zeros([USERS, longest], np.float32)
@@ -33,9 +45,14 @@ def test_equals_what_is_known_of_users_in_the_data(lines):
         mine = rng.permutation(np.arange(log.offsets[user], log.offsets[user + 1]))
         places = np.sort(rng.permutation(longest)[: len(mine)])
         ids[user, places], age[user, places] = log.ids["item"][mine], (NOW - log.time[mine]) / DAY
-    given = {name: value.numpy() for name, value in given_past(ids, age).items()}
+    own, dense = given_past(ids, age)
+    fewer, none = given_past(ids, age, ())
+    assert none == {}
+    assert list(fewer.values) == ["id"]
+    np.testing.assert_array_equal(fewer.values["id"], own.values["id"])
 
-    np.testing.assert_array_equal(given["own.row"], np.repeat(users, np.diff(known["own"].offsets)))
-    np.testing.assert_array_equal(given["own.id"], known["own"].values["id"])
-    np.testing.assert_allclose(given["own.channels"], known["own"].values["channels"], atol=2e-6)
-    np.testing.assert_allclose(given["activity"], known["activity"], atol=1e-6)
+    expected = known.lists["own"]
+    np.testing.assert_array_equal(own.row, np.repeat(users, np.diff(expected.offsets)))
+    np.testing.assert_array_equal(own.values["id"], expected.values["id"])
+    np.testing.assert_allclose(own.values["channels"], expected.values["channels"], atol=2e-6)
+    np.testing.assert_allclose(dense["activity"], known.dense["activity"], atol=1e-6)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mtkit.backend import tf
-from mtkit.heads import Candidates
+from mtkit.heads import Batch, Candidates, Lists, SharedValues
 from mtkit.layers.gated_retrieval import GatedRetrieval
 from mtkit.optimizers import precision_scope
 from mtkit.testing import check_layer_config, check_retrieval_head
@@ -25,16 +25,19 @@ def views(rng):
 @pytest.fixture
 def batch(rng):
     # No row has the last item as its target; row 3 has no past, and row 2 no target.
-    return {
-        "target.row": np.array([0, 0, 1, 3], np.int64),
-        "target.item": np.array([1, 4, 2, 5], np.int32),
-        "own.row": np.array([0, 0, 1, 2], np.int64),
-        "own.id": np.array([1, 3, 5, 6], np.int32),
-        "own.channels": rng.normal(size=(4, CHANNELS)).astype(np.float32),
-        "activity": rng.normal(size=(ROWS, ACTIVITY)).astype(np.float32),
-        "moment": np.array([0, 1, 1, 0], np.int32),
-        "popularity": rng.normal(size=(2, SIZE, POPULARITY)).astype(np.float32),
-    }
+    channels = rng.normal(size=(4, CHANNELS)).astype(np.float32)
+    own = {"id": np.array([1, 3, 5, 6], np.int32), "channels": channels}
+    activity = rng.normal(size=(ROWS, ACTIVITY)).astype(np.float32)
+    popularity = rng.normal(size=(2, SIZE, POPULARITY)).astype(np.float32)
+    return Batch(
+        ids={},
+        lists={
+            "target": Lists(np.array([0, 0, 1, 3], np.int64), {"item": np.array([1, 4, 2, 5], np.int32)}),
+            "own": Lists(np.array([0, 0, 1, 2], np.int64), own),
+        },
+        dense={"activity": activity},
+        shared={"popularity": SharedValues(np.array([0, 1, 1, 0], np.int32), popularity)},
+    )
 
 
 def _head(rng, discovery=3.0):
@@ -49,16 +52,17 @@ def _slow_scores(head, query, candidate, batch):
         "bias", "prior", "prior_if_own", "pair", "pair_of_item", "pair_by_activity", "own_bias", "own_bias_of_item",
         "own_bias_by_activity", "new_bias_by_activity",
     )}  # fmt: skip
+    past, popular = batch.lists["own"], batch.shared["popularity"]
     own = {
         (row, item): channels
-        for row, item, channels in zip(batch["own.row"], batch["own.id"], batch["own.channels"], strict=True)
+        for row, item, channels in zip(past.row, past.values["id"], past.values["channels"], strict=True)
     }
     q, c = sum(query.values()), sum(candidate.values())
     scores = np.zeros((ROWS, SIZE))
     for row in range(ROWS):
-        activity = batch["activity"][row]
+        activity = batch.dense["activity"][row]
         for item in range(SIZE):
-            popularity = batch["popularity"][batch["moment"][row], item]
+            popularity = popular.values[popular.index[row], item]
             score = weights["bias"][item] + weights["prior"] @ popularity
             if (row, item) in own:
                 channels = own[row, item]
@@ -86,7 +90,8 @@ def test_scores_equal_a_slow_version(rng, views, batch):
 def test_loss_equals_a_slow_version(rng, views, batch):
     head = _head(rng)
     scores, own = _slow_scores(head, *views, batch)
-    targets = set(zip(batch["target.row"], batch["target.item"], strict=True))
+    target = batch.lists["target"]
+    targets = set(zip(target.row, target.values["item"], strict=True))
     there = np.arange(SIZE) > 0
     expected = np.zeros(ROWS)
     for row in range(ROWS):
@@ -104,7 +109,7 @@ def test_loss_equals_a_slow_version(rng, views, batch):
 
 
 def test_conforms(rng, views, batch):
-    check_retrieval_head(_head(rng), *views, batch, form="catalog")
+    check_retrieval_head(_head(rng), *views, batch, candidates="catalog")
 
 
 def test_computes_in_float32(rng, views, batch):

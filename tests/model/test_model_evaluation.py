@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from passes import answers, scorer
 
 from mtkit.evaluation.metrics import RankingProtocol, rank_metrics
-from mtkit.model.model_evaluation import evaluate, model_predictions, model_scorer
+from mtkit.model.model_evaluation import evaluate
+from mtkit.types import MetricKey
 
 
 @pytest.fixture(scope="module")
@@ -18,8 +20,8 @@ def brute_force(scores, table, k, *, new):
     """Recall and NDCG at k of each row, sorted by hand."""
     recalls, gains = [], []
     for row, values in enumerate(scores):
-        own = sets(table.own, "id", row) if new else set()
-        relevant = sets(table.targets, "item", row) - own
+        own = sets(table.lists["own"], "id", row) if new else set()
+        relevant = sets(table.lists["target"], "item", row) - own
         if not relevant:
             continue
         candidates = [item for item in range(1, len(values)) if item not in own]
@@ -34,7 +36,7 @@ def brute_force(scores, table, k, *, new):
 @pytest.mark.parametrize("new", [False, True])
 def test_rankings_equal_brute_force(tiny_pipeline, results, new):
     table = tiny_pipeline.tables["windows"]["eval"]
-    scores = model_scorer(tiny_pipeline.model, "next", tiny_pipeline.eval_rows["windows"])(np.arange(len(table)))
+    scores = scorer(tiny_pipeline.model, "next", tiny_pipeline.model.feed.rows["windows/eval"])(np.arange(len(table)))
     for k in (3, 10):
         recall, ndcg = brute_force(scores, table, k, new=new)
         part = "new/" if new else ""
@@ -43,9 +45,9 @@ def test_rankings_equal_brute_force(tiny_pipeline, results, new):
 
 
 def test_predictions_do_not_depend_on_the_block(tiny_pipeline, results):
-    rows = tiny_pipeline.eval_rows["lines"]
-    whole = model_predictions(tiny_pipeline.model, ["discounted", "gift"], rows, 10_000)
-    parts = model_predictions(tiny_pipeline.model, ["discounted", "gift"], rows, 7)
+    rows = tiny_pipeline.model.feed.rows["lines/eval"]
+    whole = answers(tiny_pipeline.model, ["discounted", "gift"], rows, 10_000)
+    parts = answers(tiny_pipeline.model, ["discounted", "gift"], rows, 7)
     for task in whole:
         np.testing.assert_allclose(parts[task], whole[task], atol=1e-6)
     labels = tiny_pipeline.tables["lines"]["eval"].labels["discounted"]
@@ -63,10 +65,10 @@ def test_every_task_is_measured(tiny_pipeline, results):
 
 def test_the_block_of_a_ranking_does_not_matter(tiny_pipeline, results):
     table = tiny_pipeline.tables["windows"]["eval"]
-    score = model_scorer(tiny_pipeline.model, "next", tiny_pipeline.eval_rows["windows"])
+    score = scorer(tiny_pipeline.model, "next", tiny_pipeline.model.feed.rows["windows/eval"])
     settings = tiny_pipeline.recipe.evaluate
     protocol = RankingProtocol(settings.metrics, settings.k, settings.slices, 5)
     for key, value in rank_metrics("next", score, table, protocol).items():
         assert value == pytest.approx(results[key])
-    only = protocol.only("next/new/ndcg@3")
+    only = protocol.only(MetricKey("next", "new", "ndcg", 3))
     assert rank_metrics("next", score, table, only)["next/new/ndcg@3"] == pytest.approx(results["next/new/ndcg@3"])

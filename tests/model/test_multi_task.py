@@ -1,3 +1,5 @@
+import sys
+from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
@@ -7,16 +9,20 @@ import pytest
 from mtkit.backend import keras, tf
 from mtkit.data.known_as_of import ACTIVITY_CHANNELS, OWN_CHANNELS, POPULARITY_CHANNELS
 from mtkit.errors import StrategyError
-from mtkit.feed.device_tables import DeviceData, EntityTable, EventLog, RowStore
-from mtkit.heads import RetrievalHead
+from mtkit.feed.device_tables import DeviceTables, RowStore
+from mtkit.feed.features import EntityTable, EventLog
+from mtkit.heads import Batch, PredictionHead, RetrievalHead
+from mtkit.layers.task_states import TaskStates
+from mtkit.layers.training_step import TrainingStep
 from mtkit.model.forward import Forward, encode_limited
 from mtkit.model.multi_task import Layers, MultiTaskModel
 from mtkit.optimizers import OPTIMIZERS, precision_scope
-from mtkit.recipe.model_graph import Plan
-from mtkit.spec import BuildContext, FeatureInfo, RetrievalTask
+from mtkit.recipe.plan import Plan
+from mtkit.spec import Balancer, BuildContext, Correlation, FeatureInfo, RetrievalTask
 from mtkit.standard import balancers, correlations, encoders, heads
 from mtkit.standard.retrieval import GatedRetrieval
-from mtkit.types import Events, Ragged, RowTable
+from mtkit.testing import check_training_step
+from mtkit.types import Events, Ragged, RowTable, Shared
 
 DIM, USERS, ITEMS, LINES, WINDOWS = 4, 5, 6, 12, 4
 FEATURES = {
@@ -44,10 +50,84 @@ class Dot(RetrievalHead):
         return -tf.linalg.diag_part(tf.nn.log_softmax(scores))
 
 
+class PcGrad(TrainingStep):
+    """Projects conflicting gradients of two tasks at the cut (Yu et al., NeurIPS 2020, algorithm 1).
+
+    What the cut lets through is corrected; private ways keep their plain gradients.
+    """
+
+    def gradients(self, run, scope):
+        with tf.GradientTape(persistent=True) as tape:
+            found = run()
+            shares, _ = scope.shares(found.losses)
+            total = tf.add_n(list(shares.values()))
+        cut, self.cut = list(found.cut), [tensor.shape for tensor in found.cut]
+        one, other = ([tf.convert_to_tensor(g) for g in tape.gradient(share, cut, unconnected_gradients="zero")]
+                      for share in shares.values())  # fmt: skip
+        dot = tf.add_n([tf.reduce_sum(a * b) for a, b in zip(one, other, strict=True)])
+        squares = [tf.add_n([tf.reduce_sum(a * a) for a in gradient]) for gradient in (one, other)]
+        by = [tf.math.divide_no_nan(tf.minimum(dot, 0.0), square) for square in reversed(squares)]
+        change = [-by[0] * b - by[1] * a for a, b in zip(one, other, strict=True)]
+        variables = scope.trainable_variables
+        plain = tape.gradient(total, variables, unconnected_gradients="zero")
+        change = tape.gradient(cut, variables, output_gradients=change, unconnected_gradients="zero")
+        self.conflict = dot < 0
+        return found, [tf.convert_to_tensor(a) + tf.convert_to_tensor(b) for a, b in zip(plain, change, strict=True)]
+
+
+class Projected(Balancer):
+    def build(self, context):
+        return PcGrad(name=context.name)
+
+
+class Extracted(keras.layers.Layer):
+    """Experts of the tasks and one that they share, whose state is handed on (Tang et al., RecSys 2020, without gates)."""
+
+    def __init__(self, tasks, units, **options):
+        super().__init__(**options)
+        self.own = [keras.layers.Dense(units) for _ in range(tasks)]
+        self.common = keras.layers.Dense(units)
+
+    def call(self, inputs, training=False, shared=None):
+        common = self.common(inputs if shared is None else shared)
+        states = [inputs] * len(self.own) if inputs.shape.rank == 2 else tf.unstack(inputs, axis=1)
+        own = tf.stack([layer(state) + common for layer, state in zip(self.own, states, strict=True)], 1)
+        return TaskStates(own, common)
+
+
+class Extraction(Correlation):
+    takes_shared: ClassVar = True
+
+    units: int = DIM
+
+    def build(self, context):
+        self.seen.append((context.name, context.tasks))
+        return Extracted(len(context.tasks), self.units, name=context.name)
+
+    seen: ClassVar = []
+
+
+class Bottom(keras.layers.Layer):
+    """A layer that all tasks share, and one for each (Caruana, 1997)."""
+
+    def __init__(self, tasks, **options):
+        super().__init__(**options)
+        self.common, self.own = keras.layers.Dense(DIM), [keras.layers.Dense(DIM) for _ in range(tasks)]
+
+    def call(self, inputs, training=False):
+        common = self.common(inputs)
+        return TaskStates(tf.stack([layer(common) for layer in self.own], 1), cut=(common,))
+
+
+class SharedBottom(Correlation):
+    def build(self, context):
+        return Bottom(len(context.tasks), name=context.name)
+
+
 class InBatch(RetrievalTask):
     """Retrieval against the batch."""
 
-    form: ClassVar = "batch"
+    candidates: ClassVar = "batch"
 
     def build(self, context):
         return Dot(name=context.name)
@@ -85,6 +165,7 @@ def _table(name, rows, **options):
         name=name,
         ids={"user": users} | ({"item": rng.integers(1, ITEMS, rows).astype(np.int32)} if name == "lines" else {}),
         time=np.full(rows, 30 * 86400),
+        known=np.full(rows, 30 * 86400),
         history=np.stack([4 * users, end], 1).astype(np.int64),
         **options,
     )
@@ -112,11 +193,17 @@ def _windows():
     return _table(
         "windows",
         WINDOWS,
-        targets=Ragged(offsets, {"item": items}),
-        own=Ragged(offsets, {"id": items[::-1].copy(), "channels": channels}),
-        activity=rng.normal(size=(WINDOWS, len(ACTIVITY_CHANNELS))).astype(np.float32),
-        moment=np.array([0, 1, 0, 1], np.int32),
-        popularity=rng.normal(size=(2, ITEMS, len(POPULARITY_CHANNELS))).astype(np.float32),
+        lists={
+            "target": Ragged(offsets, {"item": items}),
+            "own": Ragged(offsets, {"id": items[::-1].copy(), "channels": channels}),
+        },
+        dense={"activity": rng.normal(size=(WINDOWS, len(ACTIVITY_CHANNELS))).astype(np.float32)},
+        shared={
+            "popularity": Shared(
+                np.array([0, 1, 0, 1], np.int32),
+                rng.normal(size=(2, ITEMS, len(POPULARITY_CHANNELS))).astype(np.float32),
+            )
+        },
     )
 
 
@@ -128,21 +215,20 @@ def make_model(tmp_path):
         correlations = correlations or {}
         plan = Plan(ENCODERS, correlations, tasks)
 
-        def context(name):
+        def context(name, of=tuple(tasks)):
             return BuildContext(
                 name=name,
-                tasks=tuple(tasks),
+                tasks=of,
                 features=FEATURES,
                 sizes={"user": USERS, "item": ITEMS},
                 classes=dict.fromkeys(tasks, 2),
-                candidates=dict.fromkeys(plan.retrievals(), ITEMS),
+                candidates=dict.fromkeys(plan.rankings(), ITEMS),
                 cache_dir=tmp_path,
                 column=lambda _entity, _column: np.array([]),
             )
 
         def of(name, spec):
-            on = (name,) if spec.apply == "pair" else plan.on(name)
-            return {embedding: spec.build(context(f"{name}_{embedding}")) for embedding in on}
+            return {e: spec.build(context(f"{name}_{e}", plan.tasks_of(name, e))) for e in plan.targets(name)}
 
         keras.utils.set_random_seed(0)
         with precision_scope("float32"):
@@ -161,7 +247,7 @@ def make_model(tmp_path):
             name: EntityTable(name, size, columns[name]) for name, size in {"user": USERS, "item": ITEMS}.items()
         }
         rows = {"lines": RowStore(_lines()), "windows": RowStore(_windows())}
-        model = MultiTaskModel(plan, layers, DeviceData(entities, EventLog(_events(), "item"), rows))
+        model = MultiTaskModel(plan, layers, DeviceTables(entities, EventLog(_events(), "item"), rows))
         model({spec.rows: tf.zeros([2], tf.int64) for spec in tasks.values()})
         for variable in model.trainable_variables:
             variable.assign(rng.normal(size=variable.shape) / 2)
@@ -177,11 +263,15 @@ def _rows(**rows):
 def _step(model, rows):
     """Loss per task, and the gradients of the objective, dense."""
     with tf.GradientTape() as tape:
-        losses = model.task_losses(model.gather(rows), training=True)
-        objective = model._objective(losses)
+        losses = model.run(model.gather(rows), training=True).losses
+        objective = model.step.objective(losses, model)
     gradients = tape.gradient(objective, model.trainable_variables, unconnected_gradients="zero")
-    means = {name: float(tf.math.divide_no_nan(total, weight)) for name, (total, weight) in losses.items()}
+    means = {name: float(tf.math.divide_no_nan(loss.total, loss.weight)) for name, loss in losses.items()}
     return means, [tf.convert_to_tensor(gradient).numpy() for gradient in gradients]
+
+
+def _answers(forward, task, batch):
+    return forward.model.heads[task].answers(forward.task(task, batch))
 
 
 def _assert_same(found, expected):
@@ -207,7 +297,7 @@ def test_no_row_is_as_good_as_no_row_at_all(make_model, form):
 
 def test_a_row_of_weight_0_is_as_good_as_no_row_whatever_its_label(make_model):
     model = make_model(CLICK)
-    assert np.isnan(model.data.rows["lines"].columns["label.clicked"][1])
+    assert np.isnan(model.feed.rows["lines"].labels["clicked"][1])
     found = _step(model, _rows(lines=[0, 1, 2]))
     assert np.isfinite(found[0]["click"])
     _assert_same(found, _step(model, _rows(lines=[0, 2])))
@@ -229,12 +319,12 @@ def test_a_task_is_the_weighted_mean_of_its_rows_times_its_weight(make_model):
     forward = Forward(model)
     expected = {}
     for task, label in (("click", "clicked"), ("like", "liked")):
-        p = forward.prediction(task, batch).numpy()
-        y, w = (np.nan_to_num(batch[f"{kind}.{label}"]) for kind in ("label", "weight"))
+        p = model.heads[task].answers(forward.task(task, batch)).numpy()
+        y, w = np.nan_to_num(batch.labels[label]), batch.weights[label].numpy()
         expected[task] = (w * -(y * np.log(p) + (1 - y) * np.log(1 - p))).sum() / w.sum()
     means, _ = _step(model, _rows(lines=[0, 1, 2, 3]))
     assert means == pytest.approx(expected, rel=1e-4)
-    objective = model._objective(model.task_losses({"lines": batch}, training=True))
+    objective = model.step.objective(model.run({"lines": batch}, training=True).losses, model)
     assert float(objective) == pytest.approx(0.5 * expected["click"] + expected["like"], rel=1e-4)
 
 
@@ -247,7 +337,7 @@ def test_whole_entities_are_looked_up_as_rows_are_encoded(make_model):
     for embedding in ENCODERS:
         assert whole.states(embedding, batch).shape == (3, 2, DIM)
         np.testing.assert_allclose(whole.states(embedding, batch), by_row.states(embedding, batch), atol=1e-6)
-    np.testing.assert_allclose(whole.outputs("click", batch), by_row.outputs("click", batch), atol=1e-6)
+    np.testing.assert_allclose(_answers(whole, "click", batch), _answers(by_row, "click", batch), atol=1e-6)
 
 
 class Costly(encoders.Features):
@@ -299,8 +389,8 @@ def test_tasks_read_states_of_their_own(make_model):
     batch = model.gather(_rows(lines=[0, 5]))["lines"]
     forward = Forward(model)
     states = forward.states("user", batch)
-    expected = model.heads["like"]({"user": states[:, 1]})
-    np.testing.assert_allclose(forward.outputs("like", batch), expected, atol=1e-6)
+    expected = tf.sigmoid(model.heads["like"]({"user": states[:, 1]}))
+    np.testing.assert_allclose(_answers(forward, "like", batch), expected, atol=1e-6)
     assert np.abs(states[:, 0] - states[:, 1]).max() > 0.01
 
 
@@ -312,10 +402,10 @@ def test_correlations_apply_in_order(make_model):
     model = make_model({"click": _prediction("pair", "user")}, {"first": first, "pair": pair, "last": last})
     batch = model.gather(_rows(lines=[0, 5, 2]))["lines"]
     user = model.encoders["user"](
-        {"user.id": batch["user"], "user.age": model.data.entities["user"].gather("age", batch["user"])}
+        {"user.id": batch.ids["user"], "user.age": model.feed.entities["user"].gather("age", batch.ids["user"])}
     )
     item = model.encoders["item"](
-        {"item.id": batch["item"], "item.color": model.data.entities["item"].gather("color", batch["item"])}
+        {"item.id": batch.ids["item"], "item.color": model.feed.entities["item"].gather("color", batch.ids["item"])}
     )
     user = model.correlations["first"]["user"](user)
     joined = model.correlations["pair"]["pair"](tf.concat([user, item[:, None]], -1))
@@ -332,9 +422,9 @@ def test_tasks_read_predictions_of_others(make_model, stop):
     batch = model.gather(_rows(lines=[0, 5]))["lines"]
     with tf.GradientTape() as tape:
         forward = Forward(model)
-        output = forward.outputs("like", batch)
-    view = {"visit": forward.states("visit", batch), "task.click": tf.sigmoid(forward.outputs("click", batch))}
-    np.testing.assert_allclose(output, model.heads["like"](view), atol=1e-6)
+        output = _answers(forward, "like", batch)
+    view = {"visit": forward.states("visit", batch), "task.click": _answers(forward, "click", batch)}
+    np.testing.assert_allclose(output, tf.sigmoid(model.heads["like"](view)), atol=1e-6)
     gradient = tape.gradient(output, model.heads["click"].trainable_variables[0])
     assert (gradient is None) if stop else np.abs(gradient).max() > 0
 
@@ -350,7 +440,7 @@ def test_candidates_of_the_batch_are_its_rows(make_model):
 
 def test_the_catalog_leaves_out_the_unknown(make_model):
     model = make_model({"next": NEXT})
-    candidates = Forward(model)._candidates("next", {})
+    candidates = model.heads["next"]._candidates(Forward(model).task("next", Batch({})))
     np.testing.assert_array_equal(candidates.weights, [0] + [1] * (ITEMS - 1))
     np.testing.assert_array_equal(candidates.ids, range(ITEMS))
 
@@ -368,7 +458,7 @@ def test_fit_and_evaluate(make_model):
 
 def test_tables_that_no_task_of_the_step_reads_are_left_out(make_model):
     model = make_model({**CLICK, "next": NEXT})
-    assert set(model.task_losses(model.gather(_rows(windows=[0])), training=False)) == {"next"}
+    assert set(model.run(model.gather(_rows(windows=[0])), training=False).losses) == {"next"}
 
 
 def test_data_are_no_weights(make_model):
@@ -419,3 +509,171 @@ def test_xla_is_refused_where_it_does_not_work(make_model, two_replicas):
         model = make_model(CLICK)
         with pytest.raises(StrategyError, match=r"train\.jit_compile: .* but this strategy has 2; "):
             model.compile(jit_compile=True)
+
+
+BOTH = {"click": _prediction("user", "item"), "like": _prediction("user", "visit", label="liked")}
+
+
+def _slow_projection(one, other):
+    """Both gradients added, each without what conflicts with the other."""
+    dot = sum((a * b).sum() for a, b in zip(one, other, strict=True))
+    if dot >= 0:
+        return [a + b for a, b in zip(one, other, strict=True)]
+    first, second = (sum((a * a).sum() for a in gradient) for gradient in (one, other))
+    return [a - dot / second * b + b - dot / first * a for a, b in zip(one, other, strict=True)]
+
+
+def test_a_training_step_may_project_gradients_at_the_cut(make_model):
+    """Of two tasks that read one encoder: its gradient is the projected one, and private parts have their plain one."""
+    model, plain = make_model(BOTH, balance=Projected()), make_model(BOTH)
+    rows = model.gather(_rows(lines=range(LINES)))
+    _, found = model.step.gradients(lambda: model.run(rows, training=True), model)
+    assert [tuple(shape) for shape in model.step.cut] == [(LINES, DIM)]
+    assert bool(model.step.conflict)
+    with tf.GradientTape(persistent=True) as tape:
+        passed = plain.run(rows, training=True)
+        shares, _ = plain.shares(passed.losses)
+        total = tf.add_n(list(shares.values()))
+    (cut,) = passed.cut
+    by_task = [tape.gradient(share, cut).numpy() for share in shares.values()]
+    projected = _slow_projection([by_task[0]], [by_task[1]])
+    for variable, gradient in zip(plain.trainable_variables, found, strict=True):
+        if "/user/" in variable.name:
+            expected = tape.gradient(cut, variable, output_gradients=tf.constant(projected[0]))
+        else:
+            expected = tape.gradient(total, variable, unconnected_gradients="zero")
+        np.testing.assert_allclose(gradient, tf.convert_to_tensor(expected), atol=1e-5, err_msg=variable.name)
+
+
+def test_it_conforms():
+    check_training_step(PcGrad())
+
+
+def test_it_trains_under_fit(make_model):
+    model = make_model(BOTH, balance=Projected())
+    model.compile(keras.optimizers.Adam(0.05))
+    rows = tf.data.Dataset.from_tensors(_rows(lines=range(LINES))).repeat()
+    history = model.fit(rows, steps_per_epoch=20, epochs=2, verbose=0).history
+    assert history["click_loss"][1] < history["click_loss"][0]
+
+
+def test_the_cut_is_what_several_tasks_read_last(make_model):
+    experts = {"experts": correlations.Mmoe(experts=2, units=3, on=("user",))}
+    for after, shape in (({}, (3, DIM)), (experts, (3, DIM))):
+        model = make_model(BOTH, after)
+        batch = model.gather(_rows(lines=[0, 5, 7]))
+        (cut,) = model.run(batch, training=False).cut
+        assert tuple(cut.shape) == shape
+    tasks = {**BOTH, "next": NEXT}
+    model = make_model(tasks)
+    shapes = {tuple(cut.shape) for cut in model.run(model.gather(_rows(lines=[0, 1], windows=[0, 2, 3])), False).cut}
+    assert shapes == {(ITEMS, DIM), (2, DIM), (3, DIM)}  # the catalog, and users of both tables; `visit` is of one task
+
+
+def test_correlations_hand_on_what_is_shared_and_name_the_cut(make_model):
+    levels = {name: Extraction(on=("user",)) for name in ("first", "second")}
+    model = make_model(BOTH, levels)
+    batch = model.gather(_rows(lines=[0, 5, 7]))["lines"]
+    encoded = Forward(make_model(BOTH)).states("user", batch)
+    first = model.correlations["first"]["user"](encoded)
+    second = model.correlations["second"]["user"](first.own, shared=first.shared)
+    forward = Forward(model)
+    np.testing.assert_allclose(forward.states("user", batch), second.own, atol=1e-6)
+    for found, expected in zip(forward.cut(), (first.own, first.shared), strict=True):
+        np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def _pair(*on):
+    return {"both": correlations.Mmoe(experts=2, units=3, apply="pair", on=on)}
+
+
+@pytest.mark.parametrize(
+    ("tasks", "after", "shared"),
+    [
+        (BOTH, {}, {"user"}),
+        (BOTH, {name: Extraction(on=("user",)) for name in ("first", "second")}, {"user"}),
+        (BOTH, {"bottom": SharedBottom(on=("user",))}, {"user"}),
+        ({"click": _prediction("both"), "like": _prediction("user", label="liked")}, _pair("user", "item"), {"user"}),
+        ({"click": _prediction("past"), "like": _prediction("item", label="liked")}, {}, {"item"}),
+        ({"click": _prediction("past", "item"), "next": NEXT}, {}, {"item", "past"}),
+    ],
+    ids=["plain", "levels", "bottom", "pair", "content", "catalog"],
+)
+def test_the_cut_leads_to_all_that_is_shared(make_model, tasks, after, shared):
+    """Pulled back from the cut, the gradient of each loss is its gradient by what several tasks share, once."""
+    model = make_model(tasks, after)
+    rows = {"lines": [0, 5, 7, 8], "windows": [0, 2, 3]}
+    rows = model.gather(_rows(**{spec.rows: rows[spec.rows] for spec in tasks.values()}))
+    with tf.GradientTape(persistent=True) as tape:
+        found = model.run(rows, training=False)
+        shares, _ = model.shares(found.losses)
+    variables = [v for name in shared for v in model.encoders[name].trainable_variables]
+    for share in shares.values():
+        expected = tape.gradient(share, variables, unconnected_gradients="zero")
+        at_the_cut = tape.gradient(share, found.cut, unconnected_gradients="zero")
+        pulled = tape.gradient(found.cut, variables, output_gradients=at_the_cut, unconnected_gradients="zero")
+        for one, other in zip(pulled, expected, strict=True):
+            np.testing.assert_allclose(tf.convert_to_tensor(one), tf.convert_to_tensor(other), atol=1e-5)
+            assert np.abs(tf.convert_to_tensor(other)).max() > 0
+
+
+def test_rows_that_are_not_there_have_no_weight(make_model):
+    """Whatever a head says of them."""
+
+    class Careless(Priced):
+        def losses(self, rows):
+            losses, _ = super().losses(rows)
+            return losses, tf.ones_like(losses)
+
+    model = make_model({"click": _prediction("user")})
+    model.heads["click"] = Careless(name="click")
+    some, padded = (model(_rows(lines=numbers))["click"] for numbers in ([3, 4], [3, 4, -1, -1]))
+    assert float(some) == pytest.approx(float(padded))
+
+
+def test_correlations_may_run_for_those_that_read_them(make_model):
+    """Three tasks, of which two read the user: the axis has these two, and answers are theirs."""
+    Extraction.seen.clear()
+    tasks = {"other": _prediction("item"), **BOTH}
+    model = make_model(tasks, {"first": Extraction(on=("user",), tasks="reading"), "second": Extraction(on=("user",))})
+    assert Extraction.seen == [("first_user", ("click", "like")), ("second_user", ("click", "like"))]
+    batch = model.gather(_rows(lines=[0, 5, 7]))["lines"]
+    forward = Forward(model)
+    states = forward.states("user", batch)
+    assert states.shape == (3, 2, DIM)
+    expected = model.heads["like"]({"user": states[:, 1], "visit": forward.states("visit", batch)})
+    np.testing.assert_allclose(_answers(forward, "like", batch), tf.sigmoid(expected), atol=1e-6)
+
+
+class Priced(PredictionHead):
+    """Reads a column that its rows bring along."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.dense = keras.layers.Dense(1)
+
+    def losses(self, rows):
+        self.seen = rows.batch
+        return super().losses(rows)
+
+    def call(self, view, training=False):
+        return self.dense(tf.concat(list(view.values()), -1))[:, 0]
+
+    def loss(self, outputs, labels):
+        return tf.nn.sigmoid_cross_entropy_with_logits(labels, outputs)
+
+    def predict(self, outputs):
+        return tf.sigmoid(outputs)
+
+
+def test_columns_of_rows_reach_the_heads(make_model, monkeypatch):
+    prices, words = np.arange(LINES, dtype=np.float32), np.arange(2 * LINES, dtype=np.int32)
+    lists = {"words": Ragged(2 * np.arange(LINES + 1), {"id": words})}
+    lines = replace(_lines(), dense={"price": prices}, lists=lists)
+    monkeypatch.setattr(sys.modules[__name__], "_lines", lambda: lines)
+    monkeypatch.setattr(heads.UserPreference, "build", lambda self, context: Priced(name=context.name))
+    model = make_model({"click": _prediction("user")})
+    model.run(model.gather(_rows(lines=[4, 2])), training=False)
+    batch = model.heads["click"].seen
+    np.testing.assert_array_equal(batch.dense["price"], [4, 2])
+    np.testing.assert_array_equal(batch.lists["words"].values["id"], [8, 9, 4, 5])

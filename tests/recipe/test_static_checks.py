@@ -33,7 +33,7 @@ def test_a_good_recipe_has_no_mistakes(wiring):
 
 
 def test_embeddings_depend_on_what_is_read_on_the_row(wiring):
-    assert embeddings(wiring.recipe) == {
+    assert embeddings(wiring.recipe.encoder, wiring.recipe.correlation) == {
         "user": {"user.id", "user.age"},
         "past": {"history.item"},
         "item": {"item.id", "item.text"},

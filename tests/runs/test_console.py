@@ -7,6 +7,7 @@ from rich.console import Console
 from mtkit.recipe.settings import Evaluate
 from mtkit.runs.console import Reporter, result_tables
 from mtkit.runs.progress import EpochTable, clock, short
+from mtkit.runs.results import RunResults
 from mtkit.standard.prediction_metrics import LogLoss
 
 TASKS = ("next", "two_tower", "discounted", "coupon", "multiple", "preference", "department", "recommendation")
@@ -111,14 +112,19 @@ def test_each_slice_has_a_table_and_its_rows(tmp_path):
     terminal = console()
     reporter = Reporter(terminal)
     settings = Evaluate(prediction_metrics={"log_loss": LogLoss()}, sampled=100)
-    heads = {"gift": SimpleNamespace(form="prediction"), "next": SimpleNamespace(form="catalog")}
-    recipe = SimpleNamespace(name="a", task=heads, evaluate=settings, lower_is_better=settings.lower_is_better)
+    recipe = SimpleNamespace(
+        name="a",
+        task=dict.fromkeys(("gift", "next")),
+        plan=SimpleNamespace(rankings=lambda: {"next": None}),
+        evaluate=settings,
+        lower_is_better=lambda key: "log_loss" in key,
+    )
     reporter.start(recipe, None, tmp_path, 2)
     values = {"gift/log_loss": 0.3, "gift/tail/log_loss": 0.4}
     other = {"gift/log_loss": 0.5, "gift/tail/log_loss": 0.2}
     counts = {"gift": 2345, "gift/tail": [12, 13], "next": 7}
     values["next/hit@5"] = 0.5
-    reporter.baselines({"baselines": {"one": values, "other": other}, "counts": counts, "intervals": {}})
+    reporter.baselines(RunResults({}, None, {"one": values, "other": other}, counts, {}))
     lines = printed(terminal)
     assert [line for line in lines if line.startswith("gift")] == ["gift  2,345 rows", "gift/tail  12, 13 rows"]
     assert "next  7 rows, each ranked against 100 sampled items: biased" in lines
@@ -164,14 +170,15 @@ def test_text_of_others_is_not_taken_for_markup():
 
 
 @pytest.mark.parametrize(
-    ("form", "servable", "asked"), [("catalog", True, True), ("prediction", True, False), ("batch", False, False)]
+    ("ranks", "servable", "asked"), [(True, True, True), (False, True, False), (True, False, False)]
 )
-def test_an_export_that_recommends_is_asked_next(tmp_path, form, servable, asked):
+def test_an_export_that_recommends_is_asked_next(tmp_path, ranks, servable, asked):
     terminal = console()
     reporter = Reporter(terminal)
     recipe = SimpleNamespace(
         name="a",
-        task={"next": SimpleNamespace(form=form)},
+        task={"next": None},
+        plan=SimpleNamespace(recommending=lambda preferred: "next" if ranks else None),
         evaluate=Evaluate(),
         export=SimpleNamespace(servable=servable),
         document=SimpleNamespace(file="a.toml"),
@@ -179,7 +186,7 @@ def test_an_export_that_recommends_is_asked_next(tmp_path, form, servable, asked
     )
     reporter.start(recipe, None, tmp_path, 1)
     reporter.run("")
-    reporter.results({"test": {"next/auc": 0.5}, "baselines": {}, "counts": {"next": 7}, "intervals": {}}, [])
+    reporter.results(RunResults({}, {"next/auc": 0.5}, {}, {"next": 7}, {}), [])
     lines = printed(terminal)
     assert [line for line in lines if "mtkit evaluate" in line]
     assert bool([line for line in lines if "mtkit recommend" in line]) is asked

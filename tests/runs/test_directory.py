@@ -83,17 +83,17 @@ def test_seeds_are_resumed_from_the_directory_around_them(directory):
     with directory.claimed(resume=True):
         pass
     write_text(directory.path / "seed-x" / "notes.txt", "")
-    assert [path.name for path in directory.parts()] == ["seed-2", "seed-10"]
-    directory.check_parts(["seed-2", "seed-10", "seed-11"])
+    assert [path.name for path in directory.replicates()] == ["seed-2", "seed-10"]
+    directory.check_replicates(["seed-2", "seed-10", "seed-11"])
     with pytest.raises(RunError, match=r"holds seed-2, seed-10, of which seed-10 is not asked for"):
-        directory.check_parts(["seed-2"])
+        directory.check_replicates(["seed-2"])
 
 
 def test_one_run_is_not_resumed_as_several(directory):
     begun(directory)
-    directory.check_parts([])
+    directory.check_replicates([])
     with pytest.raises(RunError, match=r"holds one run, and 2 \(seed-1, seed-2\) are asked for"):
-        directory.check_parts(["seed-1", "seed-2"])
+        directory.check_replicates(["seed-1", "seed-2"])
 
 
 def test_history_has_each_epoch_once(directory):
@@ -103,9 +103,11 @@ def test_history_has_each_epoch_once(directory):
 
 
 def test_counters_add_up_over_runs(directory):
-    assert directory.count({}) == {}
-    assert directory.count({"texts_encoded": 3}) == {"texts_encoded": 3}
-    assert RunDirectory(directory.path).count({"texts_encoded": 0, "pages": 1}) == {"texts_encoded": 3, "pages": 1}
+    assert directory.read_counters() == {}
+    directory.count({"texts_encoded": 3})
+    assert directory.read_counters() == {"texts_encoded": 3}
+    RunDirectory(directory.path).count({"texts_encoded": 0, "pages": 1})
+    assert directory.read_counters() == {"texts_encoded": 3, "pages": 1}
 
 
 def test_undefined_numbers_are_null(tmp_path):

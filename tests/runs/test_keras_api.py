@@ -128,7 +128,7 @@ def test_two_replicas(tiny_recipe, cache, two_replicas, monkeypatch):
     expected = alone.model
     expected.compile("sgd")
     losses = expected.evaluate(alone.eval_data("lines", "items"), verbose=0, return_dict=True)
-    monkeypatch.setattr("mtkit.runs.keras_api.make_strategy", lambda recipe: two_replicas)
+    monkeypatch.setattr("mtkit.model.assembly.make_strategy", lambda recipe: two_replicas)
     shared = mtkit.build(tiny_recipe)
     with two_replicas.scope():
         shared.model.compile("sgd")

@@ -27,7 +27,8 @@ from mtkit.recipe.settings import Evaluate, Train
 from mtkit.runs.console import Reporter
 from mtkit.runs.directory import RunDirectory, write_json
 from mtkit.runs.keras_api import build
-from mtkit.runs.run import Run, run_recipe, trained_pipeline
+from mtkit.runs.run import run_recipe
+from mtkit.runs.trainer import _write_state, trained_pipeline
 from mtkit.schema import Column, Schema
 from mtkit.spec import DataSource
 from mtkit.standard.encoders import Features
@@ -79,12 +80,11 @@ def test_a_run_that_is_not_complete_is_not_evaluated(tiny_run, tmp_path):
 
 
 def test_an_entity_without_columns_has_its_ids_on_record(tmp_path):
-    users = SimpleNamespace(ids=np.array([0, 5, 7]), columns=pa.table({}))
+    users = SimpleNamespace(name="user", ids=np.array([0, 5, 7]), columns=pa.table({}))
     pipeline = SimpleNamespace(
         features=SimpleNamespace(states={}), fold=SimpleNamespace(name="test", entities={"user": users})
     )
-    run = Run(None, None, RunDirectory(tmp_path), None, None, tmp_path, None, None)
-    run._write_state(pipeline)
+    _write_state(RunDirectory(tmp_path), pipeline)
     assert pq.read_table(tmp_path / "entities" / "test-user.parquet").to_pydict() == {"id": [0, 5, 7]}
 
 
@@ -124,7 +124,7 @@ def test_hooks_are_called(finished, tiny_recipe, tmp_path, monkeypatch, capsys):
     names = [name for name, _ in toy.calls]
     assert names == ["run_start", "run_end", "report_section"]
     assert toy.calls[0][1] == {"recipe": recipe, "directory": directory}
-    assert toy.calls[1][1] == {"directory": directory, "metrics": results}
+    assert toy.calls[1][1] == {"directory": directory, "metrics": results.plain()}
     assert "report_section was here" in capsys.readouterr().out
 
 
@@ -136,7 +136,7 @@ def test_seeds_are_means_with_their_spread(finished, tiny_recipe, tmp_path, tiny
     write_json(tmp_path / "run" / "seed-2" / "counters.json", {})
     run_recipe(load_recipe(tiny_recipe), tmp_path / "run", seeds=3, resume=True)
     results = read(tmp_path / "run" / "metrics.json")
-    assert list(results) == ["format", "protocol", "counts", "test", "baselines", "timing", "intervals"]
+    assert list(results) == ["format", "protocol", "test", "baselines", "counts", "intervals", "timing"]
     for key, value in read(tiny_run / "metrics.json")["test"].items():
         assert results["test"][key] == {
             "mean": pytest.approx(value + 0.1),
@@ -220,14 +220,14 @@ def test_without_refit_the_model_of_validation_is_tested(tiny_recipe, tmp_path):
     split = 'data.split={use = "leave_one_out", refit = false}'
     recipe = load_recipe(tiny_recipe, [*ONE_SETS, split], ONE)
     metrics = run_recipe(recipe, tmp_path / "run")
-    sizes = metrics["protocol"].pop("interactions")
-    expected = {"split": "leave_one_out", "refit": False, "options": {"count": 1}, "sampled": None}
-    assert metrics["protocol"] == expected
+    protocol = dict(metrics.protocol)
+    sizes = protocol.pop("interactions")
+    assert protocol == {"split": "leave_one_out", "refit": False, "options": {"count": 1}, "sampled": None}
     assert sum(sizes.values()) == recipe.data.source.lines
     with (tmp_path / "run" / "history.csv").open() as file:
         assert {row["phase"] for row in csv.DictReader(file)} == {"valid"}
     tested = trained_pipeline(RunDirectory(tmp_path / "run"))
-    assert dict(evaluate(tested)) == pytest.approx(metrics["test"])
+    assert dict(evaluate(tested)) == pytest.approx(dict(metrics.test))
     valid = build(recipe, fold="valid")
     training = Training(valid, tmp_path / "run" / "checkpoints" / "valid")
     assert training.restore() == training.steps
@@ -242,8 +242,8 @@ def test_folds_are_means_with_their_spread(tiny_recipe, tmp_path, monkeypatch):
     metrics = run_recipe(load_recipe(tiny_recipe, [*ONE_SETS, split], ONE), tmp_path / "run")
     of_folds = [read(tmp_path / "run" / f"fold-{fold}" / "metrics.json") for fold in (1, 2)]
     values = [fold["test"]["discounted/auc"] for fold in of_folds]
-    assert metrics["test"]["discounted/auc"]["values"] == values
-    assert metrics["test"]["discounted/auc"]["mean"] == pytest.approx(np.mean(values))
+    assert metrics.test["discounted/auc"]["values"] == values
+    assert metrics.test["discounted/auc"]["mean"] == pytest.approx(np.mean(values))
     assert [fold["protocol"]["options"]["fold"] for fold in of_folds] == [1, 2]
     assert of_folds[0]["protocol"]["interactions"]["test"] == of_folds[1]["protocol"]["interactions"]["valid"]
     with pytest.raises(RunError, match="2 folds, and 3 seeds are asked for; choose one fold"):
@@ -263,7 +263,7 @@ def test_a_split_that_draws_trains_retrieval(train_tiny):
     )
     pipeline = train_tiny(split, 'rows.windows.length="20d"', unsets=unsets)
     assert pipeline.fold.cut == 100 * 86400
-    targets = pipeline.tables["windows"]["eval"].targets
+    targets = pipeline.tables["windows"]["eval"].lists["target"]
     late = pipeline.fold.events.time >= pipeline.fold.cut
     pairs = set(zip(*(ids[late] for ids in pipeline.fold.events.ids.values()), strict=True))
     assert len(targets.values["item"]) == len(pairs)
@@ -294,7 +294,7 @@ class Persons(DataSource):
 
 
 def test_rows_that_stand_for_themselves(tmp_path, monkeypatch):
-    monkeypatch.setattr("mtkit.runs.run.lock", lambda recipe: recipe.name)
+    monkeypatch.setattr("mtkit.runs.procedure.lock", lambda recipe: recipe.name)
     recipe = compose(
         data=Persons(),
         split=Random(valid=0.2, test=0.2),
@@ -305,8 +305,8 @@ def test_rows_that_stand_for_themselves(tmp_path, monkeypatch):
         evaluate=Evaluate(prediction_metrics={"auc": Auc()}),
     )
     metrics = run_recipe(recipe, tmp_path)
-    assert metrics["test"]["rich/auc"] > 0.7
-    assert metrics["protocol"]["interactions"] == {"train": 300, "valid": 100, "test": 100}
+    assert metrics.test["rich/auc"] > 0.7
+    assert metrics.protocol["interactions"] == {"train": 300, "valid": 100, "test": 100}
     served = tf.saved_model.load(str(tmp_path / "export" / "1")).signatures
     assert set(served) == {"rich"}
     answer = served["rich"](context_age=tf.constant([0.1, 0.9]), context_town=tf.constant(["a", "a"]))

@@ -11,7 +11,6 @@ from mtkit.runtime.optimizers import (
     Sgd,
     learning_rate_factors,
     make_optimizer,
-    precision_scope,
 )
 
 DENSE = {
@@ -61,6 +60,35 @@ def test_equals_the_dense_rule_where_all_rows_are_touched(name, options):
     monitored._clip_gradients = lambda gradients: clip([tf.convert_to_tensor(g) for g in gradients])
     np.testing.assert_allclose(found, _train(monitored, lookups), atol=1e-6)
     assert np.abs(found - _table().numpy()).min() > 0
+
+
+def _two_updates(optimizer, steps=4):
+    """Two variables after steps of which each has gradients of its own, and the operations of a step."""
+    variables = [tf.Variable(np.random.default_rng(n).normal(size=(ROWS, DIM)), dtype=tf.float32) for n in range(2)]
+    scale = tf.Variable(1.0)
+
+    @tf.function
+    def step():
+        optimizer.apply_gradients([(scale * tf.cos(variable), variable) for variable in variables])
+
+    optimizer.build(variables)
+    for number in range(steps):
+        scale.assign(number + 0.7)
+        step()
+    return [v.numpy() for v in variables], step.get_concrete_function().graph.get_operations()
+
+
+@pytest.mark.parametrize("options", [{}, {"amsgrad": True}, {"epsilon": 1e-3}, {"global_clipnorm": 0.5}], ids=str)
+def test_whole_variables_move_to_the_bit_as_with_tf_keras(options):
+    rate = keras.optimizers.schedules.CosineDecay(0.1, 9)
+    found, _ = _two_updates(Adam(rate, **options))
+    for mine, theirs in zip(found, _two_updates(keras.optimizers.Adam(rate, **options))[0], strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_variables_share_what_a_step_has_in_common():
+    _, operations = _two_updates(Adam(0.1))
+    assert sum(operation.type == "Pow" for operation in operations) == 2
 
 
 @pytest.mark.usefixtures("by_rows")
@@ -162,28 +190,6 @@ def test_clips_the_gradient():
         [(tf.constant([3.0, 4.0]), weight)]
     )
     np.testing.assert_allclose(weight, [-0.6, -0.8], atol=1e-6)
-
-
-def test_precision_holds_inside_the_scope():
-    with precision_scope("mixed_bfloat16"):
-        assert keras.layers.Dense(1).compute_dtype == "bfloat16"
-        with precision_scope("float32"):
-            assert keras.layers.Dense(1).compute_dtype == "float32"
-        assert keras.layers.Dense(1).variable_dtype == "float32"
-    assert keras.layers.Dense(1).compute_dtype == "float32"
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("precision", ["mixed_float16", "mixed_bfloat16"])
-def test_half_precision_trains_as_single_does(train_tiny, precision):
-    single, pipeline = train_tiny(), train_tiny(f"train.precision={precision}")
-    assert {encoder.compute_dtype for encoder in pipeline.model.encoders.values()} == {precision.removeprefix("mixed_")}
-    scaled = isinstance(pipeline.model.optimizer, keras.mixed_precision.LossScaleOptimizer)
-    assert scaled == (precision == "mixed_float16")
-    losses, expected = (
-        {name: float(tracker.result()) for name, tracker in one.model.trackers.items()} for one in (pipeline, single)
-    )
-    assert losses == pytest.approx(expected, rel=0.1)
 
 
 class _Slow(keras.layers.Dense):

@@ -15,9 +15,8 @@ from mtkit.backend import tf
 from mtkit.data.catalogs import make_cuts
 from mtkit.errors import RunError
 from mtkit.files import versions
-from mtkit.model.assembly import build_pipeline
+from mtkit.model.assembly import assemble
 from mtkit.recipe.loader import load_recipe
-from mtkit.runtime.strategies import make_strategy
 from mtkit.serving.export import save
 
 ROOT = Path(__file__).parents[2]
@@ -124,7 +123,7 @@ def test_tables_are_stored_once(tiny_recipe, tmp_path):
     recipe = load_recipe(tiny_recipe, sets)
     dataset = recipe.data.source.load()
     _, test = make_cuts(dataset, recipe.data.split)
-    pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), tmp_path, {})
+    pipeline = assemble(recipe, dataset, test, cache_dir=tmp_path)
     items = len(pipeline.fold.entities["item"])
     assert items > 100_000
     path = save(pipeline, tmp_path / "export")

@@ -5,17 +5,18 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from asking import ask, ids_of, recommend
+from passes import answers, scorer
 from scipy.stats import spearmanr
 
 from mtkit.backend import tf
 from mtkit.data.known_as_of import history_bounds
 from mtkit.feed.device_tables import RowStore
-from mtkit.model.model_evaluation import model_predictions, model_scorer
 from mtkit.serving.export import save
 from mtkit.serving.servable import Servable, serving_rows
 from mtkit.serving.signature_set import DEFAULT_K, signatures
 
 NOBODY, NOTHING = "nobody", "nothing"
+COLUMNS = ("own", "activity", "popularity")
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def exported(tiny_pipeline, tmp_path_factory):
 
 def model_scores(pipeline, users):
     """Scores of the main task as of the end of the data, by the way of evaluation."""
-    return model_scorer(pipeline.model, "next", RowStore(serving_rows(pipeline.fold)))(np.array(users))
+    return scorer(pipeline.model, "next", RowStore(serving_rows(pipeline.fold, COLUMNS)))(np.array(users))
 
 
 def test_recommendations_are_the_models_own(tiny_pipeline, exported):
@@ -85,9 +86,9 @@ def test_rank_gives_the_predictions_of_the_model(tiny_pipeline, exported):
     fold, lines = tiny_pipeline.fold, tiny_pipeline.tables["lines"]["eval"]
     # The rows of evaluation, at the end of the data.
     time = np.full(len(lines), fold.end)
-    table = replace(lines, time=time, history=history_bounds(fold.events, lines.ids["user"], time))
+    table = replace(lines, time=time, known=time, history=history_bounds(fold.events, lines.ids["user"], time))
     rows = RowStore(tiny_pipeline.features.apply(table))
-    expected = model_predictions(tiny_pipeline.model, ["discounted", "gift"], rows, 512)
+    expected = answers(tiny_pipeline.model, ["discounted", "gift"], rows, 512)
     given = {f"{entity}_id": np.array(ids_of(tiny_pipeline, entity), object)[ids] for entity, ids in lines.ids.items()}
     given |= {"context_channel": lines.context["channel"], "context_hour": lines.context["hour"]}
     answer = ask(exported, "rank", **given)
@@ -103,7 +104,7 @@ def test_content_tasks_have_their_names(tiny_pipeline, exported):
     items = ids_of(tiny_pipeline, "item")
     rows = tiny_pipeline.tables["items"]["eval"].ids["item"]
     answer = ask(exported, "department", item_id=[items[row] for row in rows])
-    expected = model_predictions(tiny_pipeline.model, ["department"], tiny_pipeline.eval_rows["items"], 512)[
+    expected = answers(tiny_pipeline.model, ["department"], tiny_pipeline.model.feed.rows["items/eval"], 512)[
         "department"
     ]
     np.testing.assert_allclose(answer["probabilities"], expected, atol=1e-5)
@@ -117,7 +118,7 @@ def test_embeddings_are_the_dense_part(tiny_pipeline, exported):
     candidate = ask(exported, "embed_item", item_id=items[1:])["embedding"]
     head = tiny_pipeline.model.heads["next"]
     answer = recommend(exported, users, k=len(items))
-    popularity = serving_rows(tiny_pipeline.fold).popularity[0] @ head.prior.numpy()
+    popularity = serving_rows(tiny_pipeline.fold, COLUMNS).shared["popularity"].values[0] @ head.prior.numpy()
     dense = query @ candidate.T + popularity[None, 1:]
     for row, names, scores, seen in zip(dense, answer["item_ids"], answer["scores"], answer["seen"], strict=True):
         by_name = dict(zip(items[1:], row, strict=True))

@@ -46,7 +46,7 @@ def test_fused_items_are_candidates(train_tiny, before):
     }
     sets = (*(parts[name] for name in order), "task.next.candidate=['fused']", "encoder.look.dim=6", "train.epochs=1")
     pipeline = train_tiny(*sets, unsets=("correlation",))
-    fused = Forward(pipeline.model).entity_states("fused").numpy()
+    fused = Forward(pipeline.model).entity_lane("fused").own.numpy()
     items = len(pipeline.fold.entities["item"])
     assert fused.shape == ((items, 8) if before else (items, 4, 8))
     assert len(np.unique(fused.round(6), axis=0)) == items

@@ -3,15 +3,28 @@ from pydantic import ValidationError
 
 from mtkit.serving.servable import Servable
 from mtkit.serving.signature_set import signatures
+from mtkit.spec import Encoder
 from mtkit.standard.exporters import SavedModel
 from mtkit.testing import check_import_is_light, check_spec
 
 
 def test_spec():
     check_spec(SavedModel(text_signatures=True))
-    assert SavedModel(text_signatures=True).strings
-    assert not SavedModel().strings
     check_import_is_light("mtkit.standard.exporters")
+
+
+class Wordless(Encoder):
+    """Its texts cannot come as strings."""
+
+    def string_refusal(self, context):
+        return f"{context.name} knows no words"
+
+
+def test_encoders_that_take_no_strings_are_refused_where_texts_are_strings(make_context):
+    encoders, contexts = {"text": Wordless(reads=("item.text",))}, {"text": make_context("text")}
+    found = list(SavedModel(text_signatures=True).unfit(encoders, contexts))
+    assert found == [(("text_signatures",), "encoder text: text knows no words")]
+    assert list(SavedModel().unfit(encoders, contexts)) == []
 
 
 def test_strings_are_of_what_is_not_in_the_data():

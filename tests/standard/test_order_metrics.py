@@ -61,3 +61,22 @@ def test_users_with_one_kind_of_labels_do_not_count():
     assert Gauc().contributions(labels, predictions, np.ones(4), groups) is None
     assert Gauc().value(labels, predictions, np.ones(4), np.array([1, 1, 1, 2])) == 0
     assert math.isnan(Gauc().value(labels[:0], predictions[:0], np.ones(0), groups[:0]))
+
+
+@pytest.mark.parametrize("distinct", [1, 2, 5, 10_000])
+@pytest.mark.parametrize("rows", [2, 3, 1000])
+def test_the_area_is_that_of_scikit_learn_to_the_bit(rows, distinct):
+    rng = np.random.default_rng(rows + distinct)
+    for kind in (np.float32, np.float64):
+        labels = rng.permutation(np.append([0, 1], rng.integers(0, 2, rows - 2))).astype(np.float32)
+        predictions = (rng.integers(0, distinct, rows) / distinct).astype(np.float32)
+        for weights in (np.ones(rows, kind), rng.random(rows).astype(kind)):
+            assert Auc().value(labels, predictions, weights) == roc_auc_score(
+                labels, predictions, sample_weight=weights
+            )
+
+
+def test_rows_without_weight_do_not_count():
+    labels, predictions, weights = np.array([1.0, 0, 1]), np.array([0.2, 0.5, 0.9]), np.array([1.0, 1, 0])
+    assert Auc().value(labels, predictions, weights) == 0
+    assert np.isnan(Auc().value(labels, predictions, np.array([1.0, 0, 1])))

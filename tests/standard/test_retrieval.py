@@ -11,7 +11,7 @@ SPEC = GatedRetrieval(rows="windows", query=("past",), candidate=("item",), disc
 
 def test_spec_and_layer(make_context):
     check_spec(SPEC)
-    assert SPEC.form == "catalog"
+    assert SPEC.candidates == "catalog"
     layer = SPEC.build(replace(make_context("next"), candidates={"next": 30}))
     assert layer.discovery == 2.0
     check_layer_config(layer)

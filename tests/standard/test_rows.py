@@ -31,9 +31,9 @@ def test_windows_end_at_the_cut(fold):
 def test_targets_of_evaluation_are_all_items_from_the_cut_on(fold):
     table, events = Windows(batch_size=8).make(fold, "eval"), fold.events
     for row, user in enumerate(table.ids["user"]):
-        begin, end = table.targets.offsets[row : row + 2]
+        begin, end = table.lists["target"].offsets[row : row + 2]
         expected = events.ids["item"][(events.ids["user"] == user) & (events.time >= fold.cut)]
-        assert table.targets.values["item"][begin:end].tolist() == sorted(set(expected.tolist()))
+        assert table.lists["target"].values["item"][begin:end].tolist() == sorted(set(expected.tolist()))
 
 
 @pytest.mark.parametrize("part", ["train", "eval"])

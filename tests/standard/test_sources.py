@@ -57,7 +57,7 @@ def test_frames_are_the_same(files):
     ("changes", "message"),
     [
         ({"columns": {**COLUMNS, "at": {"kind": "time"}}}, "exactly one of kind time, got when, at"),
-        ({"columns": {**COLUMNS, "who": {"kind": "id"}}}, "expected ids of two entities, .* got item"),
+        ({"columns": {**COLUMNS, "who": {"kind": "id"}}}, "expected two that hold ids of entities, .* got what"),
     ],
 )
 def test_declarations_are_checked(files, changes, message):

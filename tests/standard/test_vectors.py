@@ -50,7 +50,7 @@ def test_options_are_checked(options, message):
 def test_vectors_train_and_are_served(files, train_tiny):
     """The file lies beside the recipe. A vector that comes with a request gives what the catalog's own gives."""
     pipeline = train_tiny(*SETS)
-    table = pipeline.model.data.entities["item"]
+    table = pipeline.model.feed.entities["item"]
     ids = list(pipeline.fold.entities["item"].ids)
     held = table.gather("vector/image", tf.range(len(ids))).numpy()
     given = dict(zip((files / "image.txt").read_text().splitlines(), np.load(files / "image.npy"), strict=True))

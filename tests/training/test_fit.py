@@ -9,9 +9,8 @@ from interrupting import SETS, UNSETS, install
 from mtkit.backend import keras, tf
 from mtkit.data.catalogs import make_cuts
 from mtkit.errors import RunError
-from mtkit.model.assembly import build_pipeline
+from mtkit.model.assembly import assemble
 from mtkit.recipe.loader import load_recipe
-from mtkit.runtime.strategies import make_strategy
 from mtkit.training.checkpoints import Checkpoints
 from mtkit.training.fit import EpochLog, Training
 from mtkit.training.interrupt import Interrupted, Signals
@@ -37,7 +36,7 @@ def make_training(tiny_recipe, tmp_path):
     _, test = make_cuts(dataset, recipe.data.split)
 
     def make(checkpoints=None, warnings=None, **options):
-        pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), tmp_path, {})
+        pipeline = assemble(recipe, dataset, test, cache_dir=tmp_path)
         return Training(pipeline, checkpoints, (warnings if warnings is not None else []).append, **options)
 
     return make

@@ -15,7 +15,7 @@ from mtkit.cli.commands._options import recipe_arguments
 def command(recipe: Path, sets: tuple[str, ...], unsets: tuple[str, ...], run_dir: Path | None) -> None:
     """Tune and measure the baselines of a recipe, without a model."""
     from mtkit.recipe.loader import load_recipe
-    from mtkit.runs.baseline_run import run_baselines
+    from mtkit.runs.run import run_baselines
 
     loaded = load_recipe(recipe, sets, unsets)
     run_baselines(loaded, run_dir or Path("runs") / f"{loaded.name}-baselines")

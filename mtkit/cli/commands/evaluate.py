@@ -13,7 +13,7 @@ def command(run: Path) -> None:
     """Evaluate the model of RUN on its test again, and print the metrics as JSON."""
     from mtkit.model.model_evaluation import evaluate
     from mtkit.runs.directory import RunDirectory, to_json
-    from mtkit.runs.run import trained_pipeline
+    from mtkit.runs.trainer import trained_pipeline
 
     pipeline = trained_pipeline(RunDirectory(run))
     values = evaluate(pipeline)

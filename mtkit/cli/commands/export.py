@@ -12,7 +12,7 @@ import click
 def command(run: Path) -> None:
     """Export the model of RUN once more, as the next version."""
     from mtkit.runs.directory import RunDirectory
-    from mtkit.runs.run import trained_pipeline
+    from mtkit.runs.trainer import trained_pipeline
 
     directory = RunDirectory(run)
     pipeline = trained_pipeline(directory)

@@ -2,8 +2,9 @@ import json
 
 import numpy as np
 import pytest
+from answers import kept
+from checkpoints import CLASSES, IDS, MASK, ids_of, write_predicting
 from safetensors.numpy import load_file
-from text_model import ids_of
 
 from mtkit.backend import tf
 from mtkit.errors import RunError
@@ -13,15 +14,7 @@ from mtkit_bert.layers import ACTIVATIONS, BertModel
 from mtkit_bert.network import load_network
 from mtkit_bert.tokenizer import load_tokenizer
 
-FAMILIES = ["bert", "roberta", "distilbert", "mpnet"]
-IDS = np.array([[2, 5, 6, 3, 0], [2, 8, 7, 9, 3]], np.int32)
-MASK = (IDS > 0).astype(np.int32)
-CLASSES = {
-    "bert": "BertForMaskedLM",
-    "roberta": "RobertaForMaskedLM",
-    "distilbert": "DistilBertForMaskedLM",
-    "mpnet": "MPNetForMaskedLM",
-}
+FAMILIES = list(CLASSES)
 
 
 def moved(layer):
@@ -98,25 +91,18 @@ def test_nothing_is_left_of_what_could_not_be_written(make_checkpoint, tmp_path,
     assert not list((tmp_path / "export").iterdir())
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("family", FAMILIES)
-def test_transformers_predicts_the_same(make_checkpoint, with_head, tmp_path, family):
-    transformers = pytest.importorskip("transformers")
-    if not transformers.__version__.startswith("4."):
-        pytest.skip("transformers 5 has no TensorFlow classes")
-    from transformers.modeling_tf_pytorch_utils import load_pytorch_state_dict_in_tf2_model
-
-    # These classes count RoBERTa's positions from 1 on, whatever its configuration says.
-    options = {"pad_token_id": 1} if family == "roberta" else {}
-    origin = make_checkpoint(family, change=with_head(family), **options)
-    network, head = moved(BertModel.from_checkpoint(origin)), moved(load_head(origin, 0.15, "head"))
+def test_transformers_predicts_the_same(tmp_path, family):
+    """One checkpoint's numbers are trained to those of another one, of which the oracle speaks."""
+    origin, trained = (write_predicting(tmp_path / f"{seed}", family, seed) for seed in (0, 1))
+    network, head = BertModel.from_checkpoint(origin), load_head(origin, 0.15, "head")
+    network.set_weights(BertModel.from_checkpoint(trained).get_weights())
+    head.set_weights(load_head(trained, 0.15, "head").get_weights())
     path = save_checkpoint(network, head, origin, tmp_path / "export")
-    model = getattr(transformers, f"TF{CLASSES[family]}")(transformers.AutoConfig.from_pretrained(path))
-    model.build_in_name_scope()
-    state = load_file(path / WEIGHTS)
-    load_pytorch_state_dict_in_tf2_model(model, state, tf_inputs=False, allow_missing_keys=False)
-    ids = ids_of(family, IDS)
-    states = head.norm(ACTIVATIONS[head.activation](head.dense(network(ids, MASK))))
+    written, expected = load_file(path / WEIGHTS), load_file(trained / WEIGHTS)
+    assert written.keys() == expected.keys()
+    assert all(np.array_equal(written[name], expected[name]) for name in expected)
+    states = head.norm(ACTIVATIONS[head.activation](head.dense(network(ids_of(family, IDS), MASK))))
     logits = tf.matmul(states, network.words.embeddings, transpose_b=True) + head.bias
-    expected = model(ids, attention_mask=MASK).logits.numpy()
-    np.testing.assert_allclose(logits.numpy()[MASK == 1], expected[MASK == 1], atol=1e-4)
+    expected = kept("masked_language_models")[family]
+    np.testing.assert_allclose(logits.numpy()[MASK == 1], expected[MASK == 1], rtol=0, atol=1e-5)

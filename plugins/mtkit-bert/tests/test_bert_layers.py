@@ -2,8 +2,8 @@ import math
 
 import numpy as np
 import pytest
+from checkpoints import ids_of
 from safetensors.numpy import load_file
-from text_model import ids_of
 
 from mtkit.backend import keras, tf
 from mtkit_bert.layers import BertModel, Pooling

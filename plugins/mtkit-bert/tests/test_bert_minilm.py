@@ -1,49 +1,32 @@
-"""Real weights against transformers' TensorFlow classes, which its version 5 no longer has."""
+"""Real weights against what transformers' tokenizer in plain Python and its TensorFlow class made of them."""
 
 import numpy as np
 import pytest
-from safetensors.numpy import load_file
+from answers import kept, pad, sample, unpack
+from minilm_texts import MAX_TOKENS, PAIR, TEXTS
 
 from mtkit_bert import Bert
 from mtkit_bert.layers import BertModel
 from mtkit_bert.tokenizer import load_tokenizer
 
-TEXTS = [
-    "FRZN MEAT/MEAT DINNERS | FRZN SINGLE SERVE PREMIUM MEALS",
-    "Crème brûlée™ ½ straße — naïve café",
-    "牛奶 和 面包 with emoji 🥖 and [SEP] and [MASK] literals",
-    "a",
-    "a man is playing a guitar " * 30,
-]
+
+def encodings(minilm):
+    return load_tokenizer(minilm, MAX_TOKENS).encode_batch([*TEXTS, PAIR])
 
 
-@pytest.fixture(scope="module")
-def reference(minilm):
-    transformers = pytest.importorskip("transformers")
-    if not transformers.__version__.startswith("4."):
-        pytest.skip("transformers 5 has no TensorFlow classes")
-    from transformers.modeling_tf_pytorch_utils import load_pytorch_state_dict_in_tf2_model
-
-    model = transformers.TFBertModel(transformers.BertConfig.from_pretrained(minilm))
-    model.build_in_name_scope()
-    state = load_file(minilm / "model.safetensors")
-    return load_pytorch_state_dict_in_tf2_model(model, state, tf_inputs=False, allow_missing_keys=True)
+def test_token_ids(minilm):
+    assert [encoding.ids for encoding in encodings(minilm)] == unpack(kept("minilm"))
 
 
 @pytest.mark.parametrize("side", ["right", "left"])
-def test_hidden_states(minilm, reference, side):
-    tokenizer = load_tokenizer(minilm, 64)
-    tokenizer.enable_padding(direction=side)
-    encodings = tokenizer.encode_batch([*TEXTS, ("what is it?", "fresh milk")])
-    ids, mask, types = (
-        np.array([getattr(encoding, name) for encoding in encodings], np.int32)
-        for name in ("ids", "attention_mask", "type_ids")
-    )
-    assert ids.shape[1] == 64
+def test_hidden_states(minilm, side):
+    answers, types = kept("minilm"), [encoding.type_ids for encoding in encodings(minilm)]
+    (ids, mask), (types, _) = pad(unpack(answers), side), pad(types, side)
+    assert ids.shape[1] == MAX_TOKENS
     assert types.any()
-    expected = reference(ids, attention_mask=mask, token_type_ids=types).last_hidden_state.numpy()
-    actual = BertModel.from_checkpoint(minilm)(ids, mask, types).numpy()
-    assert np.abs(actual - expected)[mask == 1].max() < 1e-4
+    hidden = sample(BertModel.from_checkpoint(minilm)(ids, mask, types).numpy(), mask, 16)
+    for name, values in hidden.items():
+        np.testing.assert_allclose(values, answers[f"{side}_{name}"], rtol=0, atol=1e-5)
 
 
 def test_token_ids_equal_those_of_transformers(minilm):

@@ -4,15 +4,15 @@ import json
 
 import numpy as np
 import pytest
+from passes import answers
 
 from mtkit.backend import tf
 from mtkit.data.catalogs import make_cuts
 from mtkit.errors import RecipeError, StrategyError
-from mtkit.model.assembly import build_pipeline
+from mtkit.feed.batch import Batch
+from mtkit.model.assembly import assemble
 from mtkit.model.forward import Forward, encode_limited
-from mtkit.model.model_evaluation import model_predictions
 from mtkit.recipe.loader import load_recipe
-from mtkit.runtime.strategies import make_strategy
 from mtkit.serving.export import save
 from mtkit.training.fit import Training
 from mtkit_bert.layers import BertModel
@@ -54,7 +54,7 @@ def make_training(make_checkpoint, tiny_recipe, tmp_path):
         recipe = load_recipe(tiny_recipe, sets, (*UNSETS, *others))
         dataset = recipe.data.source.load()
         _, test = make_cuts(dataset, recipe.data.split)
-        pipeline = build_pipeline(recipe, dataset, test, make_strategy(recipe), tmp_path, {})
+        pipeline = assemble(recipe, dataset, test, cache_dir=tmp_path)
         return Training(pipeline, checkpoints)
 
     make.path = path
@@ -121,11 +121,11 @@ def test_exports_hold_the_trained_encoder(make_training, tmp_path, options):
     signatures = tf.saved_model.load(str(save(pipeline, tmp_path / "export"))).signatures
     items = pipeline.fold.entities["item"]
     ids, texts = [str(value) for value in items.ids[1:]], items.columns["text"].to_pylist()[1:]
-    forward = Forward(pipeline.model)
-    expected = forward.catalog("next").numpy()[1:]
+    forward, heads = Forward(pipeline.model), pipeline.model.heads
+    expected = heads["next"].catalog(forward.task("next", Batch({}))).numpy()[1:]
     np.testing.assert_allclose(signatures["embed_item"](item_id=tf.constant(ids))["embedding"], expected, atol=1e-5)
-    batch = {"item": tf.range(1, len(items), dtype=tf.int32)}
-    expected = forward.prediction("department", batch)
+    batch = Batch({"item": tf.range(1, len(items), dtype=tf.int32)})
+    expected = heads["department"].answers(forward.task("department", batch))
     known = signatures["department"](item_id=tf.constant(ids))["probabilities"]
     np.testing.assert_allclose(known, expected, atol=1e-5)
     tokens = tf.ragged.constant([encoding.ids for encoding in encodings(make_training.path, texts)]).to_tensor()
@@ -143,10 +143,10 @@ def test_what_a_step_encodes(make_training, passes):
     assert pipeline.plan.whole_embeddings() == {"product", "words"}
     alone = make_training("task.next.candidate=['product']", mode="lora").pipeline
     assert alone.plan.whole_embeddings() == {"product"}
-    batch = alone.model.data.rows["items"].gather(tf.range(6, dtype=tf.int64))
+    batch = alone.model.feed.rows["items"].gather(tf.range(6, dtype=tf.int64))
     passes.clear()
     states = Forward(alone.model).states("words", batch)
-    distinct = set(np.array(alone.fold.entities["item"].columns["text"])[batch["item"].numpy()])
+    distinct = set(np.array(alone.fold.entities["item"].columns["text"])[batch.ids["item"].numpy()])
     assert passes == [len(distinct)]
     encoded = encode_limited(alone.model)
     passes.clear()
@@ -154,8 +154,8 @@ def test_what_a_step_encodes(make_training, passes):
     assert not passes
     np.testing.assert_allclose(states, looked_up, atol=1e-5)
     np.testing.assert_allclose(
-        model_predictions(alone.model, ["department"], alone.eval_rows["items"], 8, encoded)["department"],
-        model_predictions(alone.model, ["department"], alone.eval_rows["items"], 8)["department"],
+        answers(alone.model, ["department"], alone.model.feed.rows["items/eval"], 8, encoded)["department"],
+        answers(alone.model, ["department"], alone.model.feed.rows["items/eval"], 8)["department"],
         atol=1e-5,
     )
 
@@ -179,6 +179,6 @@ def test_residuals_train_for_rows_that_training_sees(make_training):
     residuals = training.pipeline.model.encoders["words"].residuals.embeddings
     assert not residuals.numpy().any()
     training.fit()
-    seen = np.unique(training.pipeline.model.data.rows["items"].columns["item"])
-    assert len(seen) < training.pipeline.model.data.entities["item"].rows - 1
+    seen = np.unique(training.pipeline.model.feed.rows["items"].ids["item"])
+    assert len(seen) < training.pipeline.model.feed.entities["item"].rows - 1
     np.testing.assert_array_equal(np.flatnonzero(residuals.numpy().any(axis=1)), seen)

@@ -9,10 +9,9 @@ from click.testing import CliRunner
 from mtkit.cli.program import main
 from mtkit.data.catalogs import make_cuts
 from mtkit.errors import RecipeError
-from mtkit.model.assembly import build_pipeline
+from mtkit.model.assembly import assemble
 from mtkit.model.model_evaluation import evaluate
 from mtkit.recipe.loader import load_recipe
-from mtkit.runtime.strategies import make_strategy
 from mtkit.training.fit import Training
 from mtkit_bert.layers import BertModel
 
@@ -71,7 +70,7 @@ def make_training(load, tmp_path):
         recipe = load(*sets, **options)
         dataset = recipe.data.source.load()
         _, test = make_cuts(dataset, recipe.data.split)
-        return Training(build_pipeline(recipe, dataset, test, make_strategy(recipe), tmp_path, {}), checkpoints)
+        return Training(assemble(recipe, dataset, test, cache_dir=tmp_path), checkpoints)
 
     return make
 

@@ -18,11 +18,13 @@ from tiny_shop import TinyShop
 
 from mtkit.backend import tf
 from mtkit.cli.program import main
+from mtkit.feed.batch import Batch
 from mtkit.feed.device_tables import RowStore
 from mtkit.model.forward import Forward
 from mtkit.recipe.loader import load_recipe
 from mtkit.runs.directory import RunDirectory
-from mtkit.runs.run import run_recipe, trained_pipeline
+from mtkit.runs.run import run_recipe
+from mtkit.runs.trainer import trained_pipeline
 from mtkit.serving.servable import serving_rows
 from mtkit_bert.layers import BertModel
 
@@ -145,6 +147,14 @@ class Trained:
     def signatures(self) -> Any:
         return tf.saved_model.load(str(self.directory / "export" / "1")).signatures
 
+    def catalog(self) -> Any:
+        """Candidate embeddings of every item."""
+        return self.pipeline.model.heads["next"].catalog(self.forward.task("next", Batch({})))
+
+    def answers(self, task: str, batch: Batch) -> Any:
+        """What a task says of the rows of a batch."""
+        return self.pipeline.model.heads[task].answers(self.forward.task(task, batch))
+
     @property
     def encoder(self) -> Any:
         return self.pipeline.model.encoders["words"]
@@ -232,17 +242,17 @@ def test_what_an_export_answers(run):
     assert {name for name in run.signatures if "new_item" in name} == names | {f"{name}_text" for name in names}
     known, texts = catalog(run)
     embedded = ask(run.signatures, "embed_item", item_id=known)["embedding"]
-    np.testing.assert_allclose(embedded, run.forward.catalog("next")[1:], atol=1e-5)
+    np.testing.assert_allclose(embedded, run.catalog()[1:], atol=1e-5)
     assert {None, "", " "} <= {text for pair in texts for text in pair}
 
 
 def test_items_of_the_data_are_what_training_made_of_their_texts(run):
     known, texts = catalog(run)
     rows = tf.range(1, len(known) + 1)
-    states = run.forward.states("words", {"item": rows})
+    states = run.forward.states("words", Batch({"item": rows}))
     np.testing.assert_allclose(states, run.embeddings(texts), atol=1e-4)
-    user, batch = ids_of(run.pipeline, "user")[1], {"user": tf.ones_like(rows), "item": rows}
-    expected = run.forward.prediction("gift", batch)
+    user, batch = ids_of(run.pipeline, "user")[1], Batch({"user": tf.ones_like(rows), "item": rows})
+    expected = run.answers("gift", batch)
     users = [user] * len(known)
     found = ask(run.signatures, "rank", user_id=users, item_id=known)["gift"]
     np.testing.assert_allclose(found, expected, atol=1e-5)
@@ -254,7 +264,7 @@ def test_unseen_items_are_embedded_by_the_trained_network(run):
     words, heads, count = {"words": run.embeddings(UNSEEN)}, run.pipeline.model.heads, len(UNSEEN)
     expected = heads["next"].candidate(words, tf.zeros([count], tf.int32))
     np.testing.assert_allclose(run.asked("embed_new_item", UNSEEN)["embedding"], expected, atol=1e-4)
-    customer = {"customer": run.forward.states("customer", {"user": tf.ones([count], tf.int32)})}
+    customer = {"customer": run.forward.states("customer", Batch({"user": tf.ones([count], tf.int32)}))}
     expected = heads["gift"].predict(heads["gift"](customer | words))
     users = [ids_of(run.pipeline, "user")[1]] * count
     np.testing.assert_allclose(run.asked("rank_new_item", UNSEEN, user_id=users)["gift"], expected, atol=1e-4)
@@ -281,9 +291,8 @@ def test_recommendations_are_those_of_the_trained_model(run):
     assert {one["item"]: one["text"] for one in said} == {
         item: title or "" for item, (title, _) in zip(known, texts, strict=True)
     }
-    batch = RowStore(serving_rows(run.pipeline.fold)).gather(tf.constant([row], tf.int64))
-    query, candidates = run.forward.query("next", batch), run.forward.catalog("next")
-    scores = run.pipeline.model.heads["next"].score(query, candidates, batch)[0, 1:]
+    rows = serving_rows(run.pipeline.fold, ("own", "activity", "popularity"))
+    scores = run.answers("next", RowStore(rows).gather(tf.constant([row], tf.int64)))[0, 1:]
     found = {one["item"]: one["score"] for one in said}
     np.testing.assert_allclose([found[item] for item in known], scores, rtol=1e-4, atol=1e-4)
 

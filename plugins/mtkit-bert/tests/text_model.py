@@ -5,14 +5,6 @@ import numpy as np
 from mtkit.backend import keras, tf
 from mtkit_bert import Bert
 
-# BERT's special tokens, by their ids, in MPNet's vocabulary.
-_MPNET = np.array([1, 3, 0, 2, 4])
-
-
-def ids_of(family, ids):
-    """Token ids of BERT as the checkpoints of a family have them."""
-    return np.where(ids < len(_MPNET), _MPNET[np.minimum(ids, 4)], ids).astype(np.int32) if family == "mpnet" else ids
-
 
 class Model(keras.Model):
     """A text encoder with its columns; rows of items in, embeddings out."""

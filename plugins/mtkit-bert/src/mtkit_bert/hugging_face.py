@@ -6,7 +6,6 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from safetensors.numpy import save_file
@@ -14,6 +13,7 @@ from safetensors.numpy import save_file
 from mtkit.backend import keras, tf
 from mtkit.errors import DataError
 from mtkit.files import new_version
+from mtkit.spec import Trained
 from mtkit_bert.checkpoint import TOKENIZER, WEIGHTS
 from mtkit_bert.families import read_config
 from mtkit_bert.language_heads import language_head
@@ -109,7 +109,7 @@ def _added(network: Network) -> Iterator[tuple[int, np.ndarray]]:
             yield id(kernel), adapter(tf.eye(kernel.shape[0]), tf.zeros(kernel.shape)).numpy()
 
 
-def trained(pipeline: Any, encoder: str, origin: Path, directory: Path) -> Path:
+def write_trained(pipeline: Trained, encoder: str, origin: Path, directory: Path) -> Path:
     """Writes the network of an encoder of a pipeline, and the first head that trains it as a masked language model.
 
     Args:

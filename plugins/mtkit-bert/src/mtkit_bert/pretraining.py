@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar
 from pydantic import Field
 
 from mtkit.errors import DataError
-from mtkit.spec import BuildContext, Contributions, Encoder, Exporter, Name, SelfSupervisedTask
+from mtkit.spec import BuildContext, Contributions, Encoder, Exporter, Name, SelfSupervisedTask, Trained
 from mtkit_bert.spec import Bert
 
 
@@ -68,16 +68,16 @@ class HuggingFace(Exporter):
             return f"no encoder is called {self.encoder!r}; there are {', '.join(encoders)}"
         return _untrained(self.encoder, encoder) if encoder else ""
 
-    def export(self, pipeline: Any, directory: Path) -> Path:
+    def export(self, trained: Trained, directory: Path) -> Path:
         """Writes into a new version directory under `directory`, whole or not at all, and returns it.
 
         Raises:
             RunError: the directory cannot be written.
         """
         from mtkit_bert.checkpoint import locate
-        from mtkit_bert.hugging_face import trained
+        from mtkit_bert.hugging_face import write_trained
 
-        return trained(pipeline, self.encoder, locate(pipeline.plan.encoders[self.encoder].checkpoint), directory)
+        return write_trained(trained, self.encoder, locate(trained.plan.encoders[self.encoder].checkpoint), directory)
 
 
 def _untrained(name: str, encoder: Encoder) -> str:

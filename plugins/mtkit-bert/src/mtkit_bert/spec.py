@@ -98,10 +98,10 @@ class Bert(Encoder):
     @model_validator(mode="after")
     def _reads_texts_of_one_entity(self) -> Self:
         for address in self.reads:
-            scope, column = address.split(".")
+            scope, column = address.scope, address.column
             if scope in ("history", "context") or column == "id":
                 raise ValueError(f"reads {address!r}, expected a text column of an entity, such as 'item.text'")
-        if len(entities := {address.split(".")[0] for address in self.reads}) > 1:
+        if len(entities := {address.scope for address in self.reads}) > 1:
             raise ValueError(f"reads texts of {' and '.join(sorted(entities))}, expected those of one entity")
         if len(set(self.reads)) < len(self.reads):
             raise ValueError(f"reads {', '.join(self.reads)}, expected each text once")
@@ -139,7 +139,7 @@ class Bert(Encoder):
 
     @property
     def _entity(self) -> str:
-        return self.reads[0].split(".")[0]
+        return self.reads[0].scope
 
     @property
     def _reading(self) -> Reading:
@@ -149,7 +149,7 @@ class Bert(Encoder):
         """Raw texts `[rows, texts]`, or `[rows]` if there is one of each row."""
         import numpy as np
 
-        columns = [context.column(*address.split(".")) for address in self.reads]
+        columns = [context.column(address.scope, address.column) for address in self.reads]
         return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
 
     def _address(self, context: BuildContext, part: str = "") -> str:

@@ -12,7 +12,7 @@ from pydantic import Field
 from mtkit.errors import DataError
 from mtkit.schema import Column, Schema
 from mtkit.spec import DataSource
-from mtkit.types import Dataset
+from mtkit.types import DAY, Dataset
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,7 +24,6 @@ _DEMOGRAPHICS = (
 )  # fmt: skip
 _AMOUNTS = ("quantity", "sales_value", "retail_disc", "coupon_disc", "coupon_match_disc")
 _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_DAY = 86400
 #: Package sizes named in an item's text.
 _SIZES = 2
 
@@ -164,7 +163,7 @@ def _reached(
     owner, buyer = campaigns["household_id"].to_numpy(), household.to_numpy()
     now = _seconds(time)
     started = _count_until(owner, _seconds(campaigns["start_date"]), buyer, now)
-    ended = _count_until(owner, _seconds(campaigns["end_date"]) + _DAY, buyer, now)
+    ended = _count_until(owner, _seconds(campaigns["end_date"]) + DAY, buyer, now)
     return started - ended
 
 

@@ -15,7 +15,7 @@ __all__ = ["TfrsRanking", "TfrsRetrieval"]
 class TfrsRetrieval(RetrievalTask):
     """A two-tower model under `tfrs.tasks.Retrieval`: softmax over the candidates of the global batch."""
 
-    form: ClassVar[Literal["prediction", "batch", "catalog"]] = "batch"
+    candidates: ClassVar[Literal["batch", "catalog"]] = "batch"
 
     dim: PositiveInt = Field(64, description="width of query and candidate")
     hidden: tuple[PositiveInt, ...] = Field((), description="widths of the layers of each tower before the last")

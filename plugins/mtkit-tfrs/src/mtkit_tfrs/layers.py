@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtkit.backend import keras, tf
-from mtkit.heads import Candidates, PredictionHead, RetrievalHead
+from mtkit.heads import Batch, Candidates, PredictionHead, RetrievalHead
 from mtkit.layers.initializers import SumOfInputs
 from mtkit.layers.joined import joined
 from mtkit.optimizers import precision_scope
@@ -23,6 +23,10 @@ def _in_float32(task: keras.layers.Layer) -> keras.layers.Layer:
     """
     task._autocast = False  # noqa: SLF001
     return task
+
+
+#: Of TFRS, only the retrieval task needs AutoGraph, which takes a tenth of a second to rewrite each of the others.
+_as_written = tf.autograph.experimental.do_not_convert
 
 
 @keras.saving.register_keras_serializable(package="mtkit_tfrs")
@@ -93,9 +97,7 @@ class TwoTower(RetrievalHead):
         """Candidate embeddings `[candidates, dim]`."""
         return tf.cast(self.candidate_tower(joined(view, self.candidate_names), training=training), tf.float32)
 
-    def loss(
-        self, query: tf.Tensor, candidates: Candidates, batch: Mapping[str, Any], training: bool = False
-    ) -> tf.Tensor:
+    def loss(self, query: tf.Tensor, candidates: Candidates, batch: Batch, training: bool = False) -> tf.Tensor:
         """Softmax cross-entropy `[rows]` of candidate i for row i among the candidates that exist."""
         # A row's own positive always stays, so that the loss of a removed row, too, is of ordinary size.
         positive = tf.eye(tf.shape(query)[0], tf.shape(candidates.ids)[0], dtype=tf.bool)
@@ -155,6 +157,7 @@ class DeepCross(PredictionHead):
             tfrs.tasks.Ranking(loss=keras.losses.BinaryCrossentropy(from_logits=True, reduction="none"))
         )
 
+    @_as_written
     def call(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Logits float32 `[rows]`."""
         first = state = joined(view, self.inputs)
@@ -168,7 +171,7 @@ class DeepCross(PredictionHead):
         """Sigmoid cross-entropy `[rows]`."""
         # Keras averages a loss over its last axis, which is of length 1 here so that rows stay apart.
         labels = tf.cast(labels, tf.float32)
-        return self.task(labels[:, None], outputs[:, None], compute_metrics=False)
+        return _as_written(self.task)(labels[:, None], outputs[:, None], compute_metrics=False)
 
     def predict(self, outputs: tf.Tensor) -> tf.Tensor:
         """Probabilities `[rows]`."""

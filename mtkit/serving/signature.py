@@ -12,11 +12,10 @@ from typing import Any
 from google.protobuf import message_factory
 
 from mtkit.backend import tf
+from mtkit.heads.base import Tensors
 from mtkit.spec import ServingInput
 
 FORMAT = 1
-
-Tensors = Mapping[str, tf.Tensor]
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ import pytest
 from workers import start_workers
 
 from mtkit.backend import tf
-from mtkit.runtime.distribute import (
+from mtkit.runtime.collectives import (
     gather_rolled,
     global_sum,
     replicas,
@@ -51,7 +51,7 @@ import sys
 from pathlib import Path
 import numpy as np
 from mtkit.data.catalogs import make_cuts
-from mtkit.model.assembly import build_pipeline
+from mtkit.model.assembly import assemble
 from mtkit.recipe.loader import load_recipe
 from mtkit.runtime.strategies import make_strategy
 from mtkit.training.fit import Training
@@ -60,7 +60,7 @@ recipe = load_recipe(Path(sys.argv[1]), sys.argv[3:])
 strategy = make_strategy(recipe)
 dataset = recipe.data.source.load()
 _, test = make_cuts(dataset, recipe.data.split)
-pipeline = build_pipeline(recipe, dataset, test, strategy, Path(sys.argv[1]).parent, dict())
+pipeline = assemble(recipe, dataset, test, strategy=strategy, cache_dir=Path(sys.argv[1]).parent)
 Training(pipeline).fit()
 losses = {name: tracker.result() for name, tracker in pipeline.model.trackers.items()}
 np.savez(sys.argv[2], **{v.name: v.numpy() for v in pipeline.model.trainable_variables}, **losses)

@@ -1,0 +1,95 @@
+"""The columns of the rows of a step."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from mtkit.backend import tf
+
+
+class Lists(NamedTuple):
+    """Lists of unequal length, end to end.
+
+    Attributes:
+        row: int64 `[n]`, the row of the batch that an entry belongs to.
+        values: name -> `[n, ...]`.
+    """
+
+    row: tf.Tensor
+    values: Mapping[str, tf.Tensor]
+
+
+class SharedValues(NamedTuple):
+    """What several rows have in common: row r has `values[index[r]]`.
+
+    Attributes:
+        index: int32 `[rows]`.
+        values: `[distinct, ...]`, of the whole row table.
+    """
+
+    index: tf.Tensor
+    values: tf.Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Columns of the rows of one table, on the device. Each kind has names of its own, as in `mtkit.types.RowTable`.
+
+    Attributes:
+        ids: role -> int32 `[rows]`.
+        present: float32 `[rows]`; 0 = there is no such row, and all of its weights are 0.
+        time: int64 `[rows]`, seconds; None for tables without time.
+        history: int64 `[rows, 2]`, begin and end of the own past among the events; None for tables without history.
+        context: column -> `[rows]` or `[rows, width]`, preprocessed.
+        labels: label -> `[rows]`.
+        weights: label -> float32 `[rows]`.
+        dense: name -> `[rows, ...]`.
+        lists: name -> lists of unequal length.
+        shared: name -> what several rows have in common.
+        given: address -> tensor: features that a request brings along, in the place of those of the tables.
+    """
+
+    ids: Mapping[str, tf.Tensor]
+    present: tf.Tensor | None = None
+    time: tf.Tensor | None = None
+    history: tf.Tensor | None = None
+    context: Mapping[str, tf.Tensor] = field(default_factory=dict)
+    labels: Mapping[str, tf.Tensor] = field(default_factory=dict)
+    weights: Mapping[str, tf.Tensor] = field(default_factory=dict)
+    dense: Mapping[str, tf.Tensor] = field(default_factory=dict)
+    lists: Mapping[str, Lists] = field(default_factory=dict)
+    shared: Mapping[str, SharedValues] = field(default_factory=dict)
+    given: Mapping[str, tf.Tensor] = field(default_factory=dict)
+
+    def take(self, rows: tf.Tensor) -> Batch:
+        """Some of the rows, int `[n]`, ascending and each once."""
+
+        def taken(values: tf.Tensor | None) -> tf.Tensor | None:
+            return None if values is None else tf.gather(values, rows)
+
+        def each(columns: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+            return {name: tf.gather(values, rows) for name, values in columns.items()}
+
+        return Batch(
+            ids=each(self.ids),
+            present=taken(self.present),
+            time=taken(self.time),
+            history=taken(self.history),
+            context=each(self.context),
+            labels=each(self.labels),
+            weights=each(self.weights),
+            dense=each(self.dense),
+            lists={name: _taken(values, rows) for name, values in self.lists.items()},
+            shared={name: SharedValues(tf.gather(v.index, rows), v.values) for name, v in self.shared.items()},
+            given=each(self.given),
+        )
+
+
+def _taken(lists: Lists, rows: tf.Tensor) -> Lists:
+    """The entries of some rows, numbered by their places among these."""
+    match = lists.row[:, None] == tf.cast(rows, tf.int64)
+    kept = tf.reduce_any(match, 1)
+    place = tf.boolean_mask(tf.argmax(match, 1), kept)
+    return Lists(place, {name: tf.boolean_mask(values, kept) for name, values in lists.values.items()})

@@ -1,0 +1,63 @@
+"""Where the batches of a step come from: rows in, columns out. All that the model knows of the data, it asks here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from mtkit.backend import tf
+from mtkit.feed.batch import Batch
+from mtkit.schema import Address
+
+
+class Feed(Protocol):
+    """What holds the rows of tables and the features of entities, and gives the columns of some of them.
+
+    `mtkit.feed.device_tables.DeviceTables`, which has everything on the device, is the first implementation. Tables of
+    evaluation rows have the name of `evaluation_of(table)`.
+    """
+
+    def size(self, table: str) -> int:
+        """How many rows a table has."""
+
+    def batch(self, table: str, rows: tf.Tensor) -> Batch:
+        """The columns of rows, int64 `[batch]`; where a number is -1, `present` and all weights are 0."""
+
+    def has_lists(self, table: str) -> bool:
+        """Whether rows of a table have lists, so that the shapes of their columns depend on values."""
+
+    def share(self, table: str, role: str, ids: tf.Tensor) -> tf.Tensor:
+        """How frequent ids are among the rows of a table, float32 of the shape of `ids`."""
+
+    def entity_rows(self, scope: str) -> int:
+        """How many rows an entity has, by its own name or that of a role, the unknown included."""
+
+    def feature(self, address: Address, batch: Batch, history_length: int) -> Mapping[str, tf.Tensor]:
+        """What an encoder is called with for an address that it reads, for the rows of a batch.
+
+        Args:
+            address: the address.
+            batch: the rows, or those of an entity alone.
+            history_length: events of the past per row.
+        """
+
+    def last_events(self, history: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The last events of pasts, the latest first: ids int32 and times int64 seconds, `[rows, count]`, 0 where there are none.
+
+        Args:
+            history: int64 `[rows, 2]`, as in a batch.
+            count: a scalar.
+        """
+
+    def state(self) -> Sequence[tf.Module]:
+        """What an export has to hold so that batches of requests can be made, without rows."""
+
+
+def evaluation_of(table: str) -> str:
+    """The name of the evaluation rows of a table, beside its training rows."""
+    return f"{table}/eval"
+
+
+def table_of(name: str) -> str:
+    """The row table of training rows or of evaluation rows."""
+    return name.removesuffix("/eval")

@@ -1,0 +1,79 @@
+"""Heads that predict a label of each row."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from mtkit.backend import tf
+from mtkit.evaluation.metrics import labeled, predict_metrics
+from mtkit.evaluation.user_sums import Measured
+from mtkit.heads.base import Head, Question, TaskEvaluation, TaskPass, TaskServing, Tensors
+from mtkit.spec import prediction_of
+
+
+class PredictionHead(Head):
+    """One output per row. `call(view)` takes name -> `[rows, dim]` and returns logits, `[rows]` or `[rows, classes]`.
+
+    To write: `call`, `loss` and `predict`.
+    """
+
+    def loss(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Per-row loss `[rows]`; the core masks, weights and normalizes."""
+        raise NotImplementedError
+
+    def predict(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Probabilities of the shape of `outputs`; for numeric labels, numbers."""
+        raise NotImplementedError
+
+    def losses(self, rows: TaskPass) -> tuple[tf.Tensor, tf.Tensor]:
+        """The losses of the label, and its weights."""
+        weights = rows.batch.weights[rows.spec.predicts]
+        labels = rows.batch.labels[rows.spec.predicts]
+        labels = tf.where(weights > 0, labels, tf.zeros_like(labels))
+        return self.loss(self._outputs(rows), labels), weights
+
+    def answers(self, rows: TaskPass) -> tf.Tensor:
+        """Probabilities `[rows]` or `[rows, classes]`, or numbers."""
+        return self.predict(self._outputs(rows))
+
+    def _outputs(self, rows: TaskPass) -> tf.Tensor:
+        view = rows.embeddings(rows.spec.inputs)
+        if rows.spec.stop_gradient:
+            view = {name: tf.stop_gradient(state) if prediction_of(name) else state for name, state in view.items()}
+        return self(view, training=rows.training)
+
+    def evaluate(self, rows: TaskEvaluation) -> Measured:
+        """The metrics of predictions that fit the label."""
+        labels = labeled(rows.table, rows.spec.predicts, numeric=rows.spec.numeric)
+        return predict_metrics(rows.name, rows.answers(), labels, rows.metrics, rows.slices)
+
+    def signatures(self, serving: TaskServing) -> Mapping[str, Any]:
+        """Predictions on rows of one entity, or of none; those of several are answered by `rank`."""
+        if len(serving.roles) > 1:
+            return {}
+        context, questions = serving.context(), dict[str, Question]()
+        if not serving.roles:
+            questions[serving.name] = context
+        for role in serving.roles:
+            questions[serving.name] = serving.known(role) | context
+            for ending, new in serving.new(role).items():
+                questions[f"{serving.name}_new_{role}{ending}"] = new | context
+        return {name: self._signature(serving, question) for name, question in questions.items()}
+
+    def _signature(self, serving: TaskServing, question: Question) -> Any:
+        classes, label = serving.classes, serving.spec.predicts
+        name = "value" if serving.spec.numeric else "probability"
+
+        def answer(given: Tensors) -> Tensors:
+            probabilities = self.answers(serving.task_pass(question.batch(given)))
+            if not classes:
+                return {name: probabilities}
+            names = tf.constant(classes)
+            best = tf.gather(names, tf.argmax(probabilities, -1))
+            return {"class": best, "probabilities": probabilities, "classes": names}
+
+        outputs = {"class": "the most probable one", "probabilities": "of all classes", "classes": "their names"}
+        if not classes:
+            outputs = {name: f"of `{label}`"}
+        return serving.signature(f"The task `{serving.name}`.", question, outputs, answer)

@@ -1,0 +1,105 @@
+"""Heads that rank a catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from mtkit.backend import tf
+from mtkit.evaluation.metrics import rank_metrics
+from mtkit.evaluation.user_sums import Measured
+from mtkit.feed.batch import Batch
+from mtkit.heads.base import Head, TaskEvaluation, TaskPass
+from mtkit.runtime.collectives import gather_rolled
+
+
+class Candidates(NamedTuple):
+    """The candidates that a retrieval loss sees.
+
+    Attributes:
+        embeddings: `[candidates, dim]`. Of the `batch`: of the rows of the global batch, rolled so that candidate i is the
+            positive of local row i. Of the `catalog`: of every item, row i = item i, row 0 = the unknown.
+        ids: int32 `[candidates]`.
+        weights: `[candidates]`; 0 = not there (padding, removed rows).
+        shares: `[candidates]`, each candidate's frequency among training rows (logQ correction); None for those of the catalog.
+    """
+
+    embeddings: tf.Tensor
+    ids: tf.Tensor
+    weights: tf.Tensor
+    shares: tf.Tensor | None = None
+
+
+class RetrievalHead(Head):
+    """Query, candidates, and optionally a sparse term over the query's own past items.
+
+    To write: `query`, `candidate` and `loss`, and `score` where it is more than a dot product.
+    """
+
+    def query(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Query embeddings `[rows, dim]` from the embeddings of the query side."""
+        raise NotImplementedError
+
+    def candidate(self, view: Mapping[str, tf.Tensor], ids: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Candidate embeddings `[candidates, dim]` of the items `ids`."""
+        raise NotImplementedError
+
+    def loss(self, query: tf.Tensor, candidates: Candidates, batch: Batch, training: bool = False) -> tf.Tensor:
+        """Per-row loss `[rows]`.
+
+        Args:
+            query: `[rows, dim]`.
+            candidates: what the rows are ranked against.
+            batch: what the row table has; the columns that the spec names in `TaskHead.columns` are there.
+            training: whether dropout is on.
+        """
+        raise NotImplementedError
+
+    def score(self, query: tf.Tensor, candidates: tf.Tensor, batch: Batch) -> tf.Tensor:
+        """Scores `[rows, candidates]` of the whole catalog, the pair term included."""
+        return tf.matmul(query, candidates, transpose_b=True)
+
+    @property
+    def plain(self) -> bool:
+        """Whether the dot product of query and candidate is all of the score."""
+        return type(self).score is RetrievalHead.score
+
+    def losses(self, rows: TaskPass) -> tuple[tf.Tensor, tf.Tensor]:
+        """The losses of all rows, which weigh the same."""
+        losses = self.loss(self.queries(rows), self._candidates(rows), rows.batch, training=rows.training)
+        return losses, tf.ones_like(losses)
+
+    def queries(self, rows: TaskPass) -> tf.Tensor:
+        """Query embeddings of the batch's rows, `[rows, dim]`."""
+        return self.query(rows.embeddings(rows.spec.query), training=rows.training)
+
+    def catalog(self, rows: TaskPass) -> tf.Tensor:
+        """Candidate embeddings of every item, row i = item i."""
+        ids = rows.catalog_ids(rows.spec.candidate[0])
+        return self.candidate(rows.catalog(rows.spec.candidate), ids, training=rows.training)
+
+    def candidates(self, rows: TaskPass) -> tf.Tensor:
+        """Candidate embeddings of the batch's items, `[rows, dim]`."""
+        ids = rows.batch.ids[rows.entity(rows.spec.candidate[0])]
+        return self.candidate(rows.embeddings(rows.spec.candidate), ids, training=rows.training)
+
+    def _candidates(self, rows: TaskPass) -> Candidates:
+        if rows.spec.candidates == "catalog":
+            embeddings = self.catalog(rows)
+            ids = tf.range(tf.shape(embeddings)[0])
+            return Candidates(embeddings, ids, tf.cast(ids > 0, tf.float32))
+        role = rows.entity(rows.spec.candidate[0])
+        embeddings, ids = self.candidates(rows), rows.batch.ids[role]
+        return Candidates(*map(gather_rolled, (embeddings, ids, rows.batch.present, rows.share(role, ids))))
+
+    def answers(self, rows: TaskPass) -> tf.Tensor:
+        """Scores of the whole catalog `[rows, items]`."""
+        return self.score(self.queries(rows), self.catalog(rows), rows.batch)
+
+    def evaluate(self, rows: TaskEvaluation) -> Measured:
+        """The metrics of rankings, the candidates being embedded once."""
+        candidates = rows.whole(self.catalog)
+        scores = rows.of_rows(lambda block: self.score(self.queries(block), candidates, block.batch))
+        return rank_metrics(rows.name, lambda numbers: np.array(scores(numbers)), rows.table, rows.protocol)

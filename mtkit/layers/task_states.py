@@ -1,0 +1,28 @@
+"""What a correlation may hand on beside the states of the tasks."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mtkit.backend import tf
+
+
+class TaskStates(NamedTuple):
+    """The output of a correlation's layer that has more to say than a tensor.
+
+    Attributes:
+        own: `[rows, tasks, dim]`, the states of the tasks; or `[rows, dim]`, one state for all.
+        shared: a state beside those of the tasks, of any width, which the next correlation on the embedding is called with
+            (`shared=`) if it says so (`Correlation.takes_shared`); None = none.
+        cut: the last tensors that several tasks read: every way from the layer's inputs to its output leads through exactly
+            one of them. Empty = its inputs.
+    """
+
+    own: tf.Tensor
+    shared: tf.Tensor | None = None
+    cut: tuple[tf.Tensor, ...] = ()
+
+
+def task_states(output: tf.Tensor | TaskStates) -> TaskStates:
+    """What a layer returned, whether it says more than a tensor or not."""
+    return output if isinstance(output, TaskStates) else TaskStates(output)

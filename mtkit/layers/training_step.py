@@ -1,0 +1,121 @@
+"""How the losses of several tasks become one gradient: the contract of a training step, and the plain one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol
+
+from mtkit.backend import keras, tf
+
+
+@dataclass(frozen=True)
+class TaskLoss:
+    """The losses of one task on this replica's rows, before they are summed.
+
+    Attributes:
+        losses: float32 `[rows]`, 0 where the weight is 0.
+        weights: float32 `[rows]`.
+    """
+
+    losses: tf.Tensor
+    weights: tf.Tensor
+
+    @cached_property
+    def total(self) -> tf.Tensor:
+        """Σ w loss over the rows."""
+        return tf.reduce_sum(self.weights * self.losses)
+
+    @cached_property
+    def weight(self) -> tf.Tensor:
+        """Σ w over the rows."""
+        return tf.reduce_sum(self.weights)
+
+
+@dataclass(frozen=True)
+class Pass:
+    """What a forward pass gives a training step.
+
+    Attributes:
+        losses: task -> losses, for the tasks whose rows are there.
+        cut: the last tensors that tasks have in common, as their correlations name them: every way from an encoder that
+            several tasks read to a loss leads through exactly one of them, so the gradient of a loss by the encoder's weights
+            is what its gradients by the cut pull back. Two kinds of ways lead past it: those of a head that calls an
+            encoder's layer itself (`TaskPass.encoder`), and those to the weights of a head whose predictions other tasks read.
+    """
+
+    losses: Mapping[str, TaskLoss]
+    cut: Sequence[tf.Tensor]
+
+
+class StepScope(Protocol):
+    """What a training step may ask the model for.
+
+    Attributes:
+        trainable_variables: what gradients are asked for, in this order.
+    """
+
+    trainable_variables: Sequence[Any]
+
+    def shares(self, losses: Mapping[str, TaskLoss]) -> tuple[dict[str, tf.Tensor], dict[str, tf.Tensor]]:
+        """This replica's shares of the weighted task losses, and which tasks have labels anywhere in the global batch.
+
+        Shares add up over replicas; the others are 1 or 0.
+        """
+
+    def regularization(self) -> tf.Tensor:
+        """This replica's share of what layers add to the loss."""
+
+    def scaled(self, objective: tf.Tensor) -> tf.Tensor:
+        """The objective as it is to be differentiated: in half precision, scaled so that gradients do not vanish."""
+
+    def unscaled(self, gradients: Sequence[Any]) -> Sequence[Any]:
+        """Gradients of a scaled objective as they are."""
+
+
+class TrainingStep(keras.layers.Layer):
+    """Makes the gradients of a step. What `[balance]` names may be one; other balancers are called by `PlainStep`.
+
+    It opens the tape itself, runs the pass within it, once or more often, and returns the last pass with a gradient, or
+    None, for each variable: this replica's share, for the optimizer adds up over replicas. So several replicas train as one
+    does if its gradients are sums over rows; otherwise it sees to that by `mtkit.distribute.global_sum`, or its spec sets
+    `replicable = False`. Its own variables are made in the constructor, for it is not called before the first step.
+    """
+
+    def gradients(self, run: Callable[[], Pass], scope: StepScope) -> tuple[Pass, Sequence[Any]]:
+        """The pass, and gradients in the order of `scope.trainable_variables`.
+
+        Args:
+            run: the forward pass; it is differentiable within a tape that is open while it runs.
+            scope: the model.
+        """
+        raise NotImplementedError
+
+
+class PlainStep:
+    """One gradient of one scalar, which a balancer makes of the task losses.
+
+    Args:
+        balancer: a layer that is called with task -> scalar loss, and `present`, and returns the scalar to minimize.
+    """
+
+    def __init__(self, balancer: Any) -> None:
+        self.balancer = balancer
+
+    def gradients(self, run: Callable[[], Pass], scope: StepScope) -> tuple[Pass, Sequence[Any]]:
+        """The gradient of the balanced losses and what layers add to them."""
+        with tf.GradientTape() as tape:
+            found = run()
+            scaled = scope.scaled(self.objective(found.losses, scope))
+        return found, scope.unscaled(tape.gradient(scaled, scope.trainable_variables))
+
+    def objective(self, losses: Mapping[str, TaskLoss], scope: StepScope) -> tf.Tensor:
+        """This replica's share of the scalar to minimize."""
+        shares, present = scope.shares(losses)
+        return self.balancer(shares, present=present) + scope.regularization()
+
+
+def step_of(balancer: Any) -> Any:
+    """The training step that a balancer is, or that calls it."""
+    return balancer if isinstance(balancer, TrainingStep) else PlainStep(balancer)

@@ -1,0 +1,166 @@
+"""One run of a recipe, with a model or with baselines alone: what is measured on validation, and then on the test."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from mtkit.data.catalogs import make_cuts
+from mtkit.data.row_tables import Tables, populations
+from mtkit.errors import MtkitError
+from mtkit.evaluation.baseline_tuning import Comparison, Tuned, as_tuned
+from mtkit.evaluation.metrics import RankingProtocol
+from mtkit.evaluation.significance import interval_results
+from mtkit.evaluation.user_sums import MODEL, Measured, named, to_table
+from mtkit.recipe.loader import Recipe
+from mtkit.recipe.lock import lock
+from mtkit.runs.console import Reporter
+from mtkit.runs.directory import RunDirectory, fingerprint, write_json, write_table
+from mtkit.runs.replicates import split_record
+from mtkit.runs.results import PhaseResults, RunResults
+from mtkit.spec import Cut
+from mtkit.types import Dataset, Fold
+
+
+class Clock:
+    """Seconds between laps, by name."""
+
+    def __init__(self, prefix: str) -> None:
+        self.prefix, self.laps = prefix, dict[str, float]()
+        self._last = time.perf_counter()
+
+    def lap(self, name: str) -> None:
+        """Ends a lap."""
+        now = time.perf_counter()
+        self.laps[f"{self.prefix}_{name}_seconds"] = now - self._last
+        self._last = now
+
+
+@dataclass(frozen=True)
+class Contest:
+    """What was measured on one cut, and where baselines are tried.
+
+    Attributes:
+        fold: what was known, and what was to be predicted.
+        tables: row table -> part -> its rows.
+        protocol: how rankings are judged.
+        model: what the model reached; None where there is none.
+        beside: baselines that were measured in the same pass.
+        finish: what remains to be done after the test; None = nothing.
+    """
+
+    fold: Fold
+    tables: Tables
+    protocol: RankingProtocol
+    model: Measured | None
+    beside: Mapping[str, Measured] = field(default_factory=dict)
+    finish: Callable[[], None] | None = None
+
+
+class Contestant(Protocol):
+    """What takes part in a run beside the baselines."""
+
+    #: Whether a phase that is complete is not repeated.
+    resumable: bool
+
+    def agreed(self, done: bool) -> bool:
+        """Whether all processes of the run have done something."""
+
+    def measured(self, run: Run, cut: Cut, timing: Clock) -> Contest:
+        """What is reached on a cut."""
+
+
+@dataclass
+class Run:
+    """One run of a recipe with one seed in one directory.
+
+    Attributes:
+        recipe: the resolved recipe.
+        dataset: the raw tables.
+        directory: where results go.
+        report: what the user sees meanwhile.
+        contestant: what takes part beside the baselines.
+    """
+
+    recipe: Recipe
+    dataset: Dataset
+    directory: RunDirectory
+    report: Reporter
+    contestant: Contestant
+
+    def execute(self, resume: bool = False) -> RunResults:
+        """Runs what is not done yet, and returns what `metrics.json` holds.
+
+        Raises:
+            RunError: the directory cannot be used as asked, or training failed.
+        """
+        begin = time.perf_counter()
+        cuts = make_cuts(self.dataset, self.recipe.data.split)
+        self.directory.begin(lock(self.recipe), fingerprint(self.dataset), resume)
+        protocol = split_record(self.recipe, self.dataset, *cuts)
+        self.report.protocol(protocol)
+        try:
+            results = self._results(protocol, *cuts, begin)
+        except MtkitError:
+            self.directory.withdraw()
+            raise
+        write_json(self.directory.metrics, results.plain())
+        return results
+
+    def _results(self, protocol: Mapping[str, Any], valid: Cut, test: Cut, begin: float) -> RunResults:
+        tuned = self._phase(valid, None)
+        final = self._phase(test, as_tuned(self.recipe.evaluate.baselines, tuned.tuned))
+        total = {"total_seconds": time.perf_counter() - begin}
+        return RunResults(
+            protocol=protocol,
+            test=final.model,
+            baselines=final.baselines,
+            counts=final.counts or {},
+            intervals=final.intervals or {},
+            valid=PhaseResults(tuned.model, tuned.baselines, tuned.tuned),
+            timing={**(tuned.timing or {}), **(final.timing or {}), **total, **self.directory.read_counters()},
+        )
+
+    def _phase(self, cut: Cut, tuned: Tuned | None) -> PhaseResults:
+        """Measures on one cut, unless that was done before; exports after the test.
+
+        Baselines that are not tuned yet are tuned here.
+        """
+        done = self.directory.read_phase(cut.name)
+        if self.contestant.agreed(done is not None) and done is not None:
+            return done
+        timing = Clock(cut.name)
+        self.report.phase(cut)
+        contest = self.contestant.measured(self, cut, timing)
+        settings = self.recipe.evaluate
+        comparison = Comparison(self.recipe.plan, contest.fold, contest.tables, settings, contest.protocol)
+        plain, judged = comparison.results(settings.baselines, tuned)
+        baselines = judged | dict(contest.beside)
+        timing.lap("baselines")
+        certainty: dict[str, Any] = {}
+        if cut.name == "test":
+            certainty = self._certainty(contest, baselines)
+            timing.lap("intervals")
+            if contest.finish is not None:
+                contest.finish()
+                timing.lap("export")
+        results = PhaseResults(contest.model, baselines, plain, **certainty, timing=timing.laps)
+        if self.contestant.resumable:
+            self.directory.write_phase(cut.name, results)
+        return results
+
+    def _certainty(self, contest: Contest, baselines: Mapping[str, Measured]) -> dict[str, Any]:
+        """How many rows there are, and how certain the values are; keeps what each user adds to them."""
+        models = {**({MODEL: contest.model} if contest.model is not None else {}), **baselines}
+        sums = named(models, contest.fold)
+        write_table(self.directory.per_user, to_table(sums))
+        counts = {group: rows for measured in models.values() for group, rows in measured.counts.items()}
+        return {"counts": counts, "intervals": interval_results(sums)}
+
+    def write_rows(self, fold: Fold, tables: Tables) -> None:
+        """Notes on every row table's population, for the user and for the record."""
+        notes, dropped = populations(tables), dict(fold.dropped)
+        write_json(self.directory.rows / f"{fold.name}.json", {"tables": notes, "dropped_interactions": dropped})
+        self.report.rows(notes, dropped)

@@ -1,0 +1,70 @@
+"""What a run found: the contents of `metrics.json`, and of what is kept of each phase."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+#: Metric key (`task/[slice/]metric[@k]`) -> value; of several runs, mean, standard deviation and values.
+Figures = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """Fields that become keys, in their order; None is left out."""
+
+    def plain(self) -> dict[str, Any]:
+        """The fields as JSON has them."""
+        values = {part.name: getattr(self, part.name) for part in fields(self)}
+        values = {name: value.plain() if isinstance(value, _Kept) else value for name, value in values.items()}
+        return {name: value for name, value in values.items() if value is not None}
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `plain`."""
+        return cls(**{part.name: values[part.name] for part in fields(cls) if part.name in values})
+
+
+@dataclass(frozen=True)
+class PhaseResults(_Kept):
+    """What was found in one phase, `valid` or `test`.
+
+    Attributes:
+        model: the model's figures; None where there is no model.
+        baselines: baseline -> its figures.
+        tuned: baseline -> task -> the options that it was set to.
+        counts: `task[/slice]` -> rows behind the figures; of the test alone.
+        intervals: of the test alone: `test`, metric key -> bounds of the model, and `baselines`, name -> the same.
+        timing: seconds of each part.
+    """
+
+    model: Figures | None
+    baselines: Mapping[str, Figures]
+    tuned: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    counts: Mapping[str, Any] | None = None
+    intervals: Mapping[str, Any] | None = None
+    timing: Mapping[str, float] | None = None
+
+
+@dataclass(frozen=True)
+class RunResults(_Kept):
+    """What `metrics.json` holds.
+
+    Attributes:
+        protocol: how the data were split, and against what rows were ranked.
+        test: the model's figures on the test; None of baselines alone.
+        baselines: baseline -> its figures on the test.
+        counts: `task[/slice]` -> rows behind the figures.
+        intervals: `test`, metric key -> bounds of the model, and `baselines`, name -> the same.
+        valid: what validation found; None of several runs.
+        timing: seconds of each part, and counters such as `texts_encoded`.
+    """
+
+    protocol: Mapping[str, Any]
+    test: Figures | None
+    baselines: Mapping[str, Figures]
+    counts: Mapping[str, Any]
+    intervals: Mapping[str, Any]
+    valid: PhaseResults | None = None
+    timing: Mapping[str, Any] = field(default_factory=dict)

@@ -1,0 +1,175 @@
+"""The model of a run: assembled on a cut, trained, evaluated, exported; and taken up again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pluggy
+import pyarrow as pa
+
+from mtkit.backend import keras, tf
+from mtkit.data.build_context import cache_directory
+from mtkit.data.catalogs import make_cuts
+from mtkit.data.columns import load
+from mtkit.errors import RunError
+from mtkit.evaluation.metrics import RankingProtocol
+from mtkit.evaluation.user_sums import Measured
+from mtkit.model.assembly import Pipeline, assemble
+from mtkit.model.model_evaluation import evaluate
+from mtkit.recipe.loader import Recipe, load_recipe
+from mtkit.runs.console import Reporter
+from mtkit.runs.directory import RunDirectory, fingerprint, write_json, write_table
+from mtkit.runs.procedure import Clock, Contest, Run
+from mtkit.runtime.collectives import least
+from mtkit.runtime.strategies import prepare, worker_number
+from mtkit.runtime.unused_gpu import unseen_gpu
+from mtkit.spec import Cut
+from mtkit.training.checkpoints import writing_tensors
+from mtkit.training.fit import Training
+from mtkit.training.interrupt import Signals
+from mtkit.types import Dataset, RowTable
+
+
+def own_directory(recipe: Recipe, directory: Path) -> Path:
+    """The run directory of this process: of several workers, all but the first keep theirs beside it."""
+    worker = worker_number(recipe.train.strategy)
+    return directory.with_name(f"{directory.name}-worker-{worker}") if worker else directory
+
+
+@dataclass
+class Trainer:
+    """Trains the model of a run.
+
+    Attributes:
+        strategy: where the model's variables live.
+        gpu_warning: what to say of a GPU that is not used; empty if there is none.
+        hooks: calls the hooks that the recipe names.
+        signals: where a wish to stop comes from.
+        cache_dir: where frozen encoders keep their vectors.
+    """
+
+    strategy: tf.distribute.Strategy
+    gpu_warning: str
+    hooks: pluggy.HookRelay
+    signals: Signals
+    cache_dir: Path
+    resumable = True
+
+    @classmethod
+    def of(cls, recipe: Recipe, hooks: pluggy.HookRelay, signals: Signals) -> Trainer:
+        """A trainer for a recipe; sets TensorFlow up for it."""
+        return cls(prepare(recipe), unseen_gpu(recipe.train.strategy), hooks, signals, cache_directory())
+
+    def warn(self, report: Reporter) -> None:
+        """Says what is not as it should be, and does no harm."""
+        if self.gpu_warning:
+            report.warn(self.gpu_warning)
+
+    def agreed(self, done: bool) -> bool:
+        """Whether all processes of the strategy have done something."""
+        return bool(least(int(done), self.strategy))
+
+    def measured(self, run: Run, cut: Cut, timing: Clock) -> Contest:
+        """What the model reaches on a cut, after it was trained; exports when it is finished."""
+        pipeline = self._build(run, cut)
+        timing.lap("build")
+        self._fit(run, pipeline)
+        timing.lap("fit")
+        protocol = pipeline.protocol()
+        model = evaluate(pipeline, protocol)
+        timing.lap("evaluate")
+        return Contest(
+            pipeline.fold, pipeline.tables, protocol, model, model.beside, lambda: self._export(run, pipeline)
+        )
+
+    def _build(self, run: Run, cut: Cut) -> Pipeline:
+        keras.backend.clear_session()
+        counters: dict[str, int] = {}
+        pipeline = assemble(
+            run.recipe,
+            run.dataset,
+            cut,
+            strategy=self.strategy,
+            cache_dir=self.cache_dir,
+            counters=counters,
+            numbered=run.directory.read_numbers(cut.trained),
+        )
+        run.directory.count(counters)
+        run.write_rows(pipeline.fold, pipeline.tables)
+        _write_drawn(run.directory, pipeline)
+        _write_state(run.directory, pipeline)
+        return pipeline
+
+    def _fit(self, run: Run, pipeline: Pipeline) -> None:
+        name = pipeline.fold.name
+        training = Training(pipeline, run.directory.checkpoints / pipeline.fold.trained, run.report.warn)
+        if training.restore() == training.steps:
+            return
+
+        def done(numbers: Mapping[str, float]) -> None:
+            run.directory.append_history({"phase": name, **numbers})
+            self.hooks.epoch_end(phase=name, epoch=int(numbers["epoch"]), metrics=numbers)
+
+        with run.report.progress(name, training, done) as callbacks:
+            training.fit(callbacks, self.signals)
+
+    def _export(self, run: Run, pipeline: Pipeline) -> None:
+        # Saving sums up what replicas count, so either all workers export or none does.
+        if self.agreed(run.directory.exported()):
+            return  # by a run that was stopped after it
+        with writing_tensors(run.directory.export):
+            run.report.exported(run.recipe.export.export(pipeline, run.directory.export))
+        self.agreed(False)  # a worker that ends takes the others down
+
+
+def _write_drawn(directory: RunDirectory, pipeline: Pipeline) -> None:
+    """Sampled rows: what was drawn is part of the result."""
+    for name, parts in pipeline.tables.items():
+        if pipeline.recipe.rows[name].drawn:
+            for part, table in parts.items():
+                _write_rows(pipeline, directory.rows / f"{pipeline.fold.name}-{name}-{part}.parquet", table)
+
+
+def _write_rows(pipeline: Pipeline, path: Path, table: RowTable) -> None:
+    columns = {role: pipeline.fold.catalog(role).ids[rows].tolist() for role, rows in table.ids.items()}
+    write_table(path, pa.table(columns | {"time": table.time, **table.labels}))
+
+
+def _write_state(directory: RunDirectory, pipeline: Pipeline) -> None:
+    """Vocabularies: what preprocessors learned, and the catalogs, row i = id i."""
+    write_json(directory.features / f"{pipeline.fold.name}.json", {"features": pipeline.features.states})
+    for entity in pipeline.fold.entities.values():
+        columns = {"id": entity.ids.tolist()} | {c: entity.columns[c] for c in entity.columns.column_names}
+        write_table(directory.catalog(pipeline.fold.name, entity.name), pa.table(columns))
+
+
+def measured_beside(recipe: Recipe, dataset: Dataset, cut: Cut, protocol: RankingProtocol) -> Mapping[str, Measured]:
+    """Baselines that heads measure in the pass that measures their model, which is not trained here."""
+    pipeline = assemble(recipe, dataset, cut, strategy=tf.distribute.get_strategy())
+    return evaluate(pipeline, protocol).beside
+
+
+def trained_pipeline(directory: RunDirectory) -> Pipeline:
+    """The pipeline of a run's test, as it was after its last epoch.
+
+    Raises:
+        RunError: there is no such run, it was not trained to the end, or its data have changed.
+    """
+    if not directory.lock.exists():
+        several = ", ".join(path.name for path in directory.replicates())
+        hint = f"; it holds several runs: {several}" if several else ""
+        raise RunError(f"{directory.path}: no run here: there is no {directory.lock.name}{hint}")
+    recipe = load_recipe(directory.lock)
+    dataset = load(recipe.data.source)
+    directory.check_data(fingerprint(dataset))
+    _, test = make_cuts(dataset, recipe.data.split)
+    pipeline = assemble(recipe, dataset, test, strategy=prepare(recipe), numbered=directory.read_numbers(test.trained))
+    training = Training(pipeline, directory.checkpoints / pipeline.fold.trained)
+    if training.restore() < training.steps:
+        raise RunError(
+            f"{directory.path}: trained for {training.step} of {training.steps} steps; finish it with mtkit run "
+            "--resume"
+        )
+    return pipeline
