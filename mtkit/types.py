@@ -59,6 +59,18 @@ class MetricKey(NamedTuple):
         return f"{self.group}/{self.label}"
 
 
+class Origin(NamedTuple):
+    """Where a table comes from, for messages.
+
+    Attributes:
+        name: the file, or what else it is.
+        key: the column that is called `id` in the tables of entities.
+    """
+
+    name: str
+    key: str = "id"
+
+
 @dataclass(frozen=True)
 class Dataset:
     """What a data source yields: raw tables under a declared schema.
@@ -67,11 +79,17 @@ class Dataset:
         interactions: one row per interaction.
         entities: entity name -> table with one row per entity and a unique column `id`.
         schema: the declared columns of both.
+        origins: table (`interactions`, or an entity) -> where it comes from, if that is known.
+        notes: what readers of the results should know of the data, a sentence each.
+        left_out: why interactions are not among these (`without a time in 'when'`) -> how many.
     """
 
     interactions: pa.Table
     entities: Mapping[str, pa.Table]
     schema: Schema
+    origins: Mapping[str, Origin] = field(default_factory=dict)
+    notes: tuple[str, ...] = ()
+    left_out: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

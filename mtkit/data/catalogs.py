@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mtkit.data.columns import UNKNOWN_NUMBER, UNKNOWN_TEXT, check, codes, plain, raw, seconds
+from mtkit.data.id_types import as_integers
 from mtkit.errors import DataError
 from mtkit.schema import INTERACTIONS
 from mtkit.spec import Cut, Log, Split
@@ -99,7 +100,8 @@ def make_fold(
         )
         catalogs[entity] = keys[entity].catalog(dataset, chosen, (numbered or {}).get(entity))
     ids = {role: catalogs[entity].rows[places[role]] for role, entity in schema.roles.items()}
-    kept, dropped = _keep(time < cut.end, ids, {role: min_count.get(of, 1) for role, of in schema.roles.items()})
+    kept, turned_away = _keep(time < cut.end, ids, {role: min_count.get(of, 1) for role, of in schema.roles.items()})
+    dropped = {**dataset.left_out, **turned_away}
     if not kept[time >= cut.cut].any():
         reasons = ", ".join(f"{number:,} interactions: {reason}" for reason, number in dropped.items() if number)
         raise DataError(
@@ -130,7 +132,7 @@ class _Keys:
     @classmethod
     def of(cls, dataset: Dataset, entity: str) -> _Keys:
         keys = plain(dataset.entities[entity]["id"])
-        order = pc.sort_indices(keys)
+        order = pc.sort_indices(as_integers(keys))
         return cls(entity, order, keys.take(order))
 
     def places(self, dataset: Dataset, role: str, *, unlisted: bool) -> np.ndarray:

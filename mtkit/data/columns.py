@@ -8,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mtkit.data.cleaning import cleaned
 from mtkit.errors import DataError
 from mtkit.schema import INTERACTIONS, Column
 from mtkit.spec import DataSource
@@ -18,12 +19,12 @@ UNKNOWN_TEXT, UNKNOWN_NUMBER = "", -1
 
 
 def load(source: DataSource) -> Dataset:
-    """A source's raw tables, checked against their schema.
+    """A source's tables, cleaned and checked against their schema.
 
     Raises:
         DataError: files are missing, or the tables do not fit the schema.
     """
-    dataset = source.load()
+    dataset = cleaned(source.load())
     check(dataset)
     return dataset
 

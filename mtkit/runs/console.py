@@ -74,6 +74,11 @@ class Reporter:
         refit = "trained anew for the test" if protocol["refit"] else "not trained anew for the test"
         self._headed("split", f": {protocol['split']}; interactions: {sizes}; {refit}")
 
+    def data(self, notes: Sequence[str]) -> None:
+        """Says how data were read that could mean several things."""
+        for note in notes:
+            self._indented(Text(f"data: {note}"))
+
     def leaks(self, findings: Sequence[Finding]) -> None:
         """Says what training could know of what is evaluated."""
         for finding in findings:

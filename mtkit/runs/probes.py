@@ -42,7 +42,11 @@ def check_full(recipe: Recipe) -> list[str]:
         f"rows {name} {part}: {len(table):,}, {table.note}"
         for name, parts in pipeline.tables.items()
         for part, table in parts.items()
-    ] + [*map(str, findings), *([f"warning: {warning}"] if warning else [])]
+    ] + [
+        *(f"data: {note}" for note in dataset.notes),
+        *map(str, findings),
+        *([f"warning: {warning}"] if warning else []),
+    ]
 
 
 def check_independent(pipeline: Pipeline) -> None:

@@ -39,12 +39,12 @@ def runs_of(recipe: Recipe, seeds: int) -> dict[str, Recipe]:
 
 
 def split_record(recipe: Recipe, dataset: Dataset, valid: Cut, test: Cut) -> dict[str, Any]:
-    """How the data are split, and against how many sampled items rows are ranked (None: against all)."""
+    """How the data were read and are split, and against how many sampled items rows are ranked (None: against all)."""
     split, sampled = recipe.data.split, recipe.evaluate.sampled
     options = split.model_dump(mode="json", exclude={"refit"}, exclude_none=True)
     sizes = part_sizes(dataset, valid, test)
     record = {"split": recipe.uses["data.split"], "refit": split.refit, "options": options, "interactions": sizes}
-    return record | {"sampled": sampled}
+    return record | {"sampled": sampled, "data": list(dataset.notes)}
 
 
 def combined(several: Sequence[RunResults], sums: Sequence[Sums]) -> RunResults:

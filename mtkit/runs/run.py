@@ -142,6 +142,7 @@ def _each(
     """The results of one run, or of several together."""
     recipe = next(iter(runs.values()))
     dataset = load(recipe.data.source)
+    report.data(dataset.notes)
     findings = find_leaks(recipe, dataset, *make_cuts(dataset, recipe.data.split))
     refuse(findings)
     report.leaks(findings)

@@ -2,19 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import codecs
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from mtkit.errors import DataError
 from mtkit.schema import INTERACTIONS, Column, Schema
 from mtkit.spec import DataSource
-from mtkit.types import Dataset
+from mtkit.types import Dataset, Origin
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+
+def _known_encoding(name: str) -> str:
+    try:
+        codecs.lookup(name)
+    except LookupError:
+        raise ValueError(
+            f"{name!r} is no encoding that Python knows; utf-8, utf-16, cp1252 and latin-1 are common"
+        ) from None
+    return name
 
 
 class _Tables(DataSource):
@@ -27,15 +38,15 @@ class _Tables(DataSource):
     keys: Mapping[str, str] = Field({}, description="entity -> column of its table that holds the ids; default: `id`")
 
     @model_validator(mode="after")
-    def _one_time_two_entities(self) -> Self:
+    def _times_and_ids(self) -> Self:
         times = [name for name, column in self.columns.items() if column.kind == "time"]
-        if len(times) != 1:
-            raise ValueError(f"columns: expected exactly one of kind time, got {', '.join(times) or 'none'}")
+        if len(times) > 1:
+            raise ValueError(f"columns: expected one of kind time at most, got {', '.join(times)}")
         ids = [name for name, column in self.columns.items() if column.kind == "id" and column.entity]
-        if len(ids) != 2:
+        if len(ids) not in (0, 2):
             raise ValueError(
                 'columns: expected two that hold ids of entities, the one that acts first, as in {kind = "id", entity = '
-                f'"user"}}, got {", ".join(ids) or "none"}'
+                f'"user"}}, or none at all, got {", ".join(ids)}'
             )
         self.schema()
         return self
@@ -50,42 +61,68 @@ class _Tables(DataSource):
         ids = (column.entity for column in self.columns.values() if column.kind == "id" and column.entity)
         return list(dict.fromkeys(ids))
 
-    def _dataset(self, interactions: pa.Table, tables: Mapping[str, pa.Table]) -> Dataset:
-        """The declared columns of the tables; entities without a table are the ids of the interactions."""
-        import pyarrow as pa
+    def _wanted(self, entity: str) -> tuple[str, ...]:
+        """The columns of an entity's table that are read: the key, and what is declared."""
+        return self._key(entity), *(name for name in self.entity_columns.get(entity, ()) if name != self._key(entity))
 
-        schema = self.schema()
-        entities = {}
-        for entity in schema.entities:
-            if entity in tables:
-                entities[entity] = self._keyed(entity, tables[entity])
-            else:
-                if entity not in self._referenced():
-                    raise DataError(f"{entity}: there is no such table, and no interaction refers to it")
-                names = [schema.reference(role) for role, of in schema.roles.items() if of == entity]
-                entities[entity] = pa.table({"id": _ids(interactions, names)})
-        return Dataset(interactions, entities, schema)
+    def _key(self, entity: str) -> str:
+        return self.keys.get(entity, "id")
 
-    def _keyed(self, entity: str, table: pa.Table) -> pa.Table:
-        key = self.keys.get(entity, "id")
-        ids = _column(table, key, entity)
-        others = [name for name in table.column_names if name not in (key, "id")]
-        return table.select(others).append_column("id", ids)
+    def _dataset(self, interactions: pa.Table, tables: Mapping[str, pa.Table], origins: Mapping[str, str]) -> Dataset:
+        """The tables under the declared schema.
+
+        Args:
+            interactions: the interactions.
+            tables: entity -> its table.
+            origins: table -> where it comes from, in words.
+        """
+        if stray := sorted(set(tables) - set(self.schema().entities)):
+            raise DataError(
+                f"{stray[0]}: there is a table, but no declared column of it, and no interaction refers to it"
+            )
+        named = {table: Origin(name, self._key(table)) for table, name in origins.items()}
+        entities = {entity: _keyed(table, self._key(entity)) for entity, table in tables.items()}
+        return Dataset(interactions, entities, self.schema(), named)
 
 
 class Files(_Tables):
-    """CSV and Parquet files: interactions, and a file for each entity that has attributes.
+    """Files: the interactions, and a file for each entity that has attributes.
 
-    An entity without a file is made of the ids that the interactions have. Types of CSV columns are told from their
-    values; ids and categories may be strings or integers.
+    CSV (`.csv`, `.tsv`, `.txt`), JSON lines (`.jsonl`, `.ndjson`, `.json`), Parquet and Arrow; text may be compressed (`.gz`,
+    `.zst`, `.bz2`). A folder, or a pattern such as `log-*.csv`, is read as one table. Values are what their column is
+    declared to be, whatever they look like; an entity without a file is made of the ids that the interactions have.
     """
 
-    interactions: Path = Field(description="file of the interactions, `.csv` or `.parquet`")
-    entities: Mapping[str, Path] = Field({}, description="entity -> its file, `.csv` or `.parquet`")
+    interactions: Path = Field(description="file, folder or pattern of the interactions")
+    entities: Mapping[str, Path] = Field({}, description="entity -> its file, folder or pattern")
+    separator: Annotated[str, Field(max_length=1)] = Field(
+        "",
+        description="what stands between the fields of CSV files; default: what their header has, of `,` `;` `|` and tabs",
+    )
+    encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
+        "utf-8", description="of text files, by Python's name (`cp1252`, `utf-16`)"
+    )
 
     def load(self) -> Dataset:
-        """Reads the files."""
-        return self._dataset(_read(self.interactions), {name: _read(path) for name, path in self.entities.items()})
+        """Reads the declared columns of the files.
+
+        Raises:
+            DataError: what is wrong with each of the files.
+        """
+        from mtkit.data.table_files import Reading, read_table
+
+        paths = {INTERACTIONS: self.interactions, **self.entities}
+        reading, tables, mistakes = Reading(self.separator, self.encoding), {}, []
+        for name, path in paths.items():
+            columns = tuple(self.columns) if name == INTERACTIONS else self._wanted(name)
+            key_of = name if name in self.entities and name not in self.keys else ""
+            try:
+                tables[name] = read_table(path, columns, reading, key_of)
+            except DataError as error:
+                mistakes.append(str(error))
+        if mistakes:
+            raise DataError("\n".join(mistakes))
+        return self._dataset(tables.pop(INTERACTIONS), tables, {name: path.name for name, path in paths.items()})
 
 
 class Frames(_Tables):
@@ -100,51 +137,14 @@ class Frames(_Tables):
     def load(self) -> Dataset:
         """Converts the frames; columns that are not declared are left out."""
         interactions = _convert(self.interactions, self.columns, INTERACTIONS)
-        tables = {}
-        for entity, frame in self.entities.items():
-            key = self.keys.get(entity, "id")
-            tables[entity] = _convert(frame, (key, *self.entity_columns.get(entity, ())), entity)
-        return self._dataset(interactions, tables)
+        tables = {entity: _convert(frame, self._wanted(entity), entity) for entity, frame in self.entities.items()}
+        return self._dataset(interactions, tables, {})
 
 
-def _column(table: pa.Table, name: str, where: str) -> pa.ChunkedArray:
-    if name not in table.column_names:
-        raise DataError(f"{where}.{name}: declared, but the table has only {', '.join(table.column_names)}")
-    return table[name]
-
-
-def _ids(interactions: pa.Table, names: Sequence[str]) -> pa.Array:
-    """The distinct ids of the columns that refer to one entity.
-
-    Raises:
-        DataError: one holds strings, another one numbers.
-    """
-    import pyarrow as pa
-
-    from mtkit.data.columns import plain
-
-    columns = [plain(_column(interactions, name, INTERACTIONS)) for name in names]
-    if len({column.type for column in columns}) > 1:
-        of = ", ".join(f"{INTERACTIONS}.{name} of {column.type}" for name, column in zip(names, columns, strict=True))
-        raise DataError(f"ids of one entity have different types: {of}; make them the same")
-    return (
-        pa.chunked_array([chunk for column in columns for chunk in column.chunks], columns[0].type).unique().drop_null()
-    )
-
-
-def _read(path: Path) -> pa.Table:
-    import pyarrow as pa
-    from pyarrow import csv, parquet
-
-    readers = {".csv": csv.read_csv, ".parquet": parquet.read_table}
-    if path.suffix not in readers:
-        raise DataError(f"{path}: expected a file that ends in {' or '.join(readers)}")
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file")
-    try:
-        return readers[path.suffix](path)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise DataError(f"{path}: cannot be read: {error}") from error
+def _keyed(table: pa.Table, key: str) -> pa.Table:
+    """The table with the key called `id`."""
+    others = [name for name in table.column_names if name not in (key, "id")]
+    return table.select(others).append_column("id", table[key])
 
 
 def _convert(frame: Any, names: Any, where: str) -> pa.Table:
@@ -156,6 +156,6 @@ def _convert(frame: Any, names: Any, where: str) -> pa.Table:
             raise DataError(f"{where}.{name}: declared, but the frame has only {', '.join(map(str, frame.columns))}")
         try:
             columns[name] = pa.array(frame[name], from_pandas=True)
-        except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise DataError(f"{where}.{name}: values of several types: {error}") from error
     return pa.table(columns)

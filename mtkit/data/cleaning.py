@@ -1,0 +1,188 @@
+"""Raw tables standardized: every column as it is declared, times in seconds, ids of an entity in one type.
+
+Rows that cannot be used are left out and counted; what was taken to mean something is said in notes; what fits no declaration is
+refused, all of it in one message.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from mtkit.data.column_values import UnfitError, converted, within_float32
+from mtkit.data.id_types import matched
+from mtkit.data.times import Times, read_times
+from mtkit.errors import DataError
+from mtkit.schema import INTERACTIONS, Column
+from mtkit.types import Dataset
+
+#: Mistakes that are listed.
+_SHOWN = 20
+
+
+def cleaned(dataset: Dataset) -> Dataset:
+    """The data set with its declared columns alone, in the types that the rest of mtkit reads.
+
+    An entity without a table, and without declared columns, gets one of the ids that interactions have. Interactions without
+    an id or a time, or with a time that cannot be, are left out and counted in `left_out`; those of equal seconds are in the
+    order of their full times. What is cleaned already stays as it is.
+
+    Raises:
+        DataError: columns are missing or do not fit their declaration; every mistake in a line of its own.
+    """
+    return _Cleaning(dataset).done()
+
+
+@dataclass
+class _Cleaning:
+    """A data set being cleaned: what is found on the way.
+
+    Attributes:
+        raw: the data set as it came.
+        tables: table -> column -> its values, cleaned.
+        notes: what a reader of the results should know.
+        mistakes: what fits no declaration.
+    """
+
+    raw: Dataset
+    tables: dict[str, dict[str, Any]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    mistakes: list[str] = field(default_factory=list)
+    times: Times | None = None
+
+    def done(self) -> Dataset:
+        schema = self.raw.schema
+        self._convert(INTERACTIONS, self.raw.interactions, schema.interactions)
+        for entity, columns in schema.entities.items():
+            if entity in self.raw.entities:
+                self._convert(entity, self.raw.entities[entity], {"id": Column(kind="id", entity=entity), **columns})
+            elif columns or entity not in schema.roles.values():
+                why = f"{', '.join(columns)} of it are declared" if columns else "no interaction refers to it"
+                self.mistakes.append(f"{entity}: the data have no such table, and {why}")
+        if not self.mistakes:
+            for entity in schema.entities:
+                self._match(entity)
+        if self.mistakes:
+            more = len(self.mistakes) - _SHOWN
+            raise DataError(
+                "\n".join([*self.mistakes[:_SHOWN], *([f"and {more:,} more mistakes"] if more > 0 else [])])
+            )
+        rows, left_out = self._rows()
+        entities = {entity: self._keyed(entity) for entity in schema.entities}
+        interactions = pa.table(self.tables[INTERACTIONS])
+        return replace(
+            self.raw,
+            interactions=interactions if rows is None else interactions.combine_chunks().take(pa.array(rows)),
+            entities=entities,
+            notes=(*self.raw.notes, *self.notes),
+            left_out={**self.raw.left_out, **left_out},
+        )
+
+    def _convert(self, name: str, table: pa.Table, columns: Mapping[str, Column]) -> None:
+        found = self.tables[name] = {}
+        for column, declared in columns.items():
+            if column not in table.column_names:
+                there = ", ".join(table.column_names)
+                self.mistakes.append(f"{self._place(name, column)}: declared, but the table has only {there}")
+                continue
+            try:
+                found[column] = self._converted(name, column, table[column], declared)
+            except UnfitError as error:
+                row = "" if error.row is None else f", row {error.row + 1:,}"
+                self.mistakes.append(f"{self._place(name, column)}{row}: {error} (it is declared {declared.kind})")
+
+    def _converted(self, table: str, name: str, column: pa.ChunkedArray, declared: Column) -> pa.ChunkedArray:
+        if declared.kind == "time":
+            times = read_times(column)
+            if times.read_as:
+                self.notes.append(f"{self._place(table, name)}: read as {times.read_as}")
+            if table == INTERACTIONS:
+                self.times = times
+            return pa.chunked_array([pa.array(times.seconds, mask=~times.known)])
+        values, lost = converted(column, declared), 0
+        if declared.kind in ("numeric", "label"):
+            values, lost = within_float32(values)
+        if lost:
+            self.notes.append(
+                f"{self._place(table, name)}: {lost:,} values are infinite or beyond float32 (3.4e38) and count as missing"
+            )
+        return values
+
+    def _match(self, entity: str) -> None:
+        """Brings the ids of an entity's table, and all that refer to it, to one type; without a table, they are its rows."""
+        schema = self.raw.schema
+        at = {self._place(entity, "id"): (entity, "id")} if entity in self.tables else {}
+        for role, of in schema.roles.items():
+            if of == entity:
+                at[self._place(INTERACTIONS, schema.reference(role))] = (INTERACTIONS, schema.reference(role))
+        try:
+            columns = matched({place: self.tables[table][name] for place, (table, name) in at.items()})
+        except UnfitError as error:
+            self.mistakes.append(f"{entity}: {error}")
+            return
+        for place, (table, name) in at.items():
+            self.tables[table][name] = columns[place]
+        if entity not in self.tables:
+            everything = pa.chunked_array([chunk for column in columns.values() for chunk in column.chunks])
+            self.tables[entity] = {"id": pa.chunked_array([everything.unique().drop_null()])}
+
+    def _rows(self) -> tuple[np.ndarray | None, dict[str, int]]:
+        """Numbers of the interactions that can be used, in the order of their times; None = all as they are."""
+        count = len(self.raw.interactions)
+        kept, left_out = np.ones(count, bool), {}
+        for reason, wrong in self._unusable():
+            if number := int((wrong & kept).sum()):
+                left_out[reason] = number
+                kept &= ~wrong
+        if count and not kept.any():
+            reasons = "; ".join(f"{number:,} {reason}" for reason, number in left_out.items())
+            raise DataError(f"{self._where(INTERACTIONS)}: no row can be used: {reasons}")
+        order = self.times.order() if self.times else None
+        if order is not None:
+            return order[kept[order]], left_out
+        return (None if kept.all() else np.flatnonzero(kept)), left_out
+
+    def _unusable(self) -> Iterator[tuple[str, np.ndarray]]:
+        """Reasons for which interactions are left out: (reason, bool `[interactions]`)."""
+        table, schema = self.tables[INTERACTIONS], self.raw.schema
+        for name in schema.of_kind("id"):
+            yield f"without a value in {name!r}", np.asarray(table[name].is_null().to_numpy(), bool)
+        if self.times is not None:
+            yield f"without a time in {schema.time!r}", ~self.times.known
+            impossible = self.times.impossible()
+            years = sorted({_year(second) for second in self.times.seconds[impossible].tolist()})
+            shown = ", ".join(years[:3]) + (", …" if len(years) > 3 else "")
+            yield f"with a time in {schema.time!r} that cannot be, years from all others ({shown})", impossible
+
+    def _keyed(self, entity: str) -> pa.Table:
+        """An entity's table without the rows that have no id."""
+        table = pa.table(
+            {**{n: c for n, c in self.tables[entity].items() if n != "id"}, "id": self.tables[entity]["id"]}
+        )
+        if nulls := table["id"].null_count:
+            self.notes.append(f"{self._place(entity, 'id')}: {nulls:,} rows without an id are left out")
+            return table.filter(table["id"].is_valid())
+        return table
+
+    def _where(self, table: str) -> str:
+        origin = self.raw.origins.get(table)
+        return origin.name if origin else table
+
+    def _place(self, table: str, column: str) -> str:
+        """Where a column is, in words: in its file, or `table.column`."""
+        origin = self.raw.origins.get(table)
+        if origin is None:
+            return f"{table}.{column}"
+        return f"{origin.name}, column {origin.key if column == 'id' and table != INTERACTIONS else column!r}"
+
+
+def _year(second: int) -> str:
+    try:
+        return str(datetime.fromtimestamp(second, UTC).year)
+    except (ValueError, OverflowError, OSError):
+        return "beyond 9999" if second > 0 else "before 1"

@@ -1,0 +1,147 @@
+import pyarrow as pa
+import pytest
+
+from mtkit.data.catalogs import make_cuts, make_fold
+from mtkit.data.cleaning import cleaned
+from mtkit.errors import DataError
+from mtkit.schema import Column, Schema
+from mtkit.standard.splits import LeaveOneOut
+from mtkit.types import Dataset, Origin
+
+SECOND = 1_704_067_200
+SCHEMA = Schema(
+    interactions={
+        "user": Column(kind="id", entity="user"),
+        "item": Column(kind="id", entity="item"),
+        "time": Column(kind="time"),
+        "price": Column(kind="numeric"),
+    },
+    entities={"user": {}, "item": {"brand": Column(kind="categorical")}},
+)
+
+
+def dataset(rows=None, items=None, **columns):
+    rows = {
+        "user": ["1", "1", "2", "2"],
+        "item": ["a", "b", "a", "b"],
+        "time": [SECOND, SECOND + 1, SECOND + 2, SECOND + 3],
+        "price": ["1.5", "", "2", "3"],
+        "ignored": [1, 2, 3, 4],
+        **(rows or {}),
+        **columns,
+    }
+    items = {"id": ["a", "b"], "brand": ["", "x"], **(items or {})}
+    return Dataset(pa.table(rows), {"item": pa.table(items)}, SCHEMA)
+
+
+def test_declared_columns_in_the_types_of_their_kinds():
+    clean = cleaned(dataset())
+    assert clean.interactions.to_pydict() == {
+        "user": ["1", "1", "2", "2"],
+        "item": ["a", "b", "a", "b"],
+        "time": [SECOND, SECOND + 1, SECOND + 2, SECOND + 3],
+        "price": [1.5, None, 2, 3],
+    }
+    assert clean.entities["item"].to_pydict() == {"brand": [None, "x"], "id": ["a", "b"]}
+    assert clean.entities["user"].to_pydict() == {"id": ["1", "2"]}, "an entity without a table is its ids"
+    assert clean.notes == ("interactions.time: read as seconds since 1970-01-01 UTC",)
+    assert not clean.left_out
+
+
+def test_cleaning_twice_changes_nothing():
+    once = cleaned(dataset(time=["2024-01-01", "", "2024-01-03", "2024-01-04"]))
+    twice = cleaned(once)
+    assert twice.interactions.equals(once.interactions)
+    assert twice.left_out == once.left_out
+
+
+@pytest.mark.parametrize(
+    ("column", "values", "reason"),
+    [
+        ("user", ["1", " ", "2", "2"], "without a value in 'user'"),
+        ("item", ["a", None, "a", "b"], "without a value in 'item'"),
+        ("time", ["2024-01-01", "", "2024-01-03", "2024-01-04"], "without a time in 'time'"),
+        ("time", ["2024-01-01", "1970-01-01", "2024-01-03", "2024-01-04"], "years from all others \\(1970\\)"),
+        ("time", ["2024-01-01", "9999-12-31", "2024-01-03", "2024-01-04"], "years from all others \\(9999\\)"),
+    ],
+)
+def test_rows_that_cannot_be_used_are_left_out_and_counted(column, values, reason):
+    clean = cleaned(dataset(**{column: values}))
+    assert clean.interactions["price"].to_pylist() == [1.5, 2, 3]
+    ((found, count),) = clean.left_out.items()
+    assert pytest.approx(count) == 1
+    with pytest.raises(AssertionError, match=reason):
+        raise AssertionError(found)
+
+
+def test_what_was_left_out_is_told_by_folds():
+    shop = cleaned(dataset(user=["1", "1", None, "1"]))
+    valid, _ = make_cuts(shop, LeaveOneOut())
+    assert make_fold(shop, valid, {"item": 0}).dropped["without a value in 'user'"] == 1
+
+
+def test_nothing_left():
+    with pytest.raises(DataError, match="interactions: no row can be used: 4 without a value in 'user'"):
+        cleaned(dataset(user=[None] * 4))
+
+
+def test_entities_without_an_id_are_noted():
+    clean = cleaned(dataset(items={"id": ["a", "b", ""], "brand": ["x", "y", "z"]}))
+    assert clean.entities["item"]["id"].to_pylist() == ["a", "b"]
+    assert "item.id: 1 rows without an id are left out" in clean.notes
+
+
+def test_the_last_by_the_full_time_is_left_out():
+    """Of two events in one second the later one is tested, though it comes first."""
+    users = [user for user in "abcd" for _ in range(4)]
+    items = [item for user in range(4) for item in [*"wxyz"[user:], *"wxyz"[:user]]]
+    rows = {"user": users, "item": items, "time": [SECOND + f for f in [0.9, 0.2, 0.5, 0.1] * 4], "price": [1] * 16}
+    shop = cleaned(Dataset(pa.table(rows), {"item": pa.table({"id": list("wxyz"), "brand": list("wxyz")})}, SCHEMA))
+    _, test = make_cuts(shop, LeaveOneOut())
+    tested = shop.interactions["item"].filter(pa.array(test.clock >= test.cut)).to_pylist()
+    assert sorted(tested) == list("wxyz"), "the first of each user's rows"
+    fold = make_fold(shop, test, {})
+    names = fold.entities["item"].ids[fold.events.ids["item"]].tolist()
+    assert names[:4] == ["z", "x", "y", "w"], "pasts are in the order of full times, too"
+
+
+def test_all_mistakes_at_once():
+    broken = dataset(price=["1", "2 €", "3", "4"], time=["soon"] * 4, items={"brand": [[1], [2]]})
+    broken = Dataset(
+        broken.interactions,
+        broken.entities,
+        SCHEMA,
+        {"interactions": Origin("log.csv"), "item": Origin("items.csv", "sku")},
+    )
+    with pytest.raises(DataError) as caught:
+        cleaned(broken)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 3
+    assert lines[0].startswith("log.csv, column 'time', row 1: 'soon' is no time")
+    assert lines[1].startswith("log.csv, column 'price', row 2: '2 €' is no number; write numbers without currency")
+    assert lines[2].startswith(
+        "items.csv, column 'brand': expected strings, integers or booleans, got values of type list"
+    )
+
+
+def test_columns_that_are_not_there():
+    short = dataset()
+    short = Dataset(short.interactions.drop_columns(["price"]), {}, SCHEMA)
+    with pytest.raises(DataError) as caught:
+        cleaned(short)
+    lines = str(caught.value).splitlines()
+    assert lines[0].startswith("interactions.price: declared, but the table has only user, item")
+    assert lines[1] == "item: the data have no such table, and brand of it are declared"
+
+
+def test_numbers_that_float32_cannot_hold_are_noted():
+    clean = cleaned(dataset(price=["1e39", "inf", "1", "2"]))
+    assert clean.interactions["price"].to_pylist() == [None, None, 1, 2]
+    assert "interactions.price: 2 values are infinite or beyond float32 (3.4e38) and count as missing" in clean.notes
+
+
+def test_ids_of_two_tables():
+    clean = cleaned(dataset(item=[7, 8, 7, 8], items={"id": ["7", "8"]}))
+    assert clean.entities["item"]["id"].to_pylist() == [7, 8]
+    with pytest.raises(DataError, match=r"item: .*integers in interactions\.item, and text such as '07' in item\.id"):
+        cleaned(dataset(item=[7, 8, 7, 8], items={"id": ["07", "8"]}))
