@@ -152,7 +152,8 @@ def _first_line(path: Path, reading: Reading) -> str:
         raise DataError(f"{path}: the file is empty; expected a header and rows")
     if reading.encoding.lower().startswith("utf-8") and start.startswith(_UTF_16):
         raise DataError(_other_encoding(path, "utf-16"))
-    return start.decode(reading.encoding, errors="replace").lstrip("\ufeff").partition("\n")[0]
+    text: str = start.decode(reading.encoding, errors="replace")
+    return text.lstrip("\ufeff").partition("\n")[0]
 
 
 def _other_encoding(path: Path, encoding: str) -> str:
