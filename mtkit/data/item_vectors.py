@@ -36,8 +36,11 @@ def item_vectors(fold: Fold, address: str) -> Any:
         raise DataError(f"{address} is numeric; what items have in common is told by categories and texts")
     there = np.array([value is not None for value in values])
     if declared.kind == "text":
-        words = TfidfVectorizer(analyzer=re.compile(r"\w+").findall, lowercase=False)
-        return csr_array(words.fit_transform([text.lower() for text in np.where(there, values, "")]))
+        words = re.compile(r"\w+").findall
+        texts = [text.lower() for text in np.where(there, values, "")]
+        if not any(map(words, texts)):
+            return csr_array((len(texts), 1))
+        return csr_array(TfidfVectorizer(analyzer=words, lowercase=False).fit_transform(texts))
     _, code = np.unique(np.where(there, values, ""), return_inverse=True)
     rows = np.flatnonzero(there)
     return csr_array((np.ones(len(rows)), (rows, code[rows])), (len(values), code.max() + 1))

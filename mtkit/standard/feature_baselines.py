@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
@@ -37,7 +38,8 @@ class _FeatureBaseline(Baseline):
         labels, weights = train.labels[drawn], train.weights[drawn].astype(np.float64)
         if not list(_features(train)):
             return None
-        if len(occurring := np.unique(labels)) == 1:
+        train = _without_unknown(train, drawn)
+        if len(occurring := np.unique(labels)) == 1 or not list(_features(train)):
             return Majority().predict(train, rows)
         if not train.classes:
             return self._learned(train, drawn, rows, labels, weights)
@@ -173,6 +175,14 @@ def _features(rows: LabeledRows) -> Iterator[tuple[str, str]]:
     for address, kind in rows.kinds.items():
         if kind in ("numeric", "categorical", "id"):
             yield address, kind
+
+
+def _without_unknown(train: LabeledRows, drawn: np.ndarray) -> LabeledRows:
+    """The rows without the columns that are null in all that are drawn, as one is that was recorded only later."""
+    import pandas as pd
+
+    known = {address for address, _ in _features(train) if pd.notna(train.columns[address][drawn]).any()}
+    return replace(train, kinds={address: kind for address, kind in train.kinds.items() if address in known})
 
 
 def _columns(train: LabeledRows, drawn: np.ndarray, rows: LabeledRows) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:

@@ -46,17 +46,18 @@ class BagOfWords(Baseline):
     max_texts: PositiveInt = Field(100_000, description="more distinct texts than this, and it does not apply")
 
     def predict(self, train: LabeledRows, rows: LabeledRows) -> np.ndarray | None:
-        """Probabilities, `[rows]` or `[rows, classes]`; None without words, or with more than `max_texts`."""
+        """Probabilities, `[rows]` or `[rows, classes]`; None without words to learn from, or with more than `max_texts`."""
         import numpy as np
 
         names = [name for name in train.columns if train.kinds.get(name) == "text"]
         if not names:
             return None
         known, asked, texts = _distinct_texts(names, train, rows)
-        if len(texts) > self.max_texts or not any(map(_words, texts)):
-            return None
         joint = np.zeros((len(texts), train.classes))
         np.add.at(joint, (known, train.labels.astype(int)), train.weights)
+        learned_from = (texts[i] for i in np.flatnonzero(joint.any(axis=1)))
+        if len(texts) > self.max_texts or not any(map(_words, learned_from)):
+            return None
         if np.count_nonzero(joint.sum(axis=0)) < 2:
             return Majority().predict(train, rows)
         return of_form(self._classify(texts, joint)[asked])

@@ -2,6 +2,7 @@ import dataclasses
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pydantic import Field
 
@@ -216,3 +217,14 @@ def test_vectors_are_of_length_1_and_nulls_of_length_0(fold):
     assert (families @ families.T)[1:, 1:].astype(bool).tolist() == [[a == b for b in names[1:]] for a in names[1:]]
     with pytest.raises(DataError, match=r"item.weight is numeric; what items have in common"):
         item_vectors(fold, "item.weight")
+
+
+@pytest.mark.parametrize("column", ["text", "family"])
+def test_vectors_of_a_column_without_any_value_are_zeros(fold, column):
+    item = fold.entities["item"]
+    place, nulls = item.columns.column_names.index(column), pa.nulls(len(item), pa.string())
+    without = dataclasses.replace(item, columns=item.columns.set_column(place, column, nulls))
+    empty = dataclasses.replace(fold, entities={**fold.entities, "item": without})
+    vectors = item_vectors(empty, f"item.{column}")
+    assert vectors.shape[0] == len(item)
+    assert vectors.nnz == 0

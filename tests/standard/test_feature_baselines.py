@@ -22,10 +22,10 @@ def shop():
     return {"user.id": user, "user.town": town, "context.hour": hour, "item.text": text}, chance
 
 
-def labeled(columns, labels, part, weights=None, classes=2):
+def labeled(columns, labels, part, weights=None, classes=2, kinds=KINDS):
     weights = np.ones(len(labels)) if weights is None else weights
     columns = {address: values[part] for address, values in columns.items()}
-    kinds = {address: KINDS[address] for address in columns}
+    kinds = {address: kinds[address] for address in columns}
     return LabeledRows(columns, labels[part], weights[part].astype(np.float32), classes, kinds)
 
 
@@ -152,6 +152,26 @@ def test_where_nothing_can_be_learned(baseline, shop):
     np.testing.assert_array_equal(baseline.predict(train, rows), np.ones(300))
     texts = {"item.text": columns["item.text"]}
     assert baseline.predict(labeled(texts, ones, TRAIN), labeled(texts, ones, ROWS)) is None
+
+
+@pytest.mark.parametrize("kind", ["numeric", "categorical"])
+@pytest.mark.parametrize("baseline", [LogisticRegression(), GradientBoosting(trees=5), Ridge()], ids=repr)
+def test_a_column_that_begins_after_training_tells_nothing(baseline, kind, shop):
+    columns, chance = shop
+    late = np.full(900, np.nan, np.float32) if kind == "numeric" else np.full(900, None, object)
+    late[ROWS] = 3.5 if kind == "numeric" else "late"
+    classes = 0 if isinstance(baseline, Ridge) else 2
+    labels = chance if classes == 0 else (chance > 0.5).astype(np.float32)
+
+    def predictions(given):
+        kinds = KINDS | {"context.late": kind}
+        parts = [labeled(given, labels, part, classes=classes, kinds=kinds) for part in (TRAIN, ROWS)]
+        return baseline.predict(*parts), Majority().predict(*parts)
+
+    found, _ = predictions(columns | {"context.late": late})
+    np.testing.assert_array_equal(found, predictions(columns)[0])
+    alone, majority = predictions({"context.late": late})
+    np.testing.assert_array_equal(alone, majority)
 
 
 def test_a_draw_of_rows_is_the_same_each_time_and_all_that_counts(shop):

@@ -67,5 +67,7 @@ def test_bag_of_words_of_one_class_is_the_majority():
 def test_bag_of_words_does_not_apply():
     assert BagOfWords().predict(labeled([0, 1], age=[3, 4]), labeled([0], age=[5])) is None
     assert BagOfWords().predict(labeled([0, 1], text=["", "!"]), labeled([0], text=["?"])) is None
+    # A text that is recorded only after training: nothing was learned of it.
+    assert BagOfWords().predict(labeled([0, 1], text=["", ""]), labeled([0], text=["milk"])) is None
     many = labeled([0, 1], text=["milk", "bread"])
     assert BagOfWords(max_texts=1).predict(many, many) is None
