@@ -1,10 +1,13 @@
 """Modes of a text encoder within recipes: what is encoded when, checkpoints, exports."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from passes import answers
+from tiny_shop import TinyShop
 
 from mtkit.backend import tf
 from mtkit.data.catalogs import make_cuts
@@ -12,6 +15,7 @@ from mtkit.errors import RecipeError, StrategyError
 from mtkit.feed.batch import Batch
 from mtkit.model.assembly import assemble
 from mtkit.model.forward import Forward, encode_limited
+from mtkit.model.model_evaluation import evaluate
 from mtkit.recipe.loader import load_recipe
 from mtkit.serving.export import save
 from mtkit.training.fit import Training
@@ -182,3 +186,24 @@ def test_residuals_train_for_rows_that_training_sees(make_training):
     seen = np.unique(training.pipeline.model.feed.rows["items"].ids["item"])
     assert len(seen) < training.pipeline.model.feed.entities["item"].rows - 1
     np.testing.assert_array_equal(np.flatnonzero(residuals.numpy().any(axis=1)), seen)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"components": 3}, {"chunks": 2, "delta": True}, {"mode": "lora", "chunks": 2}, {"mode": "full", "components": 3}],
+    ids=str,
+)
+def test_items_without_any_text_train(make_training, options, monkeypatch):
+    load = TinyShop.load
+
+    def without_texts(source):
+        dataset = load(source)
+        item = dataset.entities["item"]
+        nulls = pa.nulls(len(item), pa.string())
+        item = item.set_column(item.column_names.index("text"), "text", nulls)
+        return replace(dataset, entities=dataset.entities | {"item": item})
+
+    monkeypatch.setattr(TinyShop, "load", without_texts)
+    training = make_training("train.epochs=1", alone=True, **options)
+    training.fit()
+    assert all(np.isfinite(value) for value in evaluate(training.pipeline).values())
