@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import timedelta
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+
+from mtkit.durations import Duration
 
 ColumnKind = Literal["id", "categorical", "numeric", "text", "time", "list", "label"]
 
@@ -69,7 +70,7 @@ class Column(BaseModel):
     entity: str = ""
     role: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]*)?$")] = ""
     sources: tuple[str, ...] = ()
-    horizon: timedelta | None = None
+    horizon: Duration | None = None
     classes: bool = False
 
     @model_validator(mode="after")

@@ -30,7 +30,7 @@ TENSORFLOW = "runtime"
 #: Built-in components and the conformance kit stand beside the rooms, like plugins: nothing of the core needs them.
 BESIDE = ("standard", "testing")
 #: Files at the top that all rooms stand on; they import one another alone.
-GROUND = ("errors", "types", "schema", "files", "backend")
+GROUND = ("errors", "types", "schema", "files", "durations", "backend")
 #: Public names of what is in a room: files at the top that import from it, and nothing in the rooms imports them.
 FACES = {"distribute": "runtime", "optimizers": "runtime", "hooks": "runs", "callbacks": "training"}
 #: What plugins may import; documented in docs/plugins.md.

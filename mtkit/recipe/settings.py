@@ -24,6 +24,10 @@ from mtkit.spec import (
 from mtkit.types import MetricKey
 
 
+LARGEST_SEED = 2**32 - 1
+"""Larger ones NumPy's and Keras' generators do not take."""
+
+
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
@@ -73,7 +77,7 @@ class Header(_Section):
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="the recipe's name; run directories carry it"
     )
-    seed: Annotated[int, Field(ge=0)] = Field(0, description="of initial values, shuffling, sampling and dropout")
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = Field(0, description="of initial values, shuffling, sampling and dropout")
     deterministic: bool = Field(True, description="whether the same seed gives the same bits, at some cost in speed")
     requires: Mapping[str, str] = Field({}, description="distribution -> version specifier")
 
@@ -138,7 +142,7 @@ class Evaluate(_Section):
     """What is measured, beside which baselines, and what chooses on validation.
 
     In a recipe, metrics and baselines are lists of names, or of inline tables with options:
-    `baselines = ["popularity", {use = "own_recency", half_life = "120d"}]`.
+    `baselines = ["popularity", {use = "own_recency", half_life = 60}]`.
     """
 
     k: Annotated[tuple[PositiveInt, ...], Field(min_length=1)] = Field((10,), description="cutoffs of rankings")

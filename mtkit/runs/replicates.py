@@ -12,6 +12,7 @@ from mtkit.errors import RunError
 from mtkit.evaluation.significance import interval_results
 from mtkit.evaluation.user_sums import Sums, mean_of
 from mtkit.recipe.loader import Recipe
+from mtkit.recipe.settings import LARGEST_SEED
 from mtkit.runs.results import RunResults
 from mtkit.spec import Cut
 from mtkit.types import Dataset
@@ -21,12 +22,16 @@ def runs_of(recipe: Recipe, seeds: int) -> dict[str, Recipe]:
     """Name of a directory below the run's -> the recipe that runs there: of several seeds, or of a split's folds.
 
     Raises:
-        RunError: several of both are asked for.
+        RunError: several of both are asked for, or the last seed would be too large.
     """
     folds = recipe.data.split.each()
     if len(folds) == 1 and seeds == 1:
         return {"": recipe}
     if len(folds) == 1:
+        if recipe.seed + seeds - 1 > LARGEST_SEED:
+            raise RunError(
+                f"{seeds} seeds from {recipe.seed} on go beyond {LARGEST_SEED}, the largest; set a smaller seed"
+            )
         several = range(recipe.seed, recipe.seed + seeds)
         return {f"seed-{seed}": recipe.model_copy(update={"seed": seed}) for seed in several}
     if seeds > 1:

@@ -7,6 +7,7 @@ offers a spec class under an entry point of the group `mtkit.<kind>`.
 
 from collections.abc import Mapping
 
+from mtkit.durations import Duration
 from mtkit.schema import Address
 from mtkit.spec.base import (
     Activation,
@@ -61,6 +62,7 @@ __all__ = [
     "Correlation",
     "Cut",
     "DataSource",
+    "Duration",
     "Encoder",
     "Exporter",
     "FeatureInfo",

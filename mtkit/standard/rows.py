@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from mtkit.durations import in_words
 from mtkit.errors import DataError, nearest
-from mtkit.spec import Name, PositiveInt, Rows
+from mtkit.spec import Duration, Name, PositiveInt, Rows
 from mtkit.types import DAY
 
 if TYPE_CHECKING:
@@ -16,7 +17,6 @@ if TYPE_CHECKING:
 
     from mtkit.types import Fold, Part, RowTable
 
-Duration = Annotated[timedelta, Field(ge=timedelta(seconds=1))]
 Seed = Annotated[int, Field(ge=0)]
 
 
@@ -43,7 +43,7 @@ class Windows(Rows):
         length, stride = _seconds(self.length), _seconds(self.stride or self.length)
         starts = [fold.fit - length - k * stride for k in range(self.count)]
         windows = "the window" if self.count == 1 else f"{self.count} windows"
-        note = f"{windows} of {_days(self.length)} before the cut; users with a past who act in the window"
+        note = f"{windows} of {in_words(self.length)} before the cut; users with a past who act in the window"
         return window_table(fold, [(start, start + length) for start in starts], note)
 
 
@@ -154,15 +154,11 @@ def _seconds(duration: timedelta) -> int:
     return int(duration.total_seconds())
 
 
-def _days(duration: timedelta) -> str:
-    return f"{duration.total_seconds() / DAY:g} days"
-
-
 def _scope(rows: _EventRows, part: Part) -> str:
     """What a note says about the part."""
     drawn = rows.sample if part == "train" else rows.eval_sample
     some = f", at most {drawn:,} of them" if drawn else ""
     if part == "eval":
         return f" from the cut on{some}"
-    since = f" in the {_days(rows.since)}" if rows.since else ""
+    since = f" in the {in_words(rows.since)}" if rows.since else ""
     return f"{since} before the cut{some}"

@@ -9,14 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from mtkit.errors import DataError
-from mtkit.spec import Cut, Log, Name, PositiveInt, Split
+from mtkit.spec import Cut, Duration, Log, Name, PositiveInt, Split
 from mtkit.types import DAY
 
 if TYPE_CHECKING:
     import numpy as np
 
 Share = Annotated[float, Field(gt=0, lt=1)]
-Day = Annotated[timedelta, Field(ge=timedelta(days=1))]
 
 
 class Time(Split):
@@ -49,9 +48,9 @@ class Rolling(Split):
     is no standard error. Elsewhere, and with `fold`, one fold is taken.
     """
 
-    length: Day = Field(timedelta(days=30), description="how long validation and test are, each")
+    length: Duration = Field(timedelta(days=30), description="how long validation and test are, each")
     folds: Annotated[int, Field(ge=2)] = Field(3, description="number of folds")
-    stride: Day | None = Field(None, description="from one fold's test to the next; default: `length`")
+    stride: Duration | None = Field(None, description="from one fold's test to the next; default: `length`")
     end: date | None = Field(None, description="day after the last fold's test; default: after the last interaction")
     fold: PositiveInt | None = Field(
         None, description="the one fold to take, 1 = the earliest; default: all, or the last"
@@ -247,7 +246,7 @@ def _by_time(times: np.ndarray, valid: tuple[int, int], test: tuple[int, int], r
         if not ((times < stop) if begin is None else (times >= begin) & (times < stop)).any():
             raise DataError(f"the {part} part is empty: {_bounds(begin, stop)}, but {_range(times)}")
     fit = None if refit else valid[0]
-    return Cut("valid", *valid, about=_days(*valid)), Cut("test", *test, fit=fit, about=_days(*test))
+    return Cut("valid", *valid, about=_period(*valid)), Cut("test", *test, fit=fit, about=_period(*test))
 
 
 _Clock = tuple["np.ndarray", int, int]
@@ -292,7 +291,10 @@ def _midnight(day: date) -> int:
     return int(datetime.combine(day, time.min, tzinfo=UTC).timestamp())
 
 
-def _days(begin: int, stop: int) -> str:
+def _period(begin: int, stop: int) -> str:
+    """From when to when: the days, or moments where the period is shorter than a day."""
+    if stop - begin < DAY:
+        return f"{_text(begin)} to {_text(stop)}"
     return " to ".join(f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d}" for seconds in (begin, stop))
 
 

@@ -120,6 +120,7 @@ def test_all_mistakes_at_once_each_at_its_line(fails):
         (["nmae=1"], "--set: nmae: unknown key; did you mean 'name'?"),
         (["encoders.x.use='sum'"], "--set: encoders: unknown key; did you mean 'encoder'?"),
         (["seed=-1"], "--set: seed: expected greater than or equal to 0, got -1"),
+        (["seed=4294967296"], "--set: seed: expected less than or equal to 4294967295, got 4294967296"),
         (["encoder.Item={use='sum', reads=['item.id']}"], "--set: encoder.Item: expected a name of lower-case letters,"),
         (["encoder=3"], "--set: encoder: expected a table, got 3"),
         (["task.next=3"], "--set: task.next: expected a table, got 3"),

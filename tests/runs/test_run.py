@@ -27,6 +27,7 @@ from mtkit.recipe.settings import Evaluate, Train
 from mtkit.runs.console import Reporter
 from mtkit.runs.directory import RunDirectory, write_json
 from mtkit.runs.keras_api import build
+from mtkit.runs.replicates import runs_of
 from mtkit.runs.run import run_recipe
 from mtkit.runs.trainer import _write_state, trained_pipeline
 from mtkit.schema import Column, Schema
@@ -86,6 +87,13 @@ def test_an_entity_without_columns_has_its_ids_on_record(tmp_path):
     )
     _write_state(RunDirectory(tmp_path), pipeline)
     assert pq.read_table(tmp_path / "entities" / "test-user.parquet").to_pydict() == {"id": [0, 5, 7]}
+
+
+def test_seeds_beyond_the_largest_are_refused(tiny_recipe):
+    recipe = load_recipe(tiny_recipe, ["seed=4294967294"])
+    assert list(runs_of(recipe, 2)) == ["seed-4294967294", "seed-4294967295"]
+    with pytest.raises(RunError, match=r"^3 seeds from 4294967294 on go beyond 4294967295"):
+        runs_of(recipe, 3)
 
 
 class Toy:

@@ -318,3 +318,10 @@ def test_parts_need_values_of_their_own():
         ByColumn(column="part", train="a", test="a")
     with pytest.raises(ValidationError, match="less than 1"):
         ByColumn(column="part", valid=1.5)
+
+
+def test_hours_are_periods_with_their_times():
+    log = Log(time=np.arange(0, 100 * 3600, 1800), user=None, group=np.arange(200))
+    valid, test = Rolling.model_validate({"length": "12h", "folds": 2}).cuts(log)
+    assert (valid.end - valid.cut, test.end - test.cut) == (12 * 3600, 12 * 3600)
+    assert test.about == "1970-01-04 15:30:01 to 1970-01-05 03:30:01"
