@@ -35,9 +35,7 @@ def _read(value: Any) -> Any:
             return _ISO.validate_python(value)
         return sum((float(number) * _UNITS[unit] for number, unit in re.findall(_PART, value)), timedelta())
     except (ValueError, OverflowError):
-        raise ValueError(
-            "expected a duration in w, d, h, min or s, such as '28d', '12h' or '1d 12h'"
-        ) from None
+        raise ValueError("expected a duration in w, d, h, min or s, such as '28d', '12h' or '1d 12h'") from None
 
 
 #: A `timedelta` of a second or more; recipes write it as text.

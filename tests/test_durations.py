@@ -35,7 +35,9 @@ def test_units(text, expected, strict):
     assert adapter.validate_json(adapter.dump_json(expected), strict=strict) == expected
 
 
-@pytest.mark.parametrize("value", ['"12"', '"h"', '"12 parsecs"', '"0h"', '"-1d"', '"99999999999999w"', '""', "true", "[]"])
+@pytest.mark.parametrize(
+    "value", ['"12"', '"h"', '"12 parsecs"', '"0h"', '"-1d"', '"99999999999999w"', '""', "true", "[]"]
+)
 def test_what_is_no_duration_is_refused(value):
     with pytest.raises(ValidationError, match=r"duration|greater than or equal to 1 second"):
         TypeAdapter(Duration).validate_json(value, strict=True)
@@ -43,7 +45,11 @@ def test_what_is_no_duration_is_refused(value):
 
 def test_hours_wherever_a_recipe_has_a_duration():
     others = {Column: {"kind": "label"}, Windows: {"batch_size": 1}, Interactions: {"batch_size": 1}, Rolling: {}}
-    for model, name in (*product((Windows, Rolling), ("length", "stride")), (Interactions, "since"), (Column, "horizon")):
+    for model, name in (
+        *product((Windows, Rolling), ("length", "stride")),
+        (Interactions, "since"),
+        (Column, "horizon"),
+    ):
         values = others[model]
         found = model.model_validate_json(json.dumps(values | {name: "12h"}), strict=True)
         assert getattr(found, name) == 12 * HOURS

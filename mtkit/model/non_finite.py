@@ -1,4 +1,4 @@
-"""An alarm that stays on."""
+"""Numbers that are none: an alarm that stays on, and the weights of a model."""
 
 from __future__ import annotations
 
@@ -28,3 +28,9 @@ class StepsSinceNonFinite(keras.metrics.Metric):
     def result(self) -> tf.Tensor:
         """The count, float scalar; summed over replicas."""
         return tf.convert_to_tensor(self.count)
+
+
+def not_finite(model: keras.Model) -> str:
+    """The name of a weight that trains and is nan or infinite somewhere; empty where there is none."""
+    bad = (weight for weight in model.trainable_variables if not bool(tf.reduce_all(tf.math.is_finite(weight))))
+    return next((weight.name for weight in bad), "")

@@ -36,6 +36,9 @@ from mtkit.types import MetricKey
 #: What `baselines` may be instead of a list.
 AUTO = "auto"
 
+#: Mistakes of a recipe that are shown; nobody reads more.
+MOST_SHOWN = 100
+
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 Section = TypeVar("Section", bound=BaseModel)
@@ -99,7 +102,7 @@ def load_recipe(
         registry: the components that can be named; default: the installed ones.
 
     Raises:
-        RecipeError: with every mistake that was found.
+        RecipeError: with every mistake that was found, up to a hundred.
     """
     document, mistakes = read_document(Path(path), sets, unsets)
     reader = _Reader(document, registry or Registry.installed(), mistakes)
@@ -108,7 +111,10 @@ def load_recipe(
     if not mistakes and header:
         return Recipe(**vars(header), **vars(draft), **reader.used(), document=document)
     ordered = sorted(dict.fromkeys(mistakes), key=lambda mistake: document.line(mistake.path))
-    raise RecipeError([document.problem(mistake) for mistake in ordered])
+    problems = [document.problem(mistake) for mistake in ordered[:MOST_SHOWN]]
+    if (more := len(ordered) - MOST_SHOWN) > 0:
+        problems.append(Problem(str(path), "", f"has {more:,} more mistakes"))
+    raise RecipeError(problems)
 
 
 class _Defaults(TypedDict):

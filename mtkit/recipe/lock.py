@@ -18,7 +18,7 @@ def lock(recipe: Recipe) -> str:
     """The text of a lock. Values from the environment are written as the references they came from."""
     values = _header(recipe) | {section.name: _section(recipe, section) for section in SECTIONS}
     values = {key: value for key, value in values.items() if value != {}}
-    for path in recipe.document.references():
+    for path in recipe.document.references:
         _restore(values, path, recipe.document)
     versions = {"mtkit": mtkit.__version__} | dict(recipe.distributions)
     made_with = ", ".join(f"{name} {version}" for name, version in versions.items())

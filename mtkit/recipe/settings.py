@@ -77,7 +77,9 @@ class Header(_Section):
     name: str = Field(
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="the recipe's name; run directories carry it"
     )
-    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = Field(0, description="of initial values, shuffling, sampling and dropout")
+    seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = Field(
+        0, description="of initial values, shuffling, sampling and dropout"
+    )
     deterministic: bool = Field(True, description="whether the same seed gives the same bits, at some cost in speed")
     requires: Mapping[str, str] = Field({}, description="distribution -> version specifier")
 

@@ -8,6 +8,7 @@ import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -19,6 +20,11 @@ _REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 #: The line of what came from the command line.
 _SET = 0
 _SHOWN = 80
+#: Bytes of a recipe, and tables and arrays within one another.
+_LARGEST, _DEEPEST = 1 << 19, 32
+# tomllib takes minutes for a key of a hundred thousand parts.
+_LONG_KEY = re.compile(rf"^[ \t[]*(?:[A-Za-z0-9_-]+[ \t]*\.[ \t]*){{{_DEEPEST}}}", re.MULTILINE)
+_TOO_DEEP = f"is nested too deeply: expected at most {_DEEPEST} tables and arrays within one another"
 
 
 class Mistake(NamedTuple):
@@ -68,14 +74,15 @@ class Document:
         text = "" if value is None else toml_value(value)
         return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
-    def references(self) -> dict[KeyPath, str]:
+    @cached_property
+    def references(self) -> Mapping[KeyPath, str]:
         """Strings that refer to the environment, as written."""
         return {path: text for path, text in _strings(self.raw) if _REFERENCE.search(text)}
 
     def redact(self, text: str) -> str:
         """`text` with references instead of the values they stand for."""
         secrets: dict[str, str] = {}
-        for path, written in self.references().items():
+        for path, written in self.references.items():
             secrets |= {os.environ.get(name, ""): f"${{env:{name}}}" for name in _REFERENCE.findall(written)}
             secrets[value_at(self.values, path)] = written
         for secret in sorted(filter(None, secrets), key=len, reverse=True):
@@ -96,13 +103,14 @@ def read_document(path: Path, sets: Sequence[str], unsets: Sequence[str]) -> tup
     """Reads a recipe's text; unset keys go before set ones are added.
 
     Raises:
-        RecipeError: the file cannot be read, is not TOML, or `sets` and `unsets` are not keys.
+        RecipeError: the file cannot be read, is not TOML, too large or nested too deeply, or `sets` and `unsets` are not keys.
     """
     raw, lines = _parse(path)
     for key in unsets:
         _unset(raw, lines, key)
     for assignment in sets:
         _set(raw, lines, assignment)
+    _check_depth(path, raw, lines)
     missing = [
         Mistake(where, f"environment variable {name} is not set")
         for where, text in _strings(raw)
@@ -114,8 +122,16 @@ def read_document(path: Path, sets: Sequence[str], unsets: Sequence[str]) -> tup
 
 def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
     try:
+        if (size := path.stat().st_size) > _LARGEST:
+            message = f"has {size:,} bytes, expected {_LARGEST:,} at most: data belong into files that a recipe names"
+            raise RecipeError([Problem(str(path), "", message)])
         text = path.read_text(encoding="utf-8")
+        if found := _LONG_KEY.search(text):
+            line = text.count("\n", 0, found.start()) + 1
+            raise RecipeError([Problem(f"{path}:{line}", "", _TOO_DEEP)])
         return tomllib.loads(text), locate(text)
+    except RecursionError:
+        raise RecipeError([Problem(str(path), "", _TOO_DEEP)]) from None
     except OSError as error:
         raise RecipeError([Problem(str(path), "", f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError as error:
@@ -124,6 +140,18 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         at = re.search(r"at line (\d+)", str(error))
         line = int(at.group(1)) if at else text.count("\n") + 1
         raise RecipeError([Problem(f"{path}:{line}", "", f"is not valid TOML: {error}")]) from None
+
+
+def _check_depth(path: Path, raw: Mapping[str, Any], lines: Mapping[KeyPath, int]) -> None:
+    """Refuses what is nested so deeply that reading it would not end well; a recipe has no use for it."""
+    level: list[Any] = [raw]
+    for _ in range(_DEEPEST + 1):
+        if not level:
+            return
+        inner = (part.values() if isinstance(part, dict) else part for part in level)
+        level = [value for values in inner for value in values if isinstance(value, dict | list)]
+    line = lines[max(lines, key=len)]
+    raise RecipeError([Problem("--set" if line == _SET else f"{path}:{line}", "", _TOO_DEEP)])
 
 
 def _unset(raw: dict[str, Any], lines: dict[KeyPath, int], key: str) -> None:
@@ -144,6 +172,8 @@ def _set(raw: dict[str, Any], lines: dict[KeyPath, int], assignment: str) -> Non
     if not split or not split[1].lstrip().startswith("="):
         raise RecipeError([Problem("--set", assignment, "expected KEY=VALUE, as in task.click.weight=0.5")])
     path, value = split[0], split[1].lstrip()[1:].strip()
+    if len(path) > _DEEPEST:
+        raise RecipeError([Problem("--set", "", _TOO_DEEP)])
     table = raw
     for depth, key in enumerate(path[:-1], 1):
         lines.setdefault(path[:depth], _SET)
@@ -165,6 +195,8 @@ def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 def _parse_value(text: str) -> Any:
     try:
         parsed = tomllib.loads(f"value = {text}")
+    except RecursionError:
+        raise RecipeError([Problem("--set", "", _TOO_DEEP)]) from None
     except tomllib.TOMLDecodeError:
         return text
     return parsed["value"] if len(parsed) == 1 else text

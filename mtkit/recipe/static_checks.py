@@ -11,7 +11,7 @@ from typing import Any
 from mtkit.errors import nearest
 from mtkit.recipe.settings import By, Data, Evaluate, Train
 from mtkit.recipe.source_text import Mistake
-from mtkit.schema import CONTEXT, TASK, Address, ColumnKind, Schema
+from mtkit.schema import CONTEXT, HISTORY, TASK, Address, ColumnKind, Schema
 from mtkit.spec import (
     Balancer,
     ContentBaseline,
@@ -56,7 +56,7 @@ def check_wiring(draft: Draft) -> list[Mistake]:
         *_settings(draft),
     ]
     if draft.data and schema:
-        mistakes += [*_addresses(draft, schema), *_catalogs(draft.data, schema)]
+        mistakes += [*_addresses(draft, schema), *_pasts(draft, schema), *_catalogs(draft.data, schema)]
         mistakes += [*_measured(draft, schema), *_divided(draft.data.split, schema)]
     return mistakes
 
@@ -195,6 +195,23 @@ def _contents(draft: Draft) -> Iterator[Mistake]:
     if cycle := _cycle(graph):
         path = ("encoder", cycle[0], _key_of(draft.encoder[cycle[0]], cycle[1], "content"))
         yield Mistake(path, f"encoders need one another: {' -> '.join(cycle)}")
+
+
+def _pasts(draft: Draft, schema: Schema) -> Iterator[Mistake]:
+    """Encoders of a past that take what they know of its items from the catalog of something else."""
+    for name, encoder in draft.encoder.items():
+        roles = (
+            {Address(address).column for address in encoder.reads if Address(address).scope == HISTORY}
+            if encoder
+            else set()
+        )
+        entities = {schema.scopes[role] for role in roles if role in schema.scopes}
+        for content in encoder.content if encoder and entities else ():
+            other = draft.encoder.get(content)
+            found = {Address(address).scope for address in other.reads} if other else set()
+            if content != name and len(found) == 1 and {schema.scopes.get(scope, scope) for scope in found} != entities:
+                message = f"{content!r} reads columns of {' '.join(found)}; expected an encoder of {' '.join(sorted(entities))}"
+                yield Mistake(("encoder", name, _key_of(encoder, content, "content")), message)
 
 
 def _key_of(spec: Spec | None, value: str, default: str) -> str:

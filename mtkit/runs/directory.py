@@ -11,7 +11,8 @@ import json
 import math
 import os
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,13 +20,18 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from mtkit.errors import RunError
+from mtkit.errors import RecipeError, RunError
 from mtkit.evaluation.user_sums import Sums, from_table
 from mtkit.files import versions, whole, write_text, writing
+from mtkit.recipe.loader import Recipe, load_recipe
+from mtkit.runs.damage import read_json, reading
 from mtkit.runs.results import PhaseResults
 from mtkit.types import Dataset
 
 FORMAT = 1
+
+#: What to do about a file that tells what the run is.
+_ANEW = "restore it, or run the recipe anew in another --run-dir"
 
 _REPLICATE = re.compile(r"(seed|fold)-\d+")
 
@@ -56,6 +62,13 @@ def write_table(path: Path, table: pa.Table) -> None:
     """
     with whole(path) as temporary:
         pq.write_table(table, temporary)
+
+
+@dataclass(frozen=True)
+class _Data:
+    """What `data.json` holds."""
+
+    fingerprint: str
 
 
 class RunDirectory:
@@ -154,8 +167,23 @@ class RunDirectory:
             self.data.unlink()
 
     def read_fingerprint(self) -> str:
-        """The fingerprint of the data that the run began with."""
-        return str(json.loads(self.data.read_text(encoding="utf-8"))["fingerprint"])
+        """The fingerprint of the data that the run began with.
+
+        Raises:
+            RunError: the file cannot be read.
+        """
+        return read_json(self.data, _Data, _ANEW).fingerprint
+
+    def read_recipe(self) -> Recipe:
+        """The recipe that runs here, by its lock.
+
+        Raises:
+            RunError: it cannot be read, or asks for what is no longer there.
+        """
+        try:
+            return load_recipe(self.lock)
+        except RecipeError as error:
+            raise RunError(f"{error}\n{self.lock}: cannot be used; {_ANEW}") from error
 
     def check_data(self, fingerprint: str) -> None:
         """Compares the data with those of the run.
@@ -171,16 +199,31 @@ class RunDirectory:
             )
 
     def _check_same(self, lock: str) -> None:
-        if self.lock.read_text(encoding="utf-8") != lock:
+        with reading(self.lock, _ANEW):
+            known = self.lock.read_text(encoding="utf-8")
+        if known != lock:
             raise RunError(
                 f"{self.path}: {self.lock.name} is of another recipe; resume with the recipe and the --set it was "
                 "started with, or start anew in another --run-dir"
             )
 
     def read_phase(self, name: str) -> PhaseResults | None:
-        """The results of a phase that is complete; None if it is not."""
+        """The results of a phase that is complete; None if it is not.
+
+        Raises:
+            RunError: they cannot be read.
+        """
         path = self._phase(name)
-        return PhaseResults.read(json.loads(path.read_text(encoding="utf-8"))) if path.exists() else None
+        return read_json(path, PhaseResults, self.again(name)) if path.exists() else None
+
+    def again(self, name: str, *damaged: Path) -> str:
+        """What to do so that files that a phase wrote are written again."""
+        files = " and ".join(str(path) for path in (*damaged, self._phase(name)) if path.exists())
+        return (
+            f"remove {files}, then mtkit run --resume does phase {name} again"
+            if files
+            else "finish it with mtkit run --resume"
+        )
 
     def write_phase(self, name: str, results: PhaseResults) -> None:
         """Marks a phase as complete."""
@@ -191,10 +234,23 @@ class RunDirectory:
         return self.entities / f"{fold}-{entity}.parquet"
 
     def read_numbers(self, fold: str) -> dict[str, np.ndarray]:
-        """Entity -> the ids that have numbers in this run, in their order, without the unknown."""
-        prefix = f"{fold}-"
-        files = {path.stem.removeprefix(prefix): path for path in self.entities.glob(f"{prefix}*.parquet")}
-        return {entity: pq.read_table(path, columns=["id"])["id"].to_numpy()[1:] for entity, path in files.items()}
+        """Entity -> the ids that have numbers in this run, in their order, without the unknown.
+
+        Raises:
+            RunError: a catalog cannot be read.
+        """
+        names = sorted(path.stem.removeprefix(f"{fold}-") for path in self.entities.glob(f"{fold}-*.parquet"))
+        return {entity: self.read_catalog(fold, entity, ("id",))["id"].to_numpy()[1:] for entity in names}
+
+    def read_catalog(self, fold: str, entity: str, columns: Sequence[str]) -> pa.Table:
+        """Columns of a catalog.
+
+        Raises:
+            RunError: it cannot be read, or has no such columns.
+        """
+        path = self.catalog(fold, entity)
+        with reading(path, self.again(fold, path)):
+            return pq.read_table(path).select(columns)
 
     def _phase(self, name: str) -> Path:
         return self.path / "phases" / f"{name}.json"
@@ -203,14 +259,10 @@ class RunDirectory:
         """What each user adds to the metrics of the test.
 
         Raises:
-            RunError: the run has not got so far.
+            RunError: the run has not got so far, or the file cannot be read.
         """
-        if not self.per_user.exists():
-            raise RunError(
-                f"{self.path}: there is no {self.per_user.name}, which a run writes with its test; finish it with mtkit run "
-                "--resume"
-            )
-        return from_table(pq.read_table(self.per_user))
+        with reading(self.per_user, self.again("test", self.per_user)):
+            return from_table(pq.read_table(self.per_user))
 
     def count(self, numbers: Mapping[str, int]) -> None:
         """Adds to the counters of this directory, over all runs in it."""
@@ -218,8 +270,13 @@ class RunDirectory:
         write_json(self.counters, {name: known.get(name, 0) + numbers.get(name, 0) for name in {**known, **numbers}})
 
     def read_counters(self) -> dict[str, int]:
-        """What was counted; nothing where nothing was."""
-        known = json.loads(self.counters.read_text(encoding="utf-8")) if self.counters.exists() else {}
+        """What was counted; nothing where nothing was.
+
+        Raises:
+            RunError: the file cannot be read.
+        """
+        remedy = "remove it, and counting begins anew"
+        known = read_json(self.counters, dict[str, int], remedy) if self.counters.exists() else {}
         return {name: number for name, number in known.items() if name != "format"}
 
     def exported(self) -> bool:
@@ -265,11 +322,19 @@ class RunDirectory:
         write_text(self.history, text.getvalue())
 
     def read_history(self) -> list[dict[str, str]]:
-        """The epochs so far."""
+        """The epochs so far.
+
+        Raises:
+            RunError: the file cannot be read.
+        """
         if not self.history.exists():
             return []
-        with self.history.open(encoding="utf-8", newline="") as file:
-            return list(csv.DictReader(file))
+        with reading(self.history, "remove it, and it begins with the next epoch"):
+            with self.history.open(encoding="utf-8", newline="") as file:
+                rows = list(csv.DictReader(file, strict=True))
+            if any(None in row or not row.keys() >= {"phase", "epoch"} for row in rows):
+                raise ValueError("expected columns phase and epoch, and as many values as columns in each row")
+        return rows
 
 
 def fingerprint(dataset: Dataset) -> str:

@@ -8,8 +8,8 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -18,7 +18,7 @@ from rich.text import Text
 from mtkit.backend import tf
 from mtkit.errors import RunError
 from mtkit.files import versions
-from mtkit.recipe.loader import load_recipe
+from mtkit.runs.damage import reading
 from mtkit.runs.directory import RunDirectory
 
 #: Events of a user that are looked at, the latest ones.
@@ -68,7 +68,7 @@ class Servant:
         run: the run directory.
 
     Raises:
-        RunError: this is no run, nothing was exported, or the model recommends nothing.
+        RunError: this is no run, nothing was exported, a file is damaged, or the model recommends nothing.
     """
 
     def __init__(self, run: Path) -> None:
@@ -80,24 +80,25 @@ class Servant:
             raise RunError(
                 f"{run}: no exported model; finish the run with mtkit run --resume, or run mtkit export {run}"
             )
-        latest = directory.export / str(numbers[-1])
-        if not tf.saved_model.contains_saved_model(str(latest)):
+        self._export = directory.export / str(numbers[-1])
+        if not tf.saved_model.contains_saved_model(str(self._export)):
             raise RunError(
-                f"{latest} is no SavedModel, so it cannot be asked; the recipe's [export] writes something else"
+                f"{self._export} is no SavedModel, so it cannot be asked; it is damaged, or the recipe's [export] writes "
+                f"something else; mtkit export {run} writes another"
             )
-        self._loaded = tf.saved_model.load(str(latest))
+        self._loaded = _loaded(self._export, f"mtkit export {run} writes another")
         if "recommend" not in self._loaded.signatures:
             raise RunError(f"{run}: the model has no retrieval task, so there is nothing that it could recommend")
-        self._schema = load_recipe(directory.lock).data.source.schema()
+        self._schema = directory.read_recipe().data.source.schema()
         self._user, self._item = list(self._schema.roles)[:2]
         self._users = self._ids(directory, self._user)
         texts = self._schema.of_kind("text", self._schema.roles[self._item])
-        catalog = pq.read_table(directory.catalog("test", self._schema.roles[self._item]))
+        catalog = directory.read_catalog("test", self._schema.roles[self._item], ("id", *texts[:1]))
         values = catalog[texts[0]].to_pylist() if texts else [""] * len(catalog)
         self._texts = dict(zip(map(str, catalog["id"].to_pylist()), values, strict=True))
 
     def _ids(self, directory: RunDirectory, entity: str) -> frozenset[str]:
-        column = pq.read_table(directory.catalog("test", self._schema.roles[entity]), columns=["id"])["id"]
+        column = directory.read_catalog("test", self._schema.roles[entity], ("id",))["id"]
         return frozenset(pc.cast(column, "string").to_pylist()[1:])
 
     def knows(self, user: str) -> bool:
@@ -105,9 +106,17 @@ class Servant:
         return user in self._users
 
     def recommend(self, user: str, k: int, exclude_seen: bool = False) -> list[Recommendation]:
-        """The user's best `k` items, best first; with `exclude_seen` only such as are not in the own past."""
+        """The user's best `k` items, best first; with `exclude_seen` only such as are not in the own past.
+
+        Raises:
+            RunError: the model's scores are not finite.
+        """
         wanted = len(self._texts) if exclude_seen else k
         answer = self._ask("recommend", user, k=tf.constant(wanted), exclude_ids=tf.zeros([1, 0], tf.string))
+        if np.isnan(answer["scores"]).any():
+            raise RunError(
+                f"{self._export}: scores are not finite, for training diverged; train anew with a smaller train.learning_rate"
+            )
         rows = zip(*(answer[key] for key in (f"{self._item}_ids", "scores", "seen")), strict=True)
         named = [(item.decode(), float(score), bool(seen)) for item, score, seen in rows if item]
         kept = [row for row in named if not (exclude_seen and row[2])][:k]
@@ -131,6 +140,19 @@ class Servant:
 
     def _text(self, item: str) -> str:
         return self._texts.get(item) or ""
+
+
+def _loaded(export: Path, remedy: str) -> Any:
+    """A SavedModel.
+
+    Raises:
+        RunError: it cannot be read.
+    """
+    with reading(export, remedy):
+        try:
+            return tf.saved_model.load(str(export))
+        except (tf.errors.OpError, IndexError) as error:  # how readers of tensors say it
+            raise OSError(str(error)) from error
 
 
 def show(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, Self
+from typing import Any
 
 #: Metric key (`task/[slice/]metric[@k]`) -> value; of several runs, mean, standard deviation and values.
 Figures = Mapping[str, Any]
@@ -19,11 +19,6 @@ class _Kept:
         values = {part.name: getattr(self, part.name) for part in fields(self)}
         values = {name: value.plain() if isinstance(value, _Kept) else value for name, value in values.items()}
         return {name: value for name, value in values.items() if value is not None}
-
-    @classmethod
-    def read(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `plain`."""
-        return cls(**{part.name: values[part.name] for part in fields(cls) if part.name in values})
 
 
 @dataclass(frozen=True)

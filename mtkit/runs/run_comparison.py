@@ -12,7 +12,7 @@ import numpy as np
 from mtkit.errors import RunError, nearest
 from mtkit.evaluation.significance import LEVEL, Difference, holm, paired
 from mtkit.evaluation.user_sums import MODEL, Sums, UserSums, mean_of
-from mtkit.recipe.loader import Recipe, load_recipe
+from mtkit.recipe.loader import Recipe
 from mtkit.recipe.toml_writer import toml_value
 from mtkit.runs.directory import RunDirectory
 
@@ -78,7 +78,7 @@ def compare_runs(paths: Sequence[Path], keys: Collection[str] = ()) -> list[Verd
         Verdicts on all of them together: where nothing differs, the chance that any has a word is at most 5 %.
 
     Raises:
-        RunError: a run is not complete, or they were not measured on the same users in the same way.
+        RunError: a run is not complete or damaged, or they were not measured on the same users in the same way.
     """
     first, *others = (_finished(path) for path in paths)
     for other in others:
@@ -101,7 +101,7 @@ def _finished(path: Path) -> _Finished:
         raise RunError(
             f"{path}: holds folds, each with rows of its own; compare them one by one, as in {parts[0].path}"
         )
-    recipe = load_recipe(parts[0].lock)
+    recipe = parts[0].read_recipe()
     return _Finished(path, recipe, parts[0].read_fingerprint(), mean_of([part.read_sums() for part in parts]))
 
 

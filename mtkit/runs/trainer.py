@@ -18,7 +18,7 @@ from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.user_sums import Measured
 from mtkit.model.assembly import Pipeline, assemble
 from mtkit.model.model_evaluation import evaluate
-from mtkit.recipe.loader import Recipe, load_recipe
+from mtkit.recipe.loader import Recipe
 from mtkit.runs.console import Reporter
 from mtkit.runs.directory import RunDirectory, fingerprint, write_json, write_table
 from mtkit.runs.procedure import Clock, Contest, Run
@@ -155,21 +155,20 @@ def trained_pipeline(directory: RunDirectory) -> Pipeline:
     """The pipeline of a run's test, as it was after its last epoch.
 
     Raises:
-        RunError: there is no such run, it was not trained to the end, or its data have changed.
+        RunError: there is no such run, it was not trained to the end, a file of it is damaged, or its data have changed.
     """
     if not directory.lock.exists():
         several = ", ".join(path.name for path in directory.replicates())
         hint = f"; it holds several runs: {several}" if several else ""
         raise RunError(f"{directory.path}: no run here: there is no {directory.lock.name}{hint}")
-    recipe = load_recipe(directory.lock)
+    recipe = directory.read_recipe()
     dataset = load(recipe.data.source)
     directory.check_data(fingerprint(dataset))
     _, test = make_cuts(dataset, recipe.data.split)
     pipeline = assemble(recipe, dataset, test, strategy=prepare(recipe), numbered=directory.read_numbers(test.trained))
-    training = Training(pipeline, directory.checkpoints / pipeline.fold.trained)
+    damages: list[str] = []
+    training = Training(pipeline, directory.checkpoints / pipeline.fold.trained, damages.append)
     if training.restore() < training.steps:
-        raise RunError(
-            f"{directory.path}: trained for {training.step} of {training.steps} steps; finish it with mtkit run "
-            "--resume"
-        )
+        found = f"{directory.path}: trained for {training.step} of {training.steps} steps"
+        raise RunError("; ".join((*damages, found, directory.again("test"))))
     return pipeline

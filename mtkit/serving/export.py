@@ -7,6 +7,7 @@ from pathlib import Path
 from mtkit.backend import tf
 from mtkit.errors import RunError
 from mtkit.files import new_version
+from mtkit.model.non_finite import not_finite
 from mtkit.serving.servable import Servable
 from mtkit.serving.signature import describe, tensor_names
 from mtkit.serving.signature_set import signatures
@@ -28,9 +29,11 @@ def save(pipeline: Trained, directory: Path, unseen: bool = True, strings: bool 
         strings: whether there are signatures that take texts as strings, beside those that take token ids.
 
     Raises:
-        RunError: the directory cannot be written.
+        RunError: the directory cannot be written, or weights are not finite.
         WiringError: a task has the name of another signature.
     """
+    if name := not_finite(pipeline.model):
+        raise RunError(f"{directory}: nothing is exported, for the weights {name} are not finite: training diverged")
     main = pipeline.plan.recommending(pipeline.recipe.evaluate.main_task)
     servable = Servable(pipeline, main, unseen, strings)
     answers = signatures(servable)

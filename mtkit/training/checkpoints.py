@@ -62,6 +62,9 @@ class Checkpoints:
 
         Args:
             until: leaves out checkpoints of later steps.
+
+        Raises:
+            RunError: it is of another model.
         """
         for path in self._all():
             if until is not None and int(path.name.removeprefix(_PREFIX)) > until:
@@ -69,7 +72,13 @@ class Checkpoints:
             if reason := _damage(path):
                 self._warn(f"{path} is damaged and left out: {reason}")
                 continue
-            self._checkpoint.read(str(path / _FILE)).assert_consumed()
+            try:
+                self._checkpoint.read(str(path / _FILE)).assert_consumed()
+            except (AssertionError, ValueError, tf.errors.OpError) as error:  # TensorFlow's ways to say it
+                reason = str(error).splitlines()[0]
+                raise RunError(
+                    f"{path}: is of another model: {reason}; restore it, or train anew in another --run-dir"
+                ) from error
             return
 
     def _all(self) -> list[Path]:

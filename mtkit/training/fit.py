@@ -14,6 +14,7 @@ from mtkit.backend import keras, tf
 from mtkit.errors import RunError
 from mtkit.feed.step_rows import training_rows
 from mtkit.model.assembly import Pipeline
+from mtkit.model.non_finite import not_finite
 from mtkit.runtime.collectives import least
 from mtkit.runtime.optimizers import make_optimizer
 from mtkit.training.call_size import steps_of_a_call
@@ -84,7 +85,7 @@ class Training:
         """Takes up the last good checkpoint, if there is one; returns the number of steps that are done.
 
         Raises:
-            RunError: several workers have no checkpoint of the same step.
+            RunError: several workers have no checkpoint of the same step, or what it holds is of another model or not finite.
         """
         if self._checkpoints:
             self._checkpoints.restore()
@@ -97,6 +98,7 @@ class Training:
                     f"the workers have no checkpoint of the same step: this one has {self.step}, another {common}; start "
                     "anew in another --run-dir"
                 )
+            self._check_finite()
         return self.step
 
     def save(self) -> None:
@@ -105,11 +107,13 @@ class Training:
         Raises:
             RunError: it could not be written, or the weights are not finite.
         """
-        for variable in self.pipeline.model.trainable_variables:
-            if not bool(tf.reduce_all(tf.math.is_finite(variable))):
-                raise RunError(_diverged(f"the weights {variable.name}", "are not finite", self.step, self))
+        self._check_finite()
         if self._checkpoints:
             self._checkpoints.save(self.step)
+
+    def _check_finite(self) -> None:
+        if name := not_finite(self.pipeline.model):
+            raise RunError(_diverged(f"the weights {name}", "are not finite", self.step, self))
 
     def fit(self, callbacks: Sequence[Any] = (), signals: Signals | None = None) -> None:
         """Trains the remaining steps, saving after each epoch and each minute.

@@ -1,4 +1,6 @@
 # ruff: noqa: E501, ISC004 (tables of whole messages)
+import re
+import time
 from datetime import date, timedelta
 
 import pytest
@@ -245,3 +247,38 @@ def test_components_compare_by_value(load):
     assert load() == load()
     assert load() != load(sets=["seed=2"])
     assert isinstance(load().data.source, Shop)
+
+
+NESTED = {
+    "arrays": f"epochs = {'[' * 1000}{']' * 1000}",
+    "arrays that tomllib reads": f"epochs = {'[' * 100}{']' * 100}",
+    "inline tables": f"epochs = {'{a = ' * 1000}1{'}' * 1000}",
+    "a key": f"{'a.' * 1000}b = 1",
+    "a key of many parts": f"{'a.' * 200_000}b = 1",
+}
+
+
+@pytest.mark.parametrize("line", NESTED.values(), ids=NESTED)
+def test_deep_nesting_is_one_message(fails, line):
+    begin = time.perf_counter()
+    (message,) = fails(f"{RECIPE}\n[train]\n{line}\n")
+    assert re.fullmatch(r"toy\.toml(:\d+)?: is nested too deeply: expected at most 32 tables .*", message)
+    (message,) = fails(sets=[f"train.{line.replace(' = ', '=')}"])
+    assert "is nested too deeply" in message
+    assert time.perf_counter() - begin < 5
+
+
+def test_thousands_of_mistakes_are_told_shortly(fails):
+    begin = time.perf_counter()
+    shown = fails(RECIPE + "\n[train]\n" + "".join(f"key_{number} = {number}\n" for number in range(20_000)))
+    assert "train.key_0: unknown key" in shown[0]
+    assert len(shown) == 101
+    assert shown[-1] == "toy.toml: has 19,900 more mistakes"
+    assert time.perf_counter() - begin < 10
+
+
+def test_a_large_file_is_no_recipe(fails):
+    (message,) = fails(f"{RECIPE}\n[train]\nepochs = [{'1, ' * 3_000_000}]\n")
+    assert re.fullmatch(
+        r"toy\.toml: has 9,\d{3},\d{3} bytes, expected 524,288 at most: data belong into files .*", message
+    )

@@ -65,6 +65,7 @@ def test_embeddings_depend_on_what_is_read_on_the_row(wiring):
         ('task.next.query=["me"]', "task.next.query[0]: no embedding is called 'me'"),
         ('task.next.candidate=["it"]', "task.next.candidate[0]: no embedding is called 'it'"),
         ('encoder.past.extra=["itm"]', "encoder.past.extra: no encoder is called 'itm'; did you mean 'item'?"),
+        ('encoder.past.extra=["user"]', "encoder.past.extra: 'user' reads columns of user; expected an encoder of item"),
         ('encoder.past.extra=["wide"]', "encoder.past.extra: 'wide' has no catalog: it reads item and user; expected one"),
         ('correlation.both.on=["usr"]', "correlation.both.on[0]: no embedding before it is called 'usr'; did you mean 'user'?"),
         ('correlation.experts.on=["both"]', "correlation.experts.on[0]: no embedding before it is called 'both'"),

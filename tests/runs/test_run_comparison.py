@@ -151,7 +151,7 @@ def test_what_is_no_finished_run_is_refused(copy, tmp_path):
         compare_runs([tmp_path])
     unfinished = copy("unfinished")
     (unfinished / "per_user.parquet").unlink()
-    with pytest.raises(RunError, match=r"there is no per_user.parquet.*finish it with mtkit run --resume"):
+    with pytest.raises(RunError, match=r"per_user.parquet: is missing; finish it with mtkit run --resume"):
         compare_runs([unfinished])
     for fold in (1, 2):
         copy(f"folds/fold-{fold}")
