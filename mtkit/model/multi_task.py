@@ -20,6 +20,23 @@ from mtkit.runtime.optimizers import learning_rate_factors
 from mtkit.schema import Address
 
 
+_METRICS = "metrics belong to the recipe: set them there, and measure them with mtkit.callbacks.EpochMetric"
+_WEIGHTS = "weights belong to task heads: set the `weight` of a task"
+#: Arguments of Keras that such a model has no use for, and what to do instead.
+_INSTEAD = {
+    "loss": "losses belong to task heads: set a head's options (`weight`, ...)",
+    **dict.fromkeys(("metrics", "weighted_metrics"), _METRICS),
+    **dict.fromkeys(("loss_weights", "class_weight", "sample_weight"), _WEIGHTS),
+}
+
+
+def _refuse_idle(method: str, given: Mapping[str, Any]) -> None:
+    """Refuses arguments that would have no effect."""
+    for name, instead in _INSTEAD.items():
+        if given.get(name) is not None:
+            raise ValueError(f"{instead} instead of {method}({name}=...)")
+
+
 @dataclass(frozen=True)
 class Layers:
     """The layers of a model by name.
@@ -81,20 +98,20 @@ class MultiTaskModel(keras.Model):
         losses = {name: TaskLoss(*forward.losses(name, batches[rows])) for name, rows in tasks.items()}
         return Pass(losses, forward.cut())
 
-    def compile(self, optimizer: Any = "adam", loss: Any = None, **options: Any) -> None:
-        """Configures training. Losses belong to the task heads.
+    def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **options: Any) -> None:
+        """Configures training. Losses, their weights and metrics belong to the task heads and the recipe.
 
         If layers compute in float16, the loss is scaled so that small gradients do not vanish.
 
         Raises:
-            ValueError: `loss` was given, or a layer asks for a learning rate of its own and the optimizer has none.
+            ValueError: an argument was given that would have no effect (`loss`, `metrics`, `loss_weights`,
+                `weighted_metrics`), or a layer asks for a learning rate of its own and the optimizer has none.
             StrategyError: `jit_compile` is set, and there are several replicas, rows with lists, or layers that cannot be
                 compiled.
         """
-        if loss is not None:
-            raise ValueError(
-                "losses belong to task heads: set a head's options (`weight`, ...) instead of compile(loss=...)"
-            )
+        _refuse_idle("compile", options | {"loss": loss, "metrics": metrics})
+        for name in ("loss_weights", "weighted_metrics"):
+            options.pop(name, None)
         if options.get("jit_compile"):
             self._require_compilable()
         if self._one_by_one():
@@ -129,6 +146,15 @@ class MultiTaskModel(keras.Model):
                 "train.jit_compile: XLA compiles the training step for one replica and for rows of one shape only, but "
                 f"{reasons[0]}; set jit_compile = false"
             )
+
+    def fit(self, *arguments: Any, **options: Any) -> Any:
+        """Keras' `fit`, without what would have no effect: the weights of rows lie in their tables.
+
+        Raises:
+            ValueError: `class_weight` or `sample_weight` was given.
+        """
+        _refuse_idle("fit", options)
+        return super().fit(*arguments, **options)
 
     def save(self, *_arguments: Any, **_options: Any) -> None:
         """Refuses: a Keras file holds neither the recipe nor the tables that the model reads.

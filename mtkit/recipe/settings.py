@@ -23,7 +23,6 @@ from mtkit.spec import (
 )
 from mtkit.types import MetricKey
 
-
 LARGEST_SEED = 2**32 - 1
 """Larger ones NumPy's and Keras' generators do not take."""
 

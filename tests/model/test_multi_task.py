@@ -472,6 +472,24 @@ def test_losses_belong_to_heads(make_model):
         make_model(CLICK).compile("adam", loss="mse")
 
 
+@pytest.mark.parametrize(
+    ("method", "argument", "value", "message"),
+    [
+        ("compile", "metrics", ["mae"], "metrics belong to the recipe: .*EpochMetric"),
+        ("compile", "weighted_metrics", ["mae"], "metrics belong to the recipe: .*EpochMetric"),
+        ("compile", "loss_weights", {"click": 2.0}, "weights belong to task heads: set the `weight` of a task"),
+        ("fit", "class_weight", {0: 1.0, 1: 2.0}, "weights belong to task heads: set the `weight` of a task"),
+        ("fit", "sample_weight", np.ones(LINES), "weights belong to task heads: set the `weight` of a task"),
+    ],
+)
+def test_arguments_of_keras_without_effect_are_refused(make_model, method, argument, value, message):
+    model = make_model(CLICK)
+    model.compile("adam", loss=None, metrics=None, loss_weights=None, weighted_metrics=None)
+    rows = tf.data.Dataset.from_tensors(_rows(lines=range(LINES)))
+    with pytest.raises(ValueError, match=rf"{message} instead of {method}\({argument}=\.\.\.\)"):
+        getattr(model, method)(**{"x": rows} if method == "fit" else {}, **{argument: value})
+
+
 def test_small_gradients_survive_float16(make_model):
     with precision_scope("mixed_float16"):
         model = make_model({"click": _prediction("user", weight=1e-7)})

@@ -52,7 +52,7 @@ READ = {
     f"{LAST}/checkpoint.data-00000-of-00001": ("evaluate", "export"),
 }
 OTHER = {
-    ".json": ('{"other": 1}', "[1, 2]", '{"format": 1, "fingerprint": [1], "model": 3, "baselines": [1], "tuned": [2], "n": "a"}'),
+    ".json": ('{"other": 1}', "[1, 2]", '{"fingerprint": [1], "model": 3, "baselines": [1], "tuned": [2], "n": "a"}'),
     ".toml": ("[other]\nx = 1\n", 'recipe = 1\nname = "other"\n'),
     ".csv": ("a,b\n1,2,3,4\n", "phase,epoch\n1,2,3,4\n"),
 }  # fmt: skip
