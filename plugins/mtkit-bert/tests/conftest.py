@@ -12,7 +12,7 @@ from safetensors.numpy import save_file
 from mtkit.errors import DataError
 from mtkit.spec import BuildContext
 from mtkit_bert.checkpoint import locate
-from mtkit_bert.families import read_config
+from mtkit_bert.configuration import read_config
 from mtkit_bert.network import NETWORKS
 from mtkit_bert.weights import _parts, _sources
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import importlib.util
-import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from mtkit.errors import DataError
+from mtkit_bert.configuration import read_json
 
 WEIGHTS = "model.safetensors"
 _INDEX = "model.safetensors.index.json"
@@ -33,10 +33,7 @@ def locate(checkpoint: str) -> Path:
     path = _local(checkpoint) or _in_package(checkpoint) or _on_hub(checkpoint)
     if not (path / "config.json").is_file():
         raise DataError(f"checkpoint {checkpoint!r}: {path} has no config.json")
-    try:
-        json.loads((path / "config.json").read_text("utf-8"))
-    except ValueError as error:
-        raise DataError(f"checkpoint {checkpoint!r}: {path / 'config.json'} is not JSON: {error}") from error
+    read_json(path / "config.json")
     weight_files(path)
     return path
 
@@ -45,16 +42,34 @@ def weight_files(path: Path) -> Sequence[Path]:
     """The safetensors files of a checkpoint directory.
 
     Raises:
-        DataError: there are none; pickled weights are not read.
+        DataError: there are none, or the index of several is damaged; pickled weights are not read.
     """
     if (path / WEIGHTS).is_file():
         return (path / WEIGHTS,)
     if (path / _INDEX).is_file():
-        shards = set(json.loads((path / _INDEX).read_text("utf-8"))["weight_map"].values())
-        return tuple(path / shard for shard in sorted(shards))
+        return tuple(path / shard for shard in _shards(path))
     pickles = [name for name in _PICKLES if (path / name).is_file()]
     found = f"; {pickles[0]} is not read, as such files can run code or need another framework" if pickles else ""
     raise DataError(f"{path} has no {WEIGHTS}{found}; save it with save_pretrained(..., safe_serialization=True)")
+
+
+def _shards(path: Path) -> Sequence[str]:
+    """Names of files, by the index.
+
+    Raises:
+        DataError: the index names none, or other things than files of the directory.
+    """
+    file = path / _INDEX
+    places = read_json(file).get("weight_map")
+    if not isinstance(places, dict) or not places or not all(isinstance(shard, str) for shard in places.values()):
+        raise DataError(f"{file}: expected weight_map, an object of tensors and the files that hold them")
+    shards = sorted(set(places.values()))
+    for shard in shards:
+        if Path(shard).name != shard or not shard.endswith(".safetensors"):
+            raise DataError(f"{file}: weight_map names {shard!r}, expected the names of safetensors files beside it")
+        if not (path / shard).is_file():
+            raise DataError(f"{file}: weight_map names {shard}, which is missing; download the checkpoint anew")
+    return shards
 
 
 def digest(path: Path, *settings: object) -> str:

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from mtkit.errors import DataError
 from mtkit_bert.cache import FORMAT, VectorCache
 from mtkit_bert.checkpoint import digest, locate
-from mtkit_bert.families import read_config
+from mtkit_bert.configuration import read_config
 from mtkit_bert.reading import CombineName, Reading
 from mtkit_bert.transform import principal_components
 

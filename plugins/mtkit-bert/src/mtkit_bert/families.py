@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any, Literal
-
-from mtkit.errors import DataError
 
 PoolingName = Literal["mean", "cls", "last"]
 
@@ -136,7 +132,6 @@ MPNET = Family(
     unused=("embeddings.position_ids", "pooler.", "lm_head.", "classifier.", "qa_outputs."),
 )
 
-_LLAMA3 = ("factor", "low_freq_factor", "high_freq_factor", "original_max_position_embeddings")
 _DECODER_LAYERS = {
     "attention_norm": ("input_layernorm",),
     "query": ("self_attn.q_proj",),
@@ -231,45 +226,3 @@ FAMILIES: Mapping[str, Family] = {
     "qwen3": QWEN3,
     "gpt2": GPT2,
 }
-
-
-def read_config(path: Path) -> tuple[Family, dict[str, Any]]:
-    """The family of a checkpoint directory, and the arguments of its network.
-
-    Raises:
-        DataError: the checkpoint is of another family, or its configuration lacks a key.
-    """
-    file = path / "config.json"
-    config = json.loads(file.read_text("utf-8"))
-    family = FAMILIES.get(config.get("model_type"))
-    if family is None:
-        raise DataError(
-            f"{file}: model_type {config.get('model_type')!r} is not known; readable are {', '.join(sorted(FAMILIES))}"
-        )
-    for key, value in family.expected.items():
-        if config.get(key, value) != value:
-            raise DataError(f"{file}: {key} {config[key]!r}, expected {value!r}")
-    missing = sorted(key for key in family.config.values() if key not in config)
-    if missing:
-        raise DataError(f"{file}: keys {', '.join(missing)} are missing; they are needed to build the network")
-    arguments = {name: config[key] for name, key in family.config.items()} | dict(family.fixed)
-    arguments |= {name: config[key] for name, key in family.optional.items() if config.get(key) is not None}
-    if family.counts_positions:
-        arguments["position_padding"] = config["pad_token_id"]
-    if family.network == "DecoderModel":
-        arguments |= _rotary(file, config)
-    return family, arguments
-
-
-def _rotary(file: Path, config: Mapping[str, Any]) -> dict[str, Any]:
-    """Rotary positions, as versions of transformers before 5 write them and as later ones do; positions that see all."""
-    parameters = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    kind = parameters.get("rope_type", parameters.get("type", "default"))
-    if kind not in ("default", "llama3"):
-        raise DataError(f"{file}: rotary positions of type {kind!r}, expected 'default' or 'llama3'")
-    scaling = {key: parameters[key] for key in _LLAMA3} if kind == "llama3" else None
-    positions = [config["max_position_embeddings"]]
-    if config.get("sliding_window") and config.get("use_sliding_window", True):
-        positions.append(config["sliding_window"])
-    theta = parameters.get("rope_theta", config.get("rope_theta", 10000.0))
-    return {"rope_theta": theta, "rope_scaling": scaling, "max_positions": min(positions)}

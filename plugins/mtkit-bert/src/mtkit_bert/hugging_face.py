@@ -15,7 +15,7 @@ from mtkit.errors import DataError
 from mtkit.files import new_version
 from mtkit.spec import Trained
 from mtkit_bert.checkpoint import TOKENIZER, WEIGHTS
-from mtkit_bert.families import read_config
+from mtkit_bert.configuration import read_config, read_json
 from mtkit_bert.language_heads import language_head
 from mtkit_bert.masked_language_model import MaskedLanguageModelHead
 from mtkit_bert.network import Network
@@ -67,7 +67,7 @@ def save_checkpoint(network: Network, head: MaskedLanguageModelHead | None, orig
     Raises:
         RunError: the directory cannot be written.
     """
-    config = json.loads((origin / "config.json").read_text("utf-8")) | {"torch_dtype": "float32"}
+    config = read_json(origin / "config.json") | {"torch_dtype": "float32"}
     for key in ("dtype", "architectures"):
         config.pop(key, None)
     if head:

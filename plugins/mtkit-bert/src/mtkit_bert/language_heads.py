@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from mtkit.errors import DataError
+from mtkit_bert.configuration import read_json
 
 
 @dataclass(frozen=True)
@@ -58,8 +57,8 @@ def language_head(path: Path) -> LanguageHead:
     Raises:
         DataError: its family has no masked language model, or predicts tokens by other vectors than it reads them by.
     """
-    config: dict[str, Any] = json.loads((path / "config.json").read_text("utf-8"))
-    names = LANGUAGE_HEADS.get(config.get("model_type", ""))
+    config = read_json(path / "config.json")
+    names = LANGUAGE_HEADS.get(str(config.get("model_type")))
     if names is None:
         raise DataError(
             f"{path}: model_type {config.get('model_type')!r} has no masked language model; expected one of "

@@ -13,7 +13,8 @@ from safetensors import SafetensorError, safe_open
 from mtkit.backend import keras, tf
 from mtkit.errors import DataError
 from mtkit_bert.checkpoint import weight_files
-from mtkit_bert.families import Family, read_config
+from mtkit_bert.configuration import read_config
+from mtkit_bert.families import Family
 
 # Checkpoints that were converted from TensorFlow 1 keep its names.
 _OLD_NAMES = {".gamma": ".weight", ".beta": ".bias"}
@@ -79,16 +80,35 @@ def from_checkpoint(network: type[keras.layers.Layer], path: Path, options: Mapp
         options: arguments of the constructor that replace those of `config.json` (`dropout`, `name`).
 
     Raises:
-        DataError: a family of another network, or tensors that do not fit the network one to one.
+        DataError: a family of another network, a configuration that no network can have, or tensors that do not fit the
+            network one to one.
     """
     family, config = read_config(path)
     if family.network != network.__name__:
         raise DataError(f"{path}: the checkpoint is a {family.network}, expected a {network.__name__}")
+    _check_size(path, family, config)
     # Zeros draw nothing from the random state: a run with cached texts then trains like one without.
-    model = network(**config | {"initializer": "zeros"} | options)
+    try:
+        model = network(**config | {"initializer": "zeros"} | options)
+    except ValueError as error:  # of sizes that do not go together, or an unknown activation
+        raise DataError(f"{path / 'config.json'}: {error}") from error
     model.build(tf.TensorShape([None, None]))
     assign(model, path, family)
     return model
+
+
+def _check_size(path: Path, family: Family, config: Mapping[str, Any]) -> None:
+    """Refuses a configuration of more numbers than the files can hold, before memory is asked for."""
+    width = config["hidden_size"]
+    rows = config["vocab_size"] + config.get("token_types", 0)
+    rows += config["max_positions"] if "positions" in family.embeddings else 0
+    needed = width * (rows + config["num_layers"] * config.get("intermediate_size", 4 * width))
+    held = sum(file.stat().st_size for file in weight_files(path))
+    if needed > held:  # a number takes a byte or more
+        raise DataError(
+            f"{path / 'config.json'}: the sizes ask for more than {needed:,} numbers, but the weights are {held:,} bytes; the "
+            "configuration is of another checkpoint"
+        )
 
 
 def assign(model: keras.layers.Layer, path: Path, family: Family) -> None:
