@@ -76,6 +76,9 @@ class RunDirectory:
 
     Args:
         path: the directory; created on first write.
+
+    Raises:
+        RunError: there can be no such directory, as its name is too long.
     """
 
     def __init__(self, path: Path) -> None:
@@ -92,6 +95,10 @@ class RunDirectory:
         self.data = path / "data.json"
         self.counters = path / "counters.json"
         self._claim = path / ".lock"
+        try:
+            self.lock.exists()
+        except OSError as error:
+            raise RunError(f"{path}: cannot be a run directory: {error.strerror}") from error
 
     @contextlib.contextmanager
     def claimed(self, resume: bool, *, resumable: bool = True) -> Iterator[None]:
@@ -107,7 +114,7 @@ class RunDirectory:
         if resume and not self._resumable():
             raise RunError(f"{self.path}: nothing to resume: there is no {self.lock.name}; start without --resume")
         new = not self.path.exists()
-        with writing(self._claim):
+        with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             handle = self._locked()
         try:

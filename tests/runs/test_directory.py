@@ -146,3 +146,15 @@ def test_a_directory_that_cannot_be_made_is_one_message(tmp_path):
 def test_the_fingerprint_sees_every_value(make_shop):
     assert fingerprint(make_shop(0)) == fingerprint(make_shop(0))
     assert fingerprint(make_shop(0)) != fingerprint(make_shop(1))
+
+
+def test_paths_that_cannot_be_run_directories(tmp_path):
+    with pytest.raises(RunError, match=r"a{300}: cannot be a run directory: File name too long$"):
+        RunDirectory(tmp_path / ("a" * 300))
+    (tmp_path / "file").touch()
+    for path, reason in ((tmp_path / "file", "File exists"), (tmp_path / "file" / "below", "Not a directory")):
+        with (
+            pytest.raises(RunError, match=rf"^{path}: cannot be written: {reason}$"),
+            RunDirectory(path).claimed(False),
+        ):
+            pass

@@ -1,0 +1,60 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+#: Sends a signal to the process itself as soon as a module is imported for the first time.
+PROGRAM = """\
+import builtins, os, signal, sys
+at, number, imports = sys.argv.pop(1), int(sys.argv.pop(1)), builtins.__import__
+
+def watched(name, *rest, **more):
+    if name.partition(".")[0] == at:
+        builtins.__import__ = imports
+        os.kill(os.getpid(), number)
+    return imports(name, *rest, **more)
+
+builtins.__import__ = watched
+from mtkit.cli.entry import main
+main()
+"""
+INT, TERM = 2, 15
+
+
+@pytest.mark.parametrize(
+    ("words", "module", "number"),
+    [
+        ("--help", "click", INT),
+        ("plugins", "textwrap", INT),
+        ("check RECIPE", "pydantic", INT),
+        ("check RECIPE", "tensorflow", TERM),
+        ("run RECIPE", "click", INT),
+        ("run RECIPE", "tensorflow", INT),
+        ("baselines RECIPE", "pyarrow", INT),
+        ("evaluate RUN", "tensorflow", INT),
+        ("export RUN", "tf_keras", INT),
+        ("recommend RUN --user 105", "numpy", INT),
+        ("compare RUN", "pandas", TERM),
+    ],
+)
+def test_a_signal_is_one_line_and_its_code(tiny_recipe, tiny_run, tmp_path, words, module, number):
+    words = words.replace("RECIPE", str(tiny_recipe)).replace("RUN", str(tiny_run)).split()
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, module, str(number), *words],
+        capture_output=True, text=True, cwd=tmp_path, env=dict(os.environ), check=False,
+    )  # fmt: skip
+    name = {INT: "SIGINT", TERM: "SIGTERM"}[number]
+    stopped = f"{name}: stopped"
+    assert done.returncode == 128 + number, done.stderr
+    assert [line for line in done.stderr.splitlines() if line][0].startswith(stopped), done.stderr
+    assert "Traceback" not in done.stderr
+    assert not (tmp_path / "runs").exists()
+
+
+def test_without_a_signal_it_is_the_command_line(tmp_path):
+    code = "from mtkit.cli.entry import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code, "run", "no.toml"], capture_output=True, text=True, check=False, cwd=tmp_path
+    )
+    assert (done.returncode, done.stderr) == (2, "no.toml: cannot be read: No such file or directory\n")
