@@ -19,7 +19,6 @@ from mtkit.runtime.collectives import global_sum, replicas
 from mtkit.runtime.optimizers import learning_rate_factors
 from mtkit.schema import Address
 
-
 _METRICS = "metrics belong to the recipe: set them there, and measure them with mtkit.callbacks.EpochMetric"
 _WEIGHTS = "weights belong to task heads: set the `weight` of a task"
 #: Arguments of Keras that such a model has no use for, and what to do instead.

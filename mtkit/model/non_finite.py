@@ -34,3 +34,8 @@ def not_finite(model: keras.Model) -> str:
     """The name of a weight that trains and is nan or infinite somewhere; empty where there is none."""
     bad = (weight for weight in model.trainable_variables if not bool(tf.reduce_all(tf.math.is_finite(weight))))
     return next((weight.name for weight in bad), "")
+
+
+def all_zero(model: keras.Model) -> bool:
+    """Whether every weight that trains is 0."""
+    return not any(bool(tf.reduce_any(weight != 0)) for weight in model.trainable_variables)

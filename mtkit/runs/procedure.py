@@ -82,6 +82,7 @@ class Run:
         directory: where results go.
         report: what the user sees meanwhile.
         contestant: what takes part beside the baselines.
+        warnings: what was not as it should be in the phase so far.
     """
 
     recipe: Recipe
@@ -89,6 +90,12 @@ class Run:
     directory: RunDirectory
     report: Reporter
     contestant: Contestant
+    warnings: list[str] = field(default_factory=list)
+
+    def warn(self, message: str) -> None:
+        """Says what is not as it should be, and keeps it for the record."""
+        self.report.warn(message)
+        self.warnings.append(message)
 
     def execute(self, resume: bool = False) -> RunResults:
         """Runs what is not done yet, and returns what `metrics.json` holds.
@@ -113,6 +120,7 @@ class Run:
         tuned = self._phase(valid, None)
         final = self._phase(test, as_tuned(self.recipe.evaluate.baselines, tuned.tuned))
         total = {"total_seconds": time.perf_counter() - begin}
+        warnings = [f"{name}: {text}" for name, of in (("valid", tuned), ("test", final)) for text in of.warnings or ()]
         return RunResults(
             protocol=protocol,
             test=final.model,
@@ -121,6 +129,7 @@ class Run:
             intervals=final.intervals or {},
             valid=PhaseResults(tuned.model, tuned.baselines, tuned.tuned),
             timing={**(tuned.timing or {}), **(final.timing or {}), **total, **self.directory.read_counters()},
+            warnings=warnings or None,
         )
 
     def _phase(self, cut: Cut, tuned: Tuned | None) -> PhaseResults:
@@ -132,6 +141,7 @@ class Run:
         if self.contestant.agreed(done is not None) and done is not None:
             return done
         timing = Clock(cut.name)
+        self.warnings.clear()
         self.report.phase(cut)
         contest = self.contestant.measured(self, cut, timing)
         settings = self.recipe.evaluate
@@ -146,7 +156,9 @@ class Run:
             if contest.finish is not None:
                 contest.finish()
                 timing.lap("export")
-        results = PhaseResults(contest.model, baselines, plain, **certainty, timing=timing.laps)
+        results = PhaseResults(
+            contest.model, baselines, plain, **certainty, timing=timing.laps, warnings=self.warnings.copy() or None
+        )
         if self.contestant.resumable:
             self.directory.write_phase(cut.name, results)
         return results

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -32,6 +32,7 @@ class PhaseResults(_Kept):
         counts: `task[/slice]` -> rows behind the figures; of the test alone.
         intervals: of the test alone: `test`, metric key -> bounds of the model, and `baselines`, name -> the same.
         timing: seconds of each part.
+        warnings: what was not as it should be.
     """
 
     model: Figures | None
@@ -40,6 +41,7 @@ class PhaseResults(_Kept):
     counts: Mapping[str, Any] | None = None
     intervals: Mapping[str, Any] | None = None
     timing: Mapping[str, float] | None = None
+    warnings: Sequence[str] | None = None
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ class RunResults(_Kept):
         intervals: `test`, metric key -> bounds of the model, and `baselines`, name -> the same.
         valid: what validation found; None of several runs.
         timing: seconds of each part, and counters such as `texts_encoded`.
+        warnings: what was not as it should be in training; None where all was.
     """
 
     protocol: Mapping[str, Any]
@@ -63,3 +66,4 @@ class RunResults(_Kept):
     intervals: Mapping[str, Any]
     valid: PhaseResults | None = None
     timing: Mapping[str, Any] = field(default_factory=dict)
+    warnings: Sequence[str] | None = None

@@ -18,6 +18,7 @@ from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.user_sums import Measured
 from mtkit.model.assembly import Pipeline, assemble
 from mtkit.model.model_evaluation import evaluate
+from mtkit.model.non_finite import all_zero
 from mtkit.recipe.loader import Recipe
 from mtkit.runs.console import Reporter
 from mtkit.runs.directory import RunDirectory, fingerprint, write_json, write_table
@@ -77,6 +78,8 @@ class Trainer:
         timing.lap("build")
         self._fit(run, pipeline)
         timing.lap("fit")
+        if all_zero(pipeline.model):
+            run.warn("all weights of the model are 0: it says the same of everything, and is exported like that")
         protocol = pipeline.protocol()
         model = evaluate(pipeline, protocol)
         timing.lap("evaluate")
@@ -104,7 +107,7 @@ class Trainer:
 
     def _fit(self, run: Run, pipeline: Pipeline) -> None:
         name = pipeline.fold.name
-        training = Training(pipeline, run.directory.checkpoints / pipeline.fold.trained, run.report.warn)
+        training = Training(pipeline, run.directory.checkpoints / pipeline.fold.trained, run.warn)
         if training.restore() == training.steps:
             return
 

@@ -20,6 +20,7 @@ from mtkit.runtime.optimizers import make_optimizer
 from mtkit.training.call_size import steps_of_a_call
 from mtkit.training.checkpoints import Checkpoints
 from mtkit.training.interrupt import Signals
+from mtkit.training.movement import Movement
 
 SAVE_SECONDS = 60.0
 """A checkpoint is kept at the end of each epoch, and within an epoch when the last one is that old."""
@@ -31,7 +32,7 @@ class Training:
     Args:
         pipeline: what to train.
         checkpoints: directory of the checkpoints; None = keep none.
-        warn: is told when a checkpoint cannot be used.
+        warn: is told when a checkpoint cannot be used, and when the first epoch hardly moved the weights.
         save_seconds: how old the last checkpoint may get.
     """
 
@@ -42,7 +43,7 @@ class Training:
         warn: Callable[[str], None] = print,
         save_seconds: float = SAVE_SECONDS,
     ) -> None:
-        self.pipeline = pipeline
+        self.pipeline, self.warn = pipeline, warn
         # Workers save together; their clocks would not agree on more than the ends of epochs.
         self.save_seconds = math.inf if pipeline.strategy.cluster_resolver else save_seconds
         settings = pipeline.recipe.train
@@ -128,6 +129,8 @@ class Training:
             Interrupted: it was asked to stop.
         """
         signals = signals or Signals()
+        if self.step == 0:
+            callbacks = [_Moved(self), *callbacks]
         with signals.deferred():
             if rest := -self.step % self.steps_per_epoch:
                 # Keras forgets the epoch's losses so far when it begins the rest of it.
@@ -207,6 +210,18 @@ class _Count(keras.callbacks.Callback):
         tasks = ", ".join(name for name, count in since.items() if count == first)
         step = self.training.step - int(np.ceil(first / replicas)) + 1
         return _diverged(f"the loss of task {tasks}", "is not finite", step, self.training)
+
+
+class _Moved(keras.callbacks.Callback):
+    """Says after the first epoch if the weights are where they were."""
+
+    def __init__(self, training: Training) -> None:
+        super().__init__()
+        self.training, self.movement = training, Movement(training.pipeline.model)
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
+        if epoch == 0 and (message := self.movement.warning(self.training.pipeline.recipe.train.epochs)):
+            self.training.warn(message)
 
 
 class _Keep(keras.callbacks.Callback):

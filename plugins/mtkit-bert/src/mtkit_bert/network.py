@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mtkit_bert.decoder import DecoderModel
 from mtkit_bert.configuration import read_config
+from mtkit_bert.decoder import DecoderModel
 from mtkit_bert.gpt2 import Gpt2Model
 from mtkit_bert.layers import BertModel
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from mtkit_bert.derive import distinct_texts
 from mtkit_bert.configuration import read_config
+from mtkit_bert.derive import distinct_texts
 from mtkit_bert.tokenizer import load_tokenizer
 
 
