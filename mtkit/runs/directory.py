@@ -283,7 +283,7 @@ class RunDirectory:
             RunError: the file cannot be read.
         """
         remedy = "remove it, and counting begins anew"
-        known = read_json(self.counters, dict[str, int], remedy) if self.counters.exists() else {}
+        known: dict[str, int] = read_json(self.counters, dict[str, int], remedy) if self.counters.exists() else {}
         return {name: number for name, number in known.items() if name != "format"}
 
     def exported(self) -> bool:

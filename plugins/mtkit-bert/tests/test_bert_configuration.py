@@ -25,8 +25,7 @@ def refused(make_context):
                 make_context(TEXTS),
             )
             with pytest.raises(DataError) as raised:
-                encoder.derive(context)
-                encoder.build(context)
+                encoder.derive(context), encoder.build(context)
             messages.add(str(raised.value))
         (message,) = messages
         assert "\n" not in message
