@@ -12,7 +12,6 @@ import math
 import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from mtkit.evaluation.user_sums import Sums, from_table
 from mtkit.files import versions, whole, write_text, writing
 from mtkit.recipe.loader import Recipe, load_recipe
 from mtkit.runs.damage import read_json, reading
-from mtkit.runs.results import PhaseResults
+from mtkit.runs.results import DataRecord, PhaseResults
 from mtkit.types import Dataset
 
 FORMAT = 1
@@ -62,13 +61,6 @@ def write_table(path: Path, table: pa.Table) -> None:
     """
     with whole(path) as temporary:
         pq.write_table(table, temporary)
-
-
-@dataclass(frozen=True)
-class _Data:
-    """What `data.json` holds."""
-
-    fingerprint: str
 
 
 class RunDirectory:
@@ -179,7 +171,7 @@ class RunDirectory:
         Raises:
             RunError: the file cannot be read.
         """
-        return read_json(self.data, _Data, _ANEW).fingerprint
+        return read_json(self.data, DataRecord, _ANEW).fingerprint
 
     def read_recipe(self) -> Recipe:
         """The recipe that runs here, by its lock.

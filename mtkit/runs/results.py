@@ -11,6 +11,13 @@ Figures = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
+class DataRecord:
+    """What `data.json` holds: the fingerprint of the data that a run began with."""
+
+    fingerprint: str
+
+
+@dataclass(frozen=True)
 class _Kept:
     """Fields that become keys, in their order; None is left out."""
 
