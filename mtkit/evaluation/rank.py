@@ -116,9 +116,8 @@ def user_shares(events: Events, cut: int, items: int) -> np.ndarray:
         float64 `[items]` in (0, 1]; an item that nobody has had counts as had by one.
     """
     users, had = (ids[events.time < cut] for ids in list(events.ids.values())[:2])
-    pairs = np.unique(_key(users, had))
-    count = np.bincount(pairs & _ITEM, minlength=items)
-    return count.clip(min=1) / max(1, len(np.unique(users)))
+    count = np.bincount(_distinct(_key(users, had)) & _ITEM, minlength=items)
+    return count.clip(min=1) / max(1, np.count_nonzero(np.bincount(users)))
 
 
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:

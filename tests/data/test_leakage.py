@@ -10,6 +10,7 @@ from pydantic import Field
 from tiny_shop import DAY, TinyShop
 
 from mtkit import compose
+from mtkit.data import encoded
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.leakage import Finding, find_leaks, refuse
 from mtkit.errors import DataError
@@ -54,6 +55,13 @@ def leaks(source, data, split=TIME, reads=("context.channel",), label="gift", **
     return find_leaks(recipe, data, *make_cuts(data, split))
 
 
+@pytest.fixture(params=[None, 7], ids=["all at once", "few rows first"], autouse=True)
+def few(request, monkeypatch):
+    """How many rows are looked at before all of them, which must change nothing."""
+    if request.param:
+        monkeypatch.setattr(encoded, "_FEW", request.param)
+
+
 def of(findings, *levels):
     return [finding for finding in findings if finding.level in levels]
 
@@ -87,6 +95,33 @@ def test_features_that_decide_the_label():
     assert "one threshold" in findings["context.price"].what
     assert "every value" in findings["context.shelf"].what
     assert "context.hour" not in findings
+
+
+def told(column, label):
+    """Values of a column and of a label, and whether each of the column goes with one of the label, pair by pair."""
+    pairs = set(zip(column, label, strict=True))
+    return len(set(column)), len(set(label)), len(pairs) == len(set(column))
+
+
+@pytest.mark.parametrize("number", [2, 3, 400, 401])
+@pytest.mark.parametrize("nulls", [False, True])
+@pytest.mark.parametrize("wrong", [None, 0, 3999])
+def test_a_column_that_tells_the_label_does_so_in_every_row(number, nulls, wrong):
+    """Held against a count of pairs; 400 values of 4000 rows are the most that are not chance."""
+
+    def values(lines):
+        gift, row = np.array(lines["gift"].to_pylist()), np.arange(len(lines))
+        shelf = 2 * (row % (number // 2)) + gift
+        shelf[gift & (row % 3 == 0) & (number % 2 == 1)] = number
+        if wrong is not None:
+            shelf[wrong] = 1 - gift[wrong]
+        return pa.array(shelf.astype(str), mask=gift & nulls & (row % 90 == 0))
+
+    source, data = shop(shelf=(Column(kind="categorical"), values))
+    found = of(leaks(source, data, reads=("context.channel", "context.shelf")), "error", "warning")
+    distinct, classes, tells = told(*(data.interactions[name].to_pylist() for name in ("shelf", "gift")))
+    expected = [] if not tells or distinct * 10 > 4000 else ["error" if distinct == classes else "warning"]
+    assert [finding.level for finding in found] == expected
 
 
 def returns(lines, days, same=True):
