@@ -68,11 +68,16 @@ class Pipeline:
             if name in used
         }
 
+    def steps_per_epoch(self) -> int:
+        """Steps of one pass over the table of `train.epoch_of`, or less as the recipe says."""
+        train = self.recipe.train
+        assert train.epoch_of is not None, "a recipe that was read says it"
+        steps = self.rates()[train.epoch_of].steps
+        return min(steps, train.steps_per_epoch or steps)
+
     def train_data(self) -> Any:
         """One epoch of training rows for `model.fit`, in a new order each time that it is iterated."""
-        rates, epoch_of = self.rates(), self.recipe.train.epoch_of
-        assert epoch_of is not None
-        return epoch_rows(rates, self.recipe.seed, rates[epoch_of].steps, self.strategy)
+        return epoch_rows(self.rates(), self.recipe.seed, self.steps_per_epoch(), self.strategy)
 
     def eval_data(self, *tables: str) -> Any:
         """Every evaluation row once, in order, for `model.evaluate`, `model.predict` and as `validation_data`.

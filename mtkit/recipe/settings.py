@@ -107,6 +107,9 @@ class Train(_Section):
 
     epochs: PositiveInt = Field(1, description="number of epochs")
     epoch_of: Name | None = Field(None, description="row table whose pass is an epoch; default: the first task's")
+    steps_per_epoch: PositiveInt | None = Field(
+        None, description="an epoch ends after so many steps, if not before; the next one goes on with the other rows"
+    )
     optimizer: Literal["adam", "adagrad", "sgd", "adamw"] = Field(
         "adam", description="optimizer; tables of more than 4096 rows are updated by rows"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, ClassVar
 
@@ -30,21 +31,36 @@ class Windows(Rows):
     length: Duration = Field(timedelta(days=30), description="how long a training window is")
     count: PositiveInt = Field(13, description="number of training windows")
     stride: Duration | None = Field(None, description="from one training window's start to the next; default: `length`")
+    eval_sample: PositiveInt | None = Field(None, description="evaluate on at most so many users, drawn uniformly")
+    seed: Seed = Field(0, description="of what is drawn")
 
     def make(self, fold: Fold, part: Part) -> RowTable:
         """Windows with targets, histories and own past items."""
         from mtkit.data.row_builders import window_table
 
         if part == "eval":
-            days = (fold.end - fold.cut) / DAY
-            when = f"in the {days:g} days from the cut" if days >= 1 else "from the cut on"
-            note = f"users with a past who act {when}; targets: their distinct items"
-            return window_table(fold, [(fold.cut, fold.end)], note)
+            return self._evaluated(fold)
         length, stride = _seconds(self.length), _seconds(self.stride or self.length)
         starts = [fold.fit - length - k * stride for k in range(self.count)]
         windows = "the window" if self.count == 1 else f"{self.count} windows"
         note = f"{windows} of {in_words(self.length)} before the cut; users with a past who act in the window"
         return window_table(fold, [(start, start + length) for start in starts], note)
+
+    def _evaluated(self, fold: Fold) -> RowTable:
+        import numpy as np
+
+        from mtkit.data.row_builders import sample, window_table
+
+        days = (fold.end - fold.cut) / DAY
+        when = f"in the {days:g} days from the cut" if days >= 1 else "from the cut on"
+        table = window_table(
+            fold, [(fold.cut, fold.end)], f"users with a past who act {when}; targets: their distinct items"
+        )
+        if self.eval_sample is None:
+            return table
+        drawn = table.take(sample(np.arange(len(table)), self.eval_sample, self.seed))
+        note = f"{table.note}; at most {self.eval_sample:,} of {len(table):,}, drawn uniformly (seed {self.seed})"
+        return replace(drawn, note=note)
 
 
 class _EventRows(Rows):

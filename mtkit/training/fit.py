@@ -48,8 +48,7 @@ class Training:
         self.save_seconds = math.inf if pipeline.strategy.cluster_resolver else save_seconds
         settings = pipeline.recipe.train
         self.rates = pipeline.rates()
-        assert settings.epoch_of is not None, "a recipe that was read says it"
-        self.steps_per_epoch = self.rates[settings.epoch_of].steps
+        self.steps_per_epoch = pipeline.steps_per_epoch()
         self.steps = self.steps_per_epoch * settings.epochs
         model = pipeline.model
         self.steps_per_call = min(settings.steps_per_execution or steps_of_a_call(pipeline), self.steps_per_epoch)

@@ -36,6 +36,23 @@ def test_targets_of_evaluation_are_all_items_from_the_cut_on(fold):
         assert table.lists["target"].values["item"][begin:end].tolist() == sorted(set(expected.tolist()))
 
 
+def test_windows_may_evaluate_fewer_users(fold):
+    whole = Windows(batch_size=8).make(fold, "eval")
+    drawn = [Windows(batch_size=8, eval_sample=5, seed=seed).make(fold, "eval") for seed in (0, 0, 1)]
+    users = [table.ids["user"].tolist() for table in drawn]
+    assert len(set(users[0])) == 5
+    assert users[0] == users[1] != users[2]
+    assert set(users[0]) <= set(whole.ids["user"].tolist())
+    targets = {user: row for row, user in enumerate(whole.ids["user"].tolist())}
+    expected = whole.take(np.array([targets[user] for user in users[0]]))
+    np.testing.assert_array_equal(drawn[0].history, expected.history)
+    np.testing.assert_array_equal(drawn[0].lists["target"].values["item"], expected.lists["target"].values["item"])
+    assert drawn[0].note == f"{whole.note}; at most 5 of {len(whole)}, drawn uniformly (seed 0)"
+    all_of_them = Windows(batch_size=8, eval_sample=len(whole)).make(fold, "eval")
+    np.testing.assert_array_equal(all_of_them.ids["user"], whole.ids["user"])
+    assert len(Windows(batch_size=8, eval_sample=5).make(fold, "train")) > 5
+
+
 @pytest.mark.parametrize("part", ["train", "eval"])
 def test_interactions_are_the_lines_of_the_part(fold, part):
     table, events = Interactions(batch_size=8).make(fold, part), fold.events

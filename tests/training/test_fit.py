@@ -11,6 +11,7 @@ from mtkit.data.catalogs import make_cuts
 from mtkit.errors import RunError
 from mtkit.model.assembly import assemble
 from mtkit.recipe.loader import load_recipe
+from mtkit.runtime.optimizers import FINAL_RATE
 from mtkit.training.checkpoints import Checkpoints
 from mtkit.training.fit import EpochLog, Training
 from mtkit.training.interrupt import Interrupted, Signals
@@ -31,11 +32,11 @@ class At(keras.callbacks.Callback):
 @pytest.fixture
 def make_training(tiny_recipe, tmp_path):
     install(tmp_path / "site")
-    recipe = load_recipe(tiny_recipe, (*SETS, "deterministic=false"), UNSETS)
-    dataset = recipe.data.source.load()
-    _, test = make_cuts(dataset, recipe.data.split)
+    dataset = load_recipe(tiny_recipe, SETS, UNSETS).data.source.load()
 
-    def make(checkpoints=None, warnings=None, **options):
+    def make(checkpoints=None, warnings=None, sets=(), **options):
+        recipe = load_recipe(tiny_recipe, (*SETS, "deterministic=false", *sets), UNSETS)
+        _, test = make_cuts(dataset, recipe.data.split)
         pipeline = assemble(recipe, dataset, test, cache_dir=tmp_path)
         return Training(pipeline, checkpoints, (warnings if warnings is not None else []).append, **options)
 
@@ -91,6 +92,32 @@ def test_training_goes_on_to_the_bit_within_an_epoch_and_past_a_damaged_checkpoi
         fit(first, [At(first, 56, lambda: poison(first))])
     with pytest.raises(RunError, match=r"^the weights .* are not finite at step 64"):
         first.save()
+
+
+def test_an_epoch_that_ends_early_is_gone_on_with_and_scheduled_as_it_is(make_training, tmp_path):
+    sets = ("train.steps_per_epoch=10", "train.schedule=cosine", "train.steps_per_execution=4")
+    reference = make_training(sets=sets)
+    rates = []
+    callback = keras.callbacks.LambdaCallback(
+        on_epoch_end=lambda *_: rates.append(float(reference.pipeline.model.optimizer.learning_rate.numpy()))
+    )
+    rows = [{name: r.numpy() for name, r in step.items()} for step in reference.pipeline.train_data().take(99)]
+    assert len(rows) == 10
+    epochs = fit(reference, [callback])
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3]
+    assert (reference.step, reference.steps, reference.epoch) == (30, 30, 3)
+    cosine = [0.02 * ((1 - FINAL_RATE) * (1 + np.cos(np.pi * step / 30)) / 2 + FINAL_RATE) for step in (9, 19, 29)]
+    np.testing.assert_allclose(rates, cosine, rtol=1e-5)
+
+    first = make_training(tmp_path / "kept", sets=sets, save_seconds=0.0)
+    with Signals() as signals, pytest.raises(Interrupted):
+        fit(first, [At(first, 14, lambda: os.kill(os.getpid(), signal.SIGTERM))], signals)
+    second = make_training(tmp_path / "kept", sets=sets)
+    assert second.restore() == 14
+    assert fit(second) == epochs[1:]
+    for mine, theirs in zip(everything(second), everything(reference), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert make_training(sets=("train.steps_per_epoch=1000",)).steps_per_epoch == 24
 
 
 @pytest.mark.parametrize("damage", ["index", "data", "empty"])
