@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -10,8 +10,8 @@ import numpy as np
 
 from mtkit.data.build_context import frozen_vectors
 from mtkit.data.item_vectors import item_vectors
-from mtkit.evaluation.rank import of_items, of_rows, rank, user_shares
-from mtkit.evaluation.sampled_ranking import against_sample
+from mtkit.evaluation.rank import Scorer, of_items, of_rows, rank, user_shares
+from mtkit.evaluation.sampled_ranking import SomeScorer, against_sample
 from mtkit.evaluation.slices import Slice, make_slices
 from mtkit.evaluation.user_sums import Measured, UserSums
 from mtkit.recipe.settings import LISTS, Evaluate
@@ -26,9 +26,6 @@ from mtkit.spec import (
     SelfSupervisedTask,
 )
 from mtkit.types import Fold, LabeledRows, MetricKey, Ragged, Ranking, RowTable
-
-Scorer = Callable[[np.ndarray], np.ndarray]
-"""From row numbers `[rows]` to scores of the catalog `[rows, items]`."""
 
 
 @dataclass(frozen=True)
@@ -104,16 +101,23 @@ class RankingProtocol:
         return {name: rows for name, rows in found.items() if rows is not None}
 
 
-def rank_metrics(task: str, score: Scorer, table: RowTable, protocol: RankingProtocol) -> Measured:
+def rank_metrics(task: str, score: Scorer | SomeScorer, table: RowTable, protocol: RankingProtocol) -> Measured:
     """`task/[slice/]metric[@k]` -> value, for a scorer of the table's rows.
 
     Rows without relevant candidates in a slice do not count in that slice.
+
+    Args:
+        task: the task.
+        score: scores the whole catalog, or, where rows are ranked against a sample, what it is asked for.
+        table: the rows.
+        protocol: how they are judged.
     """
     measured, targets = Measured(), table.lists["target"]
     whole = any(not metric.cutoff for metric in protocol.metrics.values())
     for name in ("", *protocol.lists):
         excluded = _own(table) if name else None
         scorer = against_sample(score, targets, excluded, protocol.sampled) if protocol.sampled else score
+        assert not isinstance(scorer, SomeScorer), "without a sample, the catalog is ranked"
         ranking, rows = rank(
             scorer, targets, max(protocol.k), excluded, protocol.block,
             shares=protocol.shares, vectors=protocol.vectors, whole=whole,

@@ -5,14 +5,31 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from itertools import pairwise
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from mtkit.errors import DataError
 from mtkit.types import Events, Ragged, Ranking
 
-Scorer = Callable[[np.ndarray], np.ndarray]
+
+class SomeScores(NamedTuple):
+    """Scores of some items of each row.
+
+    Attributes:
+        values: floats `[rows, n]`.
+        items: int32 `[rows, n]`, ascending, the first of them 0; 0 is no candidate.
+        catalog: number of items of the catalog.
+    """
+
+    values: np.ndarray
+    items: np.ndarray | None
+    catalog: int
+
+
+Scorer = Callable[[np.ndarray], np.ndarray | SomeScores]
+"""From row numbers int64 `[b]` to a new array of floats `[b, items]`, or the scores of some items."""
+
 _ITEM = 0xFFFFFFFF
 _CROWD = 4
 """More groups or columns than so many times k are too many to sort."""
@@ -36,7 +53,7 @@ def rank(
     item id, lower first, as by `np.argsort(-scores, kind="stable")`.
 
     Args:
-        scores: from row numbers int64 `[b]` to a new array of floats `[b, items]`, which is overwritten.
+        scores: what it gives is overwritten.
         targets: each row's relevant items (values `item`); repeated ones count once.
         k: length of the top.
         exclude: each row's items (values `item`) that are neither candidates nor relevant.
@@ -60,13 +77,15 @@ def rank(
     catalog = 0
     for start in range(0, len(kept), block):
         rows = kept[start : start + block]
-        block_scores = _candidate_scores(scores, rows, exclude)
-        catalog = block_scores.shape[1] - 1
-        top[start : start + block] = items = top_k(block_scores, k)
+        values, given, catalog = _candidate_scores(scores, rows, exclude)
+        columns = top_k(values, k)
+        items = columns if given is None else np.take_along_axis(given, columns, axis=1)
+        top[start : start + block] = items
         hits[start : start + block] = _contains(keys, _key(rows[:, None], items))
         if whole:
             ends = begin[start : start + block + 1]
-            found["above"][ends[0] : ends[-1]] = _above(block_scores, ends - ends[0], found["item"][ends[0] : ends[-1]])
+            columns = _columns(given, ends - ends[0], found["item"][ends[0] : ends[-1]])
+            found["above"][ends[0] : ends[-1]] = _above(values, ends - ends[0], columns)
     return Ranking(top, hits, relevant, catalog, shares, Ragged(begin, found), vectors or {}), kept
 
 
@@ -194,13 +213,22 @@ def _sorted(scores: np.ndarray, row: np.ndarray, column: np.ndarray, k: int) -> 
     return top
 
 
+def _columns(given: np.ndarray | None, offsets: np.ndarray, items: np.ndarray) -> np.ndarray:
+    """The columns of relevant items, which are among the `given` of their row `[rows, n]`; None = column i is item i."""
+    if given is None:
+        return items
+    place = np.repeat(np.arange(len(given)), np.diff(offsets))
+    keys = _key(np.arange(len(given))[:, None], given).ravel()
+    return np.searchsorted(keys, _key(place, items)) - place * given.shape[1]
+
+
 def _above(scores: np.ndarray, offsets: np.ndarray, items: np.ndarray) -> np.ndarray:
     """For each relevant item, the share of the row's other candidates, not relevant, that it is above; ties are half.
 
     Args:
         scores: floats `[rows, columns]`; -inf marks what is no candidate.
         offsets: int64 `[rows + 1]`, where each row's relevant items begin.
-        items: int32, the relevant items.
+        items: int, columns of the relevant items.
     """
     shares = np.full(len(items), np.nan)
     for row, (begin, end) in enumerate(pairwise(offsets)):
@@ -213,12 +241,16 @@ def _above(scores: np.ndarray, offsets: np.ndarray, items: np.ndarray) -> np.nda
     return shares
 
 
-def _candidate_scores(scores: Scorer, rows: np.ndarray, exclude: Ragged | None) -> np.ndarray:
-    block = np.require(scores(rows), requirements="W")
-    block[:, 0] = -np.inf
-    if exclude is not None:
-        block[_flatten(exclude, rows)] = -np.inf
-    return block
+def _candidate_scores(scores: Scorer, rows: np.ndarray, exclude: Ragged | None) -> SomeScores:
+    given = scores(rows)
+    if not isinstance(given, SomeScores):
+        given = SomeScores(np.require(given, requirements="W"), None, given.shape[1] - 1)
+        given.values[:, 0] = -np.inf
+        if exclude is not None:
+            given.values[_flatten(exclude, rows)] = -np.inf
+    else:
+        given.values[given.items == 0] = -np.inf
+    return given
 
 
 def _relevant(targets: Ragged, exclude: Ragged | None, block: int) -> np.ndarray:

@@ -80,13 +80,14 @@ class TaskEvaluation(Protocol):
         """A function of what does not depend on rows, traced and called once."""
 
     def of_rows(
-        self, function: Callable[[TaskPass], Any], *, training_rows: bool = False
-    ) -> Callable[[np.ndarray], Any]:
+        self, function: Callable[..., Any], *, training_rows: bool = False, given: Sequence[tf.TensorSpec] = ()
+    ) -> Callable[..., Any]:
         """A function of a pass as one of row numbers int64 `[n]`, traced once, however many there are.
 
         Args:
-            function: of a pass on the rows.
+            function: of a pass on the rows, and of what else is `given`.
             training_rows: whether the numbers are those of training rows.
+            given: what it is called with beside the numbers.
         """
 
     def blocks(self, *, training_rows: bool = False) -> Sequence[np.ndarray]:

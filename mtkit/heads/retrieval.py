@@ -9,6 +9,7 @@ import numpy as np
 
 from mtkit.backend import tf
 from mtkit.evaluation.metrics import rank_metrics
+from mtkit.evaluation.sampled_ranking import SomeScorer
 from mtkit.evaluation.user_sums import Measured
 from mtkit.feed.batch import Batch
 from mtkit.heads.base import Head, TaskEvaluation, TaskPass
@@ -61,6 +62,15 @@ class RetrievalHead(Head):
         """Scores `[rows, candidates]` of the whole catalog, the pair term included."""
         return tf.matmul(query, candidates, transpose_b=True)
 
+    def score_some(self, query: tf.Tensor, candidates: tf.Tensor, items: tf.Tensor, batch: Batch) -> tf.Tensor:
+        """Scores `[rows, n]` of some items of each row, int32 `[rows, n]`; those that `score` gives, to rounding.
+
+        A head that writes `score` anew may write this one, too, so that the rest of the catalog is not scored.
+        """
+        if self.plain:
+            return tf.einsum("rd,rnd->rn", query, tf.gather(candidates, items))
+        return tf.gather(self.score(query, candidates, batch), items, batch_dims=1)
+
     @property
     def plain(self) -> bool:
         """Whether the dot product of query and candidate is all of the score."""
@@ -101,5 +111,14 @@ class RetrievalHead(Head):
     def evaluate(self, rows: TaskEvaluation) -> Measured:
         """The metrics of rankings, the candidates being embedded once."""
         candidates = rows.whole(self.catalog)
+        if rows.protocol.sampled:
+            return rank_metrics(rows.name, self._some_scorer(rows, candidates), rows.table, rows.protocol)
         scores = rows.of_rows(lambda block: self.score(self.queries(block), candidates, block.batch))
         return rank_metrics(rows.name, lambda numbers: np.array(scores(numbers)), rows.table, rows.protocol)
+
+    def _some_scorer(self, rows: TaskEvaluation, candidates: tf.Tensor) -> SomeScorer:
+        scores = rows.of_rows(
+            lambda block, items: self.score_some(self.queries(block), candidates, items, block.batch),
+            given=[tf.TensorSpec([None, None], tf.int32)],
+        )
+        return SomeScorer(len(candidates), lambda numbers, items: np.array(scores(numbers, items)))

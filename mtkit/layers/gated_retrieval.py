@@ -79,6 +79,17 @@ class GatedRetrieval(RetrievalHead):
         """Scores `[rows, size]` of the whole catalog."""
         return self._score(query, candidates, batch, tf.cast(self.own(batch), tf.float32))
 
+    def score_some(self, query: tf.Tensor, candidates: tf.Tensor, items: tf.Tensor, batch: Batch) -> tf.Tensor:
+        """Scores `[rows, n]` of some items of each row, int32 `[rows, n]`."""
+        own, pair = self._own_pairs(batch, items)
+        embeddings, popularity = tf.gather(candidates, items), batch.shared["popularity"]
+        dense = tf.einsum("rd,rnd->rn", query[:, :-1], embeddings[..., :-1])
+        dense += tf.linalg.matvec(batch.dense["activity"], self.new_bias_by_activity)[:, None]
+        index = tf.stack([tf.broadcast_to(popularity.index[:, None], tf.shape(items)), items], -1)
+        channels = tf.gather_nd(popularity.values, index)
+        prior, prior_if_own = (tf.linalg.matvec(channels, weights) for weights in (self.prior, self.prior_if_own))
+        return embeddings[..., -1] + prior + own * prior_if_own + pair + (1.0 - own) * dense
+
     def loss(self, query: tf.Tensor, candidates: Candidates, batch: Batch, training: bool = False) -> tf.Tensor:
         """Per-row loss `[rows]`."""
         own = self.own(batch)
@@ -110,6 +121,21 @@ class GatedRetrieval(RetrievalHead):
         bias = self.own_bias + tf.gather(self.own_bias_of_item, ids)
         bias += tf.gather(tf.linalg.matvec(activity, self.own_bias_by_activity), rows)
         return tf.reduce_sum(weights * own.values["channels"], -1) + bias
+
+    def _own_pairs(self, batch: Batch, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Whether items of each row are in its past, as 1 or 0, and their pair terms; `[rows, n]` both."""
+        own, rows = batch.lists["own"], tf.range(tf.shape(items)[0], dtype=tf.int64)
+
+        def key(row: tf.Tensor, item: tf.Tensor) -> tf.Tensor:
+            return row * self.size + tf.cast(item, tf.int64)
+
+        # Past items lie in the order of rows, and of items within them; what comes last is no item's.
+        known = tf.pad(key(own.row, own.values["id"]), [[0, 1]], constant_values=tf.int64.max)
+        wanted = key(rows[:, None], items)
+        place = tf.reshape(tf.searchsorted(known, tf.reshape(wanted, [-1])), tf.shape(items))
+        found = tf.gather(known, place) == wanted
+        pairs = tf.gather(tf.pad(self._pair(batch), [[0, 1]]), place)
+        return tf.cast(found, tf.float32), tf.where(found, pairs, 0.0)
 
     def _marked(self, batch: Batch, lists: str, items: str) -> tf.Tensor:
         return self._scattered(batch, lists, items, tf.ones_like(batch.lists[lists].values[items], tf.float32)) > 0

@@ -45,9 +45,9 @@ def evaluate(
     return measured
 
 
-def _of_rows(function: Callable[[tf.Tensor], Any]) -> Any:
-    """A function of row numbers, traced once, however many there are."""
-    signature = [tf.TensorSpec([None], tf.int64)]
+def _of_rows(function: Callable[..., Any], given: Sequence[tf.TensorSpec] = ()) -> Any:
+    """A function of row numbers and of what else is given, traced once, however many there are."""
+    signature = [tf.TensorSpec([None], tf.int64), *given]
     return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
 
 
@@ -120,17 +120,17 @@ class RowsToEvaluate:
         return tf.function(called, autograph=False)()
 
     def of_rows(
-        self, function: Callable[[TaskPass], Any], *, training_rows: bool = False
-    ) -> Callable[[np.ndarray], Any]:
+        self, function: Callable[..., Any], *, training_rows: bool = False, given: Sequence[tf.TensorSpec] = ()
+    ) -> Callable[..., Any]:
         """A function of a pass as one of row numbers int64 `[n]`, traced once, however many there are."""
         model, encoded, name = self._evaluation.model, self._evaluation.encoded, self._rows(training_rows)
 
-        @_of_rows
-        def called(numbers: tf.Tensor) -> Any:
+        def called(numbers: tf.Tensor, *more: tf.Tensor) -> Any:
             forward = Forward(model, whole=frozenset(), encoded=encoded)
-            return function(forward.task(self.name, model.feed.batch(name, numbers)))
+            return function(forward.task(self.name, model.feed.batch(name, numbers)), *more)
 
-        return lambda numbers: called(tf.constant(numbers, tf.int64))
+        traced = _of_rows(called, given)
+        return lambda numbers, *more: traced(tf.constant(numbers, tf.int64), *map(tf.constant, more))
 
     def blocks(self, *, training_rows: bool = False) -> Sequence[np.ndarray]:
         """The numbers of all rows, `block` at most at once."""

@@ -182,6 +182,9 @@ def check_retrieval_head(
     scores = layer.score(queries, embeddings, batch)
     assert scores.shape == (rows, count), f"expected scores [{rows}, {count}], got {scores.shape}"
     assert_finite(scores, "scores")
+    items = tf.random.uniform([rows, 2 * count], maxval=count, dtype=tf.int32, seed=0)
+    some = layer.score_some(queries, embeddings, items, batch)
+    assert_equal(some, tf.gather(scores, items, batch_dims=1), "scores of some items and those of the whole catalog")
     _check_absent(layer, queries, Candidates(embeddings, ids, tf.cast(ids < count - 1, tf.float32)), batch)
     if candidates == "batch":
         _check_removed(layer, queries, embeddings, batch)

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -85,6 +87,19 @@ def test_scores_equal_a_slow_version(rng, views, batch):
     head = _head(rng)
     expected, _ = _slow_scores(head, *views, batch)
     np.testing.assert_allclose(_scores(head, views, batch), expected, rtol=1e-4, atol=1e-4)
+
+
+def test_scores_of_some_items_are_those_of_the_whole(rng, views, batch):
+    head = _head(rng)
+    query, candidate = head.query(views[0]), head.candidate(views[1], tf.range(SIZE))
+    items = np.stack([rng.permutation(SIZE)[:5] for _ in range(ROWS)]).astype(np.int32)
+    items[0, :2] = 1, 3
+    expected = np.take_along_axis(_slow_scores(head, *views, batch)[0], items, 1)
+    np.testing.assert_allclose(head.score_some(query, candidate, items, batch), expected, rtol=1e-4, atol=1e-4)
+    without = {"id": np.zeros(0, np.int32), "channels": np.zeros((0, CHANNELS), np.float32)}
+    batch = replace(batch, lists={"own": Lists(np.zeros(0, np.int64), without)})
+    expected = np.take_along_axis(_slow_scores(head, *views, batch)[0], items, 1)
+    np.testing.assert_allclose(head.score_some(query, candidate, items, batch), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_loss_equals_a_slow_version(rng, views, batch):

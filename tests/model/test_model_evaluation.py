@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from passes import answers, scorer
@@ -42,6 +44,16 @@ def test_rankings_equal_brute_force(tiny_pipeline, results, new):
         part = "new/" if new else ""
         assert results[f"next/{part}recall@{k}"] == pytest.approx(recall)
         assert results[f"next/{part}ndcg@{k}"] == pytest.approx(ndcg)
+
+
+def test_against_a_sample_the_catalog_is_not_scored(tiny_pipeline, monkeypatch):
+    protocol = replace(tiny_pipeline.protocol(), sampled=7)
+    score = scorer(tiny_pipeline.model, "next", tiny_pipeline.model.feed.rows["windows/eval"])
+    expected = rank_metrics("next", score, tiny_pipeline.tables["windows"]["eval"], protocol)
+    monkeypatch.setattr(tiny_pipeline.model.heads["next"], "score", None)
+    found = evaluate(tiny_pipeline, protocol, tasks=["next"])
+    assert found == pytest.approx(expected)
+    assert "next/new/ndcg@3" in found
 
 
 def test_predictions_do_not_depend_on_the_block(tiny_pipeline, results):
