@@ -57,6 +57,21 @@ class RecipeError(MtkitError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
+def shortage(error: BaseException) -> str:
+    """What to tell the user of an error that says that memory is not enough; empty for any other.
+
+    TensorFlow's error is told by its name, for nothing here imports TensorFlow.
+    """
+    if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
+        return ""
+    what = str(error).strip().partition("\n")[0] or "the system gave no more"
+    return (
+        f"out of memory: {what}\n"
+        "lower rows.*.batch_size, `dim` or `length` of encoders, `count` of windows, or evaluate.block; draw fewer rows "
+        "(`sample`, `eval_sample`); or raise data.catalog.*.min_count"
+    )
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The end of a message about an unknown name: the nearest known one, or all of them.
 

@@ -13,7 +13,7 @@ import click
 
 import mtkit
 from mtkit.cli import commands
-from mtkit.errors import MtkitError
+from mtkit.errors import MtkitError, shortage
 
 
 class _Commands(click.Group):
@@ -38,6 +38,11 @@ class _Commands(click.Group):
         except MtkitError as error:
             click.echo(str(error), err=True)
             ctx.exit(error.exit_code)
+        except Exception as error:
+            if not (message := shortage(error)):
+                raise
+            click.echo(message, err=True)
+            ctx.exit(MtkitError.exit_code)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from mtkit.data.memory import available
+from mtkit.data.free_memory import available
 from mtkit.data.purchases import Purchases, count_before, run_starts
 from mtkit.errors import DataError
 from mtkit.types import DAY, Events, Fold, Ragged, RowTable, Shared

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
+import numpy as np
+
+from mtkit.data.free_memory import available
+from mtkit.data.row_tables import Asked, asked_columns, make_rows
 from mtkit.errors import DataError
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
-from mtkit.types import Fold, Part, RowTable
-
-Tables = Mapping[str, Mapping[Part, RowTable]]
+from mtkit.spec import Rows
+from mtkit.types import Events, Fold, Part, RowTable
 
 _FLOAT = 4
-#: What a step holds of a matrix of scores: logits, their softmax or mask, and the gradients of both.
-_COPIES = 4
+_COPIES = 2
+"""What a step holds of embeddings: values, and their gradient."""
+_SLOTS = {"sgd": 0, "adagrad": 1, "adam": 2, "adamw": 2}
+"""Numbers that an optimizer keeps beside a weight."""
+_SAMPLE = 50_000
+"""Events of users whose rows are made for an estimate."""
 _SHOWN = 3
-_CONTAINER = Path("/sys/fs/cgroup")
 
 
 @dataclass(frozen=True, order=True)
@@ -28,78 +33,123 @@ class Need:
     what: str
 
 
-def check_memory(recipe: Recipe, plan: Plan, fold: Fold, tables: Tables) -> None:
-    """Refuses what cannot fit into the memory that is free.
+def check_memory(recipe: Recipe, plan: Plan, fold: Fold) -> None:
+    """Refuses what cannot fit into the memory that is free, before rows are made.
 
-    Only the large parts count: row tables on the device, what a step computes for whole catalogs, and the scores of a
-    block in evaluation. What is refused would not have fitted; what is accepted may still be too much.
+    Only the large parts count: row tables, the weights of large tables and what the optimizer keeps beside them, what a
+    step computes, and the scores of a block in evaluation. What is accepted may still be too much.
 
     Raises:
         DataError: it cannot fit; names the largest parts, and what to reduce.
     """
-    kept = list(_kept(tables))
-    step, block = [*kept, *_step(recipe, plan, fold)], [*kept, *_block(recipe, plan, fold, tables)]
-    needs = max(step, block, key=_total)
     free = available()
-    if free is None or _total(needs) <= free:
+    if free is None:
+        return
+    kept = [*_rows(recipe, fold), *_weights(recipe, plan, fold)]
+    needs = max([*kept, *_step(recipe, plan, fold)], [*kept, *_block(recipe, plan, fold)], key=_total)
+    if _total(needs) <= free:
         return
     largest = "".join(f"\n  {_shown(need.bytes)}: {need.what}" for need in sorted(needs, reverse=True)[:_SHOWN])
     raise DataError(
-        f"{_shown(_total(needs))} of memory are needed at least, and {_shown(free)} are free; most of it:{largest}"
+        f"about {_shown(_total(needs))} of memory are needed, and {_shown(free)} are free; most of it:{largest}"
     )
 
 
-def available(meminfo: Path = Path("/proc/meminfo"), container: Path = _CONTAINER) -> int | None:
-    """Bytes of memory that this process can get; None where the system does not tell.
+def _rows(recipe: Recipe, fold: Fold) -> Iterator[Need]:
+    """Row tables, by those of some of the users."""
+    asked, step = asked_columns(recipe), max(1, len(fold.events) // _SAMPLE)
+    some = replace(fold, events=_of_users(fold.events, step))
+    share = len(some.events) / max(len(fold.events), 1)
+    parts: tuple[Part, ...] = ("train", "eval")
+    for name, rows in recipe.rows.items():
+        for part in parts if share else ():
+            rows_of_some = rows.of_share(share)
+            size = 0 if rows_of_some is None else int(_bytes_made(name, rows_of_some, some, part, asked) / share)
+            what = f"rows.{name}: rows of {part}; make it smaller (`since`, `sample`, `eval_sample`, `count`, `length`)"
+            yield Need(size, what)
 
-    Args:
-        meminfo: what the kernel says of the machine.
-        container: what it says of the limits of this process's control group.
-    """
+
+def _bytes_made(name: str, rows: Rows, fold: Fold, part: Part, asked: Asked) -> int:
     try:
-        lines = (line.split() for line in meminfo.read_text(encoding="ascii").splitlines())
-        free = next(int(words[1]) * 1024 for words in lines if words[0] == "MemAvailable:")
-    except (OSError, StopIteration):
-        return None
-    try:
-        limit, used = (
-            (container / name).read_text(encoding="ascii").strip() for name in ("memory.max", "memory.current")
-        )
-    except OSError:
-        return free
-    return free if limit == "max" else min(free, int(limit) - int(used))
+        # Popularity is by moment, not by user; where it is made, it is looked at.
+        return _bytes(make_rows(name, rows, fold, part, asked[name, part] - {"popularity"}))
+    except DataError:
+        return 0  # there are no rows of these users
 
 
-def _kept(tables: Tables) -> Iterator[Need]:
-    for name, parts in tables.items():
-        for part, table in parts.items():
-            what = f"rows.{name}: {len(table):,} rows of {part}; make it smaller (`since`, `sample`, `count`)"
-            yield Need(_bytes(table), what)
+def _of_users(events: Events, step: int) -> Events:
+    """The events of every `step`-th user."""
+    if step == 1 or not events.ids:
+        return events
+    sizes = np.diff(events.offsets)
+    sizes[np.arange(len(sizes)) % step != 0] = 0
+    kept = np.flatnonzero(np.repeat(np.arange(len(sizes)) % step == 0, np.diff(events.offsets)))
+    return replace(
+        events,
+        ids={role: ids[kept] for role, ids in events.ids.items()},
+        time=events.time[kept],
+        group=events.group[kept],
+        columns=events.columns.take(kept),
+        offsets=np.append(0, np.cumsum(sizes)),
+    )
+
+
+def _weights(recipe: Recipe, plan: Plan, fold: Fold) -> Iterator[Need]:
+    sizes = _sizes(fold)
+    for name, encoder in plan.encoders.items():
+        weights = encoder.table_rows(sizes) * encoder.dim
+        what = f"encoder.{name}: weights, and what {recipe.train.optimizer} keeps beside them; lower its `dim`"
+        yield Need(weights * _FLOAT * (1 + _SLOTS[recipe.train.optimizer]), what)
 
 
 def _step(recipe: Recipe, plan: Plan, fold: Fold) -> Iterator[Need]:
+    sizes = _sizes(fold)
     for entity in plan.whole_entities():
-        rows = len(fold.catalog(entity))
         width = sum(encoder.dim for name, encoder in plan.encoders.items() if plan.entity(name) == entity)
-        what = f"embeddings of all {rows:,} rows of {entity}; raise data.catalog.{entity}.min_count or lower `dim`"
-        yield Need(rows * width * _FLOAT * _COPIES, what)
+        what = f"embeddings of all {sizes[entity]:,} rows of {entity}; raise data.catalog.{entity}.min_count or lower `dim`"
+        yield Need(sizes[entity] * width * _FLOAT * _COPIES, what)
+    for table, names in _encoded(plan).items():
+        batch = recipe.rows[table].batch_size
+        numbers = sum(plan.encoders[name].numbers_per_row(sizes) for name in names)
+        what = (
+            f"a step of {batch:,} rows through {', '.join(sorted(names))}; lower rows.{table}.batch_size, or `dim` or "
+            "`length` of these"
+        )
+        yield Need(batch * numbers * _FLOAT * _COPIES, what)
     for name, task in plan.rankings().items():
         batch = recipe.rows[task.rows].batch_size
-        entity = plan.candidate_entity(name)
-        candidates = len(fold.catalog(entity)) if any(read.trains and not read.rows for read in task.reads()) else batch
+        items = sizes[plan.candidate_entity(name)]
+        candidates = items if any(read.trains and not read.rows for read in task.reads()) else batch
         what = f"task.{name}: scores of {batch:,} rows x {candidates:,} candidates; lower rows.{task.rows}.batch_size"
-        yield Need(batch * candidates * _FLOAT * _COPIES, what)
+        yield Need(batch * candidates * _FLOAT * task.step_matrices, what)
 
 
-def _block(recipe: Recipe, plan: Plan, fold: Fold, tables: Tables) -> Iterator[Need]:
+def _encoded(plan: Plan) -> dict[str, set[str]]:
+    """Row table -> encoders that its rows go through in a step, instead of being looked up among all of an entity."""
+    found: dict[str, set[str]] = {}
+    for task in plan.tasks:
+        for table, reads in plan.reads(task).items():
+            if table == plan.tasks[task].rows:
+                names = {member for _, name in reads for member in plan.members(name)}
+                found.setdefault(table, set()).update(names - plan.whole_embeddings())
+    return found
+
+
+def _block(recipe: Recipe, plan: Plan, fold: Fold) -> Iterator[Need]:
     """The largest of the blocks that are scored: tasks are evaluated one after another."""
-    needs = []
-    for name in plan.rankings():
-        rows = min(recipe.evaluate.block, len(tables[plan.rows_of(name)]["eval"]))
-        items = len(fold.catalog(plan.candidate_entity(name)))
+    needs, sizes = [], _sizes(fold)
+    most = int((np.diff(fold.events.offsets) > 0).sum())  # a row for each user
+    for name, task in plan.rankings().items():
+        rows, items = min(recipe.evaluate.block, most), sizes[plan.candidate_entity(name)]
+        if (drawn := recipe.evaluate.sampled) is not None:
+            items = min(items, drawn)
         what = f"task.{name}: scores of {rows:,} rows x {items:,} candidates in evaluation; lower evaluate.block"
-        needs.append(Need(rows * items * _FLOAT * _COPIES, what))
+        needs.append(Need(rows * items * _FLOAT * task.score_matrices, what))
     yield from sorted(needs)[-1:]
+
+
+def _sizes(fold: Fold) -> dict[str, int]:
+    return {scope: len(fold.catalog(scope)) for scope in fold.schema.scopes}
 
 
 def _bytes(table: RowTable) -> int:

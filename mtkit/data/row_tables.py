@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -20,6 +20,7 @@ from mtkit.recipe.toml_positions import KeyPath
 from mtkit.spec import Cut, Rows
 from mtkit.types import Dataset, Fold, Part, RowTable
 
+PARTS: tuple[Part, ...] = ("train", "eval")
 Tables = Mapping[str, Mapping[Part, RowTable]]
 """Row table -> part -> its rows."""
 
@@ -39,11 +40,24 @@ def make_tables(
         DataError: the data do not fit the recipe.
         RecipeError: a task asks for something that its row table does not have.
     """
-    fold = _fold(recipe, dataset, cut, numbered)
-    asked = _asked(recipe)
-    tables = {name: _row_tables(name, rows, fold, asked) for name, rows in recipe.rows.items()}
+    fold = fold_of(recipe, dataset, cut, numbered)
+    return fold, tables_of(recipe, fold)
+
+
+def tables_of(recipe: Recipe, fold: Fold) -> Tables:
+    """The rows of every row table on a fold.
+
+    Raises:
+        DataError: the data do not fit the recipe.
+        RecipeError: a task asks for something that its row table does not have.
+    """
+    asked = asked_columns(recipe)
+    tables = {
+        name: {part: make_rows(name, rows, fold, part, asked[name, part]) for part in PARTS}
+        for name, rows in recipe.rows.items()
+    }
     _check_rows(recipe, fold, tables)
-    return fold, tables
+    return tables
 
 
 def populations(tables: Tables) -> dict[str, dict[Part, dict[str, Any]]]:
@@ -54,7 +68,8 @@ def populations(tables: Tables) -> dict[str, dict[Part, dict[str, Any]]]:
     }
 
 
-def _fold(recipe: Recipe, dataset: Dataset, cut: Cut, numbered: Mapping[str, np.ndarray] | None) -> Fold:
+def fold_of(recipe: Recipe, dataset: Dataset, cut: Cut, numbered: Mapping[str, np.ndarray] | None = None) -> Fold:
+    """The fold of a cut, with the catalogs of the recipe; arguments and errors are those of `make_tables`."""
     catalogs = recipe.data.catalog
     minima = {name: catalog.min_count for name, catalog in catalogs.items()}
     unlisted = {name for name, catalog in catalogs.items() if catalog.unlisted == "drop"}
@@ -65,19 +80,22 @@ def _fold(recipe: Recipe, dataset: Dataset, cut: Cut, numbered: Mapping[str, np.
 Asked = Mapping[tuple[str, Part], frozenset[str]]
 
 
-def _asked(recipe: Recipe) -> Asked:
+def asked_columns(recipe: Recipe) -> Asked:
     """What heads read of the rows, and what lists of a slice leave out."""
-    parts: tuple[Part, ...] = ("train", "eval")
-    asked = {(table, part): recipe.plan.columns(table, part) for table in recipe.rows for part in parts}
+    asked = {(table, part): recipe.plan.columns(table, part) for table in recipe.rows for part in PARTS}
     left_out = {LISTS[name] for name in recipe.evaluate.slices if isinstance(name, str) and name in LISTS}
     for spec in recipe.plan.rankings().values():
         asked[spec.evaluated_on, "eval"] |= left_out
     return asked
 
 
-def _row_tables(name: str, rows: Rows, fold: Fold, asked: Asked) -> dict[Part, RowTable]:
-    parts: tuple[Part, ...] = ("train", "eval")
-    return {part: known_columns(fold, replace(rows.make(fold, part), name=name), asked[name, part]) for part in parts}
+def make_rows(name: str, rows: Rows, fold: Fold, part: Part, columns: Collection[str]) -> RowTable:
+    """The rows of a part, with the columns that are asked for.
+
+    Raises:
+        DataError: the part would be empty.
+    """
+    return known_columns(fold, replace(rows.make(fold, part), name=name), columns)
 
 
 def _check_rows(recipe: Recipe, fold: Fold, tables: Tables) -> None:

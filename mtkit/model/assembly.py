@@ -15,7 +15,7 @@ from mtkit.data.build_context import cache_directory, class_names, make_context
 from mtkit.data.fit_features import FeatureTables, fit_features
 from mtkit.data.known_as_of import KNOWN
 from mtkit.data.memory import check_memory
-from mtkit.data.row_tables import make_tables
+from mtkit.data.row_tables import fold_of, tables_of
 from mtkit.errors import RecipeError, WiringError
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.slices import check_slices
@@ -132,10 +132,11 @@ def assemble(
     """
     strategy = make_strategy(recipe) if strategy is None else strategy
     plan = recipe.plan
-    fold, tables = make_tables(recipe, dataset, cut, numbered)
-    check_slices(recipe, fold, tables)
+    fold = fold_of(recipe, dataset, cut, numbered)
     if not tf.config.list_physical_devices("GPU"):
-        check_memory(recipe, plan, fold, tables)
+        check_memory(recipe, plan, fold)
+    tables = tables_of(recipe, fold)
+    check_slices(recipe, fold, tables)
     classes = class_names(plan, tables)
     reads = [address for spec in recipe.encoder.values() for address in spec.reads]
     features = fit_features(reads, recipe.preprocess.values(), fold, tables)

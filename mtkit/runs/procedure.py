@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.row_tables import Tables, populations
-from mtkit.errors import MtkitError
+from mtkit.errors import MtkitError, shortage
 from mtkit.evaluation.baseline_tuning import Comparison, Tuned, as_tuned
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.significance import interval_results
@@ -110,8 +110,9 @@ class Run:
         self.report.protocol(protocol)
         try:
             results = self._results(protocol, *cuts, begin)
-        except MtkitError:
-            self.directory.withdraw()
+        except Exception as error:
+            if isinstance(error, MtkitError) or shortage(error):
+                self.directory.withdraw()
             raise
         write_json(self.directory.metrics, results.plain())
         return results

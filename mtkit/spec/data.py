@@ -123,6 +123,10 @@ class Rows(Spec):
 
     batch_size: PositiveInt = Field(description="global rows per training step")
 
+    def of_share(self, share: float) -> Rows | None:
+        """What makes rows of a share of the users alike, by which memory is estimated; None = not by users, and few."""
+        return self
+
     def make(self, fold: Fold, part: Part) -> RowTable:
         """The rows to train on, or to be evaluated on, with features as of each row.
 

@@ -93,6 +93,10 @@ class TaskHead(Spec):
     brings_baselines: ClassVar[bool] = False
     #: Whether names that it reads may be predictions of other tasks, `task.NAME`.
     reads_predictions: ClassVar[bool] = False
+    #: Of a head that `ranks`: how many matrices of rows and candidates, float32, a training step holds at its peak, and one
+    #: of evaluation, as measured; by which memory is estimated.
+    step_matrices: ClassVar[int] = 4
+    score_matrices: ClassVar[int] = 2
     #: Whether an export can answer `recommend` by it: it `ranks`, and its layer is a `mtkit.heads.RetrievalHead`.
     recommends: ClassVar[bool] = False
 

@@ -94,6 +94,18 @@ class Encoder(Spec):
         """How many of the last events of a past (`history.item`) it is given for each row; 0 = it reads no past."""
         return 0
 
+    def table_rows(self, sizes: Mapping[str, int]) -> int:
+        """How many rows of width `dim` its large tables of weights have, by which memory is estimated; 0 = none.
+
+        Args:
+            sizes: entity, or role -> number of rows of its table.
+        """
+        return 0
+
+    def numbers_per_row(self, sizes: Mapping[str, int]) -> int:
+        """How many numbers a step holds for each row that goes through it, by which memory is estimated."""
+        return self.dim
+
     def derive(self, context: BuildContext) -> Mapping[str, np.ndarray]:
         """New static columns of entity tables (`item.text/NAME` -> `[rows, width]`), computed once per distinct value.
 

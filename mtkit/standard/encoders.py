@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -27,6 +28,10 @@ class Features(Encoder):
                     f"reads {address!r}, which the encoder history reads; expected columns, or ids of the row"
                 )
         return self
+
+    def table_rows(self, sizes: Mapping[str, int]) -> int:
+        """Those of the entities whose ids it reads."""
+        return sum(sizes[address.scope] for address in self.reads if address.column == "id")
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.Features`."""
@@ -67,6 +72,14 @@ class History(Encoder):
     def content(self) -> tuple[str, ...]:
         """The encoder named by `items`."""
         return () if self.items is None else (self.items,)
+
+    def table_rows(self, sizes: Mapping[str, int]) -> int:
+        """The items of the past."""
+        return sizes[self.reads[0].column]
+
+    def numbers_per_row(self, sizes: Mapping[str, int]) -> int:
+        """A count of every item, or the embeddings of the past, whichever is less."""
+        return min(sizes[self.reads[0].column], self.length * self.dim)
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.History`."""

@@ -18,6 +18,8 @@ class GatedRetrieval(RetrievalTask):
     """
 
     candidates: ClassVar[Literal["batch", "catalog"]] = "catalog"
+    step_matrices: ClassVar[int] = 19
+    score_matrices: ClassVar[int] = 4
 
     discovery: Annotated[float, Field(ge=0)] = Field(
         3.0, description="weight of the softmax over items that are not in the past, beside the cross-entropy over all"

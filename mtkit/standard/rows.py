@@ -34,6 +34,10 @@ class Windows(Rows):
     eval_sample: PositiveInt | None = Field(None, description="evaluate on at most so many users, drawn uniformly")
     seed: Seed = Field(0, description="of what is drawn")
 
+    def of_share(self, share: float) -> Rows:
+        """The same, with a share of `eval_sample`."""
+        return self.model_copy(update={"eval_sample": _part(self.eval_sample, share)})
+
     def make(self, fold: Fold, part: Part) -> RowTable:
         """Windows with targets, histories and own past items."""
         from mtkit.data.row_builders import window_table
@@ -70,6 +74,11 @@ class _EventRows(Rows):
     sample: PositiveInt | None = Field(None, description="train on at most so many events, drawn uniformly")
     eval_sample: PositiveInt | None = Field(None, description="evaluate on at most so many events, drawn uniformly")
     seed: Seed = Field(0, description="of what is drawn")
+
+    def of_share(self, share: float) -> Rows:
+        """The same, with a share of what is drawn."""
+        drawn = {name: _part(getattr(self, name), share) for name in ("sample", "eval_sample")}
+        return self.model_copy(update=drawn)
 
     def _positions(self, fold: Fold, part: Part) -> np.ndarray:
         from mtkit.data.row_builders import event_positions
@@ -139,6 +148,9 @@ class EntityRows(Rows):
     )
     seed: Seed = Field(0, description="of what is held out")
 
+    def of_share(self, share: float) -> None:
+        """Its rows are those of the catalog."""
+
     def make(self, fold: Fold, part: Part) -> RowTable:
         """The catalog's rows in or out of the held-out groups, with weight 1."""
         from mtkit.data.row_builders import entity_table
@@ -168,6 +180,11 @@ class EntityRows(Rows):
 
 def _seconds(duration: timedelta) -> int:
     return int(duration.total_seconds())
+
+
+def _part(size: int | None, share: float) -> int | None:
+    """So much of a size, at least 1."""
+    return None if size is None else max(1, round(size * share))
 
 
 def _scope(rows: _EventRows, part: Part) -> str:

@@ -168,3 +168,23 @@ def test_only_mistakes_of_the_user_lose_their_traceback(monkeypatch, error, show
     result = CliRunner().invoke(cli.main, ["any"])
     assert (result.exit_code, result.stderr) == ((2, "no rows; got 0\n") if shown else (1, ""))
     assert (result.exception is error) != shown
+
+
+class ResourceExhaustedError(Exception):
+    """As TensorFlow names its own."""
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError(), MemoryError("Unable to allocate 9 TiB"), ResourceExhaustedError("OOM\nx")]
+)
+def test_memory_that_is_not_enough_is_one_message(monkeypatch, error):
+    @click.command()
+    def command():
+        raise error
+
+    monkeypatch.setattr(cli._Commands, "get_command", lambda *_: command)
+    result = CliRunner().invoke(cli.main, ["any"])
+    assert result.exit_code == 2
+    what = str(error).partition("\n")[0] or "the system gave no more"
+    assert result.stderr.startswith(f"out of memory: {what}\nlower rows.*.batch_size, `dim` or `length`")
+    assert "Traceback" not in result.output

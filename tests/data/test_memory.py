@@ -1,28 +1,90 @@
+from dataclasses import replace
+
 import pytest
 
+from mtkit.backend import tf
 from mtkit.data import memory
-from mtkit.data.memory import available, check_memory
-from mtkit.errors import DataError
+from mtkit.data.catalogs import make_cuts
+from mtkit.data.memory import check_memory
+from mtkit.data.row_tables import fold_of, make_tables, tables_of
+from mtkit.errors import DataError, shortage
+from mtkit.model import assembly
+from mtkit.recipe.loader import load_recipe
+from mtkit.standard.retrieval import GatedRetrieval
 
 
-def test_available_is_what_machine_and_container_leave(tmp_path):
-    meminfo = tmp_path / "meminfo"
-    meminfo.write_text("MemTotal:       9000000 kB\nMemAvailable:   2000 kB\nSwapFree:  1 kB\n")
-    assert available(meminfo, tmp_path / "none") == 2000 * 1024
-    (tmp_path / "memory.max").write_text("max\n")
-    (tmp_path / "memory.current").write_text("500000\n")
-    assert available(meminfo, tmp_path) == 2000 * 1024
-    (tmp_path / "memory.max").write_text("1500000\n")
-    assert available(meminfo, tmp_path) == 1_000_000
-    assert available(tmp_path / "none") is None
+@pytest.fixture
+def made(tiny_recipe):
+    def make(*sets, unsets=()):
+        recipe = load_recipe(tiny_recipe, sets, unsets)
+        dataset = recipe.data.source.load()
+        _, cut = make_cuts(dataset, recipe.data.split)
+        return recipe, dataset, cut
+
+    return make
 
 
-def test_the_limit_is_between_what_fits_and_what_does_not(tiny_pipeline, monkeypatch):
-    arguments = (tiny_pipeline.recipe, tiny_pipeline.plan, tiny_pipeline.fold, tiny_pipeline.tables)
-    monkeypatch.setattr(memory, "available", lambda: None)
-    check_memory(*arguments)
-    monkeypatch.setattr(memory, "available", lambda: 10**9)
-    check_memory(*arguments)
-    monkeypatch.setattr(memory, "available", lambda: 10**5)
-    with pytest.raises(DataError, match=r"of memory are needed at least, and 0\.0 GB are free; most of it:\n  .*rows"):
+def needs(recipe, fold):
+    kept = [*memory._rows(recipe, fold), *memory._weights(recipe, recipe.plan, fold)]
+    found = [*kept, *memory._step(recipe, recipe.plan, fold), *memory._block(recipe, recipe.plan, fold)]
+    return {need.what.partition(";")[0]: need.bytes for need in found}
+
+
+def test_the_limit_is_between_what_fits_and_what_does_not(made, monkeypatch):
+    recipe, dataset, cut = made()
+    arguments = recipe, recipe.plan, fold_of(recipe, dataset, cut)
+    for enough in (None, 10**9):
+        monkeypatch.setattr(memory, "available", lambda enough=enough: enough)
         check_memory(*arguments)
+    monkeypatch.setattr(memory, "available", lambda: 10**5)
+    with pytest.raises(DataError, match=r"of memory are needed, and 0\.0 GB are free; most of it:\n  .*lower|smaller"):
+        check_memory(*arguments)
+
+
+def test_what_does_not_fit_is_refused_before_rows_are_made(made, monkeypatch):
+    monkeypatch.setattr(memory, "available", lambda: 10**5)
+    monkeypatch.setattr(assembly, "tables_of", None)
+    with pytest.raises(DataError, match="most of it"):
+        assembly.assemble(*made())
+
+
+@pytest.mark.parametrize("sets", [(), ("rows.lines.sample=200", "rows.windows.eval_sample=9")])
+@pytest.mark.parametrize("events", [10**9, 1300])
+def test_rows_of_some_users_tell_the_size_of_all(made, monkeypatch, sets, events):
+    monkeypatch.setattr(memory, "_SAMPLE", events)
+    recipe, dataset, cut = made(*sets)
+    fold, tables = make_tables(recipe, dataset, cut)
+    found = needs(recipe, fold)
+    for name in ("windows", "lines"):
+        for part, table in tables[name].items():
+            expected = memory._bytes(replace(table, shared={}))
+            assert found[f"rows.{name}: rows of {part}"] == pytest.approx(expected, rel=0.3 if events == 1300 else 0)
+
+
+def test_a_step_is_what_heads_encoders_and_the_optimizer_hold(made):
+    sets = "train.optimizer=adagrad", "rows.windows.batch_size=1000", "encoder.past.length=3"
+    recipe, dataset, cut = made(*sets)
+    fold = fold_of(recipe, dataset, cut)
+    found, items, users = needs(recipe, fold), len(fold.catalog("item")), len(fold.catalog("user"))
+    name = f"task.next: scores of 1,000 rows x {items} candidates"
+    assert found[name] == 1000 * items * 4 * GatedRetrieval.step_matrices
+    assert found["encoder.customer: weights, and what adagrad keeps beside them"] == 2 * users * 8 * 4
+    assert found["encoder.past: weights, and what adagrad keeps beside them"] == 2 * items * 8 * 4
+    assert found["a step of 1,000 rows through customer, past"] == 1000 * (8 + 3 * 8) * 4 * 2
+    longer = made(*sets[:2])[0]
+    assert needs(longer, fold)["a step of 1,000 rows through customer, past"] == 1000 * (8 + items) * 4 * 2
+
+
+def test_rows_are_made_on_a_fold_of_their_own(made):
+    recipe, dataset, cut = made()
+    fold, tables = make_tables(recipe, dataset, cut)
+    assert {name: len(parts["train"]) for name, parts in tables_of(recipe, fold).items()} == {
+        name: len(parts["train"]) for name, parts in tables.items()
+    }
+
+
+def test_what_tensorflow_raises_is_told():
+    assert shortage(tf.errors.ResourceExhaustedError(None, None, "OOM when allocating\nmore")).startswith(
+        "out of memory: OOM when allocating\nlower "
+    )
+    assert shortage(ValueError("a bug")) == ""

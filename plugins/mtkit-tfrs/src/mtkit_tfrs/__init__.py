@@ -16,6 +16,7 @@ class TfrsRetrieval(RetrievalTask):
     """A two-tower model under `tfrs.tasks.Retrieval`: softmax over the candidates of the global batch."""
 
     candidates: ClassVar[Literal["batch", "catalog"]] = "batch"
+    step_matrices: ClassVar[int] = 17
 
     dim: PositiveInt = Field(64, description="width of query and candidate")
     hidden: tuple[PositiveInt, ...] = Field((), description="widths of the layers of each tower before the last")
