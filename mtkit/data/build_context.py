@@ -39,12 +39,14 @@ def make_context(
         cache_dir: where frozen encoders keep their vectors.
         counters: receives counts such as `texts_encoded`.
     """
-    sizes = {scope: len(fold.catalog(scope)) for scope in fold.schema.scopes}
+    # Of the fold nothing else is kept: its events need not stay where they are.
+    catalogs, schema = {scope: fold.catalog(scope) for scope in fold.schema.scopes}, fold.schema
+    sizes = {scope: len(catalog) for scope, catalog in catalogs.items()}
 
     def column(entity: str, name: str) -> np.ndarray:
         if name == "id":
-            return np.array([None, *fold.catalog(entity).ids[1:].tolist()], object)
-        return raw(fold.catalog(entity).columns[name], fold.schema.columns(entity)[name])
+            return np.array([None, *catalogs[entity].ids[1:].tolist()], object)
+        return raw(catalogs[entity].columns[name], schema.columns(entity)[name])
 
     return BuildContext(
         name="",

@@ -132,7 +132,8 @@ class Repeats:
         """Whether there is nothing later of who acts, bool `[rows]`."""
         latest = np.full(self._of.max(initial=-1) + 2, np.iinfo(np.int64).min)
         np.maximum.at(latest, self._of, self._time)
-        return self._time == latest[self._of]
+        last: np.ndarray = self._time == latest[self._of]
+        return last
 
     @cached_property
     def gap(self) -> np.ndarray:
@@ -161,5 +162,6 @@ def _order(key: np.ndarray, time: np.ndarray) -> np.ndarray:
 def _bits(column: pa.ChunkedArray) -> np.ndarray:
     """uint64 `[rows]`, the same for equal values: floats as they are stored, others by their codes."""
     if pa.types.is_floating(column.type) and not column.null_count:
-        return column.cast(pa.float64()).to_numpy().view(np.uint64)
+        bits: np.ndarray = column.cast(pa.float64()).to_numpy().view(np.uint64)
+        return bits
     return (codes(column) + 2).astype(np.uint64)

@@ -44,7 +44,7 @@ def make_tables(
     return fold, tables_of(recipe, fold)
 
 
-def tables_of(recipe: Recipe, fold: Fold) -> Tables:
+def tables_of(recipe: Recipe, fold: Fold) -> dict[str, dict[Part, RowTable]]:
     """The rows of every row table on a fold.
 
     Raises:

@@ -11,7 +11,8 @@ import numpy as np
 
 from mtkit.data.feature_scopes import scope_of
 from mtkit.data.row_tables import Tables
-from mtkit.evaluation.metrics import RankingProtocol, Scorer, labeled, predict_metrics, rank_metrics
+from mtkit.evaluation.metrics import RankingProtocol, labeled, predict_metrics, rank_metrics
+from mtkit.evaluation.rank import Scorer
 from mtkit.evaluation.user_sums import Measured
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.settings import Evaluate

@@ -136,7 +136,8 @@ def user_shares(events: Events, cut: int, items: int) -> np.ndarray:
     """
     users, had = (ids[events.time < cut] for ids in list(events.ids.values())[:2])
     count = np.bincount(_distinct(_key(users, had)) & _ITEM, minlength=items)
-    return count.clip(min=1) / max(1, np.count_nonzero(np.bincount(users)))
+    shares: np.ndarray = count.clip(min=1) / max(1, np.count_nonzero(np.bincount(users)))
+    return shares
 
 
 def top_k(scores: np.ndarray, k: int) -> np.ndarray:
@@ -219,7 +220,8 @@ def _columns(given: np.ndarray | None, offsets: np.ndarray, items: np.ndarray) -
         return items
     place = np.repeat(np.arange(len(given)), np.diff(offsets))
     keys = _key(np.arange(len(given))[:, None], given).ravel()
-    return np.searchsorted(keys, _key(place, items)) - place * given.shape[1]
+    columns: np.ndarray = np.searchsorted(keys, _key(place, items)) - place * given.shape[1]
+    return columns
 
 
 def _above(scores: np.ndarray, offsets: np.ndarray, items: np.ndarray) -> np.ndarray:

@@ -7,12 +7,13 @@ and an export holds each once.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
 from mtkit.backend import tf
 from mtkit.feed.batch import Batch, Lists, SharedValues
-from mtkit.feed.features import EntityTable, EventLog, padded, providers, variable
+from mtkit.feed.features import EntityTable, EventLog, gathered, padded, providers, seen, variable
 from mtkit.schema import Address
 from mtkit.types import Ragged, RowTable, Shared
 
@@ -25,10 +26,14 @@ class RaggedColumns(tf.Module):
         self.offsets = variable(f"{name}.offsets", ragged.offsets)
         self.values = {key: variable(f"{name}.{key}", padded(values)) for key, values in ragged.values.items()}
 
+    def seen(self, ragged: Ragged) -> Ragged:
+        """What this was made of, as it lies here."""
+        return Ragged(seen(self.offsets, ragged.offsets), _seen(self.values, ragged.values))
+
     def gather(self, rows: tf.Tensor) -> Lists:
         """The entries of `rows`, int64 `[batch]`."""
-        entries = tf.ragged.range(tf.gather(self.offsets, rows), tf.gather(self.offsets, rows + 1))
-        values = {key: tf.gather(flat, entries.values) for key, flat in self.values.items()}
+        entries = tf.ragged.range(gathered(self.offsets, rows), gathered(self.offsets, rows + 1))
+        values = {key: gathered(flat, entries.values) for key, flat in self.values.items()}
         return Lists(entries.value_rowids(), values)
 
 
@@ -40,9 +45,13 @@ class SharedColumn(tf.Module):
         self.index = variable(f"{name}.index", shared.index)
         self.values = variable(name, shared.values)
 
+    def seen(self, shared: Shared) -> Shared:
+        """What this was made of, as it lies here."""
+        return Shared(seen(self.index, shared.index), seen(self.values, shared.values))
+
     def gather(self, rows: tf.Tensor) -> SharedValues:
         """Which of the values `rows`, int64 `[batch]`, have, and all values."""
-        return SharedValues(tf.gather(self.index, rows), tf.convert_to_tensor(self.values))
+        return SharedValues(gathered(self.index, rows), tf.convert_to_tensor(self.values))
 
 
 class RowStore(tf.Module):
@@ -71,23 +80,39 @@ class RowStore(tf.Module):
             for role, ids in table.ids.items()
         }
 
+    def seen(self, table: RowTable) -> RowTable:
+        """The table of which this was made, with the columns that lie here; those of the context are as they were."""
+        time = table.time if self.time is None else seen(self.time, table.time)
+        return replace(
+            table,
+            ids=_seen(self.ids, table.ids),
+            time=time,
+            known=time if table.known is table.time else table.known,
+            history=table.history if self.history is None else seen(self.history, table.history),
+            labels=_seen(self.labels, table.labels),
+            weights=_seen(self.weights, table.weights),
+            dense=_seen(self.dense, table.dense),
+            lists={key: self.lists[key].seen(values) for key, values in table.lists.items()},
+            shared={key: self.shared[key].seen(values) for key, values in table.shared.items()},
+        )
+
     def gather(self, rows: tf.Tensor) -> Batch:
         """The batch of `rows`, int64 `[batch]`; where a row is -1, `present` and all weights are 0."""
         present = tf.cast(rows >= 0, tf.float32)
         rows = tf.maximum(rows, 0)
 
-        def gathered(columns: Mapping[str, tf.Variable]) -> dict[str, tf.Tensor]:
-            return {key: tf.gather(values, rows) for key, values in columns.items()}
+        def each(columns: Mapping[str, tf.Variable]) -> dict[str, tf.Tensor]:
+            return {key: gathered(values, rows) for key, values in columns.items()}
 
         return Batch(
-            ids=gathered(self.ids),
+            ids=each(self.ids),
             present=present,
-            time=None if self.time is None else tf.gather(self.time, rows),
-            history=None if self.history is None else tf.gather(self.history, rows),
-            context=gathered(self.context),
-            labels=gathered(self.labels),
-            weights={key: values * present for key, values in gathered(self.weights).items()},
-            dense=gathered(self.dense),
+            time=None if self.time is None else gathered(self.time, rows),
+            history=None if self.history is None else gathered(self.history, rows),
+            context=each(self.context),
+            labels=each(self.labels),
+            weights={key: values * present for key, values in each(self.weights).items()},
+            dense=each(self.dense),
             lists={key: values.gather(rows) for key, values in self.lists.items()},
             shared={key: values.gather(rows) for key, values in self.shared.items()},
         )
@@ -144,6 +169,10 @@ class DeviceTables:
 
 def _variables(prefix: str, columns: Mapping[str, np.ndarray]) -> dict[str, tf.Variable]:
     return {key: variable(f"{prefix}.{key}", values) for key, values in columns.items()}
+
+
+def _seen(held: Mapping[str, tf.Variable], columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {key: seen(held[key], values) for key, values in columns.items()}
 
 
 def _shares(ids: np.ndarray, size: int) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Protocol
 
 import numpy as np
@@ -26,6 +27,23 @@ class Provider(Protocol):
 def variable(name: str, values: np.ndarray) -> tf.Variable:
     """Data on the device: not trainable, and no part of a model's weights."""
     return tf.Variable(values, trainable=False, name=name)
+
+
+def gathered(held: tf.Variable, rows: tf.Tensor) -> tf.Tensor:
+    """Rows of data on the device. To gather from the variable itself would copy it, where something else sees its values."""
+    return tf.gather(held.read_value(), rows)
+
+
+def seen(held: tf.Variable, values: np.ndarray) -> np.ndarray:
+    """The values as they lie in a variable, so that the array that it was made of can go; elsewhere than on a CPU, that array.
+
+    What is seen cannot be written to.
+    """
+    if hasattr(held, "values") or "CPU" not in held.device or held.shape[0] != len(values):
+        return values  # of several replicas, on another device, or of something to gather from where there is nothing
+    view = np.asarray(memoryview(held.read_value()))
+    view.flags.writeable = False
+    return view
 
 
 class Context:
@@ -72,6 +90,11 @@ class EventLog(tf.Module):
         self.ids = variable("events.ids", padded(events.ids[role]))
         self.time = variable("events.time", padded(events.time))
 
+    def seen(self, events: Events) -> Events:
+        """The events of which this was made, with columns that lie here."""
+        ids = {**events.ids, self.role: seen(self.ids, events.ids[self.role])}
+        return replace(events, ids=ids, time=seen(self.time, events.time))
+
     def feature(self, address: Address, batch: Batch, history_length: int) -> dict[str, tf.Tensor]:
         """The last events of the rows' own pasts, or of the past that a request brings along, with their ages."""
         if address not in batch.given:
@@ -93,9 +116,9 @@ class EventLog(tf.Module):
         position = bounds[:, 1:] - length + tf.range(length, dtype=tf.int64)
         inside = position >= bounds[:, :1]
         position = tf.maximum(position, 0)
-        age = tf.cast(time[:, None] - tf.gather(self.time, position), tf.float32) / DAY
+        age = tf.cast(time[:, None] - gathered(self.time, position), tf.float32) / DAY
         return {
-            Address.of(HISTORY, self.role): tf.where(inside, tf.gather(self.ids, position), 0),
+            Address.of(HISTORY, self.role): tf.where(inside, gathered(self.ids, position), 0),
             AGE: tf.where(inside, age, 0.0),
         }
 
@@ -104,7 +127,7 @@ class EventLog(tf.Module):
         begin, end = tf.unstack(bounds, axis=1)
         position = end[:, None] - 1 - tf.range(tf.cast(count, tf.int64))
         there, position = position >= begin[:, None], tf.maximum(position, 0)
-        return tuple(tf.where(there, tf.gather(values, position), 0) for values in (self.ids, self.time))
+        return tuple(tf.where(there, gathered(values, position), 0) for values in (self.ids, self.time))
 
 
 def providers(entities: Mapping[str, EntityTable], events: EventLog | None) -> dict[str, Provider]:

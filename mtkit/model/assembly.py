@@ -148,6 +148,8 @@ def assemble(
         derived, inputs = _derived(recipe, context)
         context = replace(context, features=dict(context.features) | _infos(derived))
         feed = _device_tables(fold, features, tables, derived)
+        if feed.events is not None:
+            fold = replace(fold, events=feed.events.seen(fold.events))
         keras.utils.set_random_seed(recipe.seed)
         layers = _layers(recipe, plan, context, inputs)
         model = MultiTaskModel(plan, layers, feed)
@@ -217,18 +219,27 @@ def _infos(derived: Mapping[Address, np.ndarray]) -> dict[str, FeatureInfo]:
 def _device_tables(
     fold: Fold,
     features: FeatureTables,
-    tables: Mapping[str, Mapping[Part, RowTable]],
+    tables: Mapping[str, dict[Part, RowTable]],
     derived: Mapping[Address, np.ndarray],
 ) -> DeviceTables:
-    rows = {evaluation_of(name): RowStore(features.apply(parts["eval"])) for name, parts in tables.items()}
+    """Everything on the device; `tables` then see their columns there, so that none is held twice."""
+    rows = {evaluation_of(name): _stored(features, parts, "eval") for name, parts in tables.items()}
     columns = {**features.entities, **derived}
     entities = {}
     for scope in fold.schema.scopes:
         own = {address.column: values for address, values in columns.items() if address.scope == scope}
         entities[scope] = EntityTable(scope, len(fold.catalog(scope)), own)
     sizes = {scope: len(fold.catalog(scope)) for scope in fold.schema.scopes}
-    rows |= {name: RowStore(features.apply(parts["train"]), sizes) for name, parts in tables.items()}
+    rows |= {name: _stored(features, parts, "train", sizes) for name, parts in tables.items()}
     return DeviceTables(entities, EventLog(fold.events, item) if (item := fold.events.item) else None, rows)
+
+
+def _stored(
+    features: FeatureTables, parts: dict[Part, RowTable], part: Part, sizes: Mapping[str, int] | None = None
+) -> RowStore:
+    store = RowStore(features.apply(parts[part]), sizes)
+    parts[part] = store.seen(parts[part])
+    return store
 
 
 def _layers(recipe: Recipe, plan: Plan, context: BuildContext, inputs: Mapping[str, tuple[Address, ...]]) -> Layers:

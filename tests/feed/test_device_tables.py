@@ -153,3 +153,55 @@ def test_batches_are_taken_with_all_their_columns(table):
         np.testing.assert_array_equal(some.lists[name].row, expected.lists[name].row)
         np.testing.assert_array_equal(some.lists[name].values["item"], expected.lists[name].values["item"])
     np.testing.assert_array_equal(some.shared["popularity"].index, expected.shared["popularity"].index)
+
+
+def test_what_lies_on_the_device_is_seen_there_and_held_once():
+    rng = np.random.default_rng(0)
+    time = rng.integers(0, 9, 5)
+    table = RowTable(
+        name="t",
+        ids={"user": rng.integers(0, 4, 5).astype(np.int32)},
+        time=time,
+        history=rng.integers(0, 9, (5, 2)),
+        known=time,
+        context={"store": np.array(list("abcde"), object)},
+        labels={"liked": rng.random(5).astype(np.float32)},
+        weights={"liked": rng.random(5).astype(np.float32)},
+        dense={"activity": rng.random((5, 2)).astype(np.float32)},
+        lists={"past": _ragged([3, 0, 2, 0, 1]), "none": _ragged([0] * 5)},
+        shared={"popularity": Shared(np.zeros(5, np.int32), rng.random((1, 7)).astype(np.float32))},
+    )
+    store = RowStore(replace(table, context={}))
+    found = store.seen(table)
+    store.gather(tf.constant([0, 3], tf.int64))
+    held = [store.ids["user"], store.time, store.history, store.labels["liked"], store.weights["liked"]]
+    held += [store.dense["activity"], store.lists["past"].values["score"], store.shared["popularity"].values]
+    columns = [found.ids["user"], found.time, found.history, found.labels["liked"], found.weights["liked"]]
+    columns += [found.dense["activity"], found.lists["past"].values["score"], found.shared["popularity"].values]
+    expected = [table.ids["user"], table.time, table.history, table.labels["liked"], table.weights["liked"]]
+    expected += [table.dense["activity"], table.lists["past"].values["score"], table.shared["popularity"].values]
+    for variable, column, values in zip(held, columns, expected, strict=True):
+        assert np.shares_memory(column, np.asarray(memoryview(variable.read_value())))
+        assert not column.flags.writeable
+        assert column.dtype == values.dtype
+        np.testing.assert_array_equal(column, values)
+    assert found.known is found.time
+    assert found.context is table.context
+    assert len(found.lists["none"].values["item"]) == 0
+
+
+def test_events_are_seen_on_the_device():
+    events = _log()
+    log = EventLog(events, "item")
+    found = log.seen(events)
+    log.last(tf.constant([[0, 5]], tf.int64), tf.constant([9], tf.int64), 3)
+    assert np.shares_memory(found.ids["item"], np.asarray(memoryview(log.ids.read_value())))
+    for name in ("user", "item"):
+        np.testing.assert_array_equal(found.ids[name], events.ids[name])
+    np.testing.assert_array_equal(found.time, events.time)
+
+
+def test_what_is_held_for_several_replicas_stays_as_it_is():
+    events = _log()
+    with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
+        assert EventLog(events, "item").seen(events).time is events.time
