@@ -123,9 +123,13 @@ class EventLog(tf.Module):
         }
 
     def latest(self, bounds: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Ids and times of the last `count` events in `bounds`, the latest first, `[rows, count]`; 0 where there are none."""
+        """Ids and times of the last events in `bounds`, the latest first, 0 where there are none.
+
+        Both are `[rows, n]`; n is `count`, or the length of the longest past if that is less.
+        """
         begin, end = tf.unstack(bounds, axis=1)
-        position = end[:, None] - 1 - tf.range(tf.cast(count, tf.int64))
+        longest = tf.reduce_max(tf.concat([end - begin, [0]], 0))
+        position = end[:, None] - 1 - tf.range(tf.minimum(tf.cast(count, tf.int64), longest))
         there, position = position >= begin[:, None], tf.maximum(position, 0)
         return tuple(tf.where(there, gathered(values, position), 0) for values in (self.ids, self.time))
 

@@ -42,11 +42,11 @@ class Feed(Protocol):
         """
 
     def last_events(self, history: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The last events of pasts, the latest first: ids int32 and times int64 seconds, `[rows, count]`, 0 where there are none.
+        """The last events of pasts, the latest first: ids int32 and times int64 seconds, `[rows, n]`, 0 where there are none.
 
         Args:
             history: int64 `[rows, 2]`, as in a batch.
-            count: a scalar.
+            count: a scalar; n is the length of the longest past if that is less.
         """
 
     def state(self) -> Sequence[tf.Module]:

@@ -4,9 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+import numpy as np
+
 from mtkit.backend import tf
 from mtkit.data.known_as_of import ACTIVITY_SHIFTS
 from mtkit.feed.batch import Lists
+
+
+def known_age(age: tf.Tensor) -> tf.Tensor:
+    """Days since purchases; infinite where they are not known, which is where they are nan, negative or infinite."""
+    return tf.where((age >= 0) & tf.math.is_finite(age), age, np.inf)
 
 
 def given_past(
@@ -14,61 +21,74 @@ def given_past(
 ) -> tuple[Lists, dict[str, tf.Tensor]]:
     """Own past items with their channels, and the activity, of rows that bring their purchases along.
 
-    Purchases of a row at the same moment are one basket, in which an item counts once. Memory grows with the square of
-    the number of purchases per row.
+    Purchases of a row at the same moment are one basket, in which an item counts once. One of an unknown moment is a basket
+    of its own: it counts, but is in no recent days, and what follows from ages leaves it out. Memory grows with the number
+    of purchases.
 
     Args:
         ids: int32 `[rows, n]`, items in any order; 0 = nothing.
-        age: float32 `[rows, n]`, days since the purchase.
+        age: float32 `[rows, n]`, days since the purchase; `known_age` says which are unknown.
         columns: those that are read; without `own`, the items have no channels.
 
     Returns:
         The lists `own`, with values `id` int32 `[m]` and `channels` `[m, c]` (`OWN_CHANNELS`), and the dense columns, of which
         `activity` is `[rows, a]` (`ACTIVITY_CHANNELS`), as a `Batch` has them.
     """
-    there = ids > 0
-    same_item = (ids[:, :, None] == ids[:, None]) & there[:, None]
-    same_moment = age[:, :, None] == age[:, None]
-    counted = there & ~_repeats(same_item & same_moment)
-    basket = there & ~_repeats(same_moment & there[:, None])
-    baskets = _sum(basket)
-    # One purchase stands for all of an item, in the order of items.
-    chosen = there & ~_repeats(same_item)
-    order = tf.argsort(tf.where(chosen, ids, tf.int32.max), axis=1)
-    values = {"id": ids}
+    ids, age = _by_age(ids, known_age(age))
+    basket = (ids > 0) & ~(_repeats(age) & tf.math.is_finite(age))
+    baskets, order = _sum(basket), tf.argsort(ids, stable=True)
+    # From here on in the order of items; purchases of an item stay in the order of their ages.
+    item, age_of_item = tf.gather(ids, order, batch_dims=1), tf.gather(age, order, batch_dims=1)
+    begins = (item > 0) & ~_repeats(item)
+    row, own = tf.where(begins)[:, 0], {"id": tf.boolean_mask(item, begins)}
     if "own" in columns:
-        values["channels"] = _channels(same_item & counted[:, None], age, baskets)
-    chosen_in_order = tf.gather(chosen, order, batch_dims=1)
-    own = {name: tf.boolean_mask(tf.gather(v, order, batch_dims=1), chosen_in_order) for name, v in values.items()}
-    dense = {"activity": _activity(basket, age, _sum(chosen), baskets)} if "activity" in columns else {}
-    return Lists(tf.where(chosen_in_order)[:, 0], own), dense
+        counted = (item > 0) & (begins | ~_repeats(age_of_item) | tf.math.is_inf(age_of_item))
+        run = tf.cumsum(tf.cast(tf.boolean_mask(begins, counted), tf.int32)) - 1
+        own["channels"] = _channels(run, tf.boolean_mask(age_of_item, counted), tf.gather(baskets, row))
+    dense = {"activity": _activity(basket, age, _sum(begins), baskets)} if "activity" in columns else {}
+    return Lists(row, own), dense
 
 
-def _repeats(same: tf.Tensor) -> tf.Tensor:
-    """Which positions `[rows, n]` are the same as an earlier one, by `same` bool `[rows, n, n]`."""
-    size = tf.shape(same)[1]
-    earlier = tf.range(size)[None, :] < tf.range(size)[:, None]
-    return tf.reduce_any(same & earlier, 2)
+def _by_age(ids: tf.Tensor, age: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The purchases of each row, the latest first, those of unknown moments and what is nothing last."""
+    age = tf.where(ids > 0, age, np.inf)
+    order = tf.argsort(age, stable=True)
+    return tf.gather(ids, order, batch_dims=1), tf.gather(age, order, batch_dims=1)
+
+
+def _repeats(values: tf.Tensor) -> tf.Tensor:
+    """Which of `[rows, n]` are the same as the one before."""
+    return tf.pad(values[:, 1:] == values[:, :-1], [[0, 0], [1, 0]])[:, : tf.shape(values)[1]]
 
 
 def _sum(values: tf.Tensor) -> tf.Tensor:
     return tf.reduce_sum(tf.cast(values, tf.float32), -1)
 
 
-def _channels(purchases: tf.Tensor, age: tf.Tensor, baskets: tf.Tensor) -> tf.Tensor:
-    """Channels `[rows, n, c]` of each position's item; `purchases` bool `[rows, n, n]` are the ones of that item."""
-    weights, age = tf.cast(purchases, tf.float32), age[:, None]
-    count = _sum(purchases)
-    since = tf.reduce_min(tf.where(purchases, age, tf.float32.max), 2)
-    first = tf.reduce_max(tf.where(purchases, age, 0.0), 2)
-    interval = tf.maximum((first - since) / tf.maximum(count - 1.0, 1.0), 1.0)
+def _channels(item: tf.Tensor, age: tf.Tensor, baskets: tf.Tensor) -> tf.Tensor:
+    """Channels `[m, c]` of own past items.
+
+    Args:
+        item: int32 `[purchases]`, ascending, which of the items was purchased.
+        age: `[purchases]`.
+        baskets: `[m]`, of each item's row.
+    """
+
+    def total(values: tf.Tensor) -> tf.Tensor:
+        return tf.math.segment_sum(tf.cast(values, tf.float32), item)
+
+    known = tf.math.is_finite(age)
+    count, dated = total(tf.ones_like(age)), total(known)
+    since = tf.math.segment_min(age, item)
+    first = tf.math.segment_max(tf.where(known, age, 0.0), item)
+    interval = tf.maximum((first - since) / tf.maximum(dated - 1.0, 1.0), 1.0)
     lateness = tf.clip_by_value(tf.math.log((since + 3.0) / (interval + 3.0)), -2.0, 2.0)
 
     def within(days: float) -> tf.Tensor:
-        return tf.math.log1p(_sum(purchases & (age <= days)))
+        return tf.math.log1p(total(age <= days))
 
     def decayed(days: float) -> tf.Tensor:
-        return tf.math.log1p(tf.reduce_sum(weights * tf.exp(-age * (tf.math.log(2.0) / days)), 2))
+        return tf.math.log1p(total(tf.exp(-age * (tf.math.log(2.0) / days))))
 
     channels = [
         tf.math.log1p(count),
@@ -78,13 +98,13 @@ def _channels(purchases: tf.Tensor, age: tf.Tensor, baskets: tf.Tensor) -> tf.Te
         tf.exp(-since / 120.0),
         decayed(120.0),
         decayed(30.0),
-        tf.sqrt(count / tf.maximum(baskets, 1.0)[:, None]),
-        tf.where(count > 1, lateness, 0.0),
+        tf.sqrt(count / tf.maximum(baskets, 1.0)),
+        tf.where(dated > 1, lateness, 0.0),
         tf.cast(count > 1, tf.float32),
         within(10.0),
         tf.exp(-since / 7.0),
     ]
-    return tf.stack(channels, 2)
+    return tf.stack(channels, 1)
 
 
 def _activity(basket: tf.Tensor, age: tf.Tensor, distinct: tf.Tensor, baskets: tf.Tensor) -> tf.Tensor:

@@ -14,6 +14,10 @@ from mtkit.schema import CONTEXT, Address
 from mtkit.spec import ServingInput, Trained
 
 
+#: Features of requests are cut there. What a model was trained on is near 1.
+BOUND = 1e12
+
+
 class Form(Enum):
     """How texts come with a request; the value ends the names of signatures."""
 
@@ -125,5 +129,13 @@ def _derivations(pipeline: Trained, form: Form) -> Iterator[tuple[str, Any]]:
 
 def _features(columns: Mapping[Address, tf.Tensor]) -> Batch:
     """A batch that brings features along, in their own columns where they are the row's."""
-    context = {address.column: values for address, values in columns.items() if address.scope == CONTEXT}
-    return Batch({}, context=context, given={a: values for a, values in columns.items() if a.scope != CONTEXT})
+    bounded = {address: _bounded(values) for address, values in columns.items()}
+    context = {address.column: values for address, values in bounded.items() if address.scope == CONTEXT}
+    return Batch({}, context=context, given={a: values for a, values in bounded.items() if a.scope != CONTEXT})
+
+
+def _bounded(values: tf.Tensor) -> tf.Tensor:
+    """Numbers that layers can multiply and add without an overflow; 0 for what is no number."""
+    if not values.dtype.is_floating:
+        return values
+    return tf.clip_by_value(tf.where(tf.math.is_nan(values), tf.zeros([], values.dtype), values), -BOUND, BOUND)

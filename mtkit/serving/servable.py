@@ -14,16 +14,20 @@ import numpy as np
 
 from mtkit.backend import tf
 from mtkit.data.known_as_of import history_bounds, known_columns
-from mtkit.feed.batch import Batch
+from mtkit.feed.batch import Batch, Lists
 from mtkit.feed.device_tables import RowStore
 from mtkit.feed.features import AGE
-from mtkit.feed.request_history import given_past
+from mtkit.feed.request_history import given_past, known_age
 from mtkit.heads.base import TaskPass, Tensors
 from mtkit.model.forward import Forward, encode_limited
 from mtkit.schema import CONTEXT, HISTORY, Address
+from mtkit.serving.request_checks import same_shape
 from mtkit.serving.request_features import Form, Given, GivenFeatures
 from mtkit.spec import ServingInput, Trained
 from mtkit.types import Fold, RowTable
+
+#: What encoders are told of the age of a purchase at an unknown moment, in days.
+LONG_AGO = 3650.0
 
 T = TypeVar("T")
 
@@ -138,16 +142,19 @@ class Servable(tf.Module):
             ids: ServingInput(
                 "string", (None,), f"{self.item}s of the past, oldest first, padded in front with empty strings"
             ),
-            age: ServingInput("float32", (None,), "days since each of them; the same number = the same basket"),
+            age: ServingInput(
+                "float32", (None,), "days since each of them; the same number = the same basket; nan or negative = unknown"
+            ),
         }
 
         def batch(given: Tensors) -> Batch:
             items = self.lookups[self.item].rows(given[ids])
             unknown = self.users.gather(tf.zeros(tf.shape(items)[:1], tf.int64))
-            own, dense = given_past(items, given[age], self.columns)
+            days = known_age(same_shape(given[ids], given[age], (ids, age)))
+            own, dense = given_past(items, days, self.columns)
             past: dict[str, tf.Tensor] = {
                 Address.of(HISTORY, self.item): items,
-                AGE: tf.where(items > 0, given[age], 0.0),
+                AGE: tf.where(items > 0, tf.where(tf.math.is_finite(days), days, LONG_AGO), 0.0),
             }
             return replace(unknown, lists={**unknown.lists, "own": own}, dense={**unknown.dense, **dense}, given=past)
 
@@ -202,22 +209,23 @@ class Servable(tf.Module):
         """
         query = self.head.queries(self.request(self.main, batch))
         scores = self.head.score(query, tf.convert_to_tensor(self.candidates), batch)
-        excluded = self._excluded(exclude_ids, tf.shape(scores))
-        masked = tf.where(excluded, tf.constant(-np.inf, scores.dtype), scores)
-        top, rows = tf.math.top_k(masked, tf.minimum(k, tf.shape(scores)[1] - 1))
-        there = tf.math.is_finite(top)
-        had = batch.lists["own"]
-        own = tf.gather(_marked(had.row, had.values["id"], tf.shape(scores)), rows, batch_dims=1)
-        names = tf.where(there, self.lookups[self.item].names(rows), "")
-        return {f"{self.item}_ids": names, "scores": top, "seen": own & there}
+        # What is no finite number has no place in an order, and would take one of those that have.
+        scores = tf.where(scores > scores.dtype.min, scores, scores.dtype.min)
+        out = self._excluded(exclude_ids, tf.shape(scores)[0])
+        left = tf.tensor_scatter_nd_update(scores, out, tf.fill(tf.shape(out)[:2], tf.constant(-np.inf, scores.dtype)))
+        top, items = tf.math.top_k(left, tf.minimum(k, self.candidates.shape[0] - 1))
+        there = top > -np.inf
+        return {
+            f"{self.item}_ids": tf.where(there, self.lookups[self.item].names(items), ""),
+            "scores": tf.minimum(top, scores.dtype.max),
+            "seen": _among(batch.lists["own"], items, tf.shape(scores)) & there,
+        }
 
-    def _excluded(self, exclude_ids: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-        """Which candidates are out, `[rows, items]`: the unknown, and those named by `exclude_ids`."""
-        items = self.lookups[self.item].rows(exclude_ids)
-        items = tf.broadcast_to(items, [shape[0], tf.shape(items)[1]])
-        items = tf.pad(items, [[0, 0], [1, 0]])
-        rows = tf.repeat(tf.range(shape[0]), tf.shape(items)[1])
-        return _marked(rows, tf.reshape(items, [-1]), shape)
+    def _excluded(self, exclude_ids: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        """The places (row, item) of candidates that are out, `[rows, n, 2]`: the unknown, and those named by `exclude_ids`."""
+        items = tf.pad(self.lookups[self.item].rows(exclude_ids), [[0, 0], [1, 0]])
+        row = tf.range(rows)[:, None] + tf.zeros_like(items)
+        return tf.stack([row, items + tf.zeros_like(row)], 2)
 
     def past(self, batch: Batch, k: tf.Tensor) -> dict[str, tf.Tensor]:
         """The last `k` events of users, latest first: `<item>_ids` and `times`, `[users, k]`."""
@@ -225,10 +233,11 @@ class Servable(tf.Module):
         return {f"{self.item}_ids": self.lookups[self.item].names(items), "times": times}
 
 
-def _marked(rows: tf.Tensor, items: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-    """Bool of `shape`, true at the places (row, item)."""
-    index = tf.stack([tf.cast(rows, tf.int32), items], 1)
-    return tf.scatter_nd(index, tf.ones_like(items), shape) > 0
+def _among(lists: Lists, items: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
+    """Which of the items `[rows, k]` are in the lists of their rows; `shape` is that of all rows and items."""
+    index = tf.stack([tf.cast(lists.row, tf.int32), lists.values["id"]], 1)
+    found = tf.scatter_nd(index, tf.ones_like(lists.values["id"]), shape)
+    return tf.gather(found, items, batch_dims=1) > 0
 
 
 class _Untracked(Generic[T]):

@@ -13,6 +13,7 @@ from google.protobuf import message_factory
 
 from mtkit.backend import tf
 from mtkit.heads.base import Tensors
+from mtkit.serving.request_checks import shaped
 from mtkit.spec import ServingInput
 
 FORMAT = 1
@@ -28,6 +29,7 @@ class Signature:
         outputs: name -> what it is.
         answer: from inputs to outputs.
         scalars: names of inputs without an axis of rows.
+        for_all: names of inputs that may have one row for all.
     """
 
     about: str
@@ -35,17 +37,19 @@ class Signature:
     outputs: Mapping[str, str]
     answer: Callable[[Tensors], Tensors]
     scalars: frozenset[str] = frozenset()
+    for_all: frozenset[str] = frozenset()
 
     @cached_property
     def function(self) -> Any:
-        """The traced function."""
+        """The traced function, which asserts what the shapes of its inputs are."""
+        specs = self.specs
 
         def named(*values: tf.Tensor) -> Tensors:
-            answer = self.answer(dict(zip(self.inputs, values, strict=True)))
+            answer = self.answer(shaped(dict(zip(self.inputs, values, strict=True)), specs, self.for_all))
             assert set(answer) == set(self.outputs)
             return answer
 
-        return tf.function(named, input_signature=list(self.specs.values()), autograph=False).get_concrete_function()
+        return tf.function(named, input_signature=list(specs.values()), autograph=False).get_concrete_function()
 
     @property
     def specs(self) -> dict[str, tf.TensorSpec]:

@@ -10,12 +10,14 @@ from mtkit.backend import tf
 from mtkit.errors import WiringError
 from mtkit.feed.batch import Batch
 from mtkit.heads.base import TaskPass, Tensors
+from mtkit.serving.request_checks import at_least_one
 from mtkit.serving.request_features import Form, Given
 from mtkit.serving.servable import Servable
 from mtkit.serving.signature import Signature
 from mtkit.spec import ServingInput, TaskHead
 
 DEFAULT_K = 10
+K = "how many, 1 or more; at most as many come as there are"
 
 
 def signatures(servable: Servable) -> dict[str, Signature]:
@@ -98,21 +100,22 @@ def _retrieval(servable: Servable) -> dict[str, Signature]:
 
 def _recommendation(servable: Servable, who: Given, fixed: bool = False) -> Signature:
     item, about = servable.item, "to leave out, padded with empty strings; one row counts for all"
-    inputs = {"k": ServingInput("int32", (), "how many"), "exclude_ids": ServingInput("string", (None,), about)}
+    inputs = {"k": ServingInput("int32", (), K), "exclude_ids": ServingInput("string", (None,), about)}
 
     def answer(given: Tensors) -> Tensors:
-        k = tf.constant(DEFAULT_K) if fixed else given["k"]
+        k = tf.constant(DEFAULT_K) if fixed else at_least_one(given["k"])
         exclude = tf.zeros([1, 0], tf.string) if fixed else given["exclude_ids"]
         return servable.recommend(who.batch(given), k, exclude)
 
     outputs = {
         f"{item}_ids": "best first; empty where there are no more",
-        "scores": f"of `{servable.main}`; -inf where there are no more",
+        "scores": f"of `{servable.main}`, finite; -inf where there are no more",
         "seen": "whether it is in the own past",
     }
     number = DEFAULT_K if fixed else "`k`"
     about = f"The {number} best of the whole catalog by the task `{servable.main}`, exactly."
-    return Signature(about, who.inputs if fixed else {**who.inputs, **inputs}, outputs, answer, frozenset({"k"}))
+    asked = who.inputs if fixed else {**who.inputs, **inputs}
+    return Signature(about, asked, outputs, answer, frozenset({"k"}), frozenset({"exclude_ids"}))
 
 
 def _query(servable: Servable, who: Given) -> Signature:
@@ -181,9 +184,9 @@ def _past(servable: Servable) -> Signature:
     who = servable.known(servable.user)
 
     def answer(given: Tensors) -> Tensors:
-        return servable.past(who.batch(given), given["k"])
+        return servable.past(who.batch(given), at_least_one(given["k"]))
 
-    inputs = {**who.inputs, "k": ServingInput("int32", (), "how many")}
+    inputs = {**who.inputs, "k": ServingInput("int32", (), K)}
     outputs = {
         f"{servable.item}_ids": "latest first; empty where there are no more",
         "times": "seconds since 1970, UTC; 0 where there are no more",
