@@ -72,7 +72,7 @@ class Servant:
     """
 
     def __init__(self, run: Path) -> None:
-        directory = RunDirectory(run)
+        self._directory = directory = RunDirectory(run)
         if not directory.lock.is_file():
             raise RunError(f"{run}: {_what_is(directory)}")
         numbers = versions(directory.export)
@@ -91,15 +91,15 @@ class Servant:
             raise RunError(f"{run}: the model has no retrieval task, so there is nothing that it could recommend")
         self._schema = directory.read_recipe().data.source.schema()
         self._user, self._item = list(self._schema.roles)[:2]
-        self._users = self._ids(directory, self._user)
         texts = self._schema.of_kind("text", self._schema.roles[self._item])
-        catalog = directory.read_catalog("test", self._schema.roles[self._item], ("id", *texts[:1]))
-        values = catalog[texts[0]].to_pylist() if texts else [""] * len(catalog)
-        self._texts = dict(zip(map(str, catalog["id"].to_pylist()), values, strict=True))
+        self._users = frozenset(self._catalog(self._user, "id")["id"][1:])
+        catalog = self._catalog(self._item, "id", *texts[:1])
+        self._texts = dict(zip(catalog["id"], catalog[texts[0]] if texts else [""] * len(catalog["id"]), strict=True))
 
-    def _ids(self, directory: RunDirectory, entity: str) -> frozenset[str]:
-        column = directory.read_catalog("test", self._schema.roles[entity], ("id",))["id"]
-        return frozenset(pc.cast(column, "string").to_pylist()[1:])
+    def _catalog(self, role: str, *columns: str) -> dict[str, list[str]]:
+        """Columns of a catalog, ids as text; the first row is the unknown."""
+        table = self._directory.read_catalog("test", self._schema.roles[role], columns)
+        return {name: pc.cast(table[name], "string").to_pylist() for name in columns}
 
     def knows(self, user: str) -> bool:
         """Whether the user is in the data."""
@@ -111,9 +111,11 @@ class Servant:
         Raises:
             RunError: the model's scores are not finite.
         """
-        wanted = len(self._texts) if exclude_seen else k
+        wanted = len(self._texts) if exclude_seen else min(k, len(self._texts))
         answer = self._ask("recommend", user, k=tf.constant(wanted), exclude_ids=tf.zeros([1, 0], tf.string))
-        if np.isnan(answer["scores"]).any():
+        # A servable puts the bounds of float32 in the place of scores that are no number.
+        scores = answer["scores"][answer[f"{self._item}_ids"] != b""]
+        if np.abs(scores).max(initial=0) >= np.finfo(np.float32).max:
             raise RunError(
                 f"{self._export}: scores are not finite, for training diverged; train anew with a smaller train.learning_rate"
             )

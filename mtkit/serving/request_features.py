@@ -13,7 +13,6 @@ from mtkit.heads.base import Tensors
 from mtkit.schema import CONTEXT, Address
 from mtkit.spec import ServingInput, Trained
 
-
 #: Features of requests are cut there. What a model was trained on is near 1.
 BOUND = 1e12
 

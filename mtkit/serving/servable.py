@@ -143,7 +143,9 @@ class Servable(tf.Module):
                 "string", (None,), f"{self.item}s of the past, oldest first, padded in front with empty strings"
             ),
             age: ServingInput(
-                "float32", (None,), "days since each of them; the same number = the same basket; nan or negative = unknown"
+                "float32",
+                (None,),
+                "days since each of them; the same number = the same basket; nan or negative = unknown",
             ),
         }
 

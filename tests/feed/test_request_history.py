@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from mtkit.data.known_as_of import KNOWN, known_columns
+from mtkit.data.known_as_of import ACTIVITY_SHIFTS, KNOWN, OWN_CHANNELS, known_columns
 from mtkit.feed.request_history import given_past
 from mtkit.schema import Column, Schema
 from mtkit.types import DAY, Entity, Events, Fold, RowTable
@@ -56,3 +56,28 @@ def test_equals_what_is_known_of_users_in_the_data(lines):
     np.testing.assert_array_equal(own.values["id"], expected.values["id"])
     np.testing.assert_allclose(own.values["channels"], expected.values["channels"], atol=2e-6)
     np.testing.assert_allclose(dense["activity"], known.dense["activity"], atol=1e-6)
+
+
+def test_purchases_at_unknown_moments_count_and_say_nothing_of_time():
+    ids, age = np.int32([[1, 1, 0, 1, 1, 2]]), np.float32([[np.nan, -3, np.nan, 5, 25, np.inf]])
+    own, dense = given_past(ids, age)
+    # Each is a basket of its own, so item 1 is in four of five; two of them are known, 20 days apart.
+    once, twice = np.exp2(-5 / 120) + np.exp2(-25 / 120), np.exp2(-5 / 30) + np.exp2(-25 / 30)
+    log = np.log1p
+    expected = [
+        [log(4), log(2), log(2), np.exp(-5 / 30), np.exp(-5 / 120), log(once), log(twice), np.sqrt(4 / 5),
+         np.log(8 / 23), 1, log(1), np.exp(-5 / 7)],
+        [log(1), 0, 0, 0, 0, 0, 0, np.sqrt(1 / 5), 0, 0, 0, 0],
+    ]  # fmt: skip
+    np.testing.assert_array_equal(own.values["id"], [1, 2])
+    np.testing.assert_allclose(own.values["channels"], expected, atol=1e-6)
+    activity = log([2, 2, 2, 5]) / 2 - ACTIVITY_SHIFTS
+    np.testing.assert_allclose(dense["activity"], [activity], atol=1e-6)
+
+
+@pytest.mark.parametrize("shape", [(0, 3), (2, 0), (2, 3)])
+def test_no_purchases(shape):
+    own, dense = given_past(np.zeros(shape, np.int32), np.full(shape, np.nan, np.float32))
+    assert own.row.shape == own.values["id"].shape == (0,)
+    assert own.values["channels"].shape == (0, len(OWN_CHANNELS))
+    np.testing.assert_allclose(dense["activity"], np.tile(np.negative(ACTIVITY_SHIFTS), (shape[0], 1)))

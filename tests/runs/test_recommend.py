@@ -136,3 +136,24 @@ def test_other_exports_cannot_be_asked(tiny_run, tmp_path):
     (tmp_path / "recipe.lock.toml").write_text((tiny_run / "recipe.lock.toml").read_text())
     with pytest.raises(RunError, match=r"export/1 is no SavedModel, so it cannot be asked"):
         Servant(tmp_path)
+
+
+DAMAGE = {
+    "export/1/saved_model.pb": "is damaged; write another with mtkit export",
+    "export/1/variables/variables.index": "is damaged; write another with mtkit export",
+    "export/1/variables/variables.data-00000-of-00001": "is damaged; write another with mtkit export",
+    "entities/test-user.parquet": "test-user.parquet: cannot be read: .*; only a new run writes it",
+    "entities/test-item.parquet": "test-item.parquet: cannot be read: .*; only a new run writes it",
+}
+
+
+@pytest.mark.parametrize("name", DAMAGE)
+def test_damaged_files_are_named(tiny_run, tmp_path, name):
+    shutil.copytree(tiny_run, tmp_path / "run")
+    path = tmp_path / "run" / name
+    for content in (path.read_bytes()[:-100], b"", None):
+        path.unlink() if content is None else path.write_bytes(content)
+        with pytest.raises(
+            RunError, match=DAMAGE[name] if path.exists() or path.suffix != ".pb" else "is no SavedModel"
+        ):
+            Servant(tmp_path / "run")

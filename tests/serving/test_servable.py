@@ -3,26 +3,17 @@
 from dataclasses import replace
 
 import numpy as np
-import pytest
 from asking import ask, ids_of, recommend
 from passes import answers, scorer
 from scipy.stats import spearmanr
 
-from mtkit.backend import tf
 from mtkit.data.known_as_of import history_bounds
 from mtkit.feed.device_tables import RowStore
-from mtkit.serving.export import save
 from mtkit.serving.servable import Servable, serving_rows
 from mtkit.serving.signature_set import DEFAULT_K, signatures
 
 NOBODY, NOTHING = "nobody", "nothing"
 COLUMNS = ("own", "activity", "popularity")
-
-
-@pytest.fixture(scope="module")
-def exported(tiny_pipeline, tmp_path_factory):
-    """The signatures of the exported tiny pipeline, as a serving process has them."""
-    return tf.saved_model.load(str(save(tiny_pipeline, tmp_path_factory.mktemp("export")))).signatures
 
 
 def model_scores(pipeline, users):
