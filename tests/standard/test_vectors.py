@@ -65,6 +65,11 @@ def test_vectors_train_and_are_served(files, train_tiny):
     new, known = (answer["embedding"][:, :-1] for answer in (new, known))
     np.testing.assert_allclose(new, known, atol=1e-5)
     assert np.std(known, axis=0).min() > 0
+    # What is no vector is served as none.
+    odd = tf.constant([[0.0] * WIDTH, [np.nan] * WIDTH, [1, np.inf, 0, 0, 0], [3e38] * WIDTH])
+    none, *others = exported.signatures["embed_new_item"](item_vector=odd)["embedding"].numpy()
+    np.testing.assert_array_equal(others, [none] * 3)
+    assert np.isfinite(none).all()
 
 
 def test_entities_without_a_vector_are_counted(files, train_tiny):
