@@ -109,7 +109,7 @@ class Servant:
         """The user's best `k` items, best first; with `exclude_seen` only such as are not in the own past.
 
         Raises:
-            RunError: the model's scores are not finite.
+            RunError: the model's scores are not finite, or the user's id is no text.
         """
         wanted = len(self._texts) if exclude_seen else min(k, len(self._texts))
         answer = self._ask("recommend", user, k=tf.constant(wanted), exclude_ids=tf.zeros([1, 0], tf.string))
@@ -137,6 +137,9 @@ class Servant:
         return sorted(items, key=lambda item: (item.last, item.times), reverse=True)
 
     def _ask(self, signature: str, user: str, **inputs: tf.Tensor) -> dict[str, Any]:
+        # What a shell hands on that is not UTF-8 comes as halves of surrogates.
+        if any("\ud800" <= character <= "\udfff" for character in user):
+            raise RunError(f"the {self._user} {user!a} is no text in UTF-8, as ids in the data are")
         answer = self._loaded.signatures[signature](**{f"{self._user}_id": tf.constant([user])}, **inputs)
         return {name: value.numpy()[0] for name, value in answer.items()}
 

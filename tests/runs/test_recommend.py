@@ -113,6 +113,17 @@ def test_unknown_users_are_told_apart(tiny_run, invoke):
     assert len(said["recommendations"]) == 2
 
 
+def test_more_than_there_is(tiny_run, invoke):
+    said = json.loads(invoke(tiny_run, "--user", USER, "-k", 10**12, "--json").stdout)
+    assert len(said["recommendations"]) == 40
+
+
+def test_ids_that_are_no_text(tiny_run, invoke):
+    result = invoke(tiny_run, "--user", "10\udcff5")
+    assert result.exit_code == 2
+    assert result.stderr == r"the user '10\udcff5' is no text in UTF-8, as ids in the data are" + "\n"
+
+
 def test_places_that_are_no_run(tiny_run, tmp_path, invoke):
     result = invoke(tmp_path / "nowhere", "--user", USER)
     assert result.exit_code == 2
