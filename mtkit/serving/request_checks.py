@@ -18,7 +18,7 @@ def require(tensor: tf.Tensor, condition: tf.Tensor, *said: Any) -> tf.Tensor:
         said: what the error says, strings and tensors.
     """
     # tf.debugging.Assert is a branch around this operation, and takes longer than it.
-    asserted = tf.raw_ops.Assert(condition=condition, data=[tf.convert_to_tensor(part) for part in said], summarize=9)
+    asserted = tf.raw_ops.Assert(condition=condition, data=[tf.convert_to_tensor(part) for part in said], summarize=-1)
     with tf.control_dependencies([asserted]):
         return tf.identity(tensor)
 

@@ -230,7 +230,7 @@ class Servable(tf.Module):
         return tf.stack([row, items + tf.zeros_like(row)], 2)
 
     def past(self, batch: Batch, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The last `k` events of users, latest first: `<item>_ids` and `times`, `[users, k]`."""
+        """The last `k` events of users, or all of the longest past: `<item>_ids` and `times`, `[users, n]`, latest first."""
         items, times = self.pipeline.model.feed.last_events(batch.history, k)
         return {f"{self.item}_ids": self.lookups[self.item].names(items), "times": times}
 
