@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from mtkit.recipe.loader import Recipe, load_recipe
+from mtkit.shown import forget
 from mtkit.spec import BuildContext, Spec
 
 if TYPE_CHECKING:
@@ -34,9 +35,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _plain_keras() -> Iterator[None]:
+def _plain_process() -> Iterator[None]:
     """Takes back what a run sets for its process, so that tests do not depend on their order."""
     yield
+    forget()
     if "tf_keras" in sys.modules:
         from mtkit.backend import keras
 

@@ -6,11 +6,19 @@ import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mtkit.shown import shown
+
 
 class MtkitError(Exception):
-    """A mistake in what the user gave: a recipe, data, a plugin, the environment. `str()` is the whole message."""
+    """A mistake in what the user gave: a recipe, data, a plugin, the environment.
+
+    `str()` is the whole message, as it may be shown: without values from the environment, control characters escaped.
+    """
 
     exit_code = 2
+
+    def __str__(self) -> str:
+        return shown(super().__str__())
 
 
 class DataError(MtkitError):

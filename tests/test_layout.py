@@ -30,13 +30,13 @@ TENSORFLOW = "runtime"
 #: Built-in components and the conformance kit stand beside the rooms, like plugins: nothing of the core needs them.
 BESIDE = ("standard", "testing")
 #: Files at the top that all rooms stand on; they import one another alone.
-GROUND = ("errors", "types", "schema", "files", "durations", "backend")
+GROUND = ("shown", "errors", "types", "schema", "files", "durations", "backend")
 #: Public names of what is in a room: files at the top that import from it, and nothing in the rooms imports them.
 FACES = {"distribute": "runtime", "optimizers": "runtime", "hooks": "runs", "callbacks": "training"}
 #: What plugins may import; documented in docs/plugins.md.
 PUBLIC = (
-    "backend", "callbacks", "distribute", "errors", "files", "heads", "hooks", "layers.*", "optimizers", "schema", "spec",
-    "testing", "types",
+    "backend", "callbacks", "distribute", "errors", "files", "heads", "hooks", "layers.*", "optimizers", "schema", "shown",
+    "spec", "testing", "types",
 )  # fmt: skip
 FRAMEWORKS = {"tensorflow", "tf_keras", "keras"}
 #: Tests that belong to no single module.

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import importlib
 import pkgutil
+import sys
+import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from types import TracebackType
 from typing import Any
 
 import click
@@ -14,6 +17,7 @@ import click
 import mtkit
 from mtkit.cli import commands
 from mtkit.errors import MtkitError, shortage
+from mtkit.shown import shown
 
 
 class _Commands(click.Group):
@@ -32,6 +36,7 @@ class _Commands(click.Group):
 
     def invoke(self, ctx: click.Context) -> object:
         """Shows a user's mistake as text and exits; other exceptions are bugs and keep their traceback."""
+        sys.excepthook = _show_bug
         try:
             with _plain_warnings():
                 return super().invoke(ctx)
@@ -41,8 +46,12 @@ class _Commands(click.Group):
         except Exception as error:
             if not (message := shortage(error)):
                 raise
-            click.echo(message, err=True)
+            click.echo(shown(message), err=True)
             ctx.exit(MtkitError.exit_code)
+
+
+def _show_bug(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    click.echo(shown("".join(traceback.format_exception(kind, error, trace))), err=True, nl=False)
 
 
 @contextmanager
@@ -53,7 +62,7 @@ def _plain_warnings() -> Iterator[None]:
 
         def plainly(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
             if category is UserWarning:
-                click.echo(f"warning: {message}", err=True)
+                click.echo(shown(f"warning: {message}"), err=True)
             else:
                 show(message, category, *place, **more)
 

@@ -182,6 +182,10 @@ class _Reader:
         tables = {section.name for section in SECTIONS}
         values = {key: value for key, value in self._values.items() if key not in tables}
         header = self._valid(Header, values, (), tuple(tables))
+        if ("name",) in self._document.references:
+            self._add(
+                ("name",), "is what run directories are called, which shows it; write it out instead of ${env:...}"
+            )
         for distribution, specifier in (header.requires if header else {}).items():
             if message := _unmet(distribution, specifier):
                 self._add(("requires", distribution), message)

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from mtkit.errors import Problem, RecipeError, nearest
 from mtkit.recipe.toml_positions import KeyPath, dotted, locate, split_key
-from mtkit.recipe.toml_writer import toml_string, toml_value
+from mtkit.recipe.toml_writer import toml_value
+from mtkit.shown import hide, redacted
 
 _REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 #: The line of what came from the command line.
@@ -66,7 +67,7 @@ class Document:
         place = "--set" if line == _SET else f"{self.file}:{line}"
         if self.file is None:
             place = "mtkit.compose"
-        return Problem(place, dotted(mistake.path), self.redact(mistake.message))
+        return Problem(place, dotted(mistake.path), redacted(mistake.message, self.secrets()))
 
     def shown(self, path: KeyPath) -> str:
         """The value at a path as TOML text, shortened; empty where there is none."""
@@ -79,24 +80,13 @@ class Document:
         """Strings that refer to the environment, as written."""
         return {path: text for path, text in _strings(self.raw) if _REFERENCE.search(text)}
 
-    def redact(self, text: str) -> str:
-        """`text` with references instead of the values they stand for."""
-        secrets: dict[str, str] = {}
+    def secrets(self) -> dict[str, str]:
+        """Value from the environment -> its reference, those of whole strings too."""
+        values: dict[str, str] = {}
         for path, written in self.references.items():
-            secrets |= {os.environ.get(name, ""): f"${{env:{name}}}" for name in _REFERENCE.findall(written)}
-            secrets[value_at(self.values, path)] = written
-        for secret in sorted(filter(None, secrets), key=len, reverse=True):
-            reference = secrets[secret]
-            for form in {secret, repr(secret)[1:-1], toml_string(secret)[1:-1]}:
-                text = re.sub(_whole(form), lambda _, to=reference: to, text)  # type: ignore[misc]
-        return text
-
-
-def _whole(text: str) -> str:
-    """A pattern of `text` that does not begin or end inside a word: short values would match everywhere."""
-    before = r"(?<!\w)" if re.match(r"\w", text) else ""
-    after = r"(?!\w)" if re.search(r"\w$", text) else ""
-    return before + re.escape(text) + after
+            values |= {os.environ.get(name, ""): f"${{env:{name}}}" for name in _REFERENCE.findall(written)}
+            values[value_at(self.values, path)] = written
+        return values
 
 
 def read_document(path: Path, sets: Sequence[str], unsets: Sequence[str]) -> tuple[Document, list[Mistake]]:
@@ -117,7 +107,9 @@ def read_document(path: Path, sets: Sequence[str], unsets: Sequence[str]) -> tup
         for name in _REFERENCE.findall(text)
         if name not in os.environ
     ]
-    return Document(path, raw, _substitute(deepcopy(raw)), lines), missing
+    document = Document(path, raw, _substitute(deepcopy(raw)), lines)
+    hide(document.secrets())
+    return document, missing
 
 
 def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:

@@ -13,6 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from mtkit.shown import shown, shown_line
 from mtkit.types import MetricKey
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ class Reporter:
     def leaks(self, findings: Sequence[Finding]) -> None:
         """Says what training could know of what is evaluated."""
         for finding in findings:
-            self._indented(Text(str(finding), "" if finding.level == "note" else "yellow"))
+            self._indented(Text(shown(finding), "" if finding.level == "note" else "yellow"))
 
     def rows(self, notes: Mapping[str, Mapping[Part, Mapping[str, Any]]], dropped: Mapping[str, int]) -> None:
         """Says what the rows are."""
@@ -92,11 +93,11 @@ class Reporter:
             column.no_wrap = True
         for name, parts in notes.items():
             for part, note in parts.items():
-                table.add_row(Text(name, "cyan"), part, f"{note['rows']:,}", Text(note["population"]))
+                table.add_row(Text(name, "cyan"), part, f"{note['rows']:,}", Text(shown_line(note["population"])))
         self._indented(table)
         for reason, count in dropped.items():
             if count:
-                self._indented(Text(f"left out: {count:,} interactions, {reason}"))
+                self._indented(Text(shown_line(f"left out: {count:,} interactions, {reason}")))
 
     @contextlib.contextmanager
     def progress(
@@ -125,17 +126,17 @@ class Reporter:
 
     def exported(self, path: Path) -> None:
         """Says where the servable is."""
-        self._indented(Text(f"exported {path}"))
+        self._indented(Text(shown_line(f"exported {path}")))
 
     def warn(self, message: str) -> None:
         """Says what is not as it should be, and does no harm."""
-        self._indented(Text(message, "yellow"))
+        self._indented(Text(shown(message), "yellow"))
 
     def results(self, results: RunResults, sections: Sequence[str]) -> None:
         """Prints the test's metrics beside the baselines, a table per task and slice, and what to try next."""
         self._tables({_MODEL: results.test or {}, **results.baselines}, results)
         for section in sections:
-            self.console.print(Text(f"\n{section}"))
+            self.console.print(Text(shown(f"\n{section}")))
         self._next()
 
     def baselines(self, results: RunResults) -> None:
@@ -144,7 +145,7 @@ class Reporter:
         self._tables(columns, results)
         if others := [name for name, values in columns.items() if not values]:
             self.warn(f"do not apply to these tasks and data: {', '.join(others)}; mtkit plugins show NAME says why")
-        self.console.print(Text(f"\nmetrics.json is in {self._directory}"))
+        self.console.print(Text(shown(f"\nmetrics.json is in {self._directory}")))
 
     def _tables(self, columns: Mapping[str, Mapping[str, Any]], results: RunResults) -> None:
         """A table for each task and slice, of the columns that have values there."""
@@ -155,7 +156,7 @@ class Reporter:
             keys = [name for name, key in parsed.items() if key.group == path]
             fitting = {name: values for name, values in columns.items() if any(key in values for key in keys)}
             behind = f"{_rows(results.counts.get(path))}{self._sampled(task)}"
-            title = Text.assemble("\n", (path, "bold"), (f"  {behind}", "dim"))
+            title = Text.assemble("\n", (shown_line(path), "bold"), (f"  {behind}", "dim"))
             for table in result_tables(keys, fitting, self.console.width, [key for key in keys if lower(key)], bounds):
                 self.console.print(title, table, sep="\n")
                 title = Text("")
@@ -177,12 +178,12 @@ class Reporter:
             (f"mtkit evaluate {directory}", "measure it again"),
             (f"mtkit check {self._recipe.document.file} --fast", "how the tasks are wired"),
         ):
-            table.add_row(Text(command), why)
-        self.console.print(Text(f"\nmetrics.json, history.csv and the rest are in {self._directory}. Try next:"))
+            table.add_row(Text(shown_line(command)), why)
+        self.console.print(Text(shown(f"\nmetrics.json, history.csv and the rest are in {self._directory}. Try next:")))
         self._indented(table)
 
     def _headed(self, head: str, text: str) -> None:
-        self.console.print(Text.assemble((head, "bold"), text))
+        self.console.print(Text.assemble((shown(head), "bold"), shown(text)))
 
     def _indented(self, what: Any) -> None:
         self.console.print(Padding(what, _INDENT, expand=False))
@@ -209,30 +210,35 @@ def result_tables(
     first, *others = columns
     if bounds := [_interval((intervals or {}).get(key)) for key in keys] if intervals else []:
         cells[_INTERVAL], others = bounds, [_INTERVAL, *others]
-    widths = {name: max(map(len, [*name.split("_"), *shown])) for name, shown in cells.items()}
-    labels = [MetricKey.parse(key).label for key in keys]
+    widths = {name: max(map(len, [*_name(name).split(), *column])) for name, column in cells.items()}
+    labels = [shown_line(MetricKey.parse(key).label) for key in keys]
     room = width - max(map(len, [*labels, _TEST])) - widths[first] - _GAP
     for names in _chunks(others, widths, room):
         table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), pad_edge=False)
         table.add_column(_TEST, no_wrap=True)
         for name in (first, *names):
-            table.add_column(name.replace("_", " "), justify="right", width=widths[name])
+            table.add_column(_name(name), justify="right", width=widths[name])
         for row, key in enumerate(keys):
             means = {name: _mean(columns.get(name, {}).get(key)) for name in (first, *names)}
-            shown = [
+            values = [
                 Text(cells[name][row], "bold" if mean is not None and mean == best[row] else "")
                 for name, mean in means.items()
             ]
-            table.add_row(labels[row], *shown)
+            table.add_row(labels[row], *values)
         yield table
+
+
+def _name(name: str) -> str:
+    """A baseline, as the head of a column has it."""
+    return shown_line(name).replace("_", " ")
 
 
 def _rows(counts: int | Sequence[int] | None) -> str:
     """How many rows are behind the figures, or how many in each of several runs."""
     if counts is None:
         return ""
-    shown = [f"{count:,}" for count in ([counts] if isinstance(counts, int) else counts)]
-    return f"{', '.join(shown)} rows"
+    numbers = [f"{count:,}" for count in ([counts] if isinstance(counts, int) else counts)]
+    return f"{', '.join(numbers)} rows"
 
 
 def _interval(bounds: Sequence[float] | None) -> str:

@@ -20,6 +20,7 @@ from mtkit.errors import RunError
 from mtkit.files import versions
 from mtkit.runs.damage import reading
 from mtkit.runs.directory import RunDirectory
+from mtkit.shown import shown_line
 
 #: Events of a user that are looked at, the latest ones.
 MOST_EVENTS = 1 << 16
@@ -177,7 +178,9 @@ def show(
 
 def _table(title: str, headers: Sequence[str], rows: Sequence[tuple[Text, str, str]]) -> Table:
     """Numbered rows of an item and two short cells."""
-    table = Table(title=Text(title, "bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+    table = Table(
+        title=Text(shown_line(title), "bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
+    )
     table.add_column("", justify="right")
     table.add_column(headers[0])
     for header in headers[1:]:
@@ -189,7 +192,7 @@ def _table(title: str, headers: Sequence[str], rows: Sequence[tuple[Text, str, s
 
 def _item(item: str, text: str) -> Text:
     """The id, and the text in a line of its own."""
-    lines = (item, ("\n" + text, "dim")) if text else (item,)
+    lines = (shown_line(item), ("\n" + shown_line(text), "dim")) if text else (shown_line(item),)
     return Text.assemble(*lines, no_wrap=True, overflow="ellipsis")
 
 

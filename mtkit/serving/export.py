@@ -11,6 +11,7 @@ from mtkit.model.non_finite import not_finite
 from mtkit.serving.servable import Servable
 from mtkit.serving.signature import describe, tensor_names
 from mtkit.serving.signature_set import signatures
+from mtkit.shown import shown
 from mtkit.spec import Trained
 
 SIGNATURES = "signatures.md"
@@ -41,7 +42,7 @@ def save(pipeline: Trained, directory: Path, unseen: bool = True, strings: bool 
     def write(version: Path) -> None:
         functions = {name: signature.function for name, signature in answers.items()}
         tf.saved_model.save(servable, str(version), signatures=functions)
-        (version / SIGNATURES).write_text(describe(answers), encoding="utf-8")
+        (version / SIGNATURES).write_text(shown(describe(answers)), encoding="utf-8")
         (version / TENSORS).write_text(tensor_names(version), encoding="utf-8")
 
     try:

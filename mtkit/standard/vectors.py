@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from mtkit.errors import DataError
 from mtkit.schema import SCOPES
+from mtkit.shown import shown
 from mtkit.spec import Address, BuildContext, Encoder, Fraction
 
 if TYPE_CHECKING:
@@ -70,7 +71,7 @@ class Vectors(Encoder):
         rows = len(there) - 1
         if missing := rows - int(there.sum()):
             message = f"encoder {context.name}: {missing:,} of {rows:,} {self._entity}s have no vector in {self.path}"
-            warnings.warn(f"{message}; they have the unknown's", stacklevel=2)
+            warnings.warn(shown(f"{message}; they have the unknown's"), stacklevel=2)
         if self.unit:
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors = vectors / np.where(lengths > 0, lengths, 1)
@@ -81,7 +82,7 @@ class Vectors(Encoder):
         from mtkit.layers.vectors import GivenVectors
 
         width = context.features[self._address(context)].width
-        about = f"vector of the {self._entity} by the model of `{self.path.name}`; zeros if there is none"
+        about = f"vector of the {self._entity} that `{context.name}` takes; zeros if there is none"
         name, address = f"{self._entity}_vector", self._address(context)
         return GivenVectors(name, width, unit=self.unit, about=about, address=address)
 

@@ -16,10 +16,11 @@ def command(recipe: Path, sets: tuple[str, ...], unsets: tuple[str, ...], *, fas
     """Check a recipe and print how its parts are wired."""
     from mtkit.recipe.describe import describe
     from mtkit.recipe.loader import load_recipe
+    from mtkit.shown import shown
 
     loaded = load_recipe(recipe, sets, unsets)
-    click.echo(describe(loaded))
+    click.echo(shown(describe(loaded)))
     if not fast:
         from mtkit.runs.probes import check_full
 
-        click.echo("\n" + "\n".join(check_full(loaded)))
+        click.echo(shown("\n" + "\n".join(check_full(loaded))))

@@ -31,10 +31,11 @@ def command(runs: tuple[Path, ...], metrics: tuple[str, ...], *, as_json: bool) 
     """
     from mtkit.runs.directory import to_json
     from mtkit.runs.run_comparison import compare_runs
+    from mtkit.shown import shown
 
     verdicts = compare_runs(runs, metrics)
     if as_json:
-        click.echo(to_json({"comparisons": [verdict.plain() for verdict in verdicts]}), nl=False)
+        click.echo(shown(to_json({"comparisons": [verdict.plain() for verdict in verdicts]})), nl=False)
     else:
         _print(verdicts)
 
@@ -43,9 +44,13 @@ def _print(verdicts: Sequence[Verdict]) -> None:
     from rich.console import Console
     from rich.text import Text
 
+    from mtkit.shown import shown_line
+
     console = Console(highlight=False)
     for pair in dict.fromkeys((verdict.first, verdict.second) for verdict in verdicts):
-        console.print(Text.assemble("\n", (pair[1], "bold"), " (B) against ", (pair[0], "bold"), " (A)"))
+        console.print(
+            Text.assemble("\n", (shown_line(pair[1]), "bold"), " (B) against ", (shown_line(pair[0]), "bold"), " (A)")
+        )
         console.print(_table([v for v in verdicts if (v.first, v.second) == pair], console.width))
     console.print(
         Text(
@@ -58,6 +63,9 @@ def _print(verdicts: Sequence[Verdict]) -> None:
 def _table(verdicts: Sequence[Verdict], width: int) -> Table:
     from rich import box
     from rich.table import Table
+    from rich.text import Text
+
+    from mtkit.shown import shown_line
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("metric", overflow="fold")
@@ -68,5 +76,5 @@ def _table(verdicts: Sequence[Verdict], width: int) -> Table:
         found = verdict.difference
         bounds = [" ".join(f"{bound:+.4f}" for bound in found.interval)] if width >= _WIDE else []
         values = (*(f"{value:.4f}" for value in found.values), f"{found.difference:+.4f}")
-        table.add_row(found.key, *values, *bounds, f"{verdict.p:.4f}", verdict.word)
+        table.add_row(Text(shown_line(found.key)), *values, *bounds, f"{verdict.p:.4f}", verdict.word)
     return table

@@ -14,7 +14,8 @@ def command(run: Path) -> None:
     from mtkit.model.model_evaluation import evaluate
     from mtkit.runs.directory import RunDirectory, to_json
     from mtkit.runs.trainer import trained_pipeline
+    from mtkit.shown import shown
 
     pipeline = trained_pipeline(RunDirectory(run))
     values = evaluate(pipeline)
-    click.echo(to_json({"test": values}), nl=False)
+    click.echo(shown(to_json({"test": values})), nl=False)

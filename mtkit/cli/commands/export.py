@@ -13,7 +13,8 @@ def command(run: Path) -> None:
     """Export the model of RUN once more, as the next version."""
     from mtkit.runs.directory import RunDirectory
     from mtkit.runs.trainer import trained_pipeline
+    from mtkit.shown import shown
 
     directory = RunDirectory(run)
     pipeline = trained_pipeline(directory)
-    click.echo(pipeline.recipe.export.export(pipeline, directory.export))
+    click.echo(shown(pipeline.recipe.export.export(pipeline, directory.export)))

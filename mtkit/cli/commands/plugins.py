@@ -67,12 +67,13 @@ def show(name: str) -> None:
     """Print what a component does, and its options."""
     from mtkit.errors import PluginError, nearest
     from mtkit.recipe.registry import Registry
+    from mtkit.shown import shown
 
     entries = Registry.installed().entries()
     found = [entry for entry in entries if entry.name == name]
     if not found:
         raise PluginError(f"no component is named {name!r}; {nearest(name, [entry.name for entry in entries])}")
-    click.echo("\n\n".join("\n".join(_component(entry)) for entry in found))
+    click.echo(shown("\n\n".join("\n".join(_component(entry)) for entry in found)))
 
 
 def _component(entry: Entry) -> Iterator[str]:

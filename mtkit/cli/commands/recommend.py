@@ -18,12 +18,13 @@ def command(run: Path, user: str, k: int, exclude_seen: bool, as_json: bool) -> 
     import json
 
     from mtkit.runs import recommend
+    from mtkit.shown import escaped, shown_line
 
     servant = recommend.Servant(run)
     known, best, past = servant.knows(user), servant.recommend(user, k, exclude_seen), servant.past(user)
     if as_json:
-        click.echo(json.dumps(recommend.as_json(user, known, best, past), indent=2, ensure_ascii=False))
+        click.echo(escaped(json.dumps(recommend.as_json(user, known, best, past), indent=2, ensure_ascii=False)))
         return
     if not known:
-        click.echo(f"{user} is not in the data; what follows is what an unknown person gets", err=True)
+        click.echo(f"{shown_line(user)} is not in the data; what follows is what an unknown person gets", err=True)
     recommend.show(user, best, past)
