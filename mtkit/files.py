@@ -12,8 +12,38 @@ from pathlib import Path
 
 from mtkit.errors import RunError
 
+Identity = tuple[int, int]
+
 #: `.NAME.PROCESS-RANDOM`: who writes it can be told.
 _TEMPORARY = re.compile(r"\..+\.(\d+)-[0-9a-f]{8}")
+
+# Directories that must stay what they are while something is written in them.
+_held: dict[Path, Identity | None] = {}
+
+
+@contextlib.contextmanager
+def holding(directory: Path) -> Iterator[None]:
+    """Notices when a directory is removed, or another one is moved to its place: nothing is written there any more.
+
+    Args:
+        directory: is there.
+
+    Raises:
+        RunError: that happened, found when something is written or in the end.
+    """
+    place = directory.absolute()
+    _held[place] = _identity(place)
+    try:
+        yield
+        _check_held(place)
+    finally:
+        del _held[place]
+
+
+def held(directory: Path) -> bool:
+    """Whether a directory that is held is still the same."""
+    place = directory.absolute()
+    return _identity(place) == _held[place]
 
 
 @contextlib.contextmanager
@@ -21,12 +51,15 @@ def writing(path: Path) -> Iterator[None]:
     """Turns a failure of the file system into a message for the user.
 
     Raises:
-        RunError: `path` cannot be written.
+        RunError: `path` cannot be written, or lies in a directory that was removed or replaced.
     """
+    _check_held(path)
     try:
         yield
     except OSError as error:
+        _check_held(path)
         raise RunError(f"{path}: cannot be written: {error.strerror or error}") from error
+    _check_held(path)
 
 
 @contextlib.contextmanager
@@ -41,8 +74,9 @@ def whole(path: Path) -> Iterator[Path]:
         with _temporary(path) as temporary:
             yield temporary
             _sync(temporary)
+            _check_held(path)
             if path.is_dir():
-                shutil.rmtree(path)
+                remove(path)
             temporary.replace(path)
 
 
@@ -53,7 +87,9 @@ def write_text(path: Path, text: str) -> None:
         RunError: the file cannot be written.
     """
     with whole(path) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+        # "x" never writes through a link that someone else put there.
+        with temporary.open("x", encoding="utf-8") as file:
+            file.write(text)
 
 
 def new_version(directory: Path, write: Callable[[Path], None]) -> Path:
@@ -66,6 +102,7 @@ def new_version(directory: Path, write: Callable[[Path], None]) -> Path:
     Raises:
         RunError: the directory cannot be written.
     """
+    refuse_link(directory)
     with writing(directory):
         directory.mkdir(parents=True, exist_ok=True)
         sweep(directory)
@@ -73,6 +110,7 @@ def new_version(directory: Path, write: Callable[[Path], None]) -> Path:
             temporary.mkdir()
             write(temporary)
             _sync(temporary)
+            _check_held(directory)
             return _numbered(temporary, directory)
 
 
@@ -82,11 +120,26 @@ def versions(directory: Path) -> list[int]:
 
 
 def sweep(directory: Path) -> None:
-    """Removes what processes were writing in a directory that were killed."""
+    """Removes what processes were writing in a directory that were killed; nothing where the directory is a link."""
+    if directory.is_symlink():
+        return
     for path in directory.glob(".*"):
         found = _TEMPORARY.fullmatch(path.name)
         if found and not _alive(int(found.group(1))):
-            _remove(path)
+            remove(path)
+
+
+def refuse_link(path: Path) -> None:
+    """Refuses to write or remove anything behind a link.
+
+    Raises:
+        RunError: `path` is a symbolic link.
+    """
+    if path.is_symlink():
+        raise RunError(
+            f"{path}: is a symbolic link to {path.readlink()}, and nothing is written or removed behind it; put a "
+            "directory there, or choose another place"
+        )
 
 
 @contextlib.contextmanager
@@ -95,7 +148,7 @@ def _temporary(path: Path) -> Iterator[Path]:
     try:
         yield temporary
     finally:
-        _remove(temporary)
+        remove(temporary)
 
 
 def _numbered(temporary: Path, directory: Path) -> Path:
@@ -112,14 +165,35 @@ def _numbered(temporary: Path, directory: Path) -> Path:
 def _sync(path: Path) -> None:
     """Makes what was written last through a loss of power."""
     for part in (*path.rglob("*"), path):
-        handle = os.open(part, os.O_RDONLY)
+        if part.is_symlink():
+            continue
+        handle = os.open(part, os.O_RDONLY | os.O_NOFOLLOW)
         try:
             os.fsync(handle)
         finally:
             os.close(handle)
 
 
-def _remove(path: Path) -> None:
+def _check_held(path: Path) -> None:
+    place = path.absolute()
+    for directory, identity in _held.items():
+        if place.is_relative_to(directory) and _identity(directory) != identity:
+            raise RunError(
+                f"{directory}: was removed or replaced while a run was at work in it, so the run ends; start it anew, or "
+                "put its directory back and continue with --resume"
+            )
+
+
+def _identity(directory: Path) -> Identity | None:
+    try:
+        found = directory.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def remove(path: Path) -> None:
+    """Removes a file, a directory with what is in it, or a link, but nothing behind a link; what is not there is well."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path)
     else:

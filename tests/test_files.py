@@ -5,7 +5,7 @@ import sys
 import pytest
 
 from mtkit.errors import RunError
-from mtkit.files import new_version, sweep, versions, whole, write_text
+from mtkit.files import holding, new_version, sweep, versions, whole, write_text
 
 
 def names(directory):
@@ -77,3 +77,52 @@ def test_what_killed_processes_were_writing_is_removed(tmp_path):
     (tmp_path / ".other").write_text("x")
     sweep(tmp_path)
     assert names(tmp_path) == [f".mine.{os.getpid()}-00000000", ".other"]
+
+
+def test_links_are_replaced_or_refused_and_what_is_behind_them_stays(tmp_path):
+    behind = tmp_path / "behind"
+    (behind / ".step.1-0123abcd").mkdir(parents=True)
+    (behind / "file").write_text("mine")
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/file").symlink_to(behind / "file")
+    (tmp_path / "run/folder").symlink_to(behind)
+    write_text(tmp_path / "run/file", "new")
+    sweep(tmp_path / "run/folder")
+    with pytest.raises(RunError, match="folder: is a symbolic link to .*behind, and nothing is written or removed"):
+        new_version(tmp_path / "run/folder", lambda _: None)
+    assert names(behind) == [".step.1-0123abcd", "file"]
+    assert (behind / "file").read_text() == "mine"
+    assert not (tmp_path / "run/file").is_symlink()
+
+
+def test_nothing_is_written_in_a_directory_that_took_the_place_of_a_held_one(tmp_path):
+    held, other = tmp_path / "held", tmp_path / "other"
+    for path in (held, other):
+        path.mkdir()
+
+    def replaced():
+        with holding(held):
+            write_text(held / "sub/file", "x")
+            held.rename(tmp_path / "gone")
+            other.rename(held)
+            for write in (lambda: write_text(held / "file", "x"), lambda: new_version(held / "export", lambda _: None)):
+                with pytest.raises(RunError, match="held: was removed or replaced while a run was at work"):
+                    write()
+            assert names(held) == []
+
+    with pytest.raises(RunError, match="held: was removed or replaced"):
+        replaced()
+    write_text(held / "file", "it is held no more")
+
+
+def test_a_removed_directory_is_not_made_anew(tmp_path):
+    (tmp_path / "held").mkdir()
+
+    def removed():
+        with holding(tmp_path / "held"):
+            (tmp_path / "held").rmdir()
+            write_text(tmp_path / "held/file", "x")
+
+    with pytest.raises(RunError, match="was removed or replaced"):
+        removed()
+    assert names(tmp_path) == []

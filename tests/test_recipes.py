@@ -27,9 +27,9 @@ def test_there_are_recipes():
 
 def test_its_lock_says_the_same(recipe, tmp_path):
     path = tmp_path / "recipe.lock.toml"
-    path.write_text(lock(recipe), encoding="utf-8")
+    path.write_text(lock(recipe, path.parent), encoding="utf-8")
     assert load_recipe(path) == recipe
-    assert lock(load_recipe(path)) == lock(recipe)
+    assert lock(load_recipe(path), path.parent) == lock(recipe, path.parent)
 
 
 def test_it_requires_what_it_uses(recipe):

@@ -92,7 +92,7 @@ def _names(file: Path) -> list[str]:
 
 
 def _from_parquet(rows: dict[str, int], path: Path) -> Found:
-    with parquet.ParquetFile(path, memory_map=True) as file:
+    with parquet.ParquetFile(path, memory_map=True, page_checksum_verification=True) as file:
         if missing := {ID, VECTOR} - set(file.schema_arrow.names):
             has = ", ".join(file.schema_arrow.names)
             raise DataError(f"{path}: has no column {min(missing)}; expected {ID} and {VECTOR}, got {has}")

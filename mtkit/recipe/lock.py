@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel
@@ -9,25 +11,71 @@ from pydantic import BaseModel
 import mtkit
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.sections import MEASURES, SECTIONS, Section
-from mtkit.recipe.source_text import Document, has, value_at
+from mtkit.recipe.source_text import Document, has, strings, value_at
 from mtkit.recipe.toml_positions import KeyPath
 from mtkit.recipe.toml_writer import toml_document
+from mtkit.recipe.validation import Model, joined, with_paths
 
 
-def lock(recipe: Recipe) -> str:
-    """The text of a lock. Values from the environment are written as the references they came from."""
-    values = _header(recipe) | {section.name: _section(recipe, section) for section in SECTIONS}
+def lock(recipe: Recipe, directory: Path) -> str:
+    """The text of a lock.
+
+    Values from the environment are written as the references they came from. Paths that are relative in the recipe are
+    relative to the lock, so that a project that is copied as a whole uses its own files.
+
+    Args:
+        recipe: the recipe.
+        directory: where the lock will be.
+    """
+    paths = _Paths(recipe.document, directory)
+    values = _header(recipe) | {section.name: _section(recipe, section, paths) for section in SECTIONS}
     values = {key: value for key, value in values.items() if value != {}}
     for path in recipe.document.references:
-        _restore(values, path, recipe.document)
+        _restore(values, path, recipe.document, paths)
     versions = {"mtkit": mtkit.__version__} | dict(recipe.distributions)
     made_with = ", ".join(f"{name} {version}" for name, version in versions.items())
     return f"# Resolved with {made_with}.\n{toml_document(values)}"
 
 
-def _plain(model: BaseModel) -> dict[str, Any]:
+class _Paths:
+    """How the paths of a recipe are written in a lock.
+
+    Args:
+        document: where they were given, relative to the recipe or absolute.
+        directory: of the lock.
+    """
+
+    def __init__(self, document: Document, directory: Path) -> None:
+        own = document.directory
+        given = [text for _, text in strings(document.values) if "\0" not in text and not Path(text).is_absolute()]
+        self._given = {str(joined(own, text)): text for text in given}
+        self._absolute = {text for _, text in strings(document.values)}
+        self._own, self._known = own, document.file is not None
+        # Real directories, since `..` leads out of what a link points to.
+        self._base = Path(os.path.relpath(os.path.realpath(own), os.path.realpath(directory)))
+
+    def moved(self, relative: str | Path) -> str:
+        """A path that begins at the recipe, as it begins at the lock."""
+        return str(self._base / relative)
+
+    def of(self, model: Model) -> Model:
+        """A model whose paths are as the lock has them."""
+        return with_paths(model, lambda path: Path(self._written(path)), lambda name: self._written_name(name))
+
+    def _written(self, path: Path) -> str:
+        if not self._known or str(path) in self._absolute:
+            return str(path)
+        if str(path) in self._given:
+            return self.moved(self._given[str(path)])
+        return self.moved(path.relative_to(self._own)) if path.is_relative_to(self._own) else str(path)
+
+    def _written_name(self, name: str) -> str:
+        return self._written(Path(name)) if Path(name).is_absolute() else name
+
+
+def _plain(model: BaseModel, paths: _Paths) -> dict[str, Any]:
     # TOML has no null: what is None is left out, and None is what its default gives.
-    return model.model_dump(mode="json", by_alias=True, round_trip=True, exclude_none=True)
+    return paths.of(model).model_dump(mode="json", by_alias=True, round_trip=True, exclude_none=True)
 
 
 def _header(recipe: Recipe) -> dict[str, Any]:
@@ -35,36 +83,36 @@ def _header(recipe: Recipe) -> dict[str, Any]:
     return {name: getattr(recipe, name) for name in names} | {"requires": dict(recipe.requires)}
 
 
-def _section(recipe: Recipe, section: Section) -> dict[str, Any]:
+def _section(recipe: Recipe, section: Section, paths: _Paths) -> dict[str, Any]:
     own = {"data": _data, "evaluate": _evaluate}.get(section.name)
     if own:
-        return own(recipe)
+        return own(recipe, paths)
     held = getattr(recipe, section.name)
     if section.named:
-        return {name: _component(recipe, f"{section.name}.{name}", component) for name, component in held.items()}
-    return _component(recipe, section.name, held) if section.kind else _plain(held)
+        return {name: _component(recipe, f"{section.name}.{name}", component, paths) for name, component in held.items()}
+    return _component(recipe, section.name, held, paths) if section.kind else _plain(held, paths)
 
 
-def _component(recipe: Recipe, address: str, component: Any) -> dict[str, Any]:
-    options = _plain(component) if isinstance(component, BaseModel) else {}
+def _component(recipe: Recipe, address: str, component: Any, paths: _Paths) -> dict[str, Any]:
+    options = _plain(component, paths) if isinstance(component, BaseModel) else {}
     return {"use": recipe.uses[address]} | options
 
 
-def _data(recipe: Recipe) -> dict[str, Any]:
+def _data(recipe: Recipe, paths: _Paths) -> dict[str, Any]:
     data = recipe.data
-    tables: dict[str, Any] = {"split": _component(recipe, "data.split", data.split)}
+    tables: dict[str, Any] = {"split": _component(recipe, "data.split", data.split, paths)}
     if data.catalog:
-        tables["catalog"] = {entity: _plain(catalog) for entity, catalog in data.catalog.items()}
-    return _component(recipe, "data", data.source) | tables
+        tables["catalog"] = {entity: _plain(catalog, paths) for entity, catalog in data.catalog.items()}
+    return _component(recipe, "data", data.source, paths) | tables
 
 
-def _evaluate(recipe: Recipe) -> dict[str, Any]:
+def _evaluate(recipe: Recipe, paths: _Paths) -> dict[str, Any]:
     evaluate = recipe.evaluate
-    lists = {key: [{"use": n} | _plain(c) for n, c in getattr(evaluate, key).items()] for key in MEASURES}
+    lists = {key: [{"use": n} | _plain(c, paths) for n, c in getattr(evaluate, key).items()] for key in MEASURES}
     return evaluate.model_dump(mode="json", exclude=set(MEASURES), exclude_none=True) | lists
 
 
-def _restore(values: Any, path: KeyPath, document: Document) -> None:
+def _restore(values: Any, path: KeyPath, document: Document, paths: _Paths) -> None:
     """Writes what the recipe says at a path, or around it where the component keeps the value in another shape."""
     for depth, part in enumerate(path[:-1], 1):
         inner = values[part] if has(values, part) else None
@@ -73,6 +121,5 @@ def _restore(values: Any, path: KeyPath, document: Document) -> None:
             return
         values = inner
     written, given = value_at(document.raw, path), value_at(document.values, path)
-    resolved = document.directory / given
-    moved = has(values, path[-1]) and values[path[-1]] == str(resolved) != given
-    values[path[-1]] = f"{document.directory}/{written}" if moved else written
+    moved = has(values, path[-1]) and values[path[-1]] == paths.moved(given) != given
+    values[path[-1]] = paths.moved(written) if moved else written

@@ -78,7 +78,7 @@ class Document:
     @cached_property
     def references(self) -> Mapping[KeyPath, str]:
         """Strings that refer to the environment, as written."""
-        return {path: text for path, text in _strings(self.raw) if _REFERENCE.search(text)}
+        return {path: text for path, text in strings(self.raw) if _REFERENCE.search(text)}
 
     def secrets(self) -> dict[str, str]:
         """Value from the environment -> its reference, those of whole strings too."""
@@ -103,7 +103,7 @@ def read_document(path: Path, sets: Sequence[str], unsets: Sequence[str]) -> tup
     _check_depth(path, raw, lines)
     missing = [
         Mistake(where, f"environment variable {name} is not set")
-        for where, text in _strings(raw)
+        for where, text in strings(raw)
         for name in _REFERENCE.findall(text)
         if name not in os.environ
     ]
@@ -215,15 +215,16 @@ def value_at(values: Any, path: KeyPath) -> Any:
     return values
 
 
-def _strings(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+def strings(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
+    """All strings in a value, each with its path."""
     if isinstance(value, str):
         yield path, value
     elif isinstance(value, Mapping):
         for key, inner in value.items():
-            yield from _strings(inner, (*path, key))
+            yield from strings(inner, (*path, key))
     elif isinstance(value, list):
         for index, inner in enumerate(value):
-            yield from _strings(inner, (*path, index))
+            yield from strings(inner, (*path, index))
 
 
 def _substitute(value: Any) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -39,7 +40,8 @@ def validate(
     except ValidationError as error:
         known = (*reserved, *model.model_fields)
         return [_mistake(found, model, known, document, path) for found in error.errors()]
-    return _with_absolute_paths(made, document.directory)
+    directory = document.directory
+    return with_paths(made, lambda path: joined(directory, path), lambda name: _directory(name, directory))
 
 
 def _mistake(
@@ -81,32 +83,44 @@ def _existing(location: Sequence[str | int], values: Any) -> KeyPath:
     return tuple(path)
 
 
-def _with_absolute_paths(model: Model, directory: Path) -> Model:
+def with_paths(model: Model, path: Callable[[Path], Path], name_or_directory: Callable[[str], str]) -> Model:
+    """A model whose paths are changed, wherever they stand in it.
+
+    Args:
+        model: the model.
+        path: changes a path.
+        name_or_directory: changes an `mtkit.spec.NameOrDirectory`.
+    """
     fields = type(model).model_fields
     values = {name: getattr(model, name) for name in fields}
-    changed = {
-        name: _directory(value, directory)
-        if any(isinstance(mark, OrDirectory) for mark in fields[name].metadata)
-        else _map_paths(value, directory.joinpath)
-        for name, value in values.items()
-    }
-    changed = {name: value for name, value in changed.items() if value != values[name]}
-    return model.model_copy(update=changed) if changed else model
+
+    def changed(value: Any) -> Any:
+        if isinstance(value, Path):
+            return path(value)
+        if isinstance(value, BaseModel):
+            return with_paths(value, path, name_or_directory)
+        if isinstance(value, tuple | list):
+            return type(value)(map(changed, value))
+        if isinstance(value, dict):
+            return {key: changed(inner) for key, inner in value.items()}
+        return value
+
+    marked = {name for name, field in fields.items() if any(isinstance(mark, OrDirectory) for mark in field.metadata)}
+    new = {name: name_or_directory(value) if name in marked else changed(value) for name, value in values.items()}
+    update = {name: value for name, value in new.items() if value != values[name]}
+    return model.model_copy(update=update) if update else model
+
+
+def joined(directory: Path, path: str | Path) -> Path:
+    """A path that begins at a directory, without `..` where that leads to the same place."""
+    whole = directory / path
+    if Path(path).is_absolute() or ".." not in Path(path).parts:
+        return whole
+    plain = Path(os.path.normpath(whole))
+    return plain if os.path.realpath(plain) == os.path.realpath(whole) else whole
 
 
 def _directory(name: str, directory: Path) -> str:
     """The path of the directory of this name, or the name if there is none."""
-    paths = (base / Path(name).expanduser() for base in (directory, Path.cwd()))
+    paths = (joined(base, Path(name).expanduser()) for base in (directory, Path.cwd()))
     return next((str(path) for path in paths if path.is_dir()), name)
-
-
-def _map_paths(value: Any, absolute: Callable[[Path], Path]) -> Any:
-    if isinstance(value, Path):
-        return absolute(value)
-    if isinstance(value, BaseModel):
-        return _with_absolute_paths(value, absolute(Path()))
-    if isinstance(value, tuple | list):
-        return type(value)(_map_paths(inner, absolute) for inner in value)
-    if isinstance(value, dict):
-        return {key: _map_paths(inner, absolute) for key, inner in value.items()}
-    return value

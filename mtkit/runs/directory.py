@@ -11,6 +11,7 @@ import json
 import math
 import os
 import re
+import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ import pyarrow.parquet as pq
 
 from mtkit.errors import RecipeError, RunError
 from mtkit.evaluation.user_sums import Sums, from_table
-from mtkit.files import versions, whole, write_text, writing
+from mtkit.files import held, holding, refuse_link, versions, whole, write_text, writing
 from mtkit.recipe.loader import Recipe, load_recipe
 from mtkit.runs.damage import read_json, reading
 from mtkit.runs.results import DataRecord, PhaseResults
@@ -32,6 +33,8 @@ FORMAT = 1
 #: What to do about a file that tells what the run is.
 _ANEW = "restore it, or run the recipe anew in another --run-dir"
 
+#: Bytes that the number of a process takes at most.
+_LONGEST_ID = 32
 _REPLICATE = re.compile(r"(seed|fold)-\d+")
 
 
@@ -60,7 +63,7 @@ def write_table(path: Path, table: pa.Table) -> None:
         RunError: the file cannot be written.
     """
     with whole(path) as temporary:
-        pq.write_table(table, temporary)
+        pq.write_table(table, temporary, write_page_checksum=True)
 
 
 class RunDirectory:
@@ -101,7 +104,8 @@ class RunDirectory:
             resumable: whether it could be.
 
         Raises:
-            RunError: another process holds it, it cannot be written, or it cannot be used as asked.
+            RunError: another process holds it, it cannot be written, or cannot be used as asked; or it was removed or
+                replaced meanwhile.
         """
         if resume and not self._resumable():
             raise RunError(f"{self.path}: nothing to resume: there is no {self.lock.name}; start without --resume")
@@ -109,16 +113,43 @@ class RunDirectory:
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             handle = self._locked()
-        try:
-            if not resume and any(path != self._claim for path in self.path.iterdir()):
-                rather = ", or continue it with --resume" if resumable else ""
-                raise RunError(f"{self.path}: the directory is not empty; choose another with --run-dir{rather}")
-            yield
-        finally:
+        with holding(self.path):
+            try:
+                if not resume and any(path != self._claim for path in self.path.iterdir()):
+                    rather = ", or continue it with --resume" if resumable else ""
+                    raise RunError(f"{self.path}: the directory is not empty; choose another with --run-dir{rather}")
+                self._refuse_links()
+                yield
+            except BaseException:
+                self._release(handle)
+                if new and held(self.path) and not any(self.path.iterdir()):
+                    self.path.rmdir()  # a mistake was found before there was anything to keep
+                raise
+            self._release(handle)
+
+    def _release(self, handle: int) -> None:
+        """Removes the lock file, unless the directory is another one now."""
+        if held(self.path):
             self._claim.unlink(missing_ok=True)
-            os.close(handle)
-            if new and not any(self.path.iterdir()):
-                self.path.rmdir()  # a mistake was found before there was anything to keep
+        os.close(handle)
+
+    def check_kept(self, lock: str) -> None:
+        """Whether what `begin` wrote is still there when a run ends.
+
+        Raises:
+            RunError: it was removed, or another run's is in its place.
+        """
+        if not self.lock.is_file() or self.lock.read_text(encoding="utf-8") != lock:
+            raise RunError(
+                f"{self.path}: {self.lock.name} was removed or replaced while the run was at work, so what it found "
+                "cannot be told to be its own; start anew in another --run-dir"
+            )
+
+    def _refuse_links(self) -> None:
+        """What is written and removed in a run directory must not lie elsewhere."""
+        for folder, names, files in os.walk(self.path):
+            for name in (*names, *files):
+                refuse_link(Path(folder, name))
 
     def _resumable(self) -> bool:
         """Whether a run began here; one that was killed at once has written little."""
@@ -128,12 +159,14 @@ class RunDirectory:
 
     def _locked(self) -> int:
         """An open handle on the lock file, which holds the lock and our process id."""
+        refuse_link(self._claim)
         while True:
-            handle = os.open(self._claim, os.O_RDWR | os.O_CREAT)
+            handle = os.open(self._claim, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK)
+            self._check_own(handle)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                holder = os.read(handle, 32).decode() or "unknown"
+                holder = os.read(handle, _LONGEST_ID).decode() or "unknown"
                 os.close(handle)
                 raise RunError(
                     f"{self.path}: another run is at work here (process {holder}); wait for it, or choose another "
@@ -145,6 +178,14 @@ class RunDirectory:
                     os.write(handle, str(os.getpid()).encode())
                     return handle
             os.close(handle)  # its holder has just removed it
+
+    def _check_own(self, handle: int) -> None:
+        """Refuses a file at the place of the lock file that no run made: it would be emptied and removed."""
+        found = os.fstat(handle)
+        regular = stat.S_ISREG(found.st_mode) and found.st_nlink <= 1 and found.st_size <= _LONGEST_ID
+        if not (regular and re.fullmatch(rb"\d*", os.pread(handle, _LONGEST_ID, 0))):
+            os.close(handle)
+            raise RunError(f"{self._claim}: was made by something else than a run; move it away, or choose another --run-dir")
 
     def begin(self, lock: str, fingerprint: str, resume: bool) -> None:
         """Says whose directory it is: writes the recipe and the data's fingerprint, or compares them.
@@ -161,7 +202,7 @@ class RunDirectory:
 
     def withdraw(self) -> None:
         """Takes `begin` back where nothing followed it: after a mistake the next try needs an empty directory."""
-        if {path for path in self.path.iterdir() if path.name[0] != "."} == {self.data, self.lock}:
+        if self.path.is_dir() and {path for path in self.path.iterdir() if path.name[0] != "."} == {self.data, self.lock}:
             self.lock.unlink()
             self.data.unlink()
 

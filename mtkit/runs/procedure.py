@@ -105,7 +105,8 @@ class Run:
         """
         begin = time.perf_counter()
         cuts = make_cuts(self.dataset, self.recipe.data.split)
-        self.directory.begin(lock(self.recipe), fingerprint(self.dataset), resume)
+        locked = lock(self.recipe, self.directory.path)
+        self.directory.begin(locked, fingerprint(self.dataset), resume)
         protocol = split_record(self.recipe, self.dataset, *cuts)
         self.report.protocol(protocol)
         try:
@@ -115,6 +116,7 @@ class Run:
                 self.directory.withdraw()
             raise
         write_json(self.directory.metrics, results.plain())
+        self.directory.check_kept(locked)
         return results
 
     def _results(self, protocol: Mapping[str, Any], valid: Cut, test: Cut, begin: float) -> RunResults:

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import contextlib
-import shutil
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from mtkit.backend import tf
 from mtkit.errors import RunError
-from mtkit.files import sweep, whole, writing
+from mtkit.files import refuse_link, remove, sweep, whole, writing
 
 KEEP = 2
 _PREFIX = "step-"
+_NAME = re.compile(rf"{_PREFIX}\d{{8,}}")
 _FILE = "checkpoint"
 
 
@@ -26,7 +27,7 @@ def writing_tensors(path: Path) -> Iterator[None]:
     with writing(path):
         try:
             yield
-        except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError) as error:
+        except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError, tf.errors.NotFoundError) as error:
             reason = error.message.rpartition(";")[2].partition(" [Op")[0].strip()
             raise RunError(f"{path}: cannot be written: {reason}") from error
 
@@ -50,12 +51,13 @@ class Checkpoints:
             RunError: it could not be written.
         """
         target = self._directory / f"{_PREFIX}{step:08d}"
+        refuse_link(self._directory)
         with writing_tensors(target):
             sweep(self._directory)
             with whole(target) as temporary:
                 self._checkpoint.write(str(temporary / _FILE))
         for old in self._all()[KEEP:]:
-            shutil.rmtree(old)
+            remove(old)
 
     def restore(self, until: int | None = None) -> None:
         """Takes up the last checkpoint that can be read; leaves everything as it is where there is none.
@@ -82,8 +84,9 @@ class Checkpoints:
             return
 
     def _all(self) -> list[Path]:
-        """From the last to the first."""
-        return sorted(self._directory.glob(f"{_PREFIX}*"), reverse=True)
+        """From the last to the first; what is called otherwise, or lies behind a link, was not made here."""
+        found = self._directory.glob(f"{_PREFIX}*")
+        return sorted((path for path in found if _NAME.fullmatch(path.name) and not path.is_symlink()), reverse=True)
 
 
 def _damage(path: Path) -> str:

@@ -50,13 +50,13 @@ def test_they_fit_the_tasks_and_the_columns():
     assert list(auto_baselines([NUMBER, RANKER], schema)) == [*FOR_PREDICTION[:2], "ridge", *FOR_PREDICTION[2:]]
 
 
-def test_the_lock_says_what_was_picked_and_loads_to_the_same(load):
+def test_the_lock_says_what_was_picked_and_loads_to_the_same(load, tmp_path):
     recipe = load('"auto"')
     assert list(recipe.evaluate.baselines) == FOR_RETRIEVAL + FOR_PREDICTION
-    locked = lock(recipe)
+    locked = lock(recipe, tmp_path)
     assert [given["use"] for given in tomllib.loads(locked)["evaluate"]["baselines"]] == list(recipe.evaluate.baselines)
     assert load("", text=locked).evaluate.baselines == recipe.evaluate.baselines
-    assert lock(load('"auto"')) == locked
+    assert lock(load('"auto"'), tmp_path) == locked
     assert load('["ials"]', 'evaluate.baselines="auto"').evaluate == recipe.evaluate
 
 

@@ -51,6 +51,56 @@ def test_a_directory_of_a_live_process_is_refused_and_of_a_dead_one_taken_over(d
     assert list(directory.path.iterdir()) == []
 
 
+@pytest.mark.parametrize("resume", [False, True])
+@pytest.mark.parametrize("link", [True, False])
+def test_a_lock_file_that_no_run_made_is_left_as_it_is(directory, tmp_path, link, resume):
+    directory.path.mkdir()
+    own = tmp_path / "thesis.txt" if link else directory.path / ".lock"
+    own.write_text("years of work")
+    if link:
+        (directory.path / ".lock").symlink_to(own)
+    with pytest.raises(RunError, match="is a symbolic link|was made by something else"), directory.claimed(resume):
+        pass
+    assert own.read_text() == "years of work"
+    assert (directory.path / ".lock").is_symlink() == link
+
+
+def test_links_in_a_run_directory_are_refused(directory, tmp_path):
+    begun(directory)
+    (tmp_path / "elsewhere").mkdir()
+    (directory.path / "checkpoints").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(RunError, match="checkpoints: is a symbolic link"), directory.claimed(resume=True):
+        pass
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_directory_that_is_removed_or_replaced_meanwhile_ends_the_run(directory, tmp_path, replace):
+    other = tmp_path / "other"
+    other.mkdir()
+    (other / ".lock").write_text("mine")
+
+    def run():
+        with directory.claimed(resume=False):
+            directory.path.rename(tmp_path / "gone")
+            if replace:
+                other.rename(directory.path)
+
+    with pytest.raises(RunError, match="run: was removed or replaced while a run was at work in it"):
+        run()
+    if replace:
+        assert (directory.path / ".lock").read_text() == "mine"
+
+
+def test_a_run_ends_with_its_lock(directory):
+    begun(directory)
+    directory.check_kept("lock")
+    with pytest.raises(RunError, match="was removed or replaced"):
+        directory.check_kept("other")
+    directory.lock.unlink()
+    with pytest.raises(RunError, match=r"recipe.lock.toml was removed or replaced"):
+        directory.check_kept("lock")
+
+
 def test_a_directory_with_something_else_is_left_as_it_is(directory):
     directory.path.mkdir()
     (directory.path / "thesis.txt").write_text("")

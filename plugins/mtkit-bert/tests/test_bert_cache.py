@@ -32,7 +32,7 @@ def test_a_directory_that_cannot_be_written_is_one_message(tmp_path):
         VectorCache(tmp_path / "file" / "texts").add(["a"], vectors(1))
 
 
-def test_damaged_and_foreign_files_are_ignored(tmp_path):
+def test_damaged_shards_are_told_of_and_computed_anew_and_foreign_files_left_alone(tmp_path):
     cache = VectorCache(tmp_path)
     cache.add(["a"], vectors(1))
     (whole,) = tmp_path.glob("*.npy")
@@ -42,9 +42,24 @@ def test_damaged_and_foreign_files_are_ignored(tmp_path):
     (tmp_path / "empty.npy").touch()
     (tmp_path / "half.part").write_bytes(whole.read_bytes())
     np.save(tmp_path / "other.npy", np.zeros(3))
-    assert set(cache.read(["a", "b", "c"])) == {"a"}
+    with pytest.warns(UserWarning, match=f"{torn.name} is damaged: .* computed anew"):
+        assert set(cache.read(["a", "b", "c"])) == {"a"}
+    assert not torn.exists()
+    assert {"empty.npy", "half.part", "other.npy"} <= {path.name for path in tmp_path.iterdir()}
     cache.add(["b", "c"], vectors(2, 1))
     assert set(cache.read(["a", "b", "c"])) == {"a", "b", "c"}
+
+
+@pytest.mark.parametrize("place", [0, 20, -3])
+def test_a_changed_byte_is_noticed(tmp_path, place):
+    cache = VectorCache(tmp_path)
+    cache.add(["a"], vectors(1))
+    (file,) = tmp_path.iterdir()
+    content = bytearray(file.read_bytes())
+    content[place] ^= 1
+    file.write_bytes(content)
+    with pytest.warns(UserWarning, match="is damaged"):
+        assert cache.read(["a"]) == {}
 
 
 def test_object_arrays_are_not_unpickled(tmp_path):

@@ -1,3 +1,4 @@
+import contextlib
 import json
 import sys
 from pathlib import Path
@@ -205,3 +206,21 @@ def test_digest_is_of_the_content(make_checkpoint):
     before = digest(first)
     (first / "vocab.txt").write_text("other")
     assert digest(first) != before
+
+
+@pytest.mark.parametrize("known", [True, False])
+def test_code_of_a_checkpoint_never_runs(make_checkpoint, tmp_path, monkeypatch, known):
+    path = make_checkpoint()
+    (path / "tokenizer.json").unlink()
+    ran = tmp_path / "ran"
+    (path / "evil.py").write_text(f"open({str(ran)!r}, 'w')\nclass Evil: pass\n")
+    own = {"auto_map": {"AutoConfig": "evil.Evil", "AutoTokenizer": ["evil.Evil", "evil.Evil"]}}
+    if not known:
+        own |= {"tokenizer_class": "Evil"}
+    config = json.loads((path / "config.json").read_text()) | own | ({} if known else {"model_type": "evil"})
+    (path / "config.json").write_text(json.dumps(config))
+    (path / "tokenizer_config.json").write_text(json.dumps(own))
+    monkeypatch.setattr("builtins.input", lambda *_: "yes")
+    with contextlib.nullcontext() if known else pytest.raises(DataError, match=r"has no tokenizer.json, and none can"):
+        load_tokenizer(path, 8)
+    assert not ran.exists()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import io
+import re
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -10,18 +13,22 @@ import numpy as np
 
 from mtkit.errors import DataError, RunError
 from mtkit.files import whole
+from mtkit.shown import shown
 
 #: Changes when files of an older layout, or vectors of an older computation, must not be read.
-FORMAT = 1
+FORMAT = 2
 
 _KEY_BYTES = 16
+_NAME = re.compile(r"[0-9a-f]{32}")
 
 
 class VectorCache:
     """A directory of shards. A shard is an `.npy` file of records (key, vector), and is never changed.
 
     A shard is written beside the others under another name and then renamed, so that readers see it whole or not at
-    all. Runs that compute the same texts at once write the same shard; the last one stays. Damaged files are ignored.
+    all. Its name is the checksum of its bytes, which is compared whenever it is read: a damaged shard is removed with a
+    warning, and its texts are computed anew. Files of other names are left alone. Runs that compute the same texts at
+    once write the same shard; the last one stays.
 
     Args:
         directory: holds the vectors of one encoder; is created by the first `add`.
@@ -42,12 +49,18 @@ class VectorCache:
 
     def _shards(self) -> Iterator[np.ndarray]:
         for file in sorted(self.directory.glob("*.npy")):
-            try:
-                shard = np.load(file, mmap_mode="r", allow_pickle=False)
-            except (ValueError, EOFError, OSError):
+            if not _NAME.fullmatch(file.stem):
                 continue
-            if shard.dtype.names == ("key", "vector"):
-                yield shard
+            try:
+                content = file.read_bytes()
+            except OSError:  # another run has removed it
+                continue
+            if _checksum(content) == file.stem:
+                yield np.load(io.BytesIO(content), allow_pickle=False)
+            else:
+                file.unlink(missing_ok=True)
+                message = f"{file} is damaged: its content is not that of its checksum; it is removed and computed anew"
+                warnings.warn(shown(message), stacklevel=2)
 
     def add(self, texts: Sequence[str], vectors: np.ndarray) -> None:
         """Writes one shard.
@@ -70,9 +83,15 @@ class VectorCache:
             ) from error
 
     def _write(self, shard: np.ndarray) -> None:
-        name = hashlib.blake2b(shard["key"].tobytes(), digest_size=_KEY_BYTES).hexdigest()
-        with whole(self.directory / f"{name}.npy") as temporary, temporary.open("wb") as stream:
-            np.save(stream, shard, allow_pickle=False)
+        stream = io.BytesIO()
+        np.save(stream, shard, allow_pickle=False)
+        content = stream.getvalue()
+        with whole(self.directory / f"{_checksum(content)}.npy") as temporary, temporary.open("xb") as file:
+            file.write(content)
+
+
+def _checksum(content: bytes) -> str:
+    return hashlib.blake2b(content, digest_size=_KEY_BYTES).hexdigest()
 
 
 def _key(text: str) -> bytes:

@@ -53,6 +53,6 @@ def _converted(path: Path) -> Tokenizer:
     if not any((path / name).is_file() for name in _VOCABULARIES):
         raise DataError(f"{path} has no tokenizer.json; write it there with save_pretrained of the tokenizer")
     try:
-        return AutoTokenizer.from_pretrained(path, local_files_only=True).backend_tokenizer
+        return AutoTokenizer.from_pretrained(path, local_files_only=True, trust_remote_code=False).backend_tokenizer
     except (AttributeError, OSError, ValueError) as error:
         raise DataError(f"{path} has no tokenizer.json, and none can be made from its vocabulary: {error}") from error

@@ -91,7 +91,7 @@ def of_masked_language_models(directory: Path) -> Arrays:
 
 def load(name: str, path: Path) -> Any:
     """A TensorFlow model; `from_pretrained` cannot read safetensors of PyTorch with the versions of that library."""
-    model = getattr(transformers, name)(transformers.AutoConfig.from_pretrained(path))
+    model = getattr(transformers, name)(transformers.AutoConfig.from_pretrained(path, trust_remote_code=False))
     model.build_in_name_scope()
     # Tensors that the classes have and checkpoints lack are poolers, which nothing here asks for.
     lacking = name == "TFBertModel"
