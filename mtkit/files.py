@@ -86,10 +86,9 @@ def write_text(path: Path, text: str) -> None:
     Raises:
         RunError: the file cannot be written.
     """
-    with whole(path) as temporary:
-        # "x" never writes through a link that someone else put there.
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write(text)
+    # "x" never writes through a link that someone else put there.
+    with whole(path) as temporary, temporary.open("x", encoding="utf-8") as file:
+        file.write(text)
 
 
 def new_version(directory: Path, write: Callable[[Path], None]) -> Path:

@@ -88,7 +88,7 @@ def test_links_are_replaced_or_refused_and_what_is_behind_them_stays(tmp_path):
     (tmp_path / "run/folder").symlink_to(behind)
     write_text(tmp_path / "run/file", "new")
     sweep(tmp_path / "run/folder")
-    with pytest.raises(RunError, match="folder: is a symbolic link to .*behind, and nothing is written or removed"):
+    with pytest.raises(RunError, match=r"folder: is a symbolic link to .*behind, and nothing is written or removed"):
         new_version(tmp_path / "run/folder", lambda _: None)
     assert names(behind) == [".step.1-0123abcd", "file"]
     assert (behind / "file").read_text() == "mine"

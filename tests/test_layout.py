@@ -52,6 +52,7 @@ ACROSS = {
     "test_recipes": "the recipes of the repository",
     "test_registry_snapshot": "names of all components",
     "test_roles": "two roles of one entity, through a run",
+    "test_secrets": "what is shown of the environment and of data, through the command line",
     "test_self_supervised": "a kind of head, through a run",
 }
 #: Modules without a test of their name, and what tests them.

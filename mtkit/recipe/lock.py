@@ -60,7 +60,7 @@ class _Paths:
 
     def of(self, model: Model) -> Model:
         """A model whose paths are as the lock has them."""
-        return with_paths(model, lambda path: Path(self._written(path)), lambda name: self._written_name(name))
+        return with_paths(model, lambda path: Path(self._written(path)), self._written_name)
 
     def _written(self, path: Path) -> str:
         if not self._known or str(path) in self._absolute:
@@ -89,7 +89,9 @@ def _section(recipe: Recipe, section: Section, paths: _Paths) -> dict[str, Any]:
         return own(recipe, paths)
     held = getattr(recipe, section.name)
     if section.named:
-        return {name: _component(recipe, f"{section.name}.{name}", component, paths) for name, component in held.items()}
+        return {
+            name: _component(recipe, f"{section.name}.{name}", component, paths) for name, component in held.items()
+        }
     return _component(recipe, section.name, held, paths) if section.kind else _plain(held, paths)
 
 

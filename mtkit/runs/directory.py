@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import csv
 import fcntl
-import hashlib
 import io
 import json
 import math
@@ -14,6 +13,7 @@ import re
 import stat
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -26,7 +26,6 @@ from mtkit.files import held, holding, refuse_link, versions, whole, write_text,
 from mtkit.recipe.loader import Recipe, load_recipe
 from mtkit.runs.damage import read_json, reading
 from mtkit.runs.results import DataRecord, PhaseResults
-from mtkit.types import Dataset
 
 FORMAT = 1
 
@@ -115,10 +114,7 @@ class RunDirectory:
             handle = self._locked()
         with holding(self.path):
             try:
-                if not resume and any(path != self._claim for path in self.path.iterdir()):
-                    rather = ", or continue it with --resume" if resumable else ""
-                    raise RunError(f"{self.path}: the directory is not empty; choose another with --run-dir{rather}")
-                self._refuse_links()
+                self._check_content(resume, resumable)
                 yield
             except BaseException:
                 self._release(handle)
@@ -145,8 +141,11 @@ class RunDirectory:
                 "cannot be told to be its own; start anew in another --run-dir"
             )
 
-    def _refuse_links(self) -> None:
-        """What is written and removed in a run directory must not lie elsewhere."""
+    def _check_content(self, resume: bool, resumable: bool) -> None:
+        """A new run begins in an empty directory; what is written and removed must not lie elsewhere."""
+        if not resume and any(path != self._claim for path in self.path.iterdir()):
+            rather = ", or continue it with --resume" if resumable else ""
+            raise RunError(f"{self.path}: the directory is not empty; choose another with --run-dir{rather}")
         for folder, names, files in os.walk(self.path):
             for name in (*names, *files):
                 refuse_link(Path(folder, name))
@@ -185,24 +184,35 @@ class RunDirectory:
         regular = stat.S_ISREG(found.st_mode) and found.st_nlink <= 1 and found.st_size <= _LONGEST_ID
         if not (regular and re.fullmatch(rb"\d*", os.pread(handle, _LONGEST_ID, 0))):
             os.close(handle)
-            raise RunError(f"{self._claim}: was made by something else than a run; move it away, or choose another --run-dir")
+            raise RunError(
+                f"{self._claim}: was made by something else than a run; move it away, or choose another --run-dir"
+            )
 
-    def begin(self, lock: str, fingerprint: str, resume: bool) -> None:
-        """Says whose directory it is: writes the recipe and the data's fingerprint, or compares them.
+    def begin(self, lock: str, fingerprint: str, resume: bool, files: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Says whose directory it is: writes the recipe, the data's fingerprint and the checksums, or compares them.
+
+        Args:
+            lock: the recipe.
+            fingerprint: of the data.
+            resume: whether to compare.
+            files: checksums of what encoders read, as of `checksums`.
 
         Raises:
             RunError: the directory holds another run, or data have changed.
         """
         if resume and self.lock.exists():
             self._check_same(lock)
-            self.check_data(fingerprint)
+            self.check_data(fingerprint, files)
             return
-        write_json(self.data, {"fingerprint": fingerprint})
+        write_json(self.data, {"fingerprint": fingerprint, "files": files})
         write_text(self.lock, lock)
 
     def withdraw(self) -> None:
         """Takes `begin` back where nothing followed it: after a mistake the next try needs an empty directory."""
-        if self.path.is_dir() and {path for path in self.path.iterdir() if path.name[0] != "."} == {self.data, self.lock}:
+        if self.path.is_dir() and {path for path in self.path.iterdir() if path.name[0] != "."} == {
+            self.data,
+            self.lock,
+        }:
             self.lock.unlink()
             self.data.unlink()
 
@@ -225,8 +235,8 @@ class RunDirectory:
         except RecipeError as error:
             raise RunError(f"{error}\n{self.lock}: cannot be used; {_ANEW}") from error
 
-    def check_data(self, fingerprint: str) -> None:
-        """Compares the data with those of the run.
+    def check_data(self, fingerprint: str, files: Mapping[str, str] = MappingProxyType({})) -> None:
+        """Compares the data, and the checksums of what encoders read, with those of the run.
 
         Raises:
             RunError: they are not the same.
@@ -237,6 +247,13 @@ class RunDirectory:
                 f"{self.path}: the data have changed since the run began (fingerprint {known}, now {fingerprint}); "
                 "restore them, or start anew in another --run-dir"
             )
+        before = read_json(self.data, DataRecord, _ANEW).files
+        for encoder, checksum in files.items():
+            if before.get(encoder) != checksum:
+                raise RunError(
+                    f"{self.path}: the files that encoder {encoder!r} reads are damaged, or others than when the run began "
+                    f"(checksum {before.get(encoder)}, now {checksum}); restore them, or start anew in another --run-dir"
+                )
 
     def _check_same(self, lock: str) -> None:
         with reading(self.lock, _ANEW):
@@ -375,15 +392,3 @@ class RunDirectory:
             if any(None in row or not row.keys() >= {"phase", "epoch"} for row in rows):
                 raise ValueError("expected columns phase and epoch, and as many values as columns in each row")
         return rows
-
-
-def fingerprint(dataset: Dataset) -> str:
-    """A hash of all tables' names, types and values."""
-    digest = hashlib.blake2b(digest_size=16)
-    for name, table in {"interactions": dataset.interactions, **dataset.entities}.items():
-        digest.update(f"{name}:{table.schema.to_string()}".encode())
-        for column in table.columns:
-            values = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
-            for buffer in values.combine_chunks().buffers():
-                digest.update(b"" if buffer is None else buffer)
-    return digest.hexdigest()

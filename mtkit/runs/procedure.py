@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mtkit.data.catalogs import make_cuts
+from mtkit.data.fingerprint import checksums, fingerprint
 from mtkit.data.row_tables import Tables, populations
 from mtkit.errors import MtkitError, shortage
 from mtkit.evaluation.baseline_tuning import Comparison, Tuned, as_tuned
@@ -17,7 +18,7 @@ from mtkit.evaluation.user_sums import MODEL, Measured, named, to_table
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.lock import lock
 from mtkit.runs.console import Reporter
-from mtkit.runs.directory import RunDirectory, fingerprint, write_json, write_table
+from mtkit.runs.directory import RunDirectory, write_json, write_table
 from mtkit.runs.replicates import split_record
 from mtkit.runs.results import PhaseResults, RunResults
 from mtkit.spec import Cut
@@ -106,7 +107,7 @@ class Run:
         begin = time.perf_counter()
         cuts = make_cuts(self.dataset, self.recipe.data.split)
         locked = lock(self.recipe, self.directory.path)
-        self.directory.begin(locked, fingerprint(self.dataset), resume)
+        self.directory.begin(locked, fingerprint(self.dataset), resume, checksums(self.recipe.encoder))
         protocol = split_record(self.recipe, self.dataset, *cuts)
         self.report.protocol(protocol)
         try:

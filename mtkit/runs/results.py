@@ -12,9 +12,10 @@ Figures = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class DataRecord:
-    """What `data.json` holds: the fingerprint of the data that a run began with."""
+    """What `data.json` holds: the fingerprint of the data that a run began with, and checksums of what encoders read."""
 
     fingerprint: str
+    files: Mapping[str, str]
 
 
 @dataclass(frozen=True)

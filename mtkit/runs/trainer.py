@@ -13,6 +13,7 @@ from mtkit.backend import keras, tf
 from mtkit.data.build_context import cache_directory
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.columns import load
+from mtkit.data.fingerprint import checksums, fingerprint
 from mtkit.errors import RunError
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.user_sums import Measured
@@ -21,7 +22,7 @@ from mtkit.model.model_evaluation import evaluate
 from mtkit.model.non_finite import all_zero
 from mtkit.recipe.loader import Recipe
 from mtkit.runs.console import Reporter
-from mtkit.runs.directory import RunDirectory, fingerprint, write_json, write_table
+from mtkit.runs.directory import RunDirectory, write_json, write_table
 from mtkit.runs.procedure import Clock, Contest, Run
 from mtkit.runtime.collectives import least
 from mtkit.runtime.strategies import prepare, worker_number
@@ -166,7 +167,7 @@ def trained_pipeline(directory: RunDirectory) -> Pipeline:
         raise RunError(f"{directory.path}: no run here: there is no {directory.lock.name}{hint}")
     recipe = directory.read_recipe()
     dataset = load(recipe.data.source)
-    directory.check_data(fingerprint(dataset))
+    directory.check_data(fingerprint(dataset), checksums(recipe.encoder))
     _, test = make_cuts(dataset, recipe.data.split)
     pipeline = assemble(recipe, dataset, test, strategy=prepare(recipe), numbered=directory.read_numbers(test.trained))
     damages: list[str] = []

@@ -106,6 +106,11 @@ class Encoder(Spec):
         """How many numbers a step holds for each row that goes through it, by which memory is estimated."""
         return self.dim
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files of the user's that `derive` reads; a run keeps their checksums and refuses to go on with others."""
+        return ()
+
     def derive(self, context: BuildContext) -> Mapping[str, np.ndarray]:
         """New static columns of entity tables (`item.text/NAME` -> `[rows, width]`), computed once per distinct value.
 

@@ -45,6 +45,11 @@ class Vectors(Encoder):
         return self
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The vectors, and their ids."""
+        return (self.path,) if self.ids is None else (self.path, self.ids)
+
+    @property
     def _entity(self) -> str:
         return self.reads[0].scope
 

@@ -11,12 +11,12 @@ import pytest
 
 from mtkit.errors import RunError
 from mtkit.files import write_text
-from mtkit.runs.directory import RunDirectory, fingerprint, write_json, write_table
+from mtkit.runs.directory import RunDirectory, write_json, write_table
 
 HOLD = """\
 import sys, time
 from pathlib import Path
-from mtkit.runs.directory import RunDirectory
+from mtkit.runs.directory import RunDirectory, write_json, write_table
 with RunDirectory(Path(sys.argv[1])).claimed(resume=False):
     print("held", flush=True)
     time.sleep(60)
@@ -59,7 +59,7 @@ def test_a_lock_file_that_no_run_made_is_left_as_it_is(directory, tmp_path, link
     own.write_text("years of work")
     if link:
         (directory.path / ".lock").symlink_to(own)
-    with pytest.raises(RunError, match="is a symbolic link|was made by something else"), directory.claimed(resume):
+    with pytest.raises(RunError, match=r"is a symbolic link|was made by something else"), directory.claimed(resume):
         pass
     assert own.read_text() == "years of work"
     assert (directory.path / ".lock").is_symlink() == link
@@ -193,11 +193,6 @@ def test_a_directory_that_cannot_be_made_is_one_message(tmp_path):
         pass
 
 
-def test_the_fingerprint_sees_every_value(make_shop):
-    assert fingerprint(make_shop(0)) == fingerprint(make_shop(0))
-    assert fingerprint(make_shop(0)) != fingerprint(make_shop(1))
-
-
 def test_paths_that_cannot_be_run_directories(tmp_path):
     with pytest.raises(RunError, match=r"a{300}: cannot be a run directory: File name too long$"):
         RunDirectory(tmp_path / ("a" * 300))
@@ -208,3 +203,11 @@ def test_paths_that_cannot_be_run_directories(tmp_path):
             RunDirectory(path).claimed(False),
         ):
             pass
+
+
+def test_files_that_an_encoder_reads_are_those_of_the_run(directory):
+    with directory.claimed(resume=False):
+        directory.begin("lock", "data", False, {"made": "1f"})
+    directory.check_data("data", {"made": "1f"})
+    with pytest.raises(RunError, match="the files that encoder 'made' reads are damaged, or others than when"):
+        directory.check_data("data", {"made": "2e"})

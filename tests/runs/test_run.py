@@ -303,7 +303,7 @@ class Persons(DataSource):
 
 
 def test_rows_that_stand_for_themselves(tmp_path, monkeypatch):
-    monkeypatch.setattr("mtkit.runs.procedure.lock", lambda recipe: recipe.name)
+    monkeypatch.setattr("mtkit.runs.procedure.lock", lambda recipe, _: recipe.name)
     recipe = compose(
         data=Persons(),
         split=Random(valid=0.2, test=0.2),
@@ -322,3 +322,22 @@ def test_rows_that_stand_for_themselves(tmp_path, monkeypatch):
     young, old = answer["probability"].numpy()
     assert young < 0.4
     assert old > 0.6
+
+
+@pytest.mark.parametrize("replace", [True, False])
+def test_a_run_whose_directory_goes_ends_with_an_error(tiny_recipe, tmp_path, monkeypatch, replace):
+    append, other = RunDirectory.append_history, tmp_path / "other"
+    other.mkdir()
+    (other / "thesis.txt").write_text("")
+
+    def moved(self, row):
+        self.path.rename(tmp_path / "gone")
+        if replace:
+            other.rename(self.path)
+        append(self, row)
+
+    monkeypatch.setattr(RunDirectory, "append_history", moved)
+    done = CliRunner().invoke(main, ["run", str(tiny_recipe), "--run-dir", str(tmp_path / "run")])
+    assert done.exit_code == 2, done.exception
+    assert "run: was removed or replaced while a run was at work in it" in done.stderr
+    assert [path.name for path in (tmp_path / "run").glob("*")] == ["thesis.txt"] * replace

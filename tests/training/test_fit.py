@@ -153,3 +153,22 @@ def test_a_full_disk_is_one_message_and_the_last_checkpoint_stays(tmp_path, monk
         checkpoints.save(2)
     checkpoints.restore()
     assert [path.name for path in tmp_path.iterdir() if path.name[0] != "."] == ["step-00000001"]
+
+
+def test_only_checkpoints_that_were_made_here_are_removed(tmp_path):
+    directory, behind = tmp_path / "kept", tmp_path / "behind"
+    for path in (directory / "step-by-step", behind / ".step.1-0123abcd"):
+        path.mkdir(parents=True)
+    (directory / "step-00000000").symlink_to(behind)
+    checkpoints = Checkpoints(tf.train.Checkpoint(v=tf.Variable(1.0)), directory, pytest.fail)
+    for step in range(1, 5):
+        checkpoints.save(step)
+    checkpoints.restore()
+    assert sorted(path.name for path in directory.iterdir()) == [
+        "step-00000000", "step-00000003", "step-00000004", "step-by-step"
+    ]  # fmt: skip
+    assert list(behind.iterdir()) == [behind / ".step.1-0123abcd"]
+    linked = Checkpoints(tf.train.Checkpoint(v=tf.Variable(1.0)), directory / "step-00000000", pytest.fail)
+    with pytest.raises(RunError, match="is a symbolic link"):
+        linked.save(1)
+    assert list(behind.iterdir()) == [behind / ".step.1-0123abcd"]

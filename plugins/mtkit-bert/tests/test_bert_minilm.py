@@ -31,7 +31,9 @@ def test_hidden_states(minilm, side):
 
 def test_token_ids_equal_those_of_transformers(minilm):
     transformers = pytest.importorskip("transformers")
-    expected = transformers.AutoTokenizer.from_pretrained(minilm, trust_remote_code=False)(TEXTS, truncation=True, max_length=32)["input_ids"]
+    expected = transformers.AutoTokenizer.from_pretrained(minilm, trust_remote_code=False)(
+        TEXTS, truncation=True, max_length=32
+    )["input_ids"]
     assert [encoding.ids for encoding in load_tokenizer(minilm, 32).encode_batch(TEXTS)] == expected
 
 

@@ -1,0 +1,37 @@
+"""What tells whether data are those that a run began with: a hash of the tables, and of files that encoders read."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+
+from mtkit.spec import Encoder
+from mtkit.types import Dataset
+
+
+def checksums(encoders: Mapping[str, Encoder]) -> dict[str, str]:
+    """Encoder -> a hash of the files that it reads; what cannot be read is left to the encoder to say."""
+    found = {}
+    for name, spec in encoders.items():
+        digest = hashlib.blake2b(digest_size=16)
+        for path in filter(Path.is_file, spec.files):
+            with path.open("rb") as file:
+                digest.update(hashlib.file_digest(file, "blake2b").digest())
+        if spec.files:
+            found[name] = digest.hexdigest()
+    return found
+
+
+def fingerprint(dataset: Dataset) -> str:
+    """A hash of all tables' names, types and values."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name, table in {"interactions": dataset.interactions, **dataset.entities}.items():
+        digest.update(f"{name}:{table.schema.to_string()}".encode())
+        for column in table.columns:
+            values = column.cast(column.type.value_type) if pa.types.is_dictionary(column.type) else column
+            for buffer in values.combine_chunks().buffers():
+                digest.update(b"" if buffer is None else buffer)
+    return digest.hexdigest()
