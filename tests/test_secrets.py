@@ -139,6 +139,19 @@ def test_the_name_of_a_run_is_no_secret(tmp_path, monkeypatch):
     assert "name: is what run directories are called" in done.stderr
 
 
+def test_an_entity_is_called_by_no_secret(tmp_path, monkeypatch):
+    monkeypatch.setenv("X", "things")
+    text = SMALL.replace('entity = "item"', 'entity = "${env:X}"').replace(
+        'reads = ["item.id"]', 'reads = ["things.id"]'
+    )
+    (tmp_path / "shop.toml").write_text(text)
+    done = mtkit("check", "--fast", tmp_path / "shop.toml", "--unset", "data.entities", "--unset", "data.entity_columns",
+                 "--unset", "evaluate.slices")  # fmt: skip
+    assert done.exit_code == 2
+    assert "data: an entity is called ${env:X}, and files are called as it" in done.stderr
+    assert "things" not in done.output.replace("things.id", "")
+
+
 def test_bugs_show_no_secret_either(tmp_path, monkeypatch):
     code = (
         "import sys, mtkit.recipe.describe as d, mtkit.cli.program as p\n"

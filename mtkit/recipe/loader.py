@@ -23,6 +23,7 @@ from mtkit.recipe.validation import validate
 from mtkit.spec import (
     Balancer,
     Correlation,
+    DataSource,
     Encoder,
     Exporter,
     Name,
@@ -263,12 +264,22 @@ class _Reader:
         if "data" not in self._values:
             return None
         source = self._component(("data",), "data_source", reserved=("split", "catalog"))
+        self._check_entities(source)
         split = self._component(("data", "split"), "split")
         entities = self._table(("data", "catalog")) or {}
         catalog = {entity: self._section(("data", "catalog", entity), Catalog) for entity in entities}
         if source is None or split is None or None in catalog.values():
             return None
         return Data(source=source, split=split, catalog=catalog)
+
+    def _check_entities(self, source: DataSource | None) -> None:
+        secrets = self._document.secrets()
+        try:
+            names = [name for name in source.schema().entities if name in secrets] if source and secrets else []
+        except MtkitError:  # which the wiring reports
+            return
+        for name in names:
+            self._add(("data",), f"an entity is called {secrets[name]}, and files are called as it; write it out")
 
     def _evaluate(self, data: Data | None, tasks: Mapping[str, TaskHead | None]) -> Evaluate | None:
         section = self._section(("evaluate",), Evaluate, without=tuple(MEASURES))

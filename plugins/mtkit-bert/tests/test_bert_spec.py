@@ -89,6 +89,6 @@ def test_checkpoints_are_looked_for_from_the_recipe(tmp_path, monkeypatch):
         return validate(Bert, {"reads": ["item.text"], "checkpoint": name}, document, ("encoder", "text")).checkpoint
 
     assert checkpoint("near") == str(tmp_path / "recipes/near")
-    assert checkpoint("../recipes/near") == str(tmp_path / "recipes/../recipes/near")
+    assert checkpoint("../recipes/near") == str(tmp_path / "recipes/near")
     assert checkpoint("far") == str(tmp_path / "here/far")
     assert checkpoint("owner/name") == "owner/name"
