@@ -47,6 +47,7 @@ ACROSS = {
     "test_layout": "the house",
     "test_main_recipe": "a recipe on real data",
     "test_mistakes": "messages, through the command line",
+    "test_fuzz": "data files and recipes of all kinds, drawn",
     "test_numeric_labels": "a kind of label, through a run",
     "test_open_heads": "a head of a form that the core does not know, through a run",
     "test_recipes": "the recipes of the repository",

@@ -17,11 +17,22 @@ from mtkit.types import Fold, Part
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of a row table, their weights, and the names of classes, by label."""
+    """Labels of a row table, their weights, the names of classes, and how many rows have another class, by label."""
 
     values: dict[str, np.ndarray] = field(default_factory=dict)
     weights: dict[str, np.ndarray] = field(default_factory=dict)
     classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    unseen: dict[str, int] = field(default_factory=dict)
+
+    def remarks(self) -> str:
+        """What readers of the rows should know: classes that training lacks, and labels that are always the same."""
+        found = [f"{count:,} with a {name} that training lacks" for name, count in self.unseen.items() if count]
+        for name, weights in self.weights.items():
+            values = self.values[name][weights > 0]
+            if len(values) and (values == values[0]).all():
+                shown = self.classes[name][values[0]] if name in self.classes else f"{values[0]:g}"
+                found.append(f"{name} is always {shown}")
+        return "".join(f"; {remark}" for remark in found)
 
     def add(self, name: str, column: pa.ChunkedArray, declared: Column, known: pa.ChunkedArray) -> None:
         """Adds the label of a column; its classes are the distinct values of `known`."""
@@ -30,6 +41,7 @@ class Labels:
             self.classes[name] = tuple(classes.to_pylist())
             values = pc.index_in(_strings(column), value_set=classes).fill_null(-1).to_numpy()
             missing = values < 0
+            self.unseen[name] = int(missing.sum()) - column.null_count
         else:
             values = raw(column, declared)
             missing = np.isnan(values)

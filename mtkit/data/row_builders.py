@@ -59,7 +59,7 @@ def event_table(fold: Fold, positions: np.ndarray, labels: Labels, note: str) ->
         labels=labels.values,
         weights=labels.weights,
         classes=labels.classes,
-        note=note,
+        note=note + labels.remarks(),
     )
 
 
@@ -109,7 +109,7 @@ def entity_table(fold: Fold, entity: str, rows: np.ndarray, note: str) -> RowTab
         labels=labels.values,
         weights=labels.weights,
         classes=labels.classes,
-        note=note,
+        note=note + labels.remarks(),
     )
 
 

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mtkit.data.column_values import UnfitError, blank_to_null, first_where, floats
+from mtkit.data.column_values import UnfitError, blank_to_null, decoded, first_where, floats
 from mtkit.types import DAY
 
 #: A time beyond so long a stretch in which nothing happened cannot be: 1970 beside 2024, the year 9999.
@@ -76,6 +76,7 @@ def read_times(column: pa.ChunkedArray) -> Times:
     Raises:
         UnfitError: values are no times, or could be read in two ways.
     """
+    column = decoded(column)
     if pa.types.is_date(column.type):
         column = column.cast(pa.timestamp("s" if pa.types.is_date32(column.type) else "ms"))
     if pa.types.is_timestamp(column.type):

@@ -117,7 +117,7 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
         if (size := path.stat().st_size) > _LARGEST:
             message = f"has {size:,} bytes, expected {_LARGEST:,} at most: data belong into files that a recipe names"
             raise RecipeError([Problem(str(path), "", message)])
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
         if found := _LONG_KEY.search(text):
             line = text.count("\n", 0, found.start()) + 1
             raise RecipeError([Problem(f"{path}:{line}", "", _TOO_DEEP)])

@@ -247,7 +247,8 @@ class RunDirectory:
                 f"{self.path}: the data have changed since the run began (fingerprint {known}, now {fingerprint}); "
                 "restore them, or start anew in another --run-dir"
             )
-        before = read_json(self.data, DataRecord, _ANEW).files
+        record: DataRecord = read_json(self.data, DataRecord, _ANEW)
+        before = record.files
         for encoder, checksum in files.items():
             if before.get(encoder) != checksum:
                 raise RunError(

@@ -1,7 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
+import pyarrow as pa
 import pytest
 
 from mtkit.data.catalogs import make_fold
+from mtkit.data.columns import seconds
 from mtkit.data.labels import entity_labels, event_labels
 from mtkit.data.row_builders import event_positions
 from mtkit.errors import DataError
@@ -64,3 +68,14 @@ def test_a_name_that_is_no_label(fold):
         DataError, match=r"\['store'\] are no labels of the interactions; they have \['cheap', 'returns'"
     ):
         event_labels(fold, np.arange(3), ["cheap", "store"], "train")
+
+
+def test_classes_that_training_lacks_and_labels_that_are_always_the_same_are_said(shop):
+    rows = shop.interactions
+    late = seconds(rows[shop.schema.time]) >= 60 * DAY
+    payment = np.where(late, "cheque", "card")
+    changed = rows.set_column(rows.column_names.index("payment"), "payment", pa.array(payment))
+    fold = make_fold(replace(shop, interactions=changed), Cut("test", 60 * DAY, 90 * DAY), {})
+    known, new = (event_labels(fold, event_positions(fold, part), ["payment"], part) for part in ("train", "eval"))
+    assert known.remarks() == "; payment is always card"
+    assert new.remarks() == f"; {len(event_positions(fold, 'eval'))} with a payment that training lacks"

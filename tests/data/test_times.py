@@ -67,6 +67,11 @@ def test_units_of_timestamps():
         assert read(DAY.replace(tzinfo=None), kind=pa.timestamp(unit)) == [(SECOND, 0)]
 
 
+def test_encodings_of_text():
+    for kind in (pa.large_string(), pa.string_view(), pa.dictionary(pa.int32(), pa.string())):
+        assert read("2024-01-31", None, kind=kind) == [(SECOND, 0), None]
+
+
 def test_zones_may_differ():
     assert read("2024-01-31", "2024-01-31T00:00:00Z", "2024-01-30T22:00:00-02:00") == [(SECOND, 0)] * 3
 
