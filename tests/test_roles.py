@@ -11,6 +11,7 @@ import mtkit
 from mtkit.backend import tf
 from mtkit.data import leakage
 from mtkit.data.catalogs import make_cuts, make_fold
+from mtkit.data.columns import load
 from mtkit.errors import DataError, RecipeError
 from mtkit.recipe import Evaluate, Train
 from mtkit.recipe.settings import By
@@ -167,12 +168,14 @@ def test_what_rows_do_not_have_is_refused(recipe):
 
 def test_ids_of_two_types_are_refused(recipe):
     source = recipe.data.source
-    mixed = source.interactions.assign(whom=range(FOLLOWS))
+    padded = source.interactions.assign(who=[f"{row:04d}" for row in range(FOLLOWS)], whom=range(FOLLOWS))
     with pytest.raises(
-        DataError, match=r"interactions\.who of string, interactions\.whom of int64; make them the same"
+        DataError,
+        match=r"user: .* are integers in interactions\.whom, and text such as '0000' in interactions\.who, so",
     ):
-        source.model_copy(update={"interactions": mixed, "entities": {}}).load()
-    source.model_copy(update={"interactions": source.interactions.astype({"whom": "category"}), "entities": {}}).load()
+        load(source.model_copy(update={"interactions": padded, "entities": {}, "entity_columns": {}}))
+    encoded = source.interactions.astype({"whom": "category"})
+    assert load(source.model_copy(update={"interactions": encoded})).interactions.equals(load(source).interactions)
 
 
 @pytest.mark.parametrize("read", ["followee.followers", "follower.followers"])

@@ -165,6 +165,8 @@ class _Cleaning:
             {**{n: c for n, c in self.tables[entity].items() if n != "id"}, "id": self.tables[entity]["id"]}
         )
         if nulls := table["id"].null_count:
+            if nulls == len(table):
+                raise DataError(f"{self._place(entity, 'id')}: no row has an id")
             self.notes.append(f"{self._place(entity, 'id')}: {nulls:,} rows without an id are left out")
             return table.filter(table["id"].is_valid())
         return table

@@ -219,7 +219,10 @@ def test_frames_that_do_not_fit(tiny_recipe, cache):
     for changes, message in (
         ({"interactions": interactions.drop(columns="gift")}, r"interactions\.gift: declared, but the frame has only"),
         ({"entities": {**entities, "user": pd.DataFrame({"key": [1]})}}, r"user\.id: declared, but the frame has only"),
-        ({"interactions": interactions.assign(gift=["no"] * len(interactions))}, r"gift: expected numbers or booleans"),
+        (
+            {"interactions": interactions.assign(gift=["no"] * len(interactions))},
+            "row 1: 'no' is no number; write 1",
+        ),
         ({"interactions": interactions.assign(gift=[1, "no"] * (len(interactions) // 2))}, "values of several types"),
     ):
         _, data = source(tiny_recipe, **changes)

@@ -230,7 +230,7 @@ def test_without_refit_the_model_of_validation_is_tested(tiny_recipe, tmp_path):
     metrics = run_recipe(recipe, tmp_path / "run")
     protocol = dict(metrics.protocol)
     sizes = protocol.pop("interactions")
-    assert protocol.pop("data") == ["interactions.when: read as seconds since 1970-01-01 UTC"]
+    assert protocol.pop("data") == ["interactions.time: read as seconds since 1970-01-01 UTC"]
     assert protocol == {"split": "leave_one_out", "refit": False, "options": {"count": 1}, "sampled": None}
     assert sum(sizes.values()) == recipe.data.source.lines
     with (tmp_path / "run" / "history.csv").open() as file:

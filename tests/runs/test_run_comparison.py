@@ -136,7 +136,7 @@ def test_runs_under_other_protocols_are_refused(copy, replaced, message):
 
 def test_other_data_and_other_users_are_refused(copy):
     one, other = copy("one"), copy("other")
-    (other / "data.json").write_text('{"format": 1, "fingerprint": "x"}')
+    (other / "data.json").write_text('{"format": 1, "fingerprint": "x", "files": {}}')
     with pytest.raises(RunError, match=r"data is '.*' in the one and 'x' in the other"):
         compare_runs([one, other])
     fewer = copy("fewer")

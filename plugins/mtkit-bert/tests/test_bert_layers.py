@@ -6,6 +6,7 @@ from checkpoints import ids_of
 from safetensors.numpy import load_file
 
 from mtkit.backend import keras, tf
+from mtkit.errors import DataError
 from mtkit_bert.layers import BertModel, Pooling
 from mtkit_bert.projection import TextProjection
 
@@ -135,7 +136,7 @@ def test_activations(make_checkpoint, name, definition):
 
 
 def test_unknown_activation_is_refused(make_checkpoint):
-    with pytest.raises(ValueError, match=r"activation 'swishy' is not known; known are gelu"):
+    with pytest.raises(DataError, match=r"activation 'swishy' is not known; known are gelu"):
         BertModel.from_checkpoint(make_checkpoint(hidden_act="swishy"))
 
 
