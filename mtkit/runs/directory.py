@@ -341,6 +341,22 @@ class RunDirectory:
         """Whether there is an export."""
         return bool(versions(self.export))
 
+    def check_run(self) -> None:
+        """Whether a run is here.
+
+        Raises:
+            RunError: there is none, or there are several, one of which has to be named.
+        """
+        if self.lock.is_file():
+            return
+        another = "name the run directory of a finished mtkit run"
+        what = f"no run here: there is no {self.lock.name}; {another}"
+        if not self.path.is_dir():
+            what = f"there is no such directory; {another}"
+        elif several := self.replicates():
+            what = f"it holds several runs; name one of them: {', '.join(map(str, several))}"
+        raise RunError(f"{self.path}: {what}")
+
     def replicates(self) -> list[Path]:
         """The runs in a directory of several seeds, or of several folds."""
         found = [path for path in self.path.glob("*-*") if _REPLICATE.fullmatch(path.name) and path.is_dir()]

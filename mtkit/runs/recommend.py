@@ -74,8 +74,7 @@ class Servant:
 
     def __init__(self, run: Path) -> None:
         self._directory = directory = RunDirectory(run)
-        if not directory.lock.is_file():
-            raise RunError(f"{run}: {_what_is(directory)}")
+        directory.check_run()
         numbers = versions(directory.export)
         if not numbers:
             raise RunError(
@@ -211,12 +210,3 @@ def as_json(
         "recommendations": [vars(recommendation) for recommendation in recommendations],
         "past": [vars(item) | {"last": str(item.last)} for item in past],
     }
-
-
-def _what_is(directory: RunDirectory) -> str:
-    """Why a directory without a lock is no run, and what to do."""
-    if not directory.path.is_dir():
-        return "there is no such directory; name the run directory of a finished mtkit run"
-    if several := directory.replicates():
-        return f"it holds several runs; name one of them: {', '.join(map(str, several))}"
-    return f"no run here: there is no {directory.lock.name}; name the run directory of a finished mtkit run"

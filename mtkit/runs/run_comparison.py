@@ -95,8 +95,7 @@ def compare_runs(paths: Sequence[Path], keys: Collection[str] = ()) -> list[Verd
 def _finished(path: Path) -> _Finished:
     directory = RunDirectory(path)
     parts = [RunDirectory(part) for part in directory.replicates()] or [directory]
-    if not parts[0].lock.exists():
-        raise RunError(f"{path}: no run here: there is no {directory.lock.name}")
+    parts[0].check_run()
     if len(parts) > 1 and parts[0].path.name.startswith("fold"):
         raise RunError(
             f"{path}: holds folds, each with rows of its own; compare them one by one, as in {parts[0].path}"

@@ -161,10 +161,7 @@ def trained_pipeline(directory: RunDirectory) -> Pipeline:
     Raises:
         RunError: there is no such run, it was not trained to the end, a file of it is damaged, or its data have changed.
     """
-    if not directory.lock.exists():
-        several = ", ".join(path.name for path in directory.replicates())
-        hint = f"; it holds several runs: {several}" if several else ""
-        raise RunError(f"{directory.path}: no run here: there is no {directory.lock.name}{hint}")
+    directory.check_run()
     recipe = directory.read_recipe()
     dataset = load(recipe.data.source)
     directory.check_data(fingerprint(dataset), checksums(recipe.encoder))

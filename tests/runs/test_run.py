@@ -72,7 +72,7 @@ def test_evaluate_gives_the_figures_of_the_run(tiny_run):
 
 def test_a_run_that_is_not_complete_is_not_evaluated(tiny_run, tmp_path):
     (tmp_path / "around" / "seed-3").mkdir(parents=True)
-    with pytest.raises(RunError, match=r"no run here.*it holds several runs: seed-3"):
+    with pytest.raises(RunError, match=r"it holds several runs; name one of them: .*seed-3"):
         trained_pipeline(RunDirectory(tmp_path / "around"))
     for name in ("recipe.lock.toml", "data.json"):
         (tmp_path / "around" / name).write_bytes((tiny_run / name).read_bytes())

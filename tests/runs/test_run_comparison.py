@@ -147,7 +147,7 @@ def test_other_data_and_other_users_are_refused(copy):
 
 
 def test_what_is_no_finished_run_is_refused(copy, tmp_path):
-    with pytest.raises(RunError, match=r"no run here: there is no recipe\.lock\.toml"):
+    with pytest.raises(RunError, match=r"no run here: there is no recipe\.lock\.toml; name the run directory"):
         compare_runs([tmp_path])
     unfinished = copy("unfinished")
     (unfinished / "per_user.parquet").unlink()
@@ -181,4 +181,4 @@ def test_the_command_prints_json_and_mistakes(copy):
     assert found["interval"][0] < found["difference"] < found["interval"][1]
     done = CliRunner().invoke(main, ["compare", one, "nowhere"])
     assert done.exit_code == 2
-    assert done.output.startswith("nowhere: no run here")
+    assert done.output.startswith("nowhere: there is no such directory; name the run directory")
