@@ -7,10 +7,11 @@ import io
 import json
 from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
-from pyarrow import csv, parquet
+from pyarrow import csv, dataset, parquet
 
 from mtkit.errors import DataError, nearest
 
@@ -37,7 +38,9 @@ class Reading:
 def read_table(path: Path, columns: Collection[str], reading: Reading | None = None, key_of: str = "") -> pa.Table:
     """The wanted columns of a file, of all files in a folder, or of those that a pattern such as `log-*.csv` names.
 
-    Values of CSV files are strings as they stand there; those of other formats have the file's types.
+    Values of CSV files are strings as they stand there; those of other formats have the file's types. Columns may stand in
+    the names of folders below the folder, or in those that a pattern leaves open (`year=2024/month=05/part-0.csv`); their values
+    are strings as they stand there.
 
     Args:
         path: the file, folder or pattern.
@@ -46,10 +49,11 @@ def read_table(path: Path, columns: Collection[str], reading: Reading | None = N
         key_of: the entity whose ids are in the column `id`, if that is a default.
 
     Raises:
-        DataError: there is no such file, it cannot be read, or columns are missing.
+        DataError: there is no such file, it cannot be read, or columns are missing, or stand in a file and in the name of its
+            folder.
     """
-    reading = reading or Reading()
-    parts = [_part(part, columns, reading, key_of) for part in _parts(path)]
+    reading, root = reading or Reading(), _root(path)
+    parts = [_part(_Wanted(part, root, columns, key_of), reading) for part in _parts(path)]
     try:
         return pa.concat_tables(parts, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
@@ -61,58 +65,91 @@ def _parts(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
     if path.is_dir():
-        known = sorted(file for file in path.rglob("*") if _reader(file) and not _hidden(file.relative_to(path)))
-        if not known:
+        if not (known := _within(path)):
             raise DataError(f"{path}: no file in this folder ends in {_endings()}")
         return known
-    pattern = any(character in str(path) for character in "*?[")
-    root = Path(path.anchor)
-    if pattern and (found := sorted(file for file in root.glob(str(path.relative_to(root))) if file.is_file())):
+    pattern, root = _is_pattern(str(path)), _root(path)
+    if pattern and (found := [*_matching(root, str(path.relative_to(root)))]):
         return found
     what = "no file has a name like this" if pattern else "there is no such file"
     raise DataError(f"{path}: {what}")
 
 
+def _matching(root: Path, pattern: str) -> Iterator[Path]:
+    """The files whose paths have a pattern, and those within the folders whose paths have it."""
+    for found in sorted(root.glob(pattern)):
+        yield from _within(found) if found.is_dir() else [found]
+
+
+def _within(folder: Path) -> list[Path]:
+    """The files of a known kind in a folder and in those below it, in the order of their names."""
+    return sorted(file for file in folder.rglob("*") if _reader(file) and not _hidden(file.relative_to(folder)))
+
+
 def _hidden(path: Path) -> bool:
-    return any(part.startswith((".", "_")) for part in path.parts)
+    """Whether a file is no data, by its name or that of a folder; but `_day=2024-05-01` names a column."""
+    return any(part.startswith(".") or (part.startswith("_") and "=" not in part) for part in path.parts)
 
 
-def _part(path: Path, columns: Collection[str], reading: Reading, key_of: str) -> pa.Table:
-    reader = _reader(path)
-    if reader is None:
-        raise DataError(
-            f"{path}: expected a file that ends in {_endings()}, compressed ({', '.join(COMPRESSED)}) or not"
-        )
-    try:
-        return reader(_Wanted(path, columns, key_of), reading)
-    except (OSError, pa.ArrowException, UnicodeError, EOFError) as error:
-        raise DataError(f"{path}: cannot be read: {str(error).splitlines()[0]}") from error
+def _is_pattern(text: str) -> bool:
+    return any(character in text for character in "*?[")
+
+
+def _root(path: Path) -> Path:
+    """The folder below which the names of folders may hold columns: a folder itself, or what stands before a pattern."""
+    if path.exists():
+        return path if path.is_dir() else path.parent
+    for above in reversed(path.parents):
+        part = path.relative_to(above).parts[0]
+        if _is_pattern(part) and not (above / part).exists():
+            return above
+    return path.parent
 
 
 @dataclass(frozen=True)
 class _Wanted:
-    """A file, and its columns that are asked for."""
+    """A file, and its columns that are asked for.
+
+    Attributes:
+        path: the file.
+        root: the folder below which the names of folders may hold columns.
+        columns: names of the columns.
+        key_of: the entity whose ids are in the column `id`, if that is a default.
+    """
 
     path: Path
+    root: Path
     columns: Collection[str]
     key_of: str
 
+    @cached_property
+    def of_folders(self) -> dict[str, str | None]:
+        """Wanted columns that stand in the names of folders, as in `year=2024`; null as Hive writes it."""
+        folder = self.path.parent.relative_to(self.root).as_posix()
+        schema = pa.schema({name: pa.string() for name in self.columns})
+        values = dataset.get_partition_keys(dataset.HivePartitioning(schema).parse(f"{folder}/"))
+        return {name: values[name] for name in self.columns if name in values}
+
     def among(self, there: Collection[str]) -> list[str]:
-        """The wanted columns, each of which is there once.
+        """The wanted columns of the file, each of which is there once.
 
         Raises:
             DataError: some are not there, or twice.
         """
         there = list(there)
-        mistakes = [self._missing(name, there) for name in self.columns if name not in there]
+        names = [name for name in self.columns if name not in self.of_folders]
+        mistakes = [self._missing(name, there) for name in names if name not in there]
         mistakes += [
-            f"{self.path}: {there.count(name)} columns are called {name!r}"
-            for name in self.columns
-            if there.count(name) > 1
+            f"{self.path}: {there.count(name)} columns are called {name!r}" for name in names if there.count(name) > 1
+        ]
+        mistakes += [
+            f"{self.path}: a column is called {name!r}, and a folder of the file {name}={value}; rename one of them"
+            for name, value in self.of_folders.items()
+            if name in there
         ]
         if mistakes:
             raise DataError("\n".join(mistakes))
-        return list(self.columns)
+        return names
 
     def _missing(self, name: str, there: Collection[str]) -> str:
         has = ", ".join(map(repr, there)) or "none"
@@ -120,6 +157,21 @@ class _Wanted:
             cure = f'name the one that holds the ids in [data], as in keys = {{{self.key_of} = "{next(iter(there), "sku")}"}}'
             return f"{self.path}: no column 'id'; it has {has}; {cure}"
         return f"{self.path}: no column {name!r}; it has {has}; {nearest(name, there).partition(' (')[0]}"
+
+
+def _part(wanted: _Wanted, reading: Reading) -> pa.Table:
+    reader = _reader(wanted.path)
+    if reader is None:
+        raise DataError(
+            f"{wanted.path}: expected a file that ends in {_endings()}, compressed ({', '.join(COMPRESSED)}) or not"
+        )
+    try:
+        table = reader(wanted, reading)
+        for name, value in wanted.of_folders.items():
+            table = table.append_column(name, pa.array([value] * len(table), pa.string()))
+    except (OSError, pa.ArrowException, UnicodeError, EOFError) as error:
+        raise DataError(f"{wanted.path}: cannot be read: {str(error).splitlines()[0]}") from error
+    return table.select(list(wanted.columns))
 
 
 def _read_csv(wanted: _Wanted, reading: Reading) -> pa.Table:

@@ -89,8 +89,9 @@ class Files(_Tables):
     """Files: the interactions, and a file for each entity that has attributes.
 
     CSV (`.csv`, `.tsv`, `.txt`), JSON lines (`.jsonl`, `.ndjson`, `.json`), Parquet and Arrow; text may be compressed (`.gz`,
-    `.zst`, `.bz2`). A folder, or a pattern such as `log-*.csv`, is read as one table. Values are what their column is
-    declared to be, whatever they look like; an entity without a file is made of the ids that the interactions have.
+    `.zst`, `.bz2`). A folder, or a pattern such as `log-*.csv`, is read as one table; columns may stand in the names of
+    folders below it (`year=2024/month=05/part-0.parquet`). Values are what their column is declared to be, whatever they look
+    like; an entity without a file is made of the ids that the interactions have.
     """
 
     interactions: Path = Field(description="file, folder or pattern of the interactions")
