@@ -13,8 +13,9 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
-from mtkit.data.column_values import UnfitError, converted, within_float32
+from mtkit.data.column_values import UnfitError, converted, escaped_quotes, oddities, within_float32
 from mtkit.data.id_types import matched
 from mtkit.data.times import Times, read_times
 from mtkit.errors import DataError
@@ -103,8 +104,17 @@ class _Cleaning:
                 self.notes.append(f"{self._place(table, name)}: read as {times.read_as}")
             if table == INTERACTIONS:
                 self.times = times
+            if (apart := times.apart()).any():
+                self.notes.append(
+                    f"{self._place(table, name)}: {int(apart.sum()):,} times lie beyond a year without any, seen from the others "
+                    f"({_years(times, apart)})"
+                )
             return pa.chunked_array([pa.array(times.seconds, mask=~times.known)])
         values, lost = converted(column, declared), 0
+        if declared.kind == "categorical" or (declared.kind == "id" and not declared.entity) or declared.classes:
+            self.notes += [f"{self._place(table, name)}: {oddity}" for oddity in oddities(values)]
+        if escaped := escaped_quotes(values):
+            self.notes.append(f"{self._place(table, name)}: {escaped}")
         if declared.kind in ("numeric", "label"):
             values, lost = within_float32(values)
         if lost:
@@ -127,9 +137,23 @@ class _Cleaning:
             return
         for place, (table, name) in at.items():
             self.tables[table][name] = columns[place]
-        if entity not in self.tables:
-            everything = pa.chunked_array([chunk for column in columns.values() for chunk in column.chunks])
+        everything = pa.chunked_array([chunk for column in columns.values() for chunk in column.chunks])
+        self.notes += [f"ids of {entity}: {oddity}" for oddity in oddities(everything)]
+        if entity in self.tables:
+            self._refuse_repeated(entity, self.tables[entity]["id"])
+        else:
             self.tables[entity] = {"id": pa.chunked_array([everything.unique().drop_null()])}
+
+    def _refuse_repeated(self, entity: str, ids: pa.ChunkedArray) -> None:
+        """Each row of an entity's table has an id of its own."""
+        values, counts = pc.value_counts(ids.drop_null()).flatten()
+        if not len(repeated := values.filter(pc.greater(counts, 1))):
+            return
+        rows = np.flatnonzero(pc.equal(ids, repeated[0]).fill_null(pa.scalar(value=False)).to_numpy()) + 1
+        self.mistakes.append(
+            f"{self._place(entity, 'id')}, row {rows[1]:,}: {repeated[0].as_py()!r} is in row {rows[0]:,} already, and "
+            f"{len(repeated):,} ids in all are in several rows; keep one row of each"
+        )
 
     def _rows(self) -> tuple[np.ndarray | None, dict[str, int]]:
         """Numbers of the interactions that can be used, in the order of their times; None = all as they are."""
@@ -155,9 +179,8 @@ class _Cleaning:
         if self.times is not None:
             yield f"without a time in {schema.time!r}", ~self.times.known
             impossible = self.times.impossible()
-            years = sorted({_year(second) for second in self.times.seconds[impossible].tolist()})
-            shown = ", ".join(years[:3]) + (", …" if len(years) > 3 else "")
-            yield f"with a time in {schema.time!r} that cannot be, years from all others ({shown})", impossible
+            years = _years(self.times, impossible)
+            yield f"with a time in {schema.time!r} that cannot be, years from all others ({years})", impossible
 
     def _keyed(self, entity: str) -> pa.Table:
         """An entity's table without the rows that have no id."""
@@ -181,6 +204,12 @@ class _Cleaning:
         if origin is None:
             return f"{table}.{column}"
         return f"{origin.name}, column {origin.key if column == 'id' and table != INTERACTIONS else column!r}"
+
+
+def _years(times: Times, rows: np.ndarray) -> str:
+    """The years of selected times, the first of them."""
+    years = sorted({_year(second) for second in np.unique(times.seconds[rows]).tolist()})
+    return ", ".join(years[:3]) + (", …" if len(years) > 3 else "")
 
 
 def _year(second: int) -> str:

@@ -14,9 +14,13 @@ from mtkit.schema import Column
 #: The largest number that float32 holds.
 LARGEST = float(np.finfo(np.float32).max)
 
-#: What stands for no number in a text file, in lower case.
-_NO_NUMBER = ("na", "n/a", "#n/a", "nan", "-nan", "null", "none", "<na>", "nat")
+#: What stands for no number, and for no time, in exports of databases, data frames and spreadsheets; in lower case.
+_NO_NUMBER = ("na", "n/a", "#n/a", "nan", "-nan", "null", "none", "<na>", "nat", "\\n")
 _MONEY = re.compile(r"[$€£¥%]|\d,\d|\d\.\d{3}\.|^\s*[\d.,]+\s+\D|\d[ \u00a0\u202f]\d{3}|[A-Z]{3}$")
+#: Of these, what is hardly a name of anything, as it is written.
+_HARDLY_A_NAME = ("NULL", "null", "\\N", "nan", "NaN", "<NA>", "#N/A", "NaT", "None", "N/A")
+#: What to do about values of another type.
+OTHERWISE = "write such values, or do not declare the column"
 _YES_NO = frozenset(("yes", "no", "y", "n", "t", "f", "on", "off", "ja", "nein", "oui", "non", "si", "sí"))
 
 
@@ -69,11 +73,15 @@ def identifiers(column: pa.ChunkedArray) -> pa.ChunkedArray:
         column = _whole(column, "ids")
     if pa.types.is_integer(column.type) or pa.types.is_string(column.type):
         return _int64_or_text(column)
-    raise UnfitError(f"expected ids, strings or integers, got values of type {column.type}")
+    raise UnfitError(f"expected ids, strings or integers, got values of type {column.type}; {OTHERWISE}")
 
 
-def categories(column: pa.ChunkedArray) -> pa.ChunkedArray:
+def categories(column: pa.ChunkedArray, what: str = "categories") -> pa.ChunkedArray:
     """Categories as strings, integers or booleans; dates and decimals as they are written.
+
+    Args:
+        column: the values.
+        what: what they are, in words.
 
     Raises:
         UnfitError: fractions, or values with parts.
@@ -82,7 +90,7 @@ def categories(column: pa.ChunkedArray) -> pa.ChunkedArray:
     if pa.types.is_string(column.type) or pa.types.is_null(column.type):
         return blank_to_null(column.cast(pa.string()))
     if pa.types.is_floating(column.type):
-        column = _whole(column, "categories")
+        column = _whole(column, what)
     if pa.types.is_integer(column.type):
         return _int64_or_text(column)
     return column if pa.types.is_boolean(column.type) else _written(column)
@@ -94,7 +102,7 @@ def texts(column: pa.ChunkedArray) -> pa.ChunkedArray:
     Raises:
         UnfitError: values with parts, or fractions.
     """
-    values = categories(column)
+    values = categories(column, "texts")
     return values if pa.types.is_string(values.type) else values.cast(pa.string())
 
 
@@ -113,7 +121,7 @@ def numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column
     if pa.types.is_floating(column.type) or pa.types.is_decimal(column.type) or pa.types.is_null(column.type):
         return column.cast(pa.float64())
-    raise UnfitError(f"expected numbers, got values of type {column.type}")
+    raise UnfitError(f"expected numbers, got values of type {column.type}; {OTHERWISE}")
 
 
 def within_float32(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, int]:
@@ -136,15 +144,64 @@ def converted(column: pa.ChunkedArray, declared: Column) -> pa.ChunkedArray:
     """
     kind = "categorical" if declared.kind == "label" and declared.classes else declared.kind
     if kind == "list":
-        return column
+        return _lists(column)
     of_kind = {"id": identifiers, "categorical": categories, "text": texts, "numeric": numbers, "label": numbers}
     return of_kind[kind](column)
+
+
+def _lists(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Lists, of whatever kind of list type."""
+    kind = column.type
+    if pa.types.is_list(kind):
+        return column
+    if pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return column.cast(pa.list_(kind.value_type))
+    raise UnfitError(f"expected lists, got values of type {kind}; {OTHERWISE}")
 
 
 def blank_to_null(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Strings, null where there is nothing but white space."""
     blank = pc.equal(pc.utf8_trim_whitespace(column), "")
     return pc.if_else(pc.fill_null(blank, fill_value=False), pa.scalar(None, pa.string()), column)
+
+
+def no_value_to_null(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Strings without white space at their ends, null where they are blank or a word for no number."""
+    trimmed = pc.utf8_trim_whitespace(column)
+    missing = pc.is_in(pc.utf8_lower(trimmed), value_set=pa.array(["", *_NO_NUMBER]))
+    return pc.if_else(missing, pa.scalar(None, pa.string()), trimmed)
+
+
+def escaped_quotes(column: pa.ChunkedArray) -> str:
+    """What to say of texts that hold quotes behind backslashes: the file was read as if quotes were doubled; else empty."""
+    if not pa.types.is_string(column.type) or not (count := pc.sum(pc.match_substring(column, '\\"')).as_py()):
+        return ""
+    return f'{count:,} values hold \\"; if quotes within quotes are written so, set escape = "\\\\" in [data]'
+
+
+def oddities(column: pa.ChunkedArray) -> list[str]:
+    """What is odd about texts that stand for something, ids and categories, and are taken as they stand.
+
+    Words for no value, and values that differ in white space at their ends, or in the form of accents, alone.
+    """
+    if not pa.types.is_string(column.type):
+        return []
+    found = []
+    values, counts = pc.value_counts(column.drop_null()).flatten()
+    words = pc.is_in(values, value_set=pa.array(_HARDLY_A_NAME))
+    if pc.any(words).as_py():
+        named = zip(values.filter(words).to_pylist(), counts.filter(words).to_pylist(), strict=True)
+        shown = ", ".join(f"{value} ({count:,} times)" for value, count in named)
+        found.append(f"{shown}: taken for values as any other; leave them blank if they say that there is none")
+    plain = pc.utf8_normalize(pc.utf8_trim_whitespace(values), form="NFC")
+    alike, times = pc.value_counts(plain).flatten()
+    if len(several := alike.filter(pc.greater(times, 1))):
+        first = values.filter(pc.equal(plain, several[0])).to_pylist()
+        found.append(
+            f"{' and '.join(map(ascii, first[:2]))} are taken for different values, though they differ in white space at their "
+            f"ends or the form of accents alone ({len(several):,} such cases); write them alike if they are the same"
+        )
+    return found
 
 
 def floats(column: pa.ChunkedArray) -> np.ndarray:
@@ -159,11 +216,9 @@ def first_where(column: pa.ChunkedArray, selected: np.ndarray) -> Any:
 
 def _parsed(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """float64 of text, null where it is blank or a word for no number."""
-    trimmed = pc.utf8_trim_whitespace(column)
-    lower = pc.utf8_lower(trimmed)
-    missing = pc.is_in(lower, value_set=pa.array(["", *_NO_NUMBER]))
-    bits = pc.if_else(pc.equal(lower, "true"), "1", pc.if_else(pc.equal(lower, "false"), "0", trimmed))
-    digits = pc.if_else(missing, pa.scalar(None, pa.string()), bits)
+    column = no_value_to_null(column)
+    lower = pc.utf8_lower(column)
+    digits = pc.if_else(pc.equal(lower, "true"), "1", pc.if_else(pc.equal(lower, "false"), "0", column))
     try:
         return digits.cast(pa.float64())
     except pa.ArrowInvalid:
@@ -229,9 +284,10 @@ def _written(column: pa.ChunkedArray) -> pa.ChunkedArray:
         column = column.cast(pa.timestamp("s", kind.tz), safe=False)
         if pc.all(pc.equal(pc.floor_temporal(column, unit="day"), column)).as_py():
             column = pc.strftime(column, format="%Y-%m-%d")
-    if types.is_temporal(column.type) or types.is_decimal(column.type) or types.is_string(column.type):
+    dated = types.is_temporal(column.type) and not types.is_duration(column.type)
+    if dated or types.is_decimal(column.type) or types.is_string(column.type):
         return column.cast(pa.string())
-    raise UnfitError(f"expected strings, integers or booleans, got values of type {kind}")
+    raise UnfitError(f"expected strings, integers or booleans, got values of type {kind}; {OTHERWISE}")
 
 
 def _chunked(array: pa.Array) -> pa.ChunkedArray:

@@ -10,20 +10,35 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mtkit.data.column_values import UnfitError, blank_to_null, decoded, first_where, floats
+from mtkit.data.column_values import OTHERWISE, UnfitError, decoded, first_where, floats, no_value_to_null
 from mtkit.types import DAY
 
 #: A time beyond so long a stretch in which nothing happened cannot be: 1970 beside 2024, the year 9999.
 LONGEST_GAP = 10 * 365 * DAY
 
+#: From what gap on a stretch of times is remarkable.
+_LONG_GAP = 365 * DAY
+
 _NANO = 1_000_000_000
 #: Units of an epoch with ticks per second, and the size from which on a number is no epoch of it: the year 5138 in each.
 _EPOCHS = (("seconds", 1, 1e11), ("milliseconds", 10**3, 1e14), ("microseconds", 10**6, 1e17))
 _NANOSECONDS = ("nanoseconds", _NANO)
+_TEN_YEARS = 10 * 365 * DAY
+#: What small numbers may count instead, from 1980 or so to 2100.
+_COUNTS = (
+    ("years", 1970, 2101),
+    ("days since 1970", 3653, 25569),
+    ("days of a spreadsheet (45413 is 2024-05-01)", 25569, 73051),
+    ("months as in 202401", 197001, 210013),
+)
+_INT64 = np.iinfo(np.int64).max
 _TICKS = {"s": 1, "ms": 10**3, "us": 10**6, "ns": _NANO}
 
 _ISO = r"^\d{4}-\d\d(-\d\d([T ]\d\d(:\d\d(:\d\d([.,]\d+)?)?)?)?)?"
-_ZONE = r" ?(Z|UTC|[+-]\d\d(:?\d\d)?)$"
+_ZONE = r" ?(Z|[+-]\d\d(:?\d\d)?)$"
+#: How databases write that a time is of UTC.
+_UTC = r" ?([+]00:?00 )?(UTC|GMT)$"
+_CURE = "write times as 2024-01-31 23:59:59, or with their zone as 2024-01-31 23:59:59+02:00"
 _CLOCKS = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
 _MONTH_FIRST = ("%m/%d/%Y", "%m-%d-%Y", "%m.%d.%Y")
 _DAY_FIRST = ("%d/%m/%Y", "%d-%m-%Y", "%d.%m.%Y")
@@ -52,10 +67,17 @@ class Times:
 
     def impossible(self) -> np.ndarray:
         """Where a time cannot be: beyond more than `LONGEST_GAP` without any, seen from the median. bool `[rows]`."""
+        return self._beyond(LONGEST_GAP)
+
+    def apart(self) -> np.ndarray:
+        """Where a time can be, but lies beyond a year without any, seen from the median. bool `[rows]`."""
+        return self._beyond(_LONG_GAP) & ~self.impossible()
+
+    def _beyond(self, longest: int) -> np.ndarray:
         times = np.sort(self.seconds[self.known])
         if not len(times):
             return np.zeros(len(self.known), bool)
-        gap, middle = np.flatnonzero(np.diff(times) > LONGEST_GAP), len(times) // 2
+        gap, middle = np.flatnonzero(np.diff(times) > longest), len(times) // 2
         before, after = gap[gap < middle], gap[gap >= middle]
         low = times[before[-1] + 1] if len(before) else times[0]
         high = times[after[0]] if len(after) else times[-1]
@@ -82,7 +104,7 @@ def read_times(column: pa.ChunkedArray) -> Times:
     if pa.types.is_timestamp(column.type):
         return _of_ticks(column.cast(pa.int64()), _TICKS[column.type.unit])
     if pa.types.is_string(column.type):
-        column = blank_to_null(column)
+        column = no_value_to_null(column)
         column = pc.if_else(pc.match_substring_regex(column, _ZERO_DATE), None, column)
         if column.null_count == len(column):
             return _of_ticks(column.cast(pa.int64()), 1)
@@ -92,7 +114,9 @@ def read_times(column: pa.ChunkedArray) -> Times:
         return _of_ticks(column.cast(pa.int64()), 1)
     if pa.types.is_integer(column.type) or pa.types.is_floating(column.type) or pa.types.is_decimal(column.type):
         return _of_numbers(column)
-    raise UnfitError(f"expected times (timestamps, dates, epochs, or dates as text), got values of type {column.type}")
+    raise UnfitError(
+        f"expected times (timestamps, dates, epochs, or dates as text), got values of type {column.type}; {OTHERWISE}"
+    )
 
 
 def _of_ticks(column: pa.ChunkedArray, per_second: int, read_as: str = "") -> Times:
@@ -106,19 +130,33 @@ def _of_ticks(column: pa.ChunkedArray, per_second: int, read_as: str = "") -> Ti
 def _of_numbers(column: pa.ChunkedArray) -> Times:
     if (dates := _compact_dates(column)) is not None:
         return dates
-    sizes = np.abs(floats(column))
-    size = float(np.median(sizes[np.isfinite(sizes)])) if np.isfinite(sizes).any() else 0.0
+    values = floats(column)
+    sizes = np.abs(values[np.isfinite(values)])
+    _refuse_other_counts(sizes)
+    size = float(np.median(sizes)) if len(sizes) else 0.0
     unit, per_second = next(((name, ticks) for name, ticks, limit in _EPOCHS if size < limit), _NANOSECONDS)
     read_as = f"{unit} since 1970-01-01 UTC"
-    if pa.types.is_integer(column.type):
+    if len(sizes) and sizes.max() < _TEN_YEARS:
+        read_as += ", which all lie before 1980; if they count something else, write dates as 2024-01-31"
+    if pa.types.is_integer(column.type) and sizes.max(initial=0) < _INT64:
         return _of_ticks(column.cast(pa.int64()), per_second, read_as)
-    values = floats(column) / per_second
-    known = np.isfinite(values) & (np.abs(values) < np.iinfo(np.int64).max / 2)
+    values = values / per_second
+    known = np.isfinite(values) & (np.abs(values) < _INT64 / 2)
     values = np.where(known, values, 0.0)
     seconds = np.floor(values)
     # A float64 of today's seconds tells microseconds apart, and no more.
     micro = np.minimum(np.rint((values - seconds) * 1e6), 999_999).astype(np.int32)
     return Times(seconds.astype(np.int64), micro * 1000, known, read_as)
+
+
+def _refuse_other_counts(numbers: np.ndarray) -> None:
+    """Refuses numbers that would be seconds of one day of 1970, and all are dates if they count something else."""
+    for what, low, high in _COUNTS:
+        if len(numbers) and ((numbers >= low) & (numbers < high)).all():
+            raise UnfitError(
+                f"numbers such as {numbers[0]:.15g} could be {what}, or seconds since 1970; write dates as 2024-01-31, or, "
+                "if they count nothing but say an order, add 1000000000 to them"
+            )
 
 
 def _compact_dates(column: pa.ChunkedArray) -> Times | None:
@@ -134,8 +172,10 @@ def _compact_dates(column: pa.ChunkedArray) -> Times | None:
 
 
 def _of_texts(column: pa.ChunkedArray) -> Times:
-    iso, zoned = pc.match_substring_regex(column, _ISO), pc.match_substring_regex(column, _ZONE)
+    iso = pc.match_substring_regex(column, _ISO)
     if pc.all(iso).as_py():
+        column = pc.replace_substring_regex(column, _UTC, "Z")
+        zoned = pc.match_substring_regex(column, _ZONE)
         for zone, mask in ((None, pc.invert(zoned)), ("UTC", zoned)):
             if pc.all(mask).as_py():
                 try:
@@ -150,7 +190,7 @@ def _of_iso(column: pa.ChunkedArray) -> Times:
     found = pd.to_datetime(column.to_pandas(), format="ISO8601", utc=True, errors="coerce")
     wrong = found.isna().to_numpy() & _known(column)
     if wrong.any():
-        raise UnfitError(f"{first_where(column, wrong)!r} is no date", int(np.flatnonzero(wrong)[0]))
+        raise UnfitError(f"{first_where(column, wrong)!r} is no date; {_CURE}", int(np.flatnonzero(wrong)[0]))
     return _of_datetimes(found, column, "")
 
 
@@ -162,8 +202,12 @@ def _of_common_form(column: pa.ChunkedArray) -> Times:
     (form, times), *others = found.items()
     for other, differing in others:
         if not differing.equals(times):
-            value = first_where(column, (differing != times).to_numpy() & _known(column))
-            raise UnfitError(f"{value!r} could be {form} or {other}; write dates as 2024-01-31")
+            row = int(np.flatnonzero((differing != times).to_numpy() & _known(column))[0])
+            raise UnfitError(
+                f"{column[row].as_py()!r} could be {form} or {other} (%d is the day, %m the month), and no value tells which; "
+                "write dates as 2024-01-31",
+                row,
+            )
     return _of_datetimes(times, column, f"dates in the form {form}")
 
 
@@ -193,7 +237,7 @@ def _refused(column: pa.ChunkedArray) -> Times:
     ]
     wrong = [lost for one in parsed if (lost := one.isna().to_numpy() & known).any()]
     row = int(np.flatnonzero(min(wrong, key=np.count_nonzero))[0])
-    raise UnfitError(f"{text[row]!r} is no time in a form that all have; write times as 2024-01-31 23:59:59", row)
+    raise UnfitError(f"{text[row]!r} is no time in a form that all have; {_CURE}", row)
 
 
 def _of_datetimes(found: pd.Series, column: pa.ChunkedArray, read_as: str) -> Times:

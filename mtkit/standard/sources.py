@@ -104,16 +104,23 @@ class Files(_Tables):
         "utf-8", description="of text files, by Python's name (`cp1252`, `utf-16`)"
     )
 
+    escape: Annotated[str, Field(max_length=1)] = Field(
+        "",
+        description="what stands before quotes within quoted fields of CSV files (a backslash in exports of Spark and MySQL); "
+        "default: nothing, they are doubled",
+    )
+
     def load(self) -> Dataset:
         """Reads the declared columns of the files.
 
         Raises:
             DataError: what is wrong with each of the files.
         """
-        from mtkit.data.table_files import Reading, read_table
+        from mtkit.data.table_files import read_table
+        from mtkit.data.text_files import Reading
 
         paths = {INTERACTIONS: self.interactions, **self.entities}
-        reading, tables, mistakes = Reading(self.separator, self.encoding), {}, []
+        reading, tables, mistakes = Reading(self.separator, self.encoding, self.escape), {}, []
         for name, path in paths.items():
             columns = tuple(self.columns) if name == INTERACTIONS else self._wanted(name)
             key_of = name if name in self.entities and name not in self.keys else ""

@@ -145,3 +145,28 @@ def test_ids_of_two_tables():
     assert clean.entities["item"]["id"].to_pylist() == [7, 8]
     with pytest.raises(DataError, match=r"item: .*integers in interactions\.item, and text such as '07' in item\.id"):
         cleaned(dataset(item=[7, 8, 7, 8], items={"id": ["07", "8"]}))
+
+
+def test_what_texts_may_mean_is_noted():
+    clean = cleaned(dataset(user=["NULL", " 1", "1", "1"], items={"brand": ["NULL", "x "]}))
+    assert clean.interactions["user"].to_pylist() == ["NULL", " 1", "1", "1"]
+    assert clean.entities["item"]["brand"].to_pylist() == ["NULL", "x "]
+    notes = "\n".join(clean.notes)
+    assert "ids of user: NULL (1 times): taken for values as any other" in notes
+    assert "ids of user: ' 1' and '1' are taken for different values" in notes
+    assert "item.brand: NULL (1 times): taken" in notes
+
+
+def test_times_apart_are_noted():
+    clean = cleaned(dataset(time=["2024-01-01", "2024-01-02", "2024-01-03", "2030-01-04"]))
+    assert len(clean.interactions) == 4
+    assert "interactions.time: 1 times lie beyond a year without any, seen from the others (2030)" in clean.notes
+
+
+def test_an_id_is_in_one_row():
+    broken = dataset(items={"id": ["a", "b", "a"], "brand": ["x", "y", "x"]})
+    broken = Dataset(broken.interactions, broken.entities, SCHEMA, {"item": Origin("items.csv", "sku")})
+    with pytest.raises(
+        DataError, match=r"items\.csv, column 'sku', row 3: 'a' is in row 1 already, and 1 ids .*; keep one"
+    ):
+        cleaned(broken)

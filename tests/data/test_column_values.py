@@ -10,8 +10,10 @@ from mtkit.data.column_values import (
     categories,
     converted,
     decoded,
+    escaped_quotes,
     identifiers,
     numbers,
+    oddities,
     texts,
     within_float32,
 )
@@ -101,3 +103,44 @@ def test_declarations_decide():
     assert converted(zip_code, Column(kind="label", classes=True)).to_pylist() == ["00501", None]
     assert converted(zip_code, Column(kind="numeric")).to_pylist() == [501, None]
     assert converted(zip_code, Column(kind="label")).to_pylist() == [501, None]
+
+
+def test_lists_of_all_kinds():
+    for kind in (pa.list_(pa.int64()), pa.large_list(pa.int64()), pa.list_(pa.int64(), 2)):
+        values = converted(pa.chunked_array([pa.array([[1, 2]], kind)]), Column(kind="list"))
+        assert values.type == pa.list_(pa.int64())
+        assert values.to_pylist() == [[1, 2]]
+    with pytest.raises(
+        UnfitError, match="expected lists, got values of type string; write such values, or do not declare"
+    ):
+        converted(pa.chunked_array([["[1]"]]), Column(kind="list"))
+
+
+def test_durations_are_no_categories():
+    with pytest.raises(UnfitError, match="got values of type duration"):
+        categories(pa.chunked_array([pa.array([1], pa.duration("s"))]))
+
+
+def test_fractions_are_no_texts():
+    with pytest.raises(UnfitError, match=r"expected texts, got the fraction 1\.5"):
+        texts(pa.chunked_array([[1.5]]))
+
+
+def test_oddities_of_ids_and_categories():
+    assert oddities(pa.chunked_array([["a", "b", None, "None such"]])) == oddities(pa.chunked_array([[1, 2]])) == []
+    words, alike = oddities(pa.chunked_array([["NULL", "NULL", "\\N", "a ", "a", "\u00e9", "e\u0301"]]))
+    assert (
+        words
+        == r"NULL (2 times), \N (1 times): taken for values as any other; leave them blank if they say that there is none"
+    )
+    assert alike.startswith(
+        "'a ' and 'a' are taken for different values, though they differ in white space at their ends or"
+    )
+    assert "(2 such cases)" in alike
+
+
+def test_quotes_behind_backslashes():
+    assert escaped_quotes(pa.chunked_array([['a "b"', None, "c\\"]])) == escaped_quotes(pa.chunked_array([[1]])) == ""
+    assert escaped_quotes(pa.chunked_array([['a \\"b']])).startswith(
+        '1 values hold \\"; if quotes within quotes are written so'
+    )

@@ -1,44 +1,14 @@
-import bz2
 import gzip
-import json
 
 import pyarrow as pa
 import pytest
-from pyarrow import csv, feather, parquet
+from pyarrow import feather, parquet
 
-from mtkit.data.table_files import Reading, read_table
+from mtkit.data.table_files import read_table
 from mtkit.errors import DataError
 
 TEXT = "id,name,size\n007,Tea,1.20\n08,,\n"
 READ = {"id": ["007", "08"], "name": ["Tea", ""], "size": ["1.20", ""]}
-
-
-@pytest.mark.parametrize(
-    ("name", "data", "reading"),
-    [
-        ("a.csv", TEXT.encode(), Reading()),
-        ("a.CSV", TEXT.encode(), Reading()),
-        ("bom.csv", TEXT.encode("utf-8-sig"), Reading()),
-        ("a.tsv", TEXT.replace(",", "\t").encode(), Reading()),
-        ("a.txt", TEXT.replace(",", "|").encode(), Reading()),
-        ("semicolons.csv", TEXT.replace(",", ";").encode(), Reading()),
-        ("odd.csv", TEXT.replace(",", "^").encode(), Reading(separator="^")),
-        ("a.csv.gz", gzip.compress(TEXT.encode()), Reading()),
-        ("a.csv.bz2", bz2.compress(TEXT.encode()), Reading()),
-        ("a.csv.zst", pa.Codec("zstd").compress(TEXT.encode(), asbytes=True), Reading()),
-        ("wide.csv", TEXT.encode("utf-16"), Reading(encoding="utf-16")),
-        ("quoted.csv", b'"id","name","size"\n"007","Tea","1.20"\n"08","",""\n', Reading()),
-        ("crlf.csv", TEXT.replace("\n", "\r\n").encode(), Reading()),
-    ],
-)
-def test_text_stays_as_it_is(tmp_path, name, data, reading):
-    (tmp_path / name).write_bytes(data)
-    assert read_table(tmp_path / name, ("id", "name", "size"), reading).to_pydict() == READ
-
-
-def test_line_breaks_in_fields(tmp_path):
-    (tmp_path / "a.csv").write_text('id,text\n1,"two\nlines, and a ""quote"""\n')
-    assert read_table(tmp_path / "a.csv", ("text",)).to_pydict() == {"text": ['two\nlines, and a "quote"']}
 
 
 def test_other_formats_keep_their_types(tmp_path):
@@ -49,16 +19,6 @@ def test_other_formats_keep_their_types(tmp_path):
         writer.write_table(table)
     for name in ("a.parquet", "a.arrow", "stream.ipc"):
         assert read_table(tmp_path / name, ("when", "id")).equals(table.select(["when", "id"])), name
-
-
-def test_lines_of_json(tmp_path):
-    rows = [{"id": "007", "n": 1, "deep": {}}, {"id": "8", "n": 2.5}, {"id": None}]
-    (tmp_path / "a.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n\n")
-    assert read_table(tmp_path / "a.jsonl", ("id", "n")).to_pydict() == {"id": ["007", "8", None], "n": [1, 2.5, None]}
-    (tmp_path / "large.jsonl.gz").write_bytes(
-        gzip.compress(b'\xef\xbb\xbf{"id": 340282366920938463463374607431768211455}')
-    )
-    assert read_table(tmp_path / "large.jsonl.gz", ("id",))["id"].to_pylist() == [str(2**128 - 1)]
 
 
 def test_parts(tmp_path):
@@ -76,67 +36,18 @@ def test_parts(tmp_path):
     assert read_table(tmp_path / "[ab].csv", ("id",))["id"].to_pylist() == ["1", "2"]
 
 
-@pytest.mark.parametrize("suffix", ["parquet", "csv", "jsonl", "arrow"])
-def test_columns_in_the_names_of_folders(tmp_path, suffix):
-    months = {
-        "year=2024/month=05": "a",
-        "year=2024/month=__HIVE_DEFAULT_PARTITION__": "b",
-        "year=2023/month=a%2Fb": "c",
-    }
-    for folder, value in months.items():
-        (tmp_path / folder).mkdir(parents=True)
-        write(tmp_path / folder / f"part-0.{suffix}", {"id": [value, value], "other": ["x", "y"]})
-    columns = ("month", "id", "year")
-    expected = {
-        "id": list("ccaabb"),
-        "year": ["2023"] * 2 + ["2024"] * 4,
-        "month": ["a/b"] * 2 + ["05"] * 2 + [None] * 2,
-    }
-    for path in (tmp_path, tmp_path / "year=*", tmp_path / f"*/month=*/*.{suffix}"):
-        read = read_table(path, columns)
-        assert read.column_names == list(columns)
-        assert read.to_pydict() == expected, path
-    assert read_table(tmp_path, ("id",)).column_names == ["id"]
-    # What stands above the folder that was named says nothing of its rows.
-    with pytest.raises(DataError, match="no column 'year'; it has 'id', 'other'"):
-        read_table(tmp_path / "year=2023", ("id", "year"))
-
-
-def write(path, columns):
-    table = pa.table(columns)
-    if path.suffix == ".parquet":
-        parquet.write_table(table, path)
-    elif path.suffix == ".arrow":
-        feather.write_feather(table, path)
-    elif path.suffix == ".jsonl":
-        path.write_text("".join(json.dumps(row) + "\n" for row in table.to_pylist()))
-    else:
-        csv.write_csv(table, path)
-
-
-def test_a_column_of_a_folder_is_not_in_its_file_as_well(tmp_path):
-    (tmp_path / "user=7").mkdir()
-    (tmp_path / "user=7" / "a.csv").write_text("user,n\n8,1\n")
-    with pytest.raises(
-        DataError, match=r"a\.csv: a column is called 'user', and a folder of the file user=7; rename one of"
-    ):
-        read_table(tmp_path, ("user", "n"))
-    assert read_table(tmp_path, ("n",))["n"].to_pylist() == ["1"]
-    assert read_table(tmp_path / "user=7", ("user", "n"))["user"].to_pylist() == ["8"]
-
-
-def test_folders_whose_names_look_like_a_pattern(tmp_path):
-    (tmp_path / "x[1]").mkdir()
-    (tmp_path / "x[1]" / "a.csv").write_text("id\n2\n")
-    (tmp_path / "x[1]" / "_day=3").mkdir()
-    (tmp_path / "x[1]" / "_day=3" / "b.csv").write_text("id\n4\n")
-    assert read_table(tmp_path / "x[1]/*.csv", ("id",))["id"].to_pylist() == ["2"]
-    assert read_table(tmp_path / "x[1]/_day=*", ("id", "_day")).to_pydict() == {"id": ["4"], "_day": ["3"]}
-
-
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
+        ("sheet.csv", b"PK\x03\x04xx\n", "is no text, but a spreadsheet or another archive"),
+        ("zipped.csv", gzip.compress(TEXT.encode()), "is no text, but compressed by gzip; name it so"),
+        ("hint.csv", b"sep=;\nid;name\n1;2\n", "first line is 'sep=;', a hint to spreadsheets; remove it"),
+        (
+            "bare.csv",
+            b"1,2\n3,4\n",
+            "none of the columns 'id', 'name' is there; it has '1', '2'; the first line of a text",
+        ),
+        ("rows.json", b'[{"id": 1},\n{"id": 2}]\n', "line 1 is no JSON: .*; expected an object such as"),
         ("a.csv", b"", "the file is empty"),
         ("a.csv", b"id,name\n", "there is a header, and no row after it"),
         ("a.csv", b"id,id,name\n1,2,x\n", "2 columns are called 'id'"),

@@ -96,6 +96,19 @@ def test_nothing_but_nulls():
         (("10:30",), "'10:30' is no time", 0),
         (("31/01/2024", "2024-01-31"), "is no time in a form that all have", None),
         (("01/02/2024", "03/04/2024"), "'01/02/2024' could be %d/%m/%Y or %m/%d/%Y", None),
+        (("01/05/2024", "02/06/2024"), r"%d is the day, %m the month\), and no value tells which", 0),
+        (("2024-01-31 23:59:59 CEST",), r"no date; .* with their zone as 2024-01-31 23:59:59\+02:00", 0),
+        (("1704067200", "soon"), "'1704067200' is no time", None),
+        (
+            (45413.5, 45414.25),
+            "such as 45413.5 could be days of a spreadsheet .* or seconds since 1970; write dates",
+            None,
+        ),
+        (("45413", ""), "such as 45413 could be days of a spreadsheet", None),
+        ((19844, 19845), "days since 1970", None),
+        ((2023, 2024), "years", None),
+        ((202312, 202401), "months as in 202401", None),
+        ((dt.timedelta(1),), r"values of type duration.*; write such values, or do not declare the column", None),
         ((True,), "values of type bool", None),
         ((["x"],), "values of type list", None),
     ],
@@ -105,6 +118,27 @@ def test_refused(values, message, row):
         read_times(column(*values))
     if row is not None:
         assert caught.value.row == row
+
+
+@pytest.mark.parametrize("none", ["NULL", "\\N", "nan", "NaT", "None", "<NA>", " n/a "])
+def test_words_for_no_time(none):
+    assert read("2024-01-31", none) == [(SECOND, 0), None]
+    assert read(str(SECOND), none) == [(SECOND, 0), None]
+
+
+@pytest.mark.parametrize("zone", ["UTC", " UTC", " GMT", "Z", " +0000 UTC", "+00", " +00:00"])
+def test_times_of_databases(zone):
+    assert read(f" 2024-01-31 00:00:00{zone} ") == [(SECOND, 0)]
+    assert read(f"2024-01-31 00:00:00.123{zone}") == [(SECOND, 123_000_000)]
+
+
+def test_small_numbers_are_noted():
+    assert "which all lie before 1980; if they count something else" in read_times(column(1, 2, 3)).read_as
+    assert "1980" not in read_times(column(SECOND, 1)).read_as
+
+
+def test_integers_beyond_int64_are_no_times():
+    assert read(2**63 + 5, SECOND * 10**9, SECOND * 10**9, kind=pa.uint64())[1:] == [(SECOND, 0)] * 2
 
 
 def times(*seconds, nano=0):
@@ -128,3 +162,13 @@ def test_order_within_a_second():
     assert times(3, 1).order() is None
     moments = Times(np.array([5, 5, 4]), np.array([20, 10, 0], np.int32), np.ones(3, bool))
     assert moments.order().tolist() == [2, 1, 0]
+
+
+def test_times_apart_from_the_others():
+    year = 365 * 86400
+    now = 54 * year
+    usual = [now + day * 86400 for day in range(5)]
+    assert times(1, *usual, now + 3 * year).apart().tolist() == [False] * 6 + [True], (
+        "what cannot be is not counted twice"
+    )
+    assert not times(*usual, now + year // 2).apart().any()
