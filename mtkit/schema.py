@@ -147,6 +147,12 @@ class Schema(BaseModel):
                 return name
         raise KeyError(role)
 
+    def names(self) -> dict[str, str]:
+        """Names of entities, roles and columns, each with what it is called by."""
+        tables = (self.interactions, *self.entities.values())
+        columns = dict.fromkeys((name for table in tables for name in table), "a column")
+        return columns | dict.fromkeys(self.roles, "a role") | dict.fromkeys(self.entities, "an entity")
+
     def columns(self, scope: str) -> Mapping[str, Column]:
         """The columns under a scope: of an entity, of a role's entity, or of the interactions (`context`); none elsewhere."""
         if scope == CONTEXT:

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 #: Control characters, marks that turn the direction of writing, line separators, and surrogates, which have no encoding.
 _CONTROL = "[\x00-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
@@ -36,6 +37,15 @@ def shown(text: object) -> str:
 def shown_line(text: object) -> str:
     """As `shown`, in one line, for ids, names and texts that come from data."""
     return re.sub("[\t\n]", _escape, shown(text))
+
+
+def shown_values(value: Any) -> Any:
+    """Values of tables and lists as JSON has them, their texts as `shown`; keys are names, and stay as they are."""
+    if isinstance(value, Mapping):
+        return {key: shown_values(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [shown_values(inner) for inner in value]
+    return shown(value) if isinstance(value, str) else value
 
 
 def escaped(text: str) -> str:

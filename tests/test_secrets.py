@@ -19,6 +19,8 @@ from mtkit.recipe.toml_positions import dotted
 from mtkit.recipe.toml_writer import toml_value
 
 SECRET = "s3cr3t-V4lue"
+FILE, KEY = "s3cr3t-f1le", "s3cr3t-k3y"
+ENVIRONMENT = {"X": SECRET, "FILE": FILE, "KEY": KEY, "DAY": "2024-07-01"}
 EVIL = "\x1b[2Jevil\x9b31m\u202e"
 COLUMNS = """\
 use = "files"
@@ -146,8 +148,27 @@ def test_an_entity_is_called_by_no_secret(tmp_path, monkeypatch):
     done = mtkit("check", "--fast", tmp_path / "shop.toml", "--unset", "data.entities", "--unset", "data.entity_columns",
                  "--unset", "evaluate.slices")  # fmt: skip
     assert done.exit_code == 2
-    assert "data: an entity is called ${env:X}, and files are called as it" in done.stderr
+    assert "data: an entity is called ${env:X}, and files hold its name; write it out" in done.stderr
     assert "things" not in done.output.replace("things.id", "")
+
+
+def test_a_role_is_called_by_no_secret(tmp_path, monkeypatch):
+    monkeypatch.setenv("X", "things")
+    (tmp_path / "shop.toml").write_text(SMALL)
+    done = mtkit("check", "--fast", tmp_path / "shop.toml", "--set", "data.columns.item.role=${env:X}")
+    assert done.exit_code == 2
+    assert "data: a role is called ${env:X}, and files hold its name; write it out" in done.stderr
+    assert "things" not in done.output
+
+
+def test_a_column_of_a_plugin_is_called_by_no_secret(tiny_recipe, monkeypatch):
+    monkeypatch.setenv("X", "family")
+    done = mtkit("check", "--fast", tiny_recipe, "--set", "data.catalog.item.unlisted=${env:X}")
+    assert done.exit_code == 2
+    assert "data: a column is called ${env:X}, and files hold its name; write it out" in done.stderr
+    monkeypatch.setenv("X", "gift")
+    done = mtkit("check", "--fast", tiny_recipe, "--set", "task.gift.label=${env:X}")
+    assert done.exit_code == 0, "which of the plugin's columns is read is no name that the environment gave"
 
 
 def test_bugs_show_no_secret_either(tmp_path, monkeypatch):
@@ -173,14 +194,20 @@ def finished(tmp_path_factory):
     """A project whose data lie in a secret directory, with evil data, after its run; and what was printed."""
     project = tmp_path_factory.mktemp("secrets") / "project"
     write_shop(project / SECRET, EVIL)
-    text = SMALL
-    for name in ("lines", "user", "item"):
+    lines, items = project / SECRET / "lines.parquet", pq.read_table(project / SECRET / "item.parquet")
+    items = pa.concat_tables([items, pa.table({"id": [None], "text": ["of no item"]}, items.schema)])
+    pq.write_table(items.rename_columns([KEY, "text"]), project / SECRET / "item.parquet")
+    shutil.copy(lines, lines.with_name(f"{FILE}.parquet"))
+    text = SMALL.replace('"lines.parquet"', '"${env:X}/${env:FILE}.parquet"').replace(
+        "[data.columns]", 'keys = {item = "${env:KEY}"}\n[data.columns]'
+    )
+    for name in ("user", "item"):
         text = text.replace(f'"{name}.parquet"', f'"${{env:X}}/{name}.parquet"')
     text = text.replace("valid = 2024-07-01", 'valid = "${env:DAY}"')
     (project / "shop.toml").write_text(text)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("X", SECRET)
-        patch.setenv("DAY", "2024-07-01")
+        for name, value in ENVIRONMENT.items():
+            patch.setenv(name, value)
         done = mtkit("run", project / "shop.toml", "--run-dir", project / "runs/shop")
     assert done.exit_code == 0, (done.output, done.exception)
     return project, done.output
@@ -188,8 +215,8 @@ def finished(tmp_path_factory):
 
 @pytest.fixture
 def project(finished, monkeypatch):
-    monkeypatch.setenv("X", SECRET)
-    monkeypatch.setenv("DAY", "2024-07-01")
+    for name, value in ENVIRONMENT.items():
+        monkeypatch.setenv(name, value)
     return finished[0]
 
 
@@ -199,14 +226,21 @@ def printable(text):
 
 def test_a_run_shows_and_writes_no_secret(finished):
     project, printed = finished
-    assert SECRET not in printed
-    assert "2024-07-01" not in printed
+    assert not [value for value in ENVIRONMENT.values() if value in printed]
+    assert "data: ${env:FILE}.parquet, column 'time': read as seconds" in printed
     files = [path for path in (project / "runs").rglob("*") if path.is_file()]
     assert len(files) > 10
     for path in files:
-        assert SECRET not in str(path.relative_to(project))
-        assert SECRET.encode() not in path.read_bytes(), path
-    assert '"../../${env:X}/lines.parquet"' in (project / "runs/shop/recipe.lock.toml").read_text()
+        for value in ENVIRONMENT.values():
+            assert value not in str(path.relative_to(project))
+            assert value.encode() not in path.read_bytes(), path
+    assert '"../../${env:X}/${env:FILE}.parquet"' in (project / "runs/shop/recipe.lock.toml").read_text()
+    protocol = json.loads((project / "runs/shop/metrics.json").read_text())["protocol"]
+    assert protocol["data"] == [
+        "${env:FILE}.parquet, column 'time': read as seconds since 1970-01-01 UTC",
+        "item.parquet, column '${env:KEY}': 1 rows without an id are left out",
+    ]
+    assert protocol["options"]["valid"] == "${env:DAY}"
 
 
 def test_a_run_shows_data_escaped(finished):
@@ -245,9 +279,9 @@ def test_a_copied_project_evaluates_and_resumes_the_copy(project, tmp_path):
         assert SECRET not in done.output
         again = mtkit("run", copy / "shop.toml", "--run-dir", copy / "runs/shop", "--resume")
         assert again.exit_code == 0, (again.output, again.exception)
-        (copy / SECRET / "lines.parquet").unlink()
+        (copy / SECRET / f"{FILE}.parquet").unlink()
         done = mtkit("evaluate", copy / "runs/shop")
         assert done.exit_code == 2
-        assert "${env:X}/lines.parquet" in done.stderr
+        assert "${env:X}/${env:FILE}.parquet" in done.stderr
     finally:
         moved.rename(project)

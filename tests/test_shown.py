@@ -3,7 +3,7 @@ import json
 import pytest
 
 from mtkit.errors import DataError
-from mtkit.shown import escaped, hide, redacted, shown, shown_line
+from mtkit.shown import escaped, hide, redacted, shown, shown_line, shown_values
 
 RED, C1, TURNED = "\x1b[31mred", "\x9b2J", "\u202egnp.exe"
 
@@ -51,3 +51,9 @@ def test_long_values_are_hidden_within_words_and_short_ones_are_not():
 
 def test_the_longest_value_goes_first():
     assert redacted("a/b c", {"a": "A", "a/b": "AB", "": "no"}) == "AB c"
+
+
+def test_texts_in_values_are_references_and_keys_are_names():
+    hide({"s3cr3t-t0ken": "${env:X}"})
+    value = {"s3cr3t-t0ken": ("s3cr3t-t0ken: read", 0.5), "deep": [{"a": None, "b": True}]}
+    assert shown_values(value) == {"s3cr3t-t0ken": ["${env:X}: read", 0.5], "deep": [{"a": None, "b": True}]}

@@ -264,7 +264,7 @@ class _Reader:
         if "data" not in self._values:
             return None
         source = self._component(("data",), "data_source", reserved=("split", "catalog"))
-        self._check_entities(source)
+        self._check_names(source)
         split = self._component(("data", "split"), "split")
         entities = self._table(("data", "catalog")) or {}
         catalog = {entity: self._section(("data", "catalog", entity), Catalog) for entity in entities}
@@ -272,14 +272,14 @@ class _Reader:
             return None
         return Data(source=source, split=split, catalog=catalog)
 
-    def _check_entities(self, source: DataSource | None) -> None:
-        secrets = self._document.secrets()
+    def _check_names(self, source: DataSource | None) -> None:
+        secrets = self._document.secret_names()
         try:
-            names = [name for name in source.schema().entities if name in secrets] if source and secrets else []
+            names = source.schema().names() if source and secrets else {}
         except MtkitError:  # which the wiring reports
             return
-        for name in names:
-            self._add(("data",), f"an entity is called {secrets[name]}, and files are called as it; write it out")
+        for name in sorted(names.keys() & secrets.keys()):
+            self._add(("data",), f"{names[name]} is called {secrets[name]}, and files hold its name; write it out")
 
     def _evaluate(self, data: Data | None, tasks: Mapping[str, TaskHead | None]) -> Evaluate | None:
         section = self._section(("evaluate",), Evaluate, without=tuple(MEASURES))

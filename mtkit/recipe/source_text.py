@@ -80,13 +80,20 @@ class Document:
         """Strings that refer to the environment, as written."""
         return {path: text for path, text in strings(self.raw) if _REFERENCE.search(text)}
 
-    def secrets(self) -> dict[str, str]:
-        """Value from the environment -> its reference, those of whole strings too."""
+    def secrets(self, within: KeyPath = ()) -> dict[str, str]:
+        """Value from the environment -> its reference, those of whole strings too; of what stands within a path."""
         values: dict[str, str] = {}
         for path, written in self.references.items():
+            if path[: len(within)] != within:
+                continue
             values |= {os.environ.get(name, ""): f"${{env:{name}}}" for name in _REFERENCE.findall(written)}
             values[value_at(self.values, path)] = written
         return values
+
+    def secret_names(self) -> dict[str, str]:
+        """As `secrets`, of what data may be called by: without values that are keys of the recipe, which anyone may read."""
+        written = set(_keys(self.raw))
+        return {value: ref for value, ref in self.secrets(("data",)).items() if value not in written}
 
 
 def read_document(path: Path, sets: Sequence[str], unsets: Sequence[str]) -> tuple[Document, list[Mistake]]:
@@ -225,6 +232,14 @@ def strings(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
     elif isinstance(value, list):
         for index, inner in enumerate(value):
             yield from strings(inner, (*path, index))
+
+
+def _keys(value: Any) -> Iterator[str]:
+    """All keys of tables in a value."""
+    if isinstance(value, Mapping):
+        yield from value
+    for inner in value.values() if isinstance(value, Mapping) else value if isinstance(value, list) else ():
+        yield from _keys(inner)
 
 
 def _substitute(value: Any) -> Any:

@@ -78,7 +78,7 @@ class Reporter:
     def data(self, notes: Sequence[str]) -> None:
         """Says how data were read that could mean several things."""
         for note in notes:
-            self._indented(Text(f"data: {note}"))
+            self._indented(Text(shown(f"data: {note}")))
 
     def leaks(self, findings: Sequence[Finding]) -> None:
         """Says what training could know of what is evaluated."""

@@ -25,7 +25,8 @@ from mtkit.evaluation.user_sums import Sums, from_table
 from mtkit.files import held, holding, refuse_link, versions, whole, write_text, writing
 from mtkit.recipe.loader import Recipe, load_recipe
 from mtkit.runs.damage import read_json, reading
-from mtkit.runs.results import DataRecord, PhaseResults
+from mtkit.runs.results import DataRecord, PhaseResults, RunResults
+from mtkit.shown import shown_values
 
 FORMAT = 1
 
@@ -284,8 +285,13 @@ class RunDirectory:
         )
 
     def write_phase(self, name: str, results: PhaseResults) -> None:
-        """Marks a phase as complete."""
-        write_json(self._phase(name), results.plain())
+        """Marks a phase as complete. What baselines are set to is taken up again, and stands as it is."""
+        plain = results.plain()
+        write_json(self._phase(name), {**shown_values(plain), "tuned": plain["tuned"]})
+
+    def write_metrics(self, results: RunResults) -> None:
+        """Writes what was found, for people and other programs."""
+        write_json(self.metrics, shown_values(results.plain()))
 
     def catalog(self, fold: str, entity: str) -> Path:
         """The file of a catalog: a row for each id, in the order of their numbers, the unknown first."""

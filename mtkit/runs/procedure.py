@@ -21,6 +21,7 @@ from mtkit.runs.console import Reporter
 from mtkit.runs.directory import RunDirectory, write_json, write_table
 from mtkit.runs.replicates import split_record
 from mtkit.runs.results import PhaseResults, RunResults
+from mtkit.shown import shown_values
 from mtkit.spec import Cut
 from mtkit.types import Dataset, Fold
 
@@ -116,7 +117,7 @@ class Run:
             if isinstance(error, MtkitError) or shortage(error):
                 self.directory.withdraw()
             raise
-        write_json(self.directory.metrics, results.plain())
+        self.directory.write_metrics(results)
         self.directory.check_kept(locked)
         return results
 
@@ -178,5 +179,6 @@ class Run:
     def write_rows(self, fold: Fold, tables: Tables) -> None:
         """Notes on every row table's population, for the user and for the record."""
         notes, dropped = populations(tables), dict(fold.dropped)
-        write_json(self.directory.rows / f"{fold.name}.json", {"tables": notes, "dropped_interactions": dropped})
+        record = shown_values({"tables": notes, "dropped_interactions": dropped})
+        write_json(self.directory.rows / f"{fold.name}.json", record)
         self.report.rows(notes, dropped)

@@ -19,7 +19,7 @@ from mtkit.evaluation.slices import check_slices
 from mtkit.evaluation.user_sums import Measured
 from mtkit.recipe.loader import Recipe
 from mtkit.runs.console import Reporter
-from mtkit.runs.directory import RunDirectory, write_json
+from mtkit.runs.directory import RunDirectory
 from mtkit.runs.hooks import hook_relay
 from mtkit.runs.procedure import Clock, Contest, Contestant, Run
 from mtkit.runs.replicates import combined, runs_of
@@ -153,5 +153,5 @@ def _each(
     if len(several) == 1:
         return several[0]
     results = combined(several, [RunDirectory(directory / name).read_sums() for name in runs])
-    write_json(directory / RunDirectory(directory).metrics.name, results.plain())
+    RunDirectory(directory).write_metrics(results)
     return results
