@@ -91,6 +91,14 @@ class Dataset:
     notes: tuple[str, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
 
+    def place(self, table: str, column: str) -> str:
+        """Where a column is, in words: in its file, or `table.column`."""
+        origin = self.origins.get(table)
+        if origin is None:
+            return f"{table}.{column}"
+        key = column == "id" and table in self.entities
+        return f"{origin.name}, column {origin.key if key else column!r}"
+
 
 @dataclass(frozen=True)
 class Entity:

@@ -139,7 +139,7 @@ def constant(name, value):
     [
         ("lines", lambda t: t.drop_columns("time"), r"lines\.parquet: no column 'time'; it has 'user'"),
         ("lines", constant("time", "soon"), r"lines\.parquet, column 'time', row 1: 'soon' is no time"),
-        ("lines", constant("item", "p99"), r"interactions\.item: 4,000 interactions have ids .* example 'p99'"),
+        ("lines", constant("item", "p99"), r"parquet, column 'item': 4,000 interactions have ids .* example 'p99'"),
         ("lines", constant("gift", 1), r"task\.gift\.label: label 'gift' of .*'lines' is 1 in all that have one"),
         (
             "lines",

@@ -147,9 +147,11 @@ class _Keys:
         found = pc.index_in(column, value_set=self.sorted, skip_nulls=True)
         lost = column.filter(pc.and_(pc.is_null(found), pc.is_valid(column)))
         if len(lost) and not unlisted:
+            some = f"ids such as {self.sorted[0].as_py()!r}" if len(self.sorted) else "none"
             raise DataError(
-                f"{INTERACTIONS}.{reference}: {len(lost):,} interactions have ids that are not in the table of "
-                f"{self.entity}, for example {lost[0].as_py()!r}; add the missing rows to the table, or leave these "
+                f"{dataset.place(INTERACTIONS, reference)}: {len(lost):,} interactions have ids that are not in the table of "
+                f"{self.entity}, for example {lost[0].as_py()!r}; {dataset.place(self.entity, 'id')} has {some}; write ids "
+                "alike in both, add the missing rows to the table, or leave these "
                 f'interactions out with unlisted = "drop" in [data.catalog.{self.entity}]'
             )
         return np.asarray(found.fill_null(-1).to_numpy(), np.int64)

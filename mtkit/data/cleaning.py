@@ -89,47 +89,47 @@ class _Cleaning:
         for column, declared in columns.items():
             if column not in table.column_names:
                 there = ", ".join(table.column_names)
-                self.mistakes.append(f"{self._place(name, column)}: declared, but the table has only {there}")
+                self.mistakes.append(f"{self.raw.place(name, column)}: declared, but the table has only {there}")
                 continue
             try:
                 found[column] = self._converted(name, column, table[column], declared)
             except UnfitError as error:
                 row = "" if error.row is None else f", row {error.row + 1:,}"
-                self.mistakes.append(f"{self._place(name, column)}{row}: {error} (it is declared {declared.kind})")
+                self.mistakes.append(f"{self.raw.place(name, column)}{row}: {error} (it is declared {declared.kind})")
 
     def _converted(self, table: str, name: str, column: pa.ChunkedArray, declared: Column) -> pa.ChunkedArray:
         if declared.kind == "time":
             times = read_times(column)
             if times.read_as:
-                self.notes.append(f"{self._place(table, name)}: read as {times.read_as}")
+                self.notes.append(f"{self.raw.place(table, name)}: read as {times.read_as}")
             if table == INTERACTIONS:
                 self.times = times
             if (apart := times.apart()).any():
                 self.notes.append(
-                    f"{self._place(table, name)}: {int(apart.sum()):,} times lie beyond a year without any, seen from the others "
-                    f"({_years(times, apart)})"
+                    f"{self.raw.place(table, name)}: {int(apart.sum()):,} times lie beyond a year without any, seen from "
+                    f"the others ({_years(times, apart)})"
                 )
             return pa.chunked_array([pa.array(times.seconds, mask=~times.known)])
         values, lost = converted(column, declared), 0
         if declared.kind == "categorical" or (declared.kind == "id" and not declared.entity) or declared.classes:
-            self.notes += [f"{self._place(table, name)}: {oddity}" for oddity in oddities(values)]
+            self.notes += [f"{self.raw.place(table, name)}: {oddity}" for oddity in oddities(values)]
         if escaped := escaped_quotes(values):
-            self.notes.append(f"{self._place(table, name)}: {escaped}")
+            self.notes.append(f"{self.raw.place(table, name)}: {escaped}")
         if declared.kind in ("numeric", "label"):
             values, lost = within_float32(values)
         if lost:
             self.notes.append(
-                f"{self._place(table, name)}: {lost:,} values are infinite or beyond float32 (3.4e38) and count as missing"
+                f"{self.raw.place(table, name)}: {lost:,} values are infinite or beyond float32 (3.4e38) and count as missing"
             )
         return values
 
     def _match(self, entity: str) -> None:
         """Brings the ids of an entity's table, and all that refer to it, to one type; without a table, they are its rows."""
         schema = self.raw.schema
-        at = {self._place(entity, "id"): (entity, "id")} if entity in self.tables else {}
+        at = {self.raw.place(entity, "id"): (entity, "id")} if entity in self.tables else {}
         for role, of in schema.roles.items():
             if of == entity:
-                at[self._place(INTERACTIONS, schema.reference(role))] = (INTERACTIONS, schema.reference(role))
+                at[self.raw.place(INTERACTIONS, schema.reference(role))] = (INTERACTIONS, schema.reference(role))
         try:
             columns = matched({place: self.tables[table][name] for place, (table, name) in at.items()})
         except UnfitError as error:
@@ -151,7 +151,7 @@ class _Cleaning:
             return
         rows = np.flatnonzero(pc.equal(ids, repeated[0]).fill_null(pa.scalar(value=False)).to_numpy()) + 1
         self.mistakes.append(
-            f"{self._place(entity, 'id')}, row {rows[1]:,}: {repeated[0].as_py()!r} is in row {rows[0]:,} already, and "
+            f"{self.raw.place(entity, 'id')}, row {rows[1]:,}: {repeated[0].as_py()!r} is in row {rows[0]:,} already, and "
             f"{len(repeated):,} ids in all are in several rows; keep one row of each"
         )
 
@@ -189,21 +189,14 @@ class _Cleaning:
         )
         if nulls := table["id"].null_count:
             if nulls == len(table):
-                raise DataError(f"{self._place(entity, 'id')}: no row has an id")
-            self.notes.append(f"{self._place(entity, 'id')}: {nulls:,} rows without an id are left out")
+                raise DataError(f"{self.raw.place(entity, 'id')}: no row has an id")
+            self.notes.append(f"{self.raw.place(entity, 'id')}: {nulls:,} rows without an id are left out")
             return table.filter(table["id"].is_valid())
         return table
 
     def _where(self, table: str) -> str:
         origin = self.raw.origins.get(table)
         return origin.name if origin else table
-
-    def _place(self, table: str, column: str) -> str:
-        """Where a column is, in words: in its file, or `table.column`."""
-        origin = self.raw.origins.get(table)
-        if origin is None:
-            return f"{table}.{column}"
-        return f"{origin.name}, column {origin.key if column == 'id' and table != INTERACTIONS else column!r}"
 
 
 def _years(times: Times, rows: np.ndarray) -> str:

@@ -71,7 +71,8 @@ class Times:
 
     def apart(self) -> np.ndarray:
         """Where a time can be, but lies beyond a year without any, seen from the median. bool `[rows]`."""
-        return self._beyond(_LONG_GAP) & ~self.impossible()
+        apart: np.ndarray = self._beyond(_LONG_GAP) & ~self.impossible()
+        return apart
 
     def _beyond(self, longest: int) -> np.ndarray:
         times = np.sort(self.seconds[self.known])

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -5,7 +7,7 @@ import pytest
 from mtkit.data.catalogs import make_fold
 from mtkit.errors import DataError
 from mtkit.spec import Cut
-from mtkit.types import Dataset
+from mtkit.types import Dataset, Origin
 
 CUT = Cut("test", 60 * 86400, 90 * 86400)
 
@@ -72,6 +74,10 @@ def test_an_id_without_a_row_is_refused_unless_declared(shop):
     count = shop.interactions["product"].to_pylist().count("p01")
     with pytest.raises(DataError, match=rf"product: {count} interactions have ids .* table of item, for example 'p01'"):
         make_fold(dataset, CUT, {"item": 0})
+    origins = {"interactions": Origin("lines.csv"), "item": Origin("items.csv", "sku")}
+    place = r"lines\.csv, column 'product': .*; items\.csv, column 'sku' has ids such as 'p00'; write ids alike in both"
+    with pytest.raises(DataError, match=place):
+        make_fold(replace(dataset, origins=origins), CUT, {"item": 0})
     fold = make_fold(dataset, CUT, {"item": 0}, {"item"})
     assert fold.entities["item"].ids[1:].tolist() == sorted(known["id"].to_pylist())
     assert fold.dropped["item with fewer than 0 interactions before the cut"] > 0
