@@ -45,6 +45,8 @@ def decoded(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """
     types, kind = pa.types, column.type
     if types.is_dictionary(kind):
+        if types.is_nested(kind.value_type) or isinstance(kind.value_type, pa.BaseExtensionType):
+            raise UnfitError(f"expected plain values, got values of type {kind.value_type}; {OTHERWISE}")
         return decoded(column.cast(kind.value_type))
     if types.is_large_string(kind) or types.is_string_view(kind):
         return column.cast(pa.string())
@@ -182,7 +184,7 @@ def escaped_quotes(column: pa.ChunkedArray) -> str:
 def oddities(column: pa.ChunkedArray) -> list[str]:
     """What is odd about texts that stand for something, ids and categories, and are taken as they stand.
 
-    Words for no value, and values that differ in white space at their ends, or in the form of accents, alone.
+    Words for no value, and values that differ in white space at their ends, in the form of accents, or in a `.0`, alone.
     """
     if not pa.types.is_string(column.type):
         return []
@@ -194,12 +196,13 @@ def oddities(column: pa.ChunkedArray) -> list[str]:
         shown = ", ".join(f"{value} ({count:,} times)" for value, count in named)
         found.append(f"{shown}: taken for values as any other; leave them blank if they say that there is none")
     plain = pc.utf8_normalize(pc.utf8_trim_whitespace(values), form="NFC")
+    plain = pc.replace_substring_regex(plain, r"^(-?\d+)\.0+$", r"\1")
     alike, times = pc.value_counts(plain).flatten()
     if len(several := alike.filter(pc.greater(times, 1))):
         first = values.filter(pc.equal(plain, several[0])).to_pylist()
         found.append(
             f"{' and '.join(map(ascii, first[:2]))} are taken for different values, though they differ in white space at their "
-            f"ends or the form of accents alone ({len(several):,} such cases); write them alike if they are the same"
+            f"ends, the form of accents or a .0 alone ({len(several):,} such cases); write them alike if they are the same"
         )
     return found
 

@@ -123,7 +123,9 @@ def _check_key(entity: str, key: pa.ChunkedArray) -> None:
         raise DataError(f"{entity}.id: {len(repeated)} ids occur more than once, for example {repeated[0].as_py()!r}")
     for placeholder in (UNKNOWN_TEXT, UNKNOWN_NUMBER):
         if placeholder in counts[0].to_pylist():
-            raise DataError(f"{entity}.id: {placeholder!r} stands for the unknown and cannot be an id")
+            raise DataError(
+                f"{entity}.id: {placeholder!r} stands for the unknown and cannot be an id; write another, or none (null)"
+            )
 
 
 def _is_string(kind: pa.DataType) -> bool:

@@ -159,7 +159,7 @@ class _Ragged:
         more = f", and {len(self.rows) - _SHOWN:,} more lines" if len(self.rows) > _SHOWN else ""
         return (
             f"{path}: expected {self.rows[0].expected_columns} fields between {parse.delimiter!r} as in the header, but "
-            f"{shown}{more}; quote fields that hold the separator, or set `separator` in [data]"
+            f"{shown}{more}; quote fields that hold the separator, or set `separator` or `escape` in [data]"
         )
 
 

@@ -164,6 +164,9 @@ def _convert(frame: Any, names: Any, where: str) -> pa.Table:
             raise DataError(f"{where}.{name}: declared, but the frame has only {', '.join(map(str, frame.columns))}")
         try:
             columns[name] = pa.array(frame[name], from_pandas=True)
-        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-            raise DataError(f"{where}.{name}: values of several types: {error}") from error
+        except (pa.ArrowException, OverflowError) as error:
+            raise DataError(
+                f"{where}.{name}: values of several types, or of one that is no number, text or time: {error}; make all of them "
+                "texts, or all numbers"
+            ) from error
     return pa.table(columns)

@@ -2,6 +2,7 @@ import datetime as dt
 import decimal
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pytest
 
@@ -128,15 +129,15 @@ def test_fractions_are_no_texts():
 
 def test_oddities_of_ids_and_categories():
     assert oddities(pa.chunked_array([["a", "b", None, "None such"]])) == oddities(pa.chunked_array([[1, 2]])) == []
-    words, alike = oddities(pa.chunked_array([["NULL", "NULL", "\\N", "a ", "a", "\u00e9", "e\u0301"]]))
+    words, alike = oddities(pa.chunked_array([["NULL", "NULL", "\\N", "a ", "a", "\u00e9", "e\u0301", "1.0", "1"]]))
     assert (
         words
         == r"NULL (2 times), \N (1 times): taken for values as any other; leave them blank if they say that there is none"
     )
     assert alike.startswith(
-        "'a ' and 'a' are taken for different values, though they differ in white space at their ends or"
+        "'a ' and 'a' are taken for different values, though they differ in white space at their ends,"
     )
-    assert "(2 such cases)" in alike
+    assert "(3 such cases)" in alike
 
 
 def test_quotes_behind_backslashes():
@@ -144,3 +145,9 @@ def test_quotes_behind_backslashes():
     assert escaped_quotes(pa.chunked_array([['a \\"b']])).startswith(
         '1 values hold \\"; if quotes within quotes are written so'
     )
+
+
+def test_categories_of_intervals_are_refused():
+    column = pa.chunked_array([pa.array(pd.cut(pd.Series([1, 5]), 2))])
+    with pytest.raises(UnfitError, match="expected plain values, got values of type extension"):
+        decoded(column)

@@ -53,6 +53,32 @@ def test_frames_are_the_same(files):
     assert other.interactions["good"].to_pylist() == [1, 0, None]
 
 
+@pytest.mark.parametrize("values", [[1, "a"], [1j, 2], [2**70, 1]])
+def test_frames_of_odd_values_are_refused(values):
+    frame = pd.DataFrame(
+        {"who": ["7", "9"], "what": ["a", "b"], "when": [pd.Timestamp("2024-01-01")] * 2, "good": values}
+    )
+    with pytest.raises(DataError, match=r"interactions\.good: values of several types, or of one that is no number"):
+        load(Frames(interactions=frame, columns=COLUMNS))
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_columns_in_the_names_of_folders_are_what_they_are_declared_to_be(tmp_path, suffix):
+    for shop, day in (("05", "2024-01-01"), ("5", "2024-01-02"), ("__HIVE_DEFAULT_PARTITION__", "2024-01-03")):
+        folder = tmp_path / f"events/what={shop}/when={day}/good=true"
+        folder.mkdir(parents=True)
+        frame = pd.DataFrame({"who": ["7"]})
+        frame.to_csv(folder / "0.csv", index=False) if suffix == "csv" else frame.to_parquet(folder / "0.parquet")
+    shop = load(Files(interactions=tmp_path / "events", columns=COLUMNS))
+    assert shop.interactions.to_pydict() == {
+        "who": ["7", "7"],
+        "what": ["05", "5"],
+        "when": [1704067200, 1704153600],
+        "good": [1, 1],
+    }
+    assert shop.left_out == {"without a value in 'what'": 1}
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
