@@ -195,7 +195,9 @@ def oddities(column: pa.ChunkedArray) -> list[str]:
         named = zip(values.filter(words).to_pylist(), counts.filter(words).to_pylist(), strict=True)
         shown = ", ".join(f"{value} ({count:,} times)" for value, count in named)
         found.append(f"{shown}: taken for values as any other; leave them blank if they say that there is none")
-    plain = pc.utf8_normalize(pc.utf8_trim_whitespace(values), form="NFC")
+    plain = pc.utf8_trim_whitespace(values)
+    if not pc.all(pc.string_is_ascii(plain)).as_py():
+        plain = pc.utf8_normalize(plain, form="NFC")
     plain = pc.replace_substring_regex(plain, r"^(-?\d+)\.0+$", r"\1")
     alike, times = pc.value_counts(plain).flatten()
     if len(several := alike.filter(pc.greater(times, 1))):
