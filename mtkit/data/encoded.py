@@ -57,13 +57,21 @@ class Encoded:
         """When interactions happened by the clock of a cut, int64 `[interactions]`."""
         return self.time if cut.clock is None else cut.clock
 
-    def rows(self, role: str) -> np.ndarray:
-        """The row int32 `[interactions]` of the entity's table that each refers to in a role, -1 where there is none."""
-        if role not in self._rows:
-            keys = plain(self.entities[self.schema.roles[role]]["id"]).combine_chunks()
-            found = pc.index_in(plain(self.interactions[self.schema.reference(role)]), value_set=keys)
-            self._rows[role] = np.asarray(found.fill_null(-1).to_numpy(), np.int32)
-        return self._rows[role]
+    def rows(self, role: str, first: int | None = None) -> np.ndarray:
+        """The row int32 `[interactions]` of the entity's table that each refers to in a role, -1 where there is none.
+
+        Args:
+            role: the role.
+            first: how many interactions to look at; None = all.
+        """
+        if role in self._rows:
+            return self._rows[role][:first]
+        keys = plain(self.entities[self.schema.roles[role]]["id"]).combine_chunks()
+        found = pc.index_in(plain(self.interactions[self.schema.reference(role)].slice(0, first)), value_set=keys)
+        rows = np.asarray(found.fill_null(-1).to_numpy(), np.int32)
+        if len(rows) == len(self.interactions):
+            self._rows[role] = rows
+        return rows
 
     def row_hashes(self, without: Collection[str]) -> np.ndarray:
         """uint64 `[interactions]`, the same for interactions that are equal in all declared columns but some."""

@@ -21,6 +21,8 @@ from mtkit.types import DAY, Dataset
 
 #: Rows, or distinct values, from which on a coincidence can be ruled out.
 ENOUGH = 30
+#: Rows of an entity whose statistics rule most coincidences out.
+SOME = 1000
 
 
 @dataclass(frozen=True)
@@ -194,13 +196,16 @@ def _statistics(plan: Plan, data: Encoded, test: Cut) -> Iterator[Finding]:
     reads = dict.fromkeys(address for spec in plan.encoders.values() for address in spec.reads)
     for role in data.schema.roles:
         features = dict(_numbers(data, role, reads))
+        some = np.flatnonzero(data.rows(role) < SOME) if features else None
         for what, statistic in _of_entity(data, role) if features else ():
-            whole = statistic(None)
-            for address, values in features.items():
-                if not _follows(values, whole):
+            few = statistic(some)
+            candidates = {address: values for address, values in features.items() if _levels(values, few) >= 0}
+            whole = statistic() if candidates else few
+            for address, values in candidates.items():
+                if _levels(values, whole) < ENOUGH:
                     continue
                 past = statistic(data.moments(test) < test.cut)
-                if not _follows(values, past):
+                if _levels(values, past) < ENOUGH:
                     changed = int((np.nan_to_num(whole) != np.nan_to_num(past)).sum())
                     advice = "compute it from what lies before the test, or do not read it"
                     yield Finding("error", address, f"is {what}, the test's included", changed, advice)
@@ -221,17 +226,18 @@ def _numbers(data: Encoded, role: str, reads: Collection[str]) -> Iterator[tuple
 
 def _of_rows(data: Encoded, role: str, name: str) -> np.ndarray | None:
     """The number that all interactions of each row of an entity have; nan = none, None = some have several."""
-    row, numbers, values = data.rows(role), data.numbers(name), None
-    for rows in first_rows(len(row)):
-        there = (row[:rows] >= 0) & ~np.isnan(numbers[:rows])
-        values = value_of(row[:rows][there], numbers[:rows][there], len(data.entities[data.schema.roles[role]]), np.nan)
+    numbers, values = data.numbers(name), None
+    for rows in first_rows(len(numbers)):
+        row = data.rows(role, rows)
+        there = (row >= 0) & ~np.isnan(numbers[:rows])
+        values = value_of(row[there], numbers[:rows][there], len(data.entities[data.schema.roles[role]]), np.nan)
         if values is None:
             return None
     return values
 
 
 def _of_entity(data: Encoded, role: str) -> Iterator[tuple[str, _Statistic]]:
-    """Statistics of each row of an entity over the interactions that a mask selects: (what, function of the mask)."""
+    """Statistics of each row of an entity over the interactions that are selected: (what, function of these)."""
     row, count = data.rows(role), len(data.entities[data.schema.roles[role]])
     yield f"the number of interactions of its {role}", _Statistic(row, count, None)
     for name, column in data.schema.interactions.items():
@@ -247,17 +253,16 @@ class _Statistic:
     rows: int
     numbers: np.ndarray | None
 
-    def __call__(self, selected: np.ndarray | None) -> np.ndarray:
-        """The statistic `[rows]` over the selected interactions, None = all."""
-        row = self.row + 1  # those of no row come first
-        if selected is not None:
-            row *= selected
+    def __call__(self, selected: np.ndarray | None = None) -> np.ndarray:
+        """The statistic `[rows]` over some interactions, by their numbers or a mask; None = all."""
+        row = (self.row if selected is None else self.row[selected]) + 1  # those of no row come first
         if self.numbers is None:
             return _positive(np.bincount(row, minlength=self.rows + 1)[1:])
-        there = ~np.isnan(self.numbers)
+        numbers = self.numbers if selected is None else self.numbers[selected]
+        there = ~np.isnan(numbers)
         row *= there
         count = _positive(np.bincount(row, minlength=self.rows + 1)[1:])
-        mean: np.ndarray = np.bincount(row, np.where(there, self.numbers, 0), self.rows + 1)[1:] / count
+        mean: np.ndarray = np.bincount(row, np.where(there, numbers, 0), self.rows + 1)[1:] / count
         return mean
 
 
@@ -266,19 +271,21 @@ def _positive(count: np.ndarray) -> np.ndarray:
     return np.where(count > 0, count, np.nan)
 
 
-def _follows(values: np.ndarray, statistic: np.ndarray) -> bool:
-    """Whether values are a rising function of a statistic, which takes values enough for that to be no chance."""
+def _levels(values: np.ndarray, statistic: np.ndarray) -> int:
+    """How many values a statistic takes, if other values are a rising function of it; -1 if not.
+
+    What is no such function for some rows is none for all.
+    """
     there = ~np.isnan(values) & ~np.isnan(statistic)
     values, statistic = values[there], statistic[there].astype(np.float32)
     _, group = np.unique(statistic, return_inverse=True)
-    groups = group.max(initial=-1) + 1
-    if groups < ENOUGH:
-        return False
-    low, high = np.full(groups, np.inf), np.full(groups, -np.inf)
+    levels = int(group.max(initial=-1)) + 1
+    low, high = np.full(levels, np.inf), np.full(levels, -np.inf)
     np.minimum.at(low, group, values)
     np.maximum.at(high, group, values)
     tolerance = 1e-5 * np.abs(high)
-    return bool((high - low <= tolerance).all() and (low[1:] > high[:-1]).all())
+    rising = bool((high - low <= tolerance).all() and (low[1:] > high[:-1]).all())
+    return levels if rising else -1
 
 
 def _dividing(plan: Plan, parts: Collection[str], dataset: Dataset) -> Iterator[Finding]:

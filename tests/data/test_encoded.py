@@ -25,6 +25,12 @@ def test_columns_are_encoded_once(shop):
     assert [ids[row] for row in data.rows("item")] == shop.interactions["product"].to_pylist()
 
 
+def test_rows_of_an_entity_may_be_asked_of_the_first_interactions(shop):
+    first, whole = Encoded(shop).rows("item", 9), Encoded(shop)
+    np.testing.assert_array_equal(first, whole.rows("item")[:9])
+    np.testing.assert_array_equal(first, whole.rows("item", 9))
+
+
 def test_the_next_of_the_same_and_the_last_of_who_acts():
     of, on, time = drawn(6, 80), drawn(3, 80, 1, -1), drawn(40, 80, 2) - 5
     for second in (None, on):

@@ -10,7 +10,7 @@ from pydantic import Field
 from tiny_shop import DAY, TinyShop
 
 from mtkit import compose
-from mtkit.data import encoded
+from mtkit.data import encoded, leakage
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.leakage import Finding, find_leaks, refuse
 from mtkit.errors import DataError
@@ -57,9 +57,10 @@ def leaks(source, data, split=TIME, reads=("context.channel",), label="gift", **
 
 @pytest.fixture(params=[None, 7], ids=["all at once", "few rows first"], autouse=True)
 def few(request, monkeypatch):
-    """How many rows are looked at before all of them, which must change nothing."""
+    """How many rows, of interactions and of an entity, are looked at before all of them, which must change nothing."""
     if request.param:
         monkeypatch.setattr(encoded, "_FEW", request.param)
+        monkeypatch.setattr(leakage, "SOME", request.param)
 
 
 def of(findings, *levels):
@@ -198,6 +199,16 @@ def test_statistics_over_the_whole_data(what):
     before = with_statistic(lambda lines: STATISTICS[what](lines[lines["time"] < cut]))
     assert not of(leaks(*shop(before), reads=reads), "error", "warning")
     assert not of(leaks(*shop(with_statistic(STATISTICS[what]))), "error")
+
+
+def test_a_statistic_of_some_items_alone_is_none():
+    def swapped(lines):
+        counts = lines.groupby("item").size().astype(float)
+        first, second = counts.index[counts.index != 0][-2:]
+        counts[first], counts[second] = counts.max() + 1, counts.min() - 1
+        return counts
+
+    assert not of(leaks(*shop(with_statistic(swapped)), reads=("context.channel", "item.weight")), "error", "warning")
 
 
 @pytest.mark.parametrize("entity", ["item", "user"])
