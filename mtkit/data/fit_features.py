@@ -28,13 +28,16 @@ class FeatureTables:
         infos: address -> how it arrives at encoders.
         states: address -> what was learned, JSON-able.
         layers: address -> the layer that preprocesses raw values, for training and the servable alike.
-        entities: address of an entity's column -> int32 `[rows]` or float32 `[rows, width]`.
     """
 
     infos: Mapping[str, FeatureInfo]
     states: Mapping[Address, Mapping[str, Any]]
     layers: Mapping[Address, Any]
-    entities: Mapping[Address, np.ndarray]
+
+    def of_catalogs(self, fold: Fold) -> dict[Address, np.ndarray]:
+        """Address of an entity's column -> it, preprocessed, int32 `[rows]` or float32 `[rows, width]`."""
+        raw = {address: scope_of(address).of_catalog(fold, address.column) for address in self.layers}
+        return {address: _run(self.layers[address], values) for address, values in raw.items() if values is not None}
 
     def apply(self, table: RowTable) -> RowTable:
         """The table with only the context columns that encoders read, preprocessed."""
@@ -53,7 +56,7 @@ def fit_features(
     fold: Fold,
     tables: Mapping[str, Mapping[Part, RowTable]],
 ) -> FeatureTables:
-    """Learns and applies the preprocessing of every categorical or numeric address that an encoder reads.
+    """Learns the preprocessing of every categorical or numeric address that an encoder reads.
 
     Args:
         addresses: what the encoders read.
@@ -67,19 +70,16 @@ def fit_features(
     chosen = {address: spec for spec in preprocessors for address in spec.columns}
     declared, defaults = fold.schema.features(), Registry.installed()
     infos: dict[str, FeatureInfo] = {}
-    states, layers, entities = {}, {}, {}
+    states, layers = {}, {}
     for address in dict.fromkeys(map(Address, addresses)):
         column = declared[address]
         if column.kind not in DEFAULTS:
             continue
         spec = chosen.get(address) or defaults.get("preprocessor", DEFAULTS[column.kind])(columns=())
-        scope = scope_of(address)
-        states[address] = spec.fit(scope.of_training(fold, tables, address.column))
+        states[address] = spec.fit(scope_of(address).of_training(fold, tables, address.column))
         infos[address] = spec.info(states[address])
         layers[address] = spec.build(states[address])
-        if (values := scope.of_catalog(fold, address.column)) is not None:
-            entities[address] = _run(layers[address], values)
-    return FeatureTables(infos, states, layers, entities)
+    return FeatureTables(infos, states, layers)
 
 
 def _run(layer: Any, values: np.ndarray) -> np.ndarray:

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mtkit.data.asked_rows import PARTS, Asked, asked_columns, make_rows
 from mtkit.data.free_memory import available
-from mtkit.data.row_tables import Asked, asked_columns, make_rows
 from mtkit.errors import DataError
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
@@ -33,11 +33,16 @@ class Need:
     what: str
 
 
-def check_memory(recipe: Recipe, plan: Plan, fold: Fold) -> None:
+def check_memory(recipe: Recipe, fold: Fold, *, model: bool) -> None:
     """Refuses what cannot fit into the memory that is free, before rows are made.
 
-    Only the large parts count: row tables, the weights of large tables and what the optimizer keeps beside them, what a
-    step computes, and the scores of a block in evaluation. What is accepted may still be too much.
+    Only the large parts count: row tables, the scores of a block in evaluation, and of a model the weights of large tables,
+    what the optimizer keeps beside them, and what a step computes. What is accepted may still be too much.
+
+    Args:
+        recipe: the resolved recipe.
+        fold: what is known, and what is to be predicted.
+        model: whether there is a model in this memory; there is none beside baselines alone, or where a GPU has it.
 
     Raises:
         DataError: it cannot fit; names the largest parts, and what to reduce.
@@ -45,8 +50,10 @@ def check_memory(recipe: Recipe, plan: Plan, fold: Fold) -> None:
     free = available()
     if free is None:
         return
-    kept = [*_rows(recipe, fold), *_weights(recipe, plan, fold)]
-    needs = max([*kept, *_step(recipe, plan, fold)], [*kept, *_block(recipe, plan, fold)], key=_total)
+    plan = recipe.plan
+    kept = [*_rows(recipe, fold), *(_weights(recipe, plan, fold) if model else ())]
+    step = _step(recipe, plan, fold) if model else ()
+    needs = max([*kept, *step], [*kept, *_block(recipe, plan, fold)], key=_total)
     if _total(needs) <= free:
         return
     largest = "".join(f"\n  {_shown(need.bytes)}: {need.what}" for need in sorted(needs, reverse=True)[:_SHOWN])
@@ -60,9 +67,8 @@ def _rows(recipe: Recipe, fold: Fold) -> Iterator[Need]:
     asked, step = asked_columns(recipe), max(1, len(fold.events) // _SAMPLE)
     some = replace(fold, events=_of_users(fold.events, step))
     share = len(some.events) / max(len(fold.events), 1)
-    parts: tuple[Part, ...] = ("train", "eval")
     for name, rows in recipe.rows.items():
-        for part in parts if share else ():
+        for part in PARTS if share else ():
             rows_of_some = rows.of_share(share)
             size = 0 if rows_of_some is None else int(_bytes_made(name, rows_of_some, some, part, asked) / share)
             what = f"rows.{name}: rows of {part}; make it smaller (`since`, `sample`, `eval_sample`, `count`, `length`)"

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
+from mtkit.data.asked_rows import PARTS, asked_columns, make_rows
 from mtkit.data.catalogs import make_fold
 from mtkit.data.feature_scopes import scope_of
-from mtkit.data.known_as_of import known_columns
+from mtkit.data.memory import check_memory
 from mtkit.errors import RecipeError
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
-from mtkit.recipe.settings import LISTS
 from mtkit.recipe.static_checks import embeddings
 from mtkit.recipe.toml_positions import KeyPath
-from mtkit.spec import Cut, Rows
+from mtkit.spec import Cut
 from mtkit.types import Dataset, Fold, Part, RowTable
 
-PARTS: tuple[Part, ...] = ("train", "eval")
 Tables = Mapping[str, Mapping[Part, RowTable]]
 """Row table -> part -> its rows."""
 
@@ -28,7 +26,7 @@ Tables = Mapping[str, Mapping[Part, RowTable]]
 def make_tables(
     recipe: Recipe, dataset: Dataset, cut: Cut, numbered: Mapping[str, np.ndarray] | None = None
 ) -> tuple[Fold, Tables]:
-    """The fold of a cut, and the rows of every row table on it.
+    """The fold of a cut, and the rows of every row table on it, without a model.
 
     Args:
         recipe: the resolved recipe.
@@ -37,20 +35,26 @@ def make_tables(
         numbered: entity -> ids that have their numbers, as of `make_fold`.
 
     Raises:
-        DataError: the data do not fit the recipe.
+        DataError: the data do not fit the recipe, or the machine.
         RecipeError: a task asks for something that its row table does not have.
     """
     fold = fold_of(recipe, dataset, cut, numbered)
-    return fold, tables_of(recipe, fold)
+    return fold, tables_of(recipe, fold, model=False)
 
 
-def tables_of(recipe: Recipe, fold: Fold) -> dict[str, dict[Part, RowTable]]:
-    """The rows of every row table on a fold.
+def tables_of(recipe: Recipe, fold: Fold, *, model: bool) -> dict[str, dict[Part, RowTable]]:
+    """The rows of every row table on a fold; none is made where it is plain that they cannot fit.
+
+    Args:
+        recipe: the resolved recipe.
+        fold: what is known, and what is to be predicted.
+        model: whether a model is held in the same memory.
 
     Raises:
-        DataError: the data do not fit the recipe.
+        DataError: the data do not fit the recipe, or the machine.
         RecipeError: a task asks for something that its row table does not have.
     """
+    check_memory(recipe, fold, model=model)
     asked = asked_columns(recipe)
     tables = {
         name: {part: make_rows(name, rows, fold, part, asked[name, part]) for part in PARTS}
@@ -74,28 +78,6 @@ def fold_of(recipe: Recipe, dataset: Dataset, cut: Cut, numbered: Mapping[str, n
     minima = {name: catalog.min_count for name, catalog in catalogs.items()}
     unlisted = {name for name, catalog in catalogs.items() if catalog.unlisted == "drop"}
     return make_fold(dataset, cut, minima, unlisted, numbered)
-
-
-#: Columns that are asked for, by row table and part.
-Asked = Mapping[tuple[str, Part], frozenset[str]]
-
-
-def asked_columns(recipe: Recipe) -> Asked:
-    """What heads read of the rows, and what lists of a slice leave out."""
-    asked = {(table, part): recipe.plan.columns(table, part) for table in recipe.rows for part in PARTS}
-    left_out = {LISTS[name] for name in recipe.evaluate.slices if isinstance(name, str) and name in LISTS}
-    for spec in recipe.plan.rankings().values():
-        asked[spec.evaluated_on, "eval"] |= left_out
-    return asked
-
-
-def make_rows(name: str, rows: Rows, fold: Fold, part: Part, columns: Collection[str]) -> RowTable:
-    """The rows of a part, with the columns that are asked for.
-
-    Raises:
-        DataError: the part would be empty.
-    """
-    return known_columns(fold, replace(rows.make(fold, part), name=name), columns)
 
 
 def _check_rows(recipe: Recipe, fold: Fold, tables: Tables) -> None:

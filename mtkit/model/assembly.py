@@ -14,7 +14,6 @@ from mtkit.backend import keras, tf
 from mtkit.data.build_context import cache_directory, class_names, make_context
 from mtkit.data.fit_features import FeatureTables, fit_features
 from mtkit.data.known_as_of import KNOWN
-from mtkit.data.memory import check_memory
 from mtkit.data.row_tables import fold_of, tables_of
 from mtkit.errors import RecipeError, WiringError
 from mtkit.evaluation.metrics import RankingProtocol
@@ -133,9 +132,7 @@ def assemble(
     strategy = make_strategy(recipe) if strategy is None else strategy
     plan = recipe.plan
     fold = fold_of(recipe, dataset, cut, numbered)
-    if not tf.config.list_physical_devices("GPU"):
-        check_memory(recipe, plan, fold)
-    tables = tables_of(recipe, fold)
+    tables = tables_of(recipe, fold, model=not tf.config.list_physical_devices("GPU"))
     check_slices(recipe, fold, tables)
     classes = class_names(plan, tables)
     reads = [address for spec in recipe.encoder.values() for address in spec.reads]
@@ -224,7 +221,7 @@ def _device_tables(
 ) -> DeviceTables:
     """Everything on the device; `tables` then see their columns there, so that none is held twice."""
     rows = {evaluation_of(name): _stored(features, parts, "eval") for name, parts in tables.items()}
-    columns = {**features.entities, **derived}
+    columns = {**features.of_catalogs(fold), **derived}
     entities = {}
     for scope in fold.schema.scopes:
         own = {address.column: values for address, values in columns.items() if address.scope == scope}

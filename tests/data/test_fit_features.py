@@ -33,13 +33,16 @@ def test_entity_columns_are_learned_on_the_catalog(fold, tables):
     values = sorted({value for value in family if value is not None})
     assert features.infos["item.family"].size == len(values) + 1
     expected = [values.index(value) + 1 if value is not None else 0 for value in family]
-    assert features.entities["item.family"].tolist() == expected
+    columns = features.of_catalogs(fold)
+    assert columns["item.family"].tolist() == expected
     weight = np.array(fold.entities["item"].columns["weight"].to_pylist(), dtype=float)
     known = weight[np.isfinite(weight)]
     column = np.where(np.isfinite(weight), (weight - known.mean()) / known.std(), 0)
-    np.testing.assert_allclose(features.entities["item.weight"][:, 0], column, atol=1e-5)
-    np.testing.assert_array_equal(features.entities["item.weight"][:, 1], ~np.isfinite(weight))
-    assert features.infos.keys() == {"item.family", "item.weight"}  # ids and texts are read as they are
+    np.testing.assert_allclose(columns["item.weight"][:, 0], column, atol=1e-5)
+    np.testing.assert_array_equal(columns["item.weight"][:, 1], ~np.isfinite(weight))
+    assert (
+        features.infos.keys() == columns.keys() == {"item.family", "item.weight"}
+    )  # ids and texts are read as they are
 
 
 def test_context_columns_are_learned_on_training_rows_alone(fold, tables):

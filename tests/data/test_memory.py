@@ -3,7 +3,7 @@ from dataclasses import replace
 import pytest
 
 from mtkit.backend import tf
-from mtkit.data import memory
+from mtkit.data import memory, row_tables
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.memory import check_memory
 from mtkit.data.row_tables import fold_of, make_tables, tables_of
@@ -32,20 +32,30 @@ def needs(recipe, fold):
 
 def test_the_limit_is_between_what_fits_and_what_does_not(made, monkeypatch):
     recipe, dataset, cut = made()
-    arguments = recipe, recipe.plan, fold_of(recipe, dataset, cut)
+    fold = fold_of(recipe, dataset, cut)
     for enough in (None, 10**9):
         monkeypatch.setattr(memory, "available", lambda enough=enough: enough)
-        check_memory(*arguments)
+        check_memory(recipe, fold, model=True)
     monkeypatch.setattr(memory, "available", lambda: 10**5)
     with pytest.raises(DataError, match=r"of memory are needed, and 0\.0 GB are free; most of it:\n  .*lower|smaller"):
-        check_memory(*arguments)
+        check_memory(recipe, fold, model=True)
 
 
 def test_what_does_not_fit_is_refused_before_rows_are_made(made, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 10**5)
-    monkeypatch.setattr(assembly, "tables_of", None)
-    with pytest.raises(DataError, match="most of it"):
-        assembly.assemble(*made())
+    monkeypatch.setattr(row_tables, "make_rows", None)
+    for tables in assembly.assemble, make_tables:
+        with pytest.raises(DataError, match="most of it"):
+            tables(*made())
+
+
+def test_baselines_need_no_memory_for_a_model(made, monkeypatch):
+    recipe, dataset, cut = made("encoder.customer.dim=100000", "rows.lines.batch_size=1")
+    fold = fold_of(recipe, dataset, cut)
+    monkeypatch.setattr(memory, "available", lambda: 10**7)
+    check_memory(recipe, fold, model=False)
+    with pytest.raises(DataError, match=r"encoder\.customer: weights"):
+        check_memory(recipe, fold, model=True)
 
 
 @pytest.mark.parametrize("sets", [(), ("rows.lines.sample=200", "rows.windows.eval_sample=9")])
@@ -78,7 +88,7 @@ def test_a_step_is_what_heads_encoders_and_the_optimizer_hold(made):
 def test_rows_are_made_on_a_fold_of_their_own(made):
     recipe, dataset, cut = made()
     fold, tables = make_tables(recipe, dataset, cut)
-    assert {name: len(parts["train"]) for name, parts in tables_of(recipe, fold).items()} == {
+    assert {name: len(parts["train"]) for name, parts in tables_of(recipe, fold, model=True).items()} == {
         name: len(parts["train"]) for name, parts in tables.items()
     }
 
