@@ -1,4 +1,4 @@
-"""The one place that imports TensorFlow and Keras, and the check that they fit together.
+"""The one place that imports TensorFlow and Keras, and the check that they fit together and can start.
 
 TFRS and TF-GNN work with Keras 2 only, so mtkit stands on tf_keras. TensorFlow decides which Keras it shows when it is
 first imported; a later switch half-works, so that is refused.
@@ -9,11 +9,24 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
+import resource
 import sys
 import tempfile
 from collections.abc import Iterator
 
-from mtkit.errors import KerasVersionError
+from mtkit.errors import KerasVersionError, StrategyError
+
+_ADDRESSES = 5 << 29
+"""Bytes of addresses, 2.5 GiB, with fewer of which TensorFlow cannot start its threads; it then aborts the process."""
+
+
+def _require_addresses() -> None:
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    if limit != resource.RLIM_INFINITY and limit < _ADDRESSES:
+        raise StrategyError(
+            f"TensorFlow alone takes {_ADDRESSES / 1e9:.1f} GB of addresses, and `ulimit -v` allows {limit / 1e9:.1f} GB; "
+            "raise that limit"
+        )
 
 
 def _require_legacy_keras() -> None:
@@ -63,6 +76,7 @@ def _without_collection() -> Iterator[None]:
             gc.enable()
 
 
+_require_addresses()
 _require_legacy_keras()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 with _quiet_start(), _without_collection():

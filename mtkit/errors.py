@@ -70,14 +70,22 @@ def shortage(error: BaseException) -> str:
 
     TensorFlow's error is told by its name, for nothing here imports TensorFlow.
     """
+    if isinstance(error, ImportError) and "failed to map" in str(error):
+        return f"out of memory: {error}\nnot even the libraries can be loaded; raise the limit (`ulimit -v`)"
     if not isinstance(error, MemoryError) and type(error).__name__ != "ResourceExhaustedError":
         return ""
-    what = str(error).strip().partition("\n")[0] or "the system gave no more"
     return (
-        f"out of memory: {what}\n"
-        "lower rows.*.batch_size, `dim` or `length` of encoders, `count` of windows, or evaluate.block; draw fewer rows "
-        "(`sample`, `eval_sample`); or raise data.catalog.*.min_count"
+        f"out of memory: {_what_failed(str(error))}\n"
+        "lower rows.*.batch_size, `dim`, `length` or `units` of encoders, correlations and tasks, `count` of windows, or "
+        "evaluate.block; draw fewer rows (`sample`, `eval_sample`); or raise data.catalog.*.min_count"
     )
+
+
+def _what_failed(message: str) -> str:
+    """The line of a message that says what was not allocated; Keras puts the name of a layer before it."""
+    lines = [line.split("}}")[-1].strip() for line in message.splitlines() if line.strip()]
+    said = (line for line in lines if "alloca" in line)
+    return next(said, lines[0] if lines else "the system gave no more")
 
 
 def nearest(name: str, known: Iterable[str]) -> str:

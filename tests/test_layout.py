@@ -46,6 +46,7 @@ ACROSS = {
     "test_docs": "the documentation",
     "test_layout": "the house",
     "test_main_recipe": "a recipe on real data",
+    "test_memory_limits": "memory that runs out, through the command line",
     "test_mistakes": "messages, through the command line",
     "test_fuzz": "data files and recipes of all kinds, drawn",
     "test_numeric_labels": "a kind of label, through a run",
@@ -58,7 +59,7 @@ ACROSS = {
 }
 #: Modules without a test of their name, and what tests them.
 UNTESTED = {
-    "backend": "cli/test_program: what importing it after Keras 3 says, in processes of their own",
+    "backend": "cli/test_program, test_memory_limits: what importing it after Keras 3, or with no room, says, by processes",
     **dict.fromkeys(
         (
             "cli.commands._options",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -22,7 +23,10 @@ _SLOTS = {"sgd": 0, "adagrad": 1, "adam": 2, "adamw": 2}
 """Numbers that an optimizer keeps beside a weight."""
 _SAMPLE = 50_000
 """Events of users whose rows are made for an estimate."""
-_SHOWN = 3
+_SHOWN, _LARGE = 3, 0.05
+"""How many needs are shown at most, and the share of the whole from which on one is worth it."""
+_ADDRESSES = 700_000_000
+"""What the threads of a first step reserve without using it, as measured; it counts where addresses are limited alone."""
 
 
 @dataclass(frozen=True, order=True)
@@ -51,15 +55,15 @@ def check_memory(recipe: Recipe, fold: Fold, *, model: bool) -> None:
     if free is None:
         return
     plan = recipe.plan
-    kept = [*_rows(recipe, fold), *(_weights(recipe, plan, fold) if model else ())]
+    kept = [*_rows(recipe, fold), *([*_weights(recipe, plan, fold), *_addresses()] if model else ())]
     step = _step(recipe, plan, fold) if model else ()
     needs = max([*kept, *step], [*kept, *_block(recipe, plan, fold)], key=_total)
-    if _total(needs) <= free:
+    total = _total(needs)
+    if total <= free:
         return
-    largest = "".join(f"\n  {_shown(need.bytes)}: {need.what}" for need in sorted(needs, reverse=True)[:_SHOWN])
-    raise DataError(
-        f"about {_shown(_total(needs))} of memory are needed, and {_shown(free)} are free; most of it:{largest}"
-    )
+    large = [need for need in sorted(needs, reverse=True)[:_SHOWN] if need.bytes > _LARGE * total]
+    listed = "".join(f"\n  {_shown(need.bytes)}: {need.what}" for need in large)
+    raise DataError(f"about {_shown(total)} of memory are needed, and {_shown(free)} are free; most of it:{listed}")
 
 
 def _rows(recipe: Recipe, fold: Fold) -> Iterator[Need]:
@@ -106,6 +110,11 @@ def _weights(recipe: Recipe, plan: Plan, fold: Fold) -> Iterator[Need]:
         weights = encoder.table_rows(sizes) * encoder.dim
         what = f"encoder.{name}: weights, and what {recipe.train.optimizer} keeps beside them; lower its `dim`"
         yield Need(weights * _FLOAT * (1 + _SLOTS[recipe.train.optimizer]), what)
+
+
+def _addresses() -> Iterator[Need]:
+    if resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY:
+        yield Need(_ADDRESSES, "addresses that TensorFlow reserves for its threads; raise `ulimit -v`")
 
 
 def _step(recipe: Recipe, plan: Plan, fold: Fold) -> Iterator[Need]:
@@ -172,4 +181,4 @@ def _total(needs: list[Need]) -> int:
 
 
 def _shown(number: float) -> str:
-    return f"{number / 1e9:,.1f} GB"
+    return f"{number / 1e9:,.2f} GB"

@@ -175,9 +175,21 @@ class ResourceExhaustedError(Exception):
 
 
 @pytest.mark.parametrize(
-    "error", [MemoryError(), MemoryError("Unable to allocate 9 TiB"), ResourceExhaustedError("OOM\nx")]
+    ("error", "what"),
+    [
+        (MemoryError(), "the system gave no more"),
+        (MemoryError("Unable to allocate 9 TiB"), "Unable to allocate 9 TiB"),
+        (ResourceExhaustedError("OOM\nx"), "OOM"),
+        (
+            ResourceExhaustedError(
+                "Exception encountered when calling layer 'experts' (type Dense).\n\n{{function_node __wrapped__Mul}} "
+                "OOM when allocating tensor with shape[9,9] [Op:Mul]\n\nCall arguments received"
+            ),
+            "OOM when allocating tensor with shape[9,9] [Op:Mul]",
+        ),
+    ],
 )
-def test_memory_that_is_not_enough_is_one_message(monkeypatch, error):
+def test_memory_that_is_not_enough_is_one_message(monkeypatch, error, what):
     @click.command()
     def command():
         raise error
@@ -185,6 +197,5 @@ def test_memory_that_is_not_enough_is_one_message(monkeypatch, error):
     monkeypatch.setattr(cli._Commands, "get_command", lambda *_: command)
     result = CliRunner().invoke(cli.main, ["any"])
     assert result.exit_code == 2
-    what = str(error).partition("\n")[0] or "the system gave no more"
-    assert result.stderr.startswith(f"out of memory: {what}\nlower rows.*.batch_size, `dim` or `length`")
+    assert result.stderr.startswith(f"out of memory: {what}\nlower rows.*.batch_size, `dim`, `length` or `units`")
     assert "Traceback" not in result.output

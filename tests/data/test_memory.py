@@ -37,7 +37,7 @@ def test_the_limit_is_between_what_fits_and_what_does_not(made, monkeypatch):
         monkeypatch.setattr(memory, "available", lambda enough=enough: enough)
         check_memory(recipe, fold, model=True)
     monkeypatch.setattr(memory, "available", lambda: 10**5)
-    with pytest.raises(DataError, match=r"of memory are needed, and 0\.0 GB are free; most of it:\n  .*lower|smaller"):
+    with pytest.raises(DataError, match=r"of memory are needed, and 0\.00 GB are free; most of it:\n  .*lower|smaller"):
         check_memory(recipe, fold, model=True)
 
 
@@ -55,6 +55,17 @@ def test_baselines_need_no_memory_for_a_model(made, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda: 10**7)
     check_memory(recipe, fold, model=False)
     with pytest.raises(DataError, match=r"encoder\.customer: weights"):
+        check_memory(recipe, fold, model=True)
+
+
+def test_a_limit_of_addresses_leaves_room_for_the_threads_of_a_model(made, monkeypatch):
+    recipe, dataset, cut = made()
+    fold = fold_of(recipe, dataset, cut)
+    monkeypatch.setattr(memory, "available", lambda: 5 * 10**8)
+    check_memory(recipe, fold, model=True)
+    monkeypatch.setattr(memory.resource, "getrlimit", lambda _: (4 * 10**9, 4 * 10**9))
+    check_memory(recipe, fold, model=False)
+    with pytest.raises(DataError, match=r"0\.50 GB are free; most of it:\n  0\.70 GB: addresses .* raise `ulimit -v`$"):
         check_memory(recipe, fold, model=True)
 
 
