@@ -1,7 +1,8 @@
 """What is looked at in all interactions before training: seconds of `find_leaks` and `user_shares`, beside plain pandas.
 
 Interactions are made up: ids of users and items, times, a category, a number and two labels. Plain pandas answers a part of the
-same questions: whether a column tells a label, and how many distinct users had each item. Both in one process, in turn.
+same questions: whether a column tells a label, and how many distinct users had each item. All in one process, in turn; with
+millions of rows pandas takes minutes, and can be left out.
 
 Prints a line of JSON: medians in CPU seconds, which other processes disturb less than wall time, and ratios to pandas.
 """
@@ -28,7 +29,7 @@ from mtkit.standard.encoders import Features
 from mtkit.standard.heads import UserPreference
 from mtkit.standard.rows import Interactions
 from mtkit.standard.splits import Time
-from mtkit.types import Dataset
+from mtkit.types import Dataset, Fold
 
 READS, LABELS = ("context.channel", "context.price", "item.weight", "user.id", "item.id"), ("liked", "shared")
 
@@ -69,6 +70,7 @@ class MadeUp(DataSource):
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, default=2_000_000, help="interactions")
+    parser.add_argument("--alone", action="store_true", help="without pandas")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is timed")
     options = parser.parse_args()
     source, split = MadeUp(rows=options.rows), Time(valid="2024-09-15", test="2024-10-15")
@@ -81,24 +83,33 @@ def main() -> None:
     )
     dataset = source.load()
     valid, test = make_cuts(dataset, split)
-    fold, frame = make_fold(dataset, test, {}), dataset.interactions.to_pandas()
+    fold = make_fold(dataset, test, {})
     items = len(fold.catalog("item"))
-    past = pd.DataFrame({role: ids[fold.events.time < fold.cut] for role, ids in fold.events.ids.items()})
     forms: dict[str, Callable[[], object]] = {
         "find_leaks": lambda: find_leaks(recipe, dataset, valid, test),
-        "find_leaks_pandas": lambda: [
-            frame.groupby(column)[label].nunique().max() for label in LABELS for column in ("channel", "price")
-        ],
         "user_shares": lambda: user_shares(fold.events, fold.cut, items),
-        "user_shares_pandas": lambda: past.drop_duplicates().groupby("item").size(),
     }
+    if not options.alone:
+        forms |= _by_pandas(dataset, fold)
     rounds = [{name: _seconds(form) for name, form in forms.items()} for _ in range(options.rounds)]
     results = {name: median(times[name] for times in rounds) for name in forms}
     results |= {
         f"{name}_ratio": median(times[name] / times[f"{name}_pandas"] for times in rounds)
         for name in ("find_leaks", "user_shares")
+        if f"{name}_pandas" in forms
     }
     print(json.dumps({"rows": options.rows, **results}))
+
+
+def _by_pandas(dataset: Dataset, fold: Fold) -> dict[str, Callable[[], object]]:
+    frame = dataset.interactions.to_pandas()
+    past = pd.DataFrame({role: ids[fold.events.time < fold.cut] for role, ids in fold.events.ids.items()})
+    return {
+        "find_leaks_pandas": lambda: [
+            frame.groupby(column)[label].nunique().max() for label in LABELS for column in ("channel", "price")
+        ],
+        "user_shares_pandas": lambda: past.drop_duplicates().groupby("item").size(),
+    }
 
 
 def _seconds(form: Callable[[], object]) -> float:

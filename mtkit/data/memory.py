@@ -82,7 +82,7 @@ def _rows(recipe: Recipe, fold: Fold) -> Iterator[Need]:
 def _bytes_made(name: str, rows: Rows, fold: Fold, part: Part, asked: Asked) -> int:
     try:
         # Popularity is by moment, not by user; where it is made, it is looked at.
-        return _bytes(make_rows(name, rows, fold, part, asked[name, part] - {"popularity"}))
+        return bytes_of(make_rows(name, rows, fold, part, asked[name, part] - {"popularity"}))
     except DataError:
         return 0  # there are no rows of these users
 
@@ -167,7 +167,8 @@ def _sizes(fold: Fold) -> dict[str, int]:
     return {scope: len(fold.catalog(scope)) for scope in fold.schema.scopes}
 
 
-def _bytes(table: RowTable) -> int:
+def bytes_of(table: RowTable) -> int:
+    """What the arrays of a row table measure; what they share is counted for each."""
     arrays = [*table.ids.values(), *table.context.values(), *table.labels.values(), *table.weights.values()]
     arrays += [table.time, table.history, table.known, *table.dense.values()]
     arrays += [array for shared in table.shared.values() for array in (shared.index, shared.values)]

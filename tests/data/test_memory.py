@@ -78,7 +78,7 @@ def test_rows_of_some_users_tell_the_size_of_all(made, monkeypatch, sets, events
     found = needs(recipe, fold)
     for name in ("windows", "lines"):
         for part, table in tables[name].items():
-            expected = memory._bytes(replace(table, shared={}))
+            expected = memory.bytes_of(replace(table, shared={}))
             assert found[f"rows.{name}: rows of {part}"] == pytest.approx(expected, rel=0.3 if events == 1300 else 0)
 
 
