@@ -1,0 +1,66 @@
+"""Which rows of a table a condition holds for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+
+from mtkit.conditions import Test, Where, as_text
+from mtkit.data.columns import raw
+from mtkit.schema import Column
+from mtkit.types import Events
+
+_COMPARE = {">=": np.greater_equal, ">": np.greater, "<=": np.less_equal, "<": np.less}
+
+
+def holding(where: Where, table: pa.Table, declared: Mapping[str, Column]) -> np.ndarray:
+    """Whether the condition holds, bool `[rows]`.
+
+    Args:
+        where: the condition.
+        table: has the columns that it looks at.
+        declared: what these columns are.
+    """
+    known = {name: raw(table[name], declared[name]) for name in where.columns}
+    tables = (np.logical_and.reduce([_passes(test, known[name]) for name, test in of.items()]) for of in where.root)
+    found: np.ndarray = np.logical_or.reduce(list(tables))
+    return found
+
+
+def events_where(events: Events, where: Where | None, declared: Mapping[str, Column]) -> Events:
+    """The events for which a condition holds, in their order; all of them without one."""
+    if where is None:
+        return events
+    kept = holding(where, events.columns, declared)
+    before = np.append(0, np.cumsum(kept))
+    return replace(
+        events,
+        ids={role: values[kept] for role, values in events.ids.items()},
+        time=events.time[kept],
+        group=events.group[kept],
+        columns=events.columns.filter(pa.array(kept)),
+        offsets=before[events.offsets],
+    )
+
+
+def _passes(test: Test, values: np.ndarray) -> np.ndarray:
+    """Whether raw values, strings or numbers, pass a test."""
+    numbers = values.dtype != object
+    null = np.isnan(values) if numbers else np.equal(values, None).astype(bool)
+    if test.null:
+        return null
+    passed = ~null
+    for sign, bound in test.bounds.items():
+        passed &= _COMPARE[sign](values, np.float32(bound), where=passed, out=np.zeros(len(values), bool))
+    if test.any_of:
+        passed &= np.isin(values, _as_held(test.any_of, numbers=numbers))
+    if test.none_of:
+        passed &= ~np.isin(values, _as_held(test.none_of, numbers=numbers))
+    return passed
+
+
+def _as_held(values: tuple[bool | int | float | str, ...], *, numbers: bool) -> np.ndarray:
+    return np.array(values, np.float32) if numbers else np.array([as_text(value) for value in values], object)
