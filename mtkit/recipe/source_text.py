@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from mtkit.errors import Problem, RecipeError, nearest
-from mtkit.recipe.toml_positions import KeyPath, dotted, locate, split_key
+from mtkit.recipe.toml_positions import KeyPath, dotted, locate, nested_beyond, split_key
 from mtkit.recipe.toml_writer import toml_value
 from mtkit.shown import hide, redacted
 
@@ -23,8 +23,6 @@ _SET = 0
 _SHOWN = 80
 #: Bytes of a recipe, and tables and arrays within one another.
 _LARGEST, _DEEPEST = 1 << 19, 32
-# tomllib takes minutes for a key of a hundred thousand parts.
-_LONG_KEY = re.compile(rf"^[ \t[]*(?:[A-Za-z0-9_-]+[ \t]*\.[ \t]*){{{_DEEPEST}}}", re.MULTILINE)
 _TOO_DEEP = f"is nested too deeply: expected at most {_DEEPEST} tables and arrays within one another"
 
 
@@ -125,12 +123,9 @@ def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
             message = f"has {size:,} bytes, expected {_LARGEST:,} at most: data belong into files that a recipe names"
             raise RecipeError([Problem(str(path), "", message)])
         text = path.read_text(encoding="utf-8-sig")
-        if found := _LONG_KEY.search(text):
-            line = text.count("\n", 0, found.start()) + 1
+        if line := nested_beyond(text, _DEEPEST):
             raise RecipeError([Problem(f"{path}:{line}", "", _TOO_DEEP)])
         return tomllib.loads(text), locate(text)
-    except RecursionError:
-        raise RecipeError([Problem(str(path), "", _TOO_DEEP)]) from None
     except OSError as error:
         raise RecipeError([Problem(str(path), "", f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError as error:
@@ -192,10 +187,12 @@ def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parse_value(text: str) -> Any:
+    if nested_beyond(text, _DEEPEST):
+        if text[0] not in "[{":
+            return text  # many dots, as no other value of TOML has
+        raise RecipeError([Problem("--set", "", _TOO_DEEP)])
     try:
         parsed = tomllib.loads(f"value = {text}")
-    except RecursionError:
-        raise RecipeError([Problem("--set", "", _TOO_DEEP)]) from None
     except tomllib.TOMLDecodeError:
         return text
     return parsed["value"] if len(parsed) == 1 else text

@@ -22,6 +22,11 @@ _KEY = re.compile(rf"(?:{_PART.pattern})(?:[ \t]*\.[ \t]*(?:{_PART.pattern}))*")
 # A multi-line string may end with two quotes of its own before the three that close it.
 _STRING = re.compile(rf'"""(?:\\[\s\S]|[^\\])*?""""{{0,2}}|\'\'\'[\s\S]*?\'\'\'\'{{0,2}}|{_BASIC}|{_LITERAL}')
 _BLANK = re.compile(r"(?:[ \t\r\n]|#[^\n]*)*")
+# What tells how deep a key stands; strings that nothing closes end as well, so that no text is read twice.
+_STRUCTURE = re.compile(
+    r'"""(?:\\[\s\S]|[^\\])*?(?:""""{0,2}|\Z)|\'\'\'[\s\S]*?(?:\'\'\'\'{0,2}|\Z)|"(?:\\.|[^"\\\n])*"?|\'[^\'\n]*\'?'
+    r"|#[^\n]*|[\[{]|[\]}]|[.,\n]"
+)
 # Not split at spaces: one may stand between a date and a time.
 _SCALAR = re.compile(r"[^,\]}#\r\n]+")
 
@@ -37,6 +42,30 @@ def locate(text: str) -> dict[KeyPath, int]:
     scanner = _Scanner(text)
     scanner.document()
     return scanner.lines
+
+
+def nested_beyond(text: str, levels: int) -> int:
+    """The first line with a key or value below more than so many others; 0 where there is none. In linear time.
+
+    Args:
+        text: what may be TOML; `tomllib` takes minutes, and gigabytes, for a key of a hundred thousand parts.
+        levels: parts of keys, tables and arrays within one another.
+    """
+    around, level = [0], 0
+    for found in _STRUCTURE.finditer(text):
+        mark = found.group()
+        if mark in "[{":
+            level += 1
+            around.append(level)
+        elif mark in "]}":
+            level = around.pop() - 1 if len(around) > 1 else 0
+        elif mark == ".":
+            level += 1
+        elif mark in ",\n":
+            level = around[-1]
+        if level > levels:
+            return text.count("\n", 0, found.start()) + 1
+    return 0
 
 
 def dotted(path: KeyPath) -> str:

@@ -255,6 +255,11 @@ NESTED = {
     "inline tables": f"epochs = {'{a = ' * 1000}1{'}' * 1000}",
     "a key": f"{'a.' * 1000}b = 1",
     "a key of many parts": f"{'a.' * 200_000}b = 1",
+    "a key of quoted parts": '"a" . ' * 80_000 + "b = 1",
+    "a key of parts in an inline table": f"epochs = {{{'a.' * 200_000}b = 1}}",
+    "a key of parts in an array": "epochs = [{x = 'a'}, {" + "'a'." * 100_000 + "b = 1}]",
+    "parts of inline tables": f"epochs = {'{a.a.a = ' * 12}1{'}' * 12}",
+    "arrays that do not end": f"epochs = {'[' * 400_000}",
 }
 
 
@@ -266,6 +271,27 @@ def test_deep_nesting_is_one_message(fails, line):
     (message,) = fails(sets=[f"train.{line.replace(' = ', '=')}"])
     assert "is nested too deeply" in message
     assert time.perf_counter() - begin < 5
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (f'epochs = "{chr(92)}"{f"{chr(92)}{chr(34)}" * 200_000}', "is not valid TOML"),
+        (f"epochs = {chr(39) * 400_001}", "is not valid TOML"),
+        (f'epochs = """{"a.[" * 100_000}', "is not valid TOML"),
+        (f"epochs = {{{', '.join(f'key_{number} = 1' for number in range(20_000))}}}", "train.epochs: expected"),
+        (f"epochs = 3 # {'[.' * 200_000}", "more mistakes|unknown"),
+    ],
+    ids=["escaped quotes", "quotes", "a text that does not end", "a wide table", "a comment"],
+)
+def test_long_texts_take_seconds(fails, line, message):
+    begin = time.perf_counter()
+    assert re.search(message, "\n".join(fails(f"{RECIPE}\n[train]\n{line}\nno_key = 1\n")))
+    assert time.perf_counter() - begin < 5
+
+
+def test_dots_of_a_text_on_the_command_line_are_not_depth(load):
+    assert load(sets=[f"name=x{'.' * 100}y"], unsets=["name"]).name == f"x{'.' * 100}y"
 
 
 def test_thousands_of_mistakes_are_told_shortly(fails):

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mtkit.recipe.toml_positions import dotted, locate, split_key
+from mtkit.recipe.toml_positions import dotted, locate, nested_beyond, split_key
 
 
 def paths(value, path=()):
@@ -183,3 +183,22 @@ def test_dotted_quotes_what_is_not_bare():
 )
 def test_split_key(text, expected):
     assert split_key(text) == expected
+
+
+@pytest.mark.parametrize("text", ['"{}"', "'{}'", '"""{}\n{}"""', '"""{}"""""', "'''{}''''", '"\\"{}"'])
+def test_brackets_and_dots_in_texts_and_comments_are_not_depth(text):
+    value = text.replace("{}", ".[{" * 50)
+    document = (
+        f'# [[[ a.b\n"a.b.c.d" = {value} # ...\nx = [{", ".join([value] * 9)}] # {{{{{{\n[t.u]\nv = {{w = 1.5}}\n'
+    )
+    tomllib.loads(document)
+    assert nested_beyond(document, 2) == 0
+    assert nested_beyond(document, 1) == document.count("\n") - 1
+
+
+@pytest.mark.parametrize(
+    ("text", "deepest"), [("a.b.c = 1", 2), ("a = {b = {c.d = [1]}}", 4), ("a = [[], {b = 1}, [\n[]\n]]", 3)]
+)
+def test_depth_is_of_keys_tables_and_arrays(text, deepest):
+    assert nested_beyond(f"\n{text}", deepest) == 0
+    assert nested_beyond(f"\n{text}", deepest - 1) >= 2
