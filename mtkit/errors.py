@@ -45,6 +45,10 @@ class RunError(MtkitError):
     """A run directory that cannot be used as asked."""
 
 
+class ModelWarning(UserWarning):
+    """What makes a trained model of no use; runs keep it in their record."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One mistake at one place of a recipe: `file:line: key: message`."""

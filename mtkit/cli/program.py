@@ -16,7 +16,7 @@ import click
 
 import mtkit
 from mtkit.cli import commands
-from mtkit.errors import MtkitError, shortage
+from mtkit.errors import ModelWarning, MtkitError, shortage
 from mtkit.shown import shown
 
 
@@ -61,7 +61,7 @@ def _plain_warnings() -> Iterator[None]:
         show = warnings.showwarning
 
         def plainly(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
-            if category is UserWarning:
+            if category in (UserWarning, ModelWarning):
                 click.echo(shown(f"warning: {message}"), err=True)
             else:
                 show(message, category, *place, **more)

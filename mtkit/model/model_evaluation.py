@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from mtkit.backend import tf
+from mtkit.errors import ModelWarning
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.user_sums import Measured
 from mtkit.feed.batch import Batch
@@ -16,6 +18,7 @@ from mtkit.heads.base import TaskPass
 from mtkit.model.assembly import Pipeline
 from mtkit.model.forward import Forward, encode_limited
 from mtkit.model.multi_task import MultiTaskModel
+from mtkit.model.non_finite import not_finite, warn_of_weights
 from mtkit.spec import PredictionMetric, TaskHead
 
 PREDICTION_BLOCKS = 4
@@ -35,7 +38,11 @@ def evaluate(
         protocol: how rankings are judged; default: as the recipe says.
         metrics: name -> metric of predictions; default: those of the recipe.
         tasks: what is measured; empty = every task.
+
+    Warns:
+        ModelWarning: weights are not finite, or all 0, or predictions are not finite.
     """
+    warn_of_weights(pipeline.model)
     protocol = pipeline.protocol() if protocol is None else protocol
     metrics = pipeline.recipe.evaluate.prediction_metrics if metrics is None else metrics
     asked = [task for task in pipeline.plan.tasks if not tasks or task in tasks]
@@ -54,6 +61,19 @@ def _of_rows(function: Callable[..., Any], given: Sequence[tf.TensorSpec] = ()) 
 def _blocks(rows: int, size: int) -> list[np.ndarray]:
     """The numbers of all rows, at most `size` at once."""
     return [np.arange(begin, min(begin + size, rows)) for begin in range(0, rows, size)]
+
+
+def _warn_of_predictions(model: MultiTaskModel, answers: Mapping[str, np.ndarray]) -> None:
+    """Weights can be finite, and so large that what is computed of them is not; of others, all is said."""
+    if not_finite(model):
+        return
+    for task, values in answers.items():
+        if bad := np.count_nonzero(~np.isfinite(values.reshape(len(values), -1)).all(axis=1)):
+            message = (
+                f"{bad:,} of {len(values):,} predictions of task {task} are not finite, so its metrics are undefined: training "
+                "diverged; try a smaller train.learning_rate, or train.clip_norm"
+            )
+            warnings.warn(message, ModelWarning, stacklevel=2)
 
 
 class _Evaluation:
@@ -77,7 +97,9 @@ class _Evaluation:
             table = self.pipeline.plan.rows_of(task)
             predicting = self.pipeline.plan.predictions()
             beside = [name for name in self.tasks if name in predicting and predicting[name].evaluated_on == table]
-            self._answers |= self._answers_on(table, list(dict.fromkeys((*beside, task))))
+            found = self._answers_on(table, list(dict.fromkeys((*beside, task))))
+            _warn_of_predictions(self.model, found)
+            self._answers |= found
         return self._answers[task]
 
     def _answers_on(self, table: str, tasks: Sequence[str]) -> dict[str, np.ndarray]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from mtkit.backend import keras, tf
+from mtkit.errors import ModelWarning
 
 
 @keras.saving.register_keras_serializable(package="mtkit")
@@ -39,3 +41,12 @@ def not_finite(model: keras.Model) -> str:
 def all_zero(model: keras.Model) -> bool:
     """Whether every weight that trains is 0."""
     return not any(bool(tf.reduce_any(weight != 0)) for weight in model.trainable_variables)
+
+
+def warn_of_weights(model: keras.Model) -> None:
+    """Gives a `ModelWarning` where weights are not finite, or all 0: whoever measures or exports a model is told."""
+    if name := not_finite(model):
+        warnings.warn(f"the weights {name} are not finite: training diverged", ModelWarning, stacklevel=3)
+    elif all_zero(model):
+        message = "all weights of the model are 0: it says the same of everything"
+        warnings.warn(message, ModelWarning, stacklevel=3)

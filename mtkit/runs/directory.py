@@ -89,6 +89,7 @@ class RunDirectory:
         self.features = path / "features"
         self.data = path / "data.json"
         self.counters = path / "counters.json"
+        self.warnings = path / "warnings.json"
         self._claim = path / ".lock"
         try:
             self.lock.exists()
@@ -342,6 +343,26 @@ class RunDirectory:
         remedy = "remove it, and counting begins anew"
         known: dict[str, int] = read_json(self.counters, dict[str, int], remedy) if self.counters.exists() else {}
         return {name: number for name, number in known.items() if name != "format"}
+
+    def write_warnings(self, phase: str, messages: Sequence[str]) -> None:
+        """Keeps what was not as it should be in a phase: one that is resumed does not train the first epoch again."""
+        write_json(self.warnings, self._warnings() | {phase: list(messages)})
+
+    def read_warnings(self, phase: str) -> list[str]:
+        """What was not as it should be in a phase so far.
+
+        Raises:
+            RunError: the file cannot be read.
+        """
+        return self._warnings().get(phase, [])
+
+    def _warnings(self) -> dict[str, list[str]]:
+        if not self.warnings.exists():
+            return {}
+        known: Mapping[str, int | list[str]] = read_json(
+            self.warnings, dict[str, int | list[str]], "remove it; what it said of training is lost"
+        )
+        return {phase: messages for phase, messages in known.items() if isinstance(messages, list)}
 
     def exported(self) -> bool:
         """Whether there is an export."""

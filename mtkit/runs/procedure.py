@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.fingerprint import checksums, fingerprint
 from mtkit.data.row_tables import Tables, populations
-from mtkit.errors import MtkitError, shortage
+from mtkit.errors import ModelWarning, MtkitError, shortage
 from mtkit.evaluation.baseline_tuning import Comparison, Tuned, as_tuned
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.significance import interval_results
@@ -84,7 +86,8 @@ class Run:
         directory: where results go.
         report: what the user sees meanwhile.
         contestant: what takes part beside the baselines.
-        warnings: what was not as it should be in the phase so far.
+        phase: the phase that is at work.
+        warnings: what was not as it should be in it so far, before a resume too.
     """
 
     recipe: Recipe
@@ -92,12 +95,31 @@ class Run:
     directory: RunDirectory
     report: Reporter
     contestant: Contestant
+    phase: str = ""
     warnings: list[str] = field(default_factory=list)
 
     def warn(self, message: str) -> None:
-        """Says what is not as it should be, and keeps it for the record."""
-        self.report.warn(message)
-        self.warnings.append(message)
+        """Says what is not as it should be, and keeps it for the record, even if the phase is only resumed to its end."""
+        if message not in self.warnings:
+            self.report.warn(message)
+            self.warnings.append(message)
+            self.directory.write_warnings(self.phase, self.warnings)
+
+    @contextlib.contextmanager
+    def _warned(self) -> Iterator[None]:
+        """Takes over what is warned of a model meanwhile."""
+        with warnings.catch_warnings():
+            show = warnings.showwarning
+            warnings.simplefilter("always", ModelWarning)
+
+            def keep(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+                if issubclass(category, ModelWarning):
+                    self.warn(str(message))
+                else:
+                    show(message, category, *place, **more)
+
+            warnings.showwarning = keep
+            yield
 
     def execute(self, resume: bool = False) -> RunResults:
         """Runs what is not done yet, and returns what `metrics.json` holds.
@@ -125,7 +147,7 @@ class Run:
         tuned = self._phase(valid, None)
         final = self._phase(test, as_tuned(self.recipe.evaluate.baselines, tuned.tuned))
         total = {"total_seconds": time.perf_counter() - begin}
-        warnings = [f"{name}: {text}" for name, of in (("valid", tuned), ("test", final)) for text in of.warnings or ()]
+        told = [f"{name}: {text}" for name, of in (("valid", tuned), ("test", final)) for text in of.warnings or ()]
         return RunResults(
             protocol=protocol,
             test=final.model,
@@ -134,7 +156,7 @@ class Run:
             intervals=final.intervals or {},
             valid=PhaseResults(tuned.model, tuned.baselines, tuned.tuned),
             timing={**(tuned.timing or {}), **(final.timing or {}), **total, **self.directory.read_counters()},
-            warnings=warnings or None,
+            warnings=told or None,
         )
 
     def _phase(self, cut: Cut, tuned: Tuned | None) -> PhaseResults:
@@ -146,8 +168,15 @@ class Run:
         if self.contestant.agreed(done is not None) and done is not None:
             return done
         timing = Clock(cut.name)
-        self.warnings.clear()
+        self.phase, self.warnings = cut.name, self.directory.read_warnings(cut.name)
         self.report.phase(cut)
+        with self._warned():
+            results = self._measured(cut, tuned, timing)
+        if self.contestant.resumable:
+            self.directory.write_phase(cut.name, results)
+        return results
+
+    def _measured(self, cut: Cut, tuned: Tuned | None, timing: Clock) -> PhaseResults:
         contest = self.contestant.measured(self, cut, timing)
         settings = self.recipe.evaluate
         comparison = Comparison(self.recipe.plan, contest.fold, contest.tables, settings, contest.protocol)
@@ -161,12 +190,9 @@ class Run:
             if contest.finish is not None:
                 contest.finish()
                 timing.lap("export")
-        results = PhaseResults(
+        return PhaseResults(
             contest.model, baselines, plain, **certainty, timing=timing.laps, warnings=self.warnings.copy() or None
         )
-        if self.contestant.resumable:
-            self.directory.write_phase(cut.name, results)
-        return results
 
     def _certainty(self, contest: Contest, baselines: Mapping[str, Measured]) -> dict[str, Any]:
         """How many rows there are, and how certain the values are; keeps what each user adds to them."""

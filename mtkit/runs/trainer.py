@@ -19,7 +19,6 @@ from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.user_sums import Measured
 from mtkit.model.assembly import Pipeline, assemble
 from mtkit.model.model_evaluation import evaluate
-from mtkit.model.non_finite import all_zero
 from mtkit.recipe.loader import Recipe
 from mtkit.runs.console import Reporter
 from mtkit.runs.directory import RunDirectory, write_json, write_table
@@ -79,8 +78,6 @@ class Trainer:
         timing.lap("build")
         self._fit(run, pipeline)
         timing.lap("fit")
-        if all_zero(pipeline.model):
-            run.warn("all weights of the model are 0: it says the same of everything, and is exported like that")
         protocol = pipeline.protocol()
         model = evaluate(pipeline, protocol)
         timing.lap("evaluate")

@@ -237,6 +237,12 @@ def make_optimizer(settings: Train, steps: int) -> Any:
     return OPTIMIZERS[settings.optimizer](learning_rate=rate, global_clipnorm=settings.clip_norm, **options)
 
 
+def steps_at_full_rate(settings: Train, steps: int) -> float:
+    """How many steps after warm-up the first `steps` of a run are worth, by the sum of their learning rates."""
+    warm = settings.warmup_steps
+    return steps - warm / 2 if steps > warm else steps**2 / (2 * warm)
+
+
 def _averaged(moments: Any, rows: tf.Tensor, values: tf.Tensor, beta: float) -> tf.Tensor:
     """The moving average of the rows, after `values` went into it."""
     moved = beta * tf.gather(moments, rows) + (1 - beta) * values

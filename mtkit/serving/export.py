@@ -7,7 +7,7 @@ from pathlib import Path
 from mtkit.backend import tf
 from mtkit.errors import RunError
 from mtkit.files import new_version
-from mtkit.model.non_finite import not_finite
+from mtkit.model.non_finite import not_finite, warn_of_weights
 from mtkit.serving.servable import Servable
 from mtkit.serving.signature import describe, tensor_names
 from mtkit.serving.signature_set import signatures
@@ -32,9 +32,13 @@ def save(pipeline: Trained, directory: Path, unseen: bool = True, strings: bool 
     Raises:
         RunError: the directory cannot be written, or weights are not finite.
         WiringError: a task has the name of another signature.
+
+    Warns:
+        ModelWarning: all weights are 0.
     """
     if name := not_finite(pipeline.model):
         raise RunError(f"{directory}: nothing is exported, for the weights {name} are not finite: training diverged")
+    warn_of_weights(pipeline.model)
     main = pipeline.plan.recommending(pipeline.recipe.evaluate.main_task)
     servable = Servable(pipeline, main, unseen, strings)
     answers = signatures(servable)

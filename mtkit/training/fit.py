@@ -16,7 +16,7 @@ from mtkit.feed.step_rows import training_rows
 from mtkit.model.assembly import Pipeline
 from mtkit.model.non_finite import not_finite
 from mtkit.runtime.collectives import least
-from mtkit.runtime.optimizers import make_optimizer
+from mtkit.runtime.optimizers import make_optimizer, steps_at_full_rate
 from mtkit.training.call_size import steps_of_a_call
 from mtkit.training.checkpoints import Checkpoints
 from mtkit.training.interrupt import Signals
@@ -219,7 +219,11 @@ class _Moved(keras.callbacks.Callback):
         self.training, self.movement = training, Movement(training.pipeline.model)
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
-        if epoch == 0 and (message := self.movement.warning(self.training.pipeline.recipe.train.epochs)):
+        settings = self.training.pipeline.recipe.train
+        of_all, of_first = (
+            steps_at_full_rate(settings, steps) for steps in (self.training.steps, self.training.steps_per_epoch)
+        )
+        if epoch == 0 and (message := self.movement.warning(settings.epochs, of_all / of_first)):
             self.training.warn(message)
 
 

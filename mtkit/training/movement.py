@@ -37,10 +37,16 @@ class Movement:
         pairs = zip(self._before, self._values(), strict=True)
         return max((_change(before, after) for before, after in pairs if before.any()), default=np.inf)
 
-    def warning(self, epochs: int) -> str:
-        """What to say after the first of so many epochs; empty where the weights moved."""
+    def warning(self, epochs: int, to_come: float | None = None) -> str:
+        """What to say after the first of so many epochs; empty where the weights moved.
+
+        Args:
+            epochs: how many there are.
+            to_come: how many times the learning of the first one there is in all of them, which is more than their number
+                where the learning rate warms up; default: their number.
+        """
         change = self.relative()
-        if not change * epochs < LEAST:
+        if not change * (epochs if to_come is None else to_come) < LEAST:
             return ""
         return (
             f"the first of {epochs} epochs moved no weights by more than {change:.2%} of their size: train.learning_rate is too "
