@@ -17,6 +17,21 @@ FAMILIES = ["bert", "roberta", "distilbert", "mpnet"]
 STILL = {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0, "dropout": 0.0, "attention_dropout": 0.0}
 
 
+@pytest.mark.parametrize("texts", [[None] * 3, [None, "", " \n"]])
+def test_without_any_text_there_is_nothing_to_learn(make, texts):
+    message = (
+        r"task words, encoder words: all texts of item\.text are empty or missing, so there is nothing to learn; name"
+    )
+    with pytest.raises(DataError, match=message):
+        make(texts=texts)
+
+
+def test_one_text_is_enough(make):
+    losses, weights = make(texts=[None, "milk", "", None]).losses(np.arange(4))
+    assert np.isfinite(losses).all()
+    assert weights.tolist() == [0, 1, 0, 0]
+
+
 class Task:
     """An encoder with its columns, and a head that trains it."""
 

@@ -36,13 +36,19 @@ class MaskedLanguageModel(SelfSupervisedTask):
         """A `mtkit_bert.masked_language_model.MaskedLanguageModelHead` with the checkpoint's weights, or new ones.
 
         Raises:
-            DataError: the encoder's checkpoint is of a family without such a head, or its tokenizer has no mask token.
+            DataError: the encoder's checkpoint is of a family without such a head, its tokenizer has no mask token, or all
+                texts are empty or missing.
         """
         from mtkit_bert.checkpoint import locate
         from mtkit_bert.hugging_face import load_head
 
         encoder = context.encoders[self.encoder]
         assert isinstance(encoder, Bert)
+        if not encoder.has_texts(context):
+            raise DataError(
+                f"task {context.name}, encoder {self.encoder}: all texts of {', '.join(encoder.reads)} are empty or missing, so "
+                "there is nothing to learn; name a column with texts, or leave the task out"
+            )
         try:
             return load_head(locate(encoder.checkpoint), self.share, context.name)
         except DataError as error:

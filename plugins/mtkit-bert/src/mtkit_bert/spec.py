@@ -152,6 +152,10 @@ class Bert(Encoder):
         columns = [context.column(address.scope, address.column) for address in self.reads]
         return columns[0] if len(columns) == 1 else np.stack(columns, axis=1)
 
+    def has_texts(self, context: BuildContext) -> bool:
+        """Whether there is any text to read, beside empty and missing ones."""
+        return any(text is not None and str(text).strip() for text in self._texts(context).flat)
+
     def _address(self, context: BuildContext, part: str = "") -> str:
         return f"{self.reads[0]}/{context.name}{part}"
 
