@@ -48,6 +48,17 @@ def shown_values(value: Any) -> Any:
     return shown(value) if isinstance(value, str) else value
 
 
+def counted(number: int, one: str, several: str = "") -> str:
+    """A number with what it counts: `1 row`, `2,000 rows`.
+
+    Args:
+        number: how many.
+        one: what follows a 1.
+        several: what follows any other number; default: `one` with an s.
+    """
+    return f"{number:,} {one if number == 1 else several or one + 's'}"
+
+
 def escaped(text: str) -> str:
     r"""`text` with control characters but line breaks and tabs as in JSON, such as `\u001b`: JSON text stays JSON."""
     return re.sub(f"(?![\t\n]){_CONTROL}", _escape, text)

@@ -103,7 +103,6 @@ UNTESTED = {
     "data.item_vectors": "standard/test_ranking_metrics and standard/test_baselines",
     "data.purchases": "data/test_known_as_of, against a slow implementation",
     "data.row_tables": "test_mistakes: what tables lack for their tasks",
-    "model.non_finite": "training/test_fit: runs that diverge",
     "model.assembly": "model/test_multi_task, and every test that trains",
     "model.forward": "model/test_multi_task",
     "recipe.compose": "runs/test_keras_api",

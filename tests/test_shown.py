@@ -3,7 +3,7 @@ import json
 import pytest
 
 from mtkit.errors import DataError
-from mtkit.shown import escaped, hide, redacted, shown, shown_line, shown_values
+from mtkit.shown import counted, escaped, hide, redacted, shown, shown_line, shown_values
 
 RED, C1, TURNED = "\x1b[31mred", "\x9b2J", "\u202egnp.exe"
 
@@ -57,3 +57,8 @@ def test_texts_in_values_are_references_and_keys_are_names():
     hide({"s3cr3t-t0ken": "${env:X}"})
     value = {"s3cr3t-t0ken": ("s3cr3t-t0ken: read", 0.5), "deep": [{"a": None, "b": True}]}
     assert shown_values(value) == {"s3cr3t-t0ken": ["${env:X}: read", 0.5], "deep": [{"a": None, "b": True}]}
+
+
+def test_counts_are_one_or_several():
+    assert [counted(number, "row") for number in (0, 1, 2_000)] == ["0 rows", "1 row", "2,000 rows"]
+    assert [counted(number, "is", "are") for number in (1, 2)] == ["1 is", "2 are"]

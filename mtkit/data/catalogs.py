@@ -13,6 +13,7 @@ from mtkit.data.columns import UNKNOWN_NUMBER, UNKNOWN_TEXT, check, codes, plain
 from mtkit.data.id_types import as_integers
 from mtkit.errors import DataError
 from mtkit.schema import INTERACTIONS
+from mtkit.shown import counted
 from mtkit.spec import Cut, Log, Split
 from mtkit.types import Dataset, Entity, Events, Fold
 
@@ -103,7 +104,9 @@ def make_fold(
     kept, turned_away = _keep(time < cut.end, ids, {role: min_count.get(of, 1) for role, of in schema.roles.items()})
     dropped = {**dataset.left_out, **turned_away}
     if not kept[time >= cut.cut].any():
-        reasons = ", ".join(f"{number:,} interactions: {reason}" for reason, number in dropped.items() if number)
+        reasons = ", ".join(
+            f"{counted(number, 'interaction')}: {reason}" for reason, number in dropped.items() if number
+        )
         raise DataError(
             f"fold {cut.name!r} has nothing to evaluate; left out: {reasons}; see min_count in data.catalog"
         )
@@ -148,9 +151,10 @@ class _Keys:
         lost = column.filter(pc.and_(pc.is_null(found), pc.is_valid(column)))
         if len(lost) and not unlisted:
             some = f"ids such as {self.sorted[0].as_py()!r}" if len(self.sorted) else "none"
+            have = counted(len(lost), "interaction has an id that is", "interactions have ids that are")
             raise DataError(
-                f"{dataset.place(INTERACTIONS, reference)}: {len(lost):,} interactions have ids that are not in the table of "
-                f"{self.entity}, for example {lost[0].as_py()!r}; {dataset.place(self.entity, 'id')} has {some}; write ids "
+                f"{dataset.place(INTERACTIONS, reference)}: {have} not in the table of {self.entity}, for "
+                f"example {lost[0].as_py()!r}; {dataset.place(self.entity, 'id')} has {some}; write ids "
                 "alike in both, add the missing rows to the table, or leave these "
                 f'interactions out with unlisted = "drop" in [data.catalog.{self.entity}]'
             )

@@ -20,6 +20,7 @@ from mtkit.data.id_types import matched
 from mtkit.data.times import Times, read_times
 from mtkit.errors import DataError
 from mtkit.schema import INTERACTIONS, Column
+from mtkit.shown import counted
 from mtkit.types import Dataset
 
 #: Mistakes that are listed.
@@ -118,9 +119,8 @@ class _Cleaning:
         if declared.kind in ("numeric", "label"):
             values, lost = within_float32(values)
         if lost:
-            self.notes.append(
-                f"{self.raw.place(table, name)}: {lost:,} values are infinite or beyond float32 (3.4e38) and count as missing"
-            )
+            count = counted(lost, "value counts as missing", "values count as missing")
+            self.notes.append(f"{self.raw.place(table, name)}: {count}, infinite or beyond float32 (3.4e38)")
         return values
 
     def _match(self, entity: str) -> None:
@@ -190,7 +190,7 @@ class _Cleaning:
         if nulls := table["id"].null_count:
             if nulls == len(table):
                 raise DataError(f"{self.raw.place(entity, 'id')}: no row has an id")
-            self.notes.append(f"{self.raw.place(entity, 'id')}: {nulls:,} rows without an id are left out")
+            self.notes.append(f"{self.raw.place(entity, 'id')}: left out: {counted(nulls, 'row')} without an id")
             return table.filter(table["id"].is_valid())
         return table
 

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from mtkit.data.cleaning import cleaned
 from mtkit.errors import DataError
 from mtkit.schema import INTERACTIONS, Column
+from mtkit.shown import counted
 from mtkit.spec import DataSource
 from mtkit.types import Dataset
 
@@ -116,11 +117,12 @@ def _check_columns(table: str, data: pa.Table, columns: Mapping[str, Column]) ->
 
 def _check_key(entity: str, key: pa.ChunkedArray) -> None:
     if key.null_count:
-        raise DataError(f"{entity}.id: {key.null_count} nulls; every row of an entity needs an id")
+        raise DataError(f"{entity}.id: {counted(key.null_count, 'null')}; every row of an entity needs an id")
     counts = pc.value_counts(key).flatten()
     repeated = counts[0].filter(pc.greater(counts[1], 1))
     if len(repeated):
-        raise DataError(f"{entity}.id: {len(repeated)} ids occur more than once, for example {repeated[0].as_py()!r}")
+        occur = counted(len(repeated), "id occurs", "ids occur")
+        raise DataError(f"{entity}.id: {occur} more than once, for example {repeated[0].as_py()!r}")
     for placeholder in (UNKNOWN_TEXT, UNKNOWN_NUMBER):
         if placeholder in counts[0].to_pylist():
             raise DataError(

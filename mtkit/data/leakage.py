@@ -16,6 +16,7 @@ from mtkit.errors import DataError
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
 from mtkit.schema import CONTEXT, Address, Column
+from mtkit.shown import counted
 from mtkit.spec import Cut
 from mtkit.types import DAY, Dataset
 
@@ -303,7 +304,8 @@ def _divided(data: Encoded, cut: Cut) -> Iterator[Finding]:
     time, group = data.moments(cut), data.codes(data.schema.group)
     evaluated = (time >= cut.cut) & (time < cut.end)
     if count := int(present(group, time < cut.cut)[group[evaluated]].sum()):
-        what = f"{count:,} evaluated interactions are of groups ({data.schema.group}) that began before the cut"
+        are = counted(count, "evaluated interaction is of a group", "evaluated interactions are of groups")
+        what = f"{are} ({data.schema.group}) that began before the cut"
         advice = "they see none of their own group, but items of one basket resemble each other; move the cut"
         yield Finding("warning", cut.name, what, count, advice)
 
@@ -315,7 +317,8 @@ def _repeated(data: Encoded, test: Cut, parts: Collection[str]) -> Iterator[Find
     fit, rows = test.cut if test.fit is None else test.fit, data.row_hashes(parts)
     tested = rows[(test.clock >= test.cut) & (test.clock < test.end)]
     if count := int(which_in(tested, rows[test.clock < fit]).sum()):
-        what = f"{count:,} of {len(tested):,} tested interactions are in training too, equal in all columns"
+        known = counted(count, "tested interaction is in training too", "tested interactions are in training too")
+        what = f"{known}, equal in all columns, of {len(tested):,}"
         yield Finding("warning", "test", what, count, "remove repeated rows from the data")
 
 
@@ -327,7 +330,7 @@ def _later(data: Encoded, test: Cut) -> Iterator[Finding]:
     tested = data.time[(test.clock >= test.cut) & (test.clock < test.end)]
     last = data.time[test.clock < fit].max(initial=np.iinfo(np.int64).min)
     if count := int((tested < last).sum()):
-        what = f"{count:,} of {len(tested):,} tested interactions happened before the last one of training"
+        what = f"{count:,} of {counted(len(tested), 'tested interaction')} happened before the last one of training"
         yield Finding("note", "test", what, count, "figures compare models and are no forecast; for one, split by time")
 
 
@@ -341,7 +344,7 @@ def _new(recipe: Recipe, data: Encoded, test: Cut) -> Iterator[Finding]:
         new = tested & ~present(code, trains)[:-1]
         if count := int(np.count_nonzero(new)):
             rows = int(np.count_nonzero(np.append(new, False)[code[tests]]))
-            what = f"{count:,} of {np.count_nonzero(tested):,} {entity} ids, in {rows:,} interactions, never train"
+            what = f"{count:,} of {np.count_nonzero(tested):,} {entity} ids, in {counted(rows, 'interaction')}, never train"
             catalog = recipe.data.catalog.get(entity)
             advice = f"they are left out unless data.catalog.{entity} has min_count = 0"
             if catalog and not catalog.min_count:

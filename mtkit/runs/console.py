@@ -13,7 +13,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from mtkit.shown import shown, shown_line
+from mtkit.shown import counted, shown, shown_line
 from mtkit.types import MetricKey
 
 if TYPE_CHECKING:
@@ -49,8 +49,8 @@ class Reporter:
         self._runs = runs
         self._recipe, self._directory = recipe, directory
         replicas = strategy.num_replicas_in_sync if strategy else 0
-        where = {0: "baselines alone", 1: "1 replica"}.get(replicas, f"{replicas} replicas")
-        self._headed(recipe.name, f": {len(recipe.task)} tasks, {where}, results in {directory}")
+        where = counted(replicas, "replica") if replicas else "baselines alone"
+        self._headed(recipe.name, f": {counted(len(recipe.task), 'task')}, {where}, results in {directory}")
 
     def run(self, name: str) -> None:
         """Announces one of several runs, by its directory (`seed-1`); an only one has no name."""
@@ -97,7 +97,7 @@ class Reporter:
         self._indented(table)
         for reason, count in dropped.items():
             if count:
-                self._indented(Text(shown_line(f"left out: {count:,} interactions, {reason}")))
+                self._indented(Text(shown_line(f"left out: {counted(count, 'interaction')}, {reason}")))
 
     @contextlib.contextmanager
     def progress(
@@ -237,8 +237,9 @@ def _rows(counts: int | Sequence[int] | None) -> str:
     """How many rows are behind the figures, or how many in each of several runs."""
     if counts is None:
         return ""
-    numbers = [f"{count:,}" for count in ([counts] if isinstance(counts, int) else counts)]
-    return f"{', '.join(numbers)} rows"
+    if isinstance(counts, int):
+        return counted(counts, "row")
+    return f"{', '.join(f'{count:,}' for count in counts)} rows"
 
 
 def _interval(bounds: Sequence[float] | None) -> str:

@@ -25,6 +25,7 @@ from mtkit.runs.replicates import split_record
 from mtkit.runs.results import PhaseResults, RunResults
 from mtkit.shown import shown_values
 from mtkit.spec import Cut
+from mtkit.training.interrupt import Interrupted
 from mtkit.types import Dataset, Fold
 
 
@@ -135,8 +136,9 @@ class Run:
         self.report.protocol(protocol)
         try:
             results = self._results(protocol, *cuts, begin)
-        except Exception as error:
-            if isinstance(error, MtkitError) or shortage(error):
+        except BaseException as error:
+            lost = isinstance(error, Interrupted) and not self.contestant.resumable
+            if lost or isinstance(error, MtkitError) or shortage(error):
                 self.directory.withdraw()
             raise
         self.directory.write_metrics(results)

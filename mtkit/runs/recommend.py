@@ -20,7 +20,7 @@ from mtkit.errors import RunError
 from mtkit.files import versions
 from mtkit.runs.damage import reading
 from mtkit.runs.directory import RunDirectory
-from mtkit.shown import shown_line
+from mtkit.shown import counted, shown_line
 
 #: Events of a user that are looked at, the latest ones.
 MOST_EVENTS = 1 << 16
@@ -167,7 +167,7 @@ def show(
     console = console or Console(highlight=False)
     known = {item.item: item for item in past}
     if past:
-        title = f"Latest of {len(past)} items in the past of {user}"
+        title = f"Latest of {counted(len(past), 'item')} in the past of {user}"
         rows = [(_item(item.item, item.text), f"{item.times}x", str(item.last)) for item in past[:SHOWN]]
         console.print(_table(title, ("item", "times", "last"), rows))
     title = f"Recommended to {user}"

@@ -15,6 +15,7 @@ from mtkit.evaluation.user_sums import MODEL, Sums, UserSums, mean_of
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.toml_writer import toml_value
 from mtkit.runs.directory import RunDirectory
+from mtkit.shown import counted
 
 
 @dataclass(frozen=True)
@@ -146,7 +147,7 @@ def _differences(first: _Contestant, second: _Contestant) -> Iterator[Difference
 
 
 def _rows(sums: UserSums) -> str:
-    return f"{sums.rows.sum():,.0f} rows of {len(sums.users):,} {sums.entity}s"
+    return f"{counted(round(sums.rows.sum()), 'row')} of {counted(len(sums.users), sums.entity)}"
 
 
 Found = list[tuple[str, str, Difference]]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from mtkit.errors import DataError
+from mtkit.shown import counted
 from mtkit.spec import Cut, Duration, Log, Name, PositiveInt, Split
 from mtkit.types import DAY
 
@@ -119,7 +120,7 @@ class _Drawn(Split):
 
         unit, stratum, of = self._units(log)
         parts = drawn_parts(unit, stratum, self.valid, self.test, self.seed)
-        _check_parts(parts, f"{len(parts):,} interactions are too few")
+        _check_parts(parts, counted(len(parts), "interaction is too few", "interactions are too few"))
         valid, test = (f"{share:.0%} of {of}, drawn" for share in (self.valid, self.test))
         return _cuts(_shuffled(log.group, parts, self.seed), valid, test, self.refit)
 
@@ -222,7 +223,8 @@ class ByColumn(Split):
     def _stray(self, values: list[str | None]) -> str:
         known = ", ".join(map(repr, self._values()))
         some = f"{values[0]!r}" if values[0] is not None else "null"
-        return f"{self.column}: {len(values):,} interactions have other values than {known}, such as {some}; name each part's"
+        have = counted(len(values), "value is none", "values are none")
+        return f"{self.column}: {have} of {known}, such as {some}; name each part's"
 
 
 def _times(log: Log) -> np.ndarray:

@@ -52,6 +52,51 @@ def test_a_signal_is_one_line_and_its_code(tiny_recipe, tiny_run, tmp_path, word
     assert not (tmp_path / "runs").exists()
 
 
+#: Sends a signal to the process itself when a function is called for the first time.
+CALLED = """\
+import os, signal, sys
+at, number = sys.argv.pop(1), int(sys.argv.pop(1))
+
+def watched(frame, event, argument):
+    if event == "call" and frame.f_code.co_qualname == at:
+        sys.setprofile(None)
+        os.kill(os.getpid(), number)
+
+sys.setprofile(watched)
+from mtkit.cli.entry import main
+main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "function"),
+    [
+        ("baselines RECIPE", "find_leaks"),
+        ("baselines RECIPE", "Comparison.results"),
+        ("evaluate RUN", "Checkpoints.restore"),
+        ("evaluate RUN", "evaluate"),
+        ("export RUN", "assemble"),
+        ("export RUN", "tensor_names"),
+        ("recommend RUN --user 105", "Servant.recommend"),
+        ("compare RUN", "compare_runs"),
+        ("check RECIPE", "check_full"),
+        ("plugins show time", "_component"),
+    ],
+)
+def test_a_command_that_is_stopped_amid_its_work_leaves_nothing(tiny_recipe, tiny_run, tmp_path, words, function):
+    before = sorted(tiny_run.rglob("*"))
+    words = words.replace("RECIPE", str(tiny_recipe)).replace("RUN", str(tiny_run)).split()
+    done = subprocess.run(
+        [sys.executable, "-c", CALLED, function, str(INT), *words],
+        capture_output=True, text=True, cwd=tmp_path, env=dict(os.environ), check=False,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr.strip().splitlines()[-1]) == (130, "SIGINT: stopped")
+    assert "Traceback" not in done.stderr
+    assert sorted(tiny_run.rglob("*")) == before
+    assert [path for path in tmp_path.glob("runs/*") if path.is_dir()] == []
+
+
 def test_without_a_signal_it_is_the_command_line(tmp_path):
     code = "from mtkit.cli.entry import main; main()"
     done = subprocess.run(

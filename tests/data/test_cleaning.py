@@ -88,7 +88,7 @@ def test_nothing_left():
 def test_entities_without_an_id_are_noted():
     clean = cleaned(dataset(items={"id": ["a", "b", ""], "brand": ["x", "y", "z"]}))
     assert clean.entities["item"]["id"].to_pylist() == ["a", "b"]
-    assert "item.id: 1 rows without an id are left out" in clean.notes
+    assert "item.id: left out: 1 row without an id" in clean.notes
 
 
 def test_the_last_by_the_full_time_is_left_out():
@@ -137,7 +137,7 @@ def test_columns_that_are_not_there():
 def test_numbers_that_float32_cannot_hold_are_noted():
     clean = cleaned(dataset(price=["1e39", "inf", "1", "2"]))
     assert clean.interactions["price"].to_pylist() == [None, None, 1, 2]
-    assert "interactions.price: 2 values are infinite or beyond float32 (3.4e38) and count as missing" in clean.notes
+    assert "interactions.price: 2 values count as missing, infinite or beyond float32 (3.4e38)" in clean.notes
 
 
 def test_ids_of_two_tables():

@@ -26,10 +26,10 @@ def test_accepts_what_fits(shop):
         ("interactions", "basket", None, r"interactions\.basket: 1 nulls"),
         ("interactions", "price", "x", r"interactions\.price: expected numbers \(numeric\), got values of type string"),
         ("interactions", "cheap", "x", r"interactions\.cheap: expected numbers or booleans"),
-        ("item", "id", None, r"item\.id: 1 nulls"),
+        ("item", "id", None, r"item\.id: 1 null;"),
         ("item", "id", "", r"item\.id: '' stands for the unknown"),
         ("user", "id", -1, r"user\.id: -1 stands for the unknown"),
-        ("user", "id", 101, r"user\.id: 1 ids occur more than once, for example 101"),
+        ("user", "id", 101, r"user\.id: 1 id occurs more than once, for example 101"),
     ],
 )
 def test_names_table_column_and_value(shop, table, column, value, message):

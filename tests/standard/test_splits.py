@@ -301,7 +301,7 @@ def test_rows_that_stand_for_themselves_have_a_published_test():
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (["train", "test", None], r"part: 1 interactions have other values than 'train', 'test', such as null"),
+        (["train", "test", None], r"part: 1 value is none of 'train', 'test', such as null"),
         (["train", "test", "dev"], "such as 'dev'; name each part's"),
         (["train"] * 20, "the test part is empty: part has the values 'train'"),
         (["train", "test"], "the validation part is empty: part has the values 'test', 'train'"),
