@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 from mtkit.shown import shown
 
+#: Characters of a key that a message quotes whole.
+_LONGEST_KEY = 160
+
 
 class MtkitError(Exception):
     """A mistake in what the user gave: a recipe, data, a plugin, the environment.
@@ -58,7 +61,10 @@ class Problem:
     message: str
 
     def __str__(self) -> str:
-        return f"{self.place}: {self.key}: {self.message}" if self.key else f"{self.place}: {self.message}"
+        if not self.key:
+            return f"{self.place}: {self.message}"
+        key = self.key if len(self.key) <= _LONGEST_KEY else f"{self.key[: _LONGEST_KEY // 2]}…{self.key[-20:]}"
+        return f"{self.place}: {key}: {self.message}"
 
 
 class RecipeError(MtkitError):

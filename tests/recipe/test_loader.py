@@ -294,6 +294,12 @@ def test_dots_of_a_text_on_the_command_line_are_not_depth(load):
     assert load(sets=[f"name=x{'.' * 100}y"], unsets=["name"]).name == f"x{'.' * 100}y"
 
 
+def test_a_very_long_key_is_shortened(fails):
+    (message,) = fails(f"{RECIPE}\n[train]\n{'a' * 400_000}_end = 1\n")
+    assert re.search(r": train\.a{70,80}…a+_end: unknown key", message)
+    assert len(message) < 1_000
+
+
 def test_thousands_of_mistakes_are_told_shortly(fails):
     begin = time.perf_counter()
     shown = fails(RECIPE + "\n[train]\n" + "".join(f"key_{number} = {number}\n" for number in range(20_000)))
