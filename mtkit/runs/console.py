@@ -89,6 +89,7 @@ class Reporter:
         """Says what the rows are."""
         table = Table.grid("rows", "part", "count", "population", padding=(0, 1))
         table.columns[2].justify = "right"
+        table.columns[0].max_width = self.console.width // 3
         for column in table.columns[:3]:
             column.no_wrap = True
         for name, parts in notes.items():

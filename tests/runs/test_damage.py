@@ -208,6 +208,7 @@ def test_weights_that_are_not_finite_are_noticed(copied, monkeypatch):
     with pytest.raises(RunError, match=r"nothing is exported, for the weights .* are not finite: training diverged"):
         pipeline.recipe.export.export(pipeline, run / "export")
     monkeypatch.setattr("mtkit.serving.export.not_finite", lambda _: "")
+    monkeypatch.setattr("mtkit.serving.export.warn_of_weights", lambda _: None)
     pipeline.recipe.export.export(pipeline, run / "export")
     refused = asked("recommend", run)
     assert (refused.exit_code, f"{run}/export/2: scores are not finite" in refused.stderr) == (2, True)
