@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, RootModel, model_validator
+from pydantic import BaseModel, ConfigDict, RootModel, model_serializer, model_validator
 
 Scalar = bool | int | float | str
 
@@ -25,8 +25,8 @@ class Test(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, strict=True)
 
-    any_of: tuple[Scalar, ...] = Field((), strict=False)
-    none_of: tuple[Scalar, ...] = Field((), strict=False)
+    any_of: tuple[Scalar, ...] = ()
+    none_of: tuple[Scalar, ...] = ()
     at_least: float | None = None
     above: float | None = None
     at_most: float | None = None
@@ -36,9 +36,12 @@ class Test(BaseModel):
     @classmethod
     def of(cls, given: Any) -> Any:
         """What a recipe says as a table of tests: a value stands for itself, a list for any of its values."""
-        if isinstance(given, dict | Test):
+        if isinstance(given, Test):
             return given
-        return {"any_of": given if isinstance(given, list | tuple) else [given]}
+        if not isinstance(given, dict):
+            given = {"any_of": given if isinstance(given, list | tuple) else [given]}
+        # Before this, values were JSON, where arrays are tuples; from here on they are not.
+        return {key: tuple(value) if isinstance(value, list) else value for key, value in given.items()}
 
     @model_validator(mode="after")
     def _asks_something(self) -> Test:
@@ -47,6 +50,14 @@ class Test(BaseModel):
         if self.null and len(self.model_fields_set) > 1:
             raise ValueError("what is null has no value; give `null = true` alone, or another table beside this one")
         return self
+
+    @model_serializer
+    def _as_given(self) -> Any:
+        given: dict[str, Any] = {name: getattr(self, name) for name in type(self).model_fields}
+        given = {name: value for name, value in given.items() if value not in (None, ())}
+        if set(given) == {"any_of"}:
+            return self.any_of[0] if len(self.any_of) == 1 else list(self.any_of)
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
 
     @property
     def bounds(self) -> dict[str, float]:
@@ -105,6 +116,15 @@ class Where(RootModel[tuple[Mapping[str, Test], ...]]):
         """As in `event = buy`; several tables with `or` between them."""
         tables = [" and ".join(test.in_words(column) for column, test in table.items()) for table in self.root]
         return tables[0] if len(tables) == 1 else " or ".join(f"({table})" for table in tables)
+
+
+def where_fields(model: type[BaseModel]) -> tuple[str, ...]:
+    """Names of the fields of a model that are conditions."""
+    return tuple(
+        name
+        for name, field in model.model_fields.items()
+        if field.annotation is Where or Where in get_args(field.annotation)
+    )
 
 
 def as_text(value: Scalar) -> str:

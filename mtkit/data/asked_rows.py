@@ -32,4 +32,4 @@ def make_rows(name: str, rows: Rows, fold: Fold, part: Part, columns: Collection
     Raises:
         DataError: the part would be empty.
     """
-    return known_columns(fold, replace(rows.make(fold, part), name=name), columns)
+    return known_columns(fold, replace(rows.make(fold, part), name=name), columns, rows.counted)

@@ -9,7 +9,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mtkit.conditions import Where
 from mtkit.data.columns import UNKNOWN_NUMBER, UNKNOWN_TEXT, check, codes, plain, raw, seconds
+from mtkit.data.conditions import holding
 from mtkit.data.id_types import as_integers
 from mtkit.errors import DataError
 from mtkit.schema import INTERACTIONS
@@ -64,6 +66,7 @@ def make_fold(
     min_count: Mapping[str, int],
     drop_unlisted: Collection[str] = frozenset(),
     numbered: Mapping[str, np.ndarray] | None = None,
+    counting: Mapping[str, Where] | None = None,
 ) -> Fold:
     """Cuts a data set.
 
@@ -77,6 +80,7 @@ def make_fold(
         min_count: entity -> interactions to train on that it needs; 1 where nothing is said.
         drop_unlisted: entities whose table need not have every id of the interactions.
         numbered: entity -> ids `[rows]` with numbers 1, 2, ... that were given before; they stay in the catalog.
+        counting: entity -> which interactions `min_count` counts; all where nothing is said.
 
     Raises:
         DataError: the data do not fit the declared schema, interactions have ids that their entity's table does not
@@ -95,7 +99,11 @@ def make_fold(
     }
     catalogs = {}
     for entity in schema.entities:
-        found = [places[role][time < fit] for role, of in schema.roles.items() if of == entity]
+        where = (counting or {}).get(entity)
+        early = (
+            time < fit if where is None else (time < fit) & holding(where, dataset.interactions, schema.interactions)
+        )
+        found = [places[role][early] for role, of in schema.roles.items() if of == entity]
         chosen = (
             keys[entity].frequent(found, min_count.get(entity, 1)) if found else np.arange(len(keys[entity].sorted))
         )

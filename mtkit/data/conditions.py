@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -13,7 +14,7 @@ from mtkit.data.columns import raw
 from mtkit.schema import Column
 from mtkit.types import Events
 
-_COMPARE = {">=": np.greater_equal, ">": np.greater, "<=": np.less_equal, "<": np.less}
+_BOUNDED = {">=": operator.ge, ">": operator.gt, "<=": operator.le, "<": operator.lt}
 
 
 def holding(where: Where, table: pa.Table, declared: Mapping[str, Column]) -> np.ndarray:
@@ -49,12 +50,12 @@ def events_where(events: Events, where: Where | None, declared: Mapping[str, Col
 def _passes(test: Test, values: np.ndarray) -> np.ndarray:
     """Whether raw values, strings or numbers, pass a test."""
     numbers = values.dtype != object
-    null = np.isnan(values) if numbers else np.equal(values, None).astype(bool)
+    null: np.ndarray = np.isnan(values) if numbers else np.array([value is None for value in values], bool)
     if test.null:
         return null
     passed = ~null
     for sign, bound in test.bounds.items():
-        passed &= _COMPARE[sign](values, np.float32(bound), where=passed, out=np.zeros(len(values), bool))
+        passed &= _BOUNDED[sign](values, bound)
     if test.any_of:
         passed &= np.isin(values, _as_held(test.any_of, numbers=numbers))
     if test.none_of:

@@ -8,6 +8,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from mtkit.conditions import Where
+from mtkit.data.conditions import events_where
 from mtkit.data.free_memory import available
 from mtkit.data.purchases import Purchases, count_before, run_starts
 from mtkit.errors import DataError
@@ -51,7 +53,7 @@ ACTIVITY_SHIFTS = (1.0, 1.2, 2.0, 1.7)
 _CHUNK = 1 << 21
 
 
-def known_columns(fold: Fold, table: RowTable, names: Collection[str]) -> RowTable:
+def known_columns(fold: Fold, table: RowTable, names: Collection[str], where: Where | None = None) -> RowTable:
     """The table with those of the named columns that follow from what was known strictly before its rows' moments.
 
     Columns that the table has, and names that are none of `KNOWN`, are left as they are.
@@ -63,6 +65,7 @@ def known_columns(fold: Fold, table: RowTable, names: Collection[str]) -> RowTab
             `channels` float32 `[n, c]`, `OWN_CHANNELS`); `activity`, float32 `[rows, a]` (`ACTIVITY_CHANNELS`); and
             `popularity`, float32 `[moments, items, p]` (`POPULARITY_CHANNELS`), shared by the rows of a moment, ascending;
             0 for the unknown item, which no event has.
+        where: the events that count; None = all.
 
     Raises:
         DataError: popularity at so many distinct moments does not fit into memory.
@@ -73,7 +76,8 @@ def known_columns(fold: Fold, table: RowTable, names: Collection[str]) -> RowTab
     acting, item = list(fold.events.ids)[:2]
     if acting not in table.ids:
         return table
-    purchases, user = Purchases.of(fold.events), table.ids[acting]
+    events = events_where(fold.events, where, fold.schema.interactions)
+    purchases, user = Purchases.of(events), table.ids[acting]
     dense, lists, shared = dict(table.dense), dict(table.lists), dict(table.shared)
     if "own" in wanted:
         lists["own"] = _own_items(purchases, user, table.known)

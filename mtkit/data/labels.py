@@ -9,9 +9,11 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mtkit.conditions import Where
 from mtkit.data.columns import plain, raw
+from mtkit.data.conditions import holding
 from mtkit.errors import DataError
-from mtkit.schema import Column
+from mtkit.schema import INTERACTIONS, Column
 from mtkit.types import Fold, Part
 
 
@@ -47,6 +49,18 @@ class Labels:
             missing = np.isnan(values)
         self.values[name] = np.where(missing, values.dtype.type(0), values)
         self.weights[name] = (~missing).astype(np.float32)
+
+    def add_condition(self, name: str, where: Where, fold: Fold, positions: np.ndarray) -> None:
+        """Adds a label that is 1 where a condition holds, and 0 elsewhere.
+
+        Raises:
+            DataError: a column is called like the label.
+        """
+        if name in fold.schema.interactions:
+            raise DataError(f"{INTERACTIONS}.{name}: a condition makes a label of this name; call the column otherwise")
+        events = fold.events.columns.select(list(where.columns)).take(pa.array(positions))
+        self.values[name] = holding(where, events, fold.schema.interactions).astype(np.float32)
+        self.weights[name] = np.ones(len(positions), np.float32)
 
 
 def event_labels(fold: Fold, positions: np.ndarray, names: Sequence[str], part: Part) -> Labels:

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 import numpy as np
 import pyarrow as pa
 
+from mtkit.conditions import Where
 from mtkit.data.columns import raw
+from mtkit.data.conditions import events_where, holding
 from mtkit.data.known_as_of import before_group, history_bounds
 from mtkit.data.labels import Labels, entity_labels
 from mtkit.errors import DataError
@@ -19,16 +21,21 @@ NO_TIME = np.zeros(0, dtype=np.int64)
 NO_HISTORY = np.zeros((0, 2), dtype=np.int64)
 
 
-def event_positions(fold: Fold, part: Part, since: int | None = None) -> np.ndarray:
-    """Positions int64 of the events of a part; `since` (seconds) keeps what happened so shortly before the end of it.
+def event_positions(fold: Fold, part: Part, since: int | None = None, where: Where | None = None) -> np.ndarray:
+    """Positions int64 of the events of a part.
 
-    Only the training part is shortened.
+    Args:
+        fold: the events.
+        part: which part.
+        since: seconds; of training, what happened so shortly before its end.
+        where: those for which it holds.
     """
     time = fold.events.time
+    meant = np.ones(len(time), bool) if where is None else holding(where, fold.events.columns, fold.schema.interactions)
     if part == "eval":
-        return np.flatnonzero(time >= fold.cut)
+        return np.flatnonzero(meant & (time >= fold.cut))
     begin = fold.fit - since if since is not None else np.iinfo(np.int64).min
-    return np.flatnonzero((time < fold.fit) & (time >= begin))
+    return np.flatnonzero(meant & (time < fold.fit) & (time >= begin))
 
 
 def sample(rows: np.ndarray, size: int | None, seed: int) -> np.ndarray:
@@ -63,13 +70,27 @@ def event_table(fold: Fold, positions: np.ndarray, labels: Labels, note: str) ->
     )
 
 
-def window_table(fold: Fold, windows: Iterable[tuple[int, int]], note: str) -> RowTable:
+def window_table(
+    fold: Fold,
+    windows: Iterable[tuple[int, int]],
+    note: str,
+    targets_of: Where | None = None,
+    past_of: Where | None = None,
+) -> RowTable:
     """One row per user and window `[start, stop)` in which a user with a past acts; targets are the distinct items.
+
+    Args:
+        fold: the events.
+        windows: begin and end of each, seconds.
+        note: states the population.
+        targets_of: which events targets are made of; None = all.
+        past_of: which events make a past; None = all.
 
     Raises:
         DataError: there are no rows.
     """
-    parts = [part for window in windows if len((part := _window(fold.events, *window))[0])]
+    acts, past = (events_where(fold.events, where, fold.schema.interactions) for where in (targets_of, past_of))
+    parts = [part for window in windows if len((part := _window(acts, past, *window))[0])]
     if not parts:
         raise DataError(f"fold {fold.name!r} has no rows here: {note}")
     user, time, counts, targets = (np.concatenate(values) for values in zip(*parts, strict=True))
@@ -134,13 +155,15 @@ def _context(fold: Fold, positions: np.ndarray) -> dict[str, np.ndarray]:
     return {name: raw(fold.events.columns[name].take(rows), fold.schema.interactions[name]) for name in names}
 
 
-def _window(events: Events, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _window(
+    events: Events, past: Events, start: int, stop: int
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Users `[rows]`, times `[rows]`, numbers of targets `[rows]` and the targets of one window, end to end."""
     user, item = list(events.ids.values())[:2]
     inside = (events.time >= start) & (events.time < stop)
     size = item.max(initial=0) + np.int64(1)
     pairs = np.unique(user[inside] * size + item[inside])
-    begin, end = history_bounds(events, pairs // size, np.full(len(pairs), start)).T
+    begin, end = history_bounds(past, pairs // size, np.full(len(pairs), start)).T
     pairs = pairs[end > begin]
     users, counts = np.unique(pairs // size, return_counts=True)
     return users.astype(np.int32), np.full(len(users), start), counts, (pairs % size).astype(np.int32)

@@ -77,7 +77,8 @@ def fold_of(recipe: Recipe, dataset: Dataset, cut: Cut, numbered: Mapping[str, n
     catalogs = recipe.data.catalog
     minima = {name: catalog.min_count for name, catalog in catalogs.items()}
     unlisted = {name for name, catalog in catalogs.items() if catalog.unlisted == "drop"}
-    return make_fold(dataset, cut, minima, unlisted, numbered)
+    counting = {name: catalog.where for name, catalog in catalogs.items() if catalog.where}
+    return make_fold(dataset, cut, minima, unlisted, numbered, counting)
 
 
 def _check_rows(recipe: Recipe, fold: Fold, tables: Tables) -> None:

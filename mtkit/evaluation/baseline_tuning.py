@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
+from mtkit.data.conditions import events_where
 from mtkit.data.feature_scopes import scope_of
 from mtkit.data.row_tables import Tables
 from mtkit.evaluation.metrics import RankingProtocol, labeled, predict_metrics, rank_metrics
@@ -17,7 +18,7 @@ from mtkit.evaluation.user_sums import Measured
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.settings import Evaluate
 from mtkit.schema import Address, ColumnKind
-from mtkit.spec import Baseline, ContentBaseline
+from mtkit.spec import Baseline, ContentBaseline, EventsBaseline, Rows
 from mtkit.types import Fold, LabeledRows, MetricKey, RowTable
 
 Tuned = Mapping[str, Mapping[str, Baseline]]
@@ -34,6 +35,7 @@ class Comparison:
         tables: row table -> part -> its rows.
         settings: the metrics, and the one that decides.
         protocol: how rankings are judged.
+        rows: the declarations of the row tables.
     """
 
     plan: Plan
@@ -41,6 +43,7 @@ class Comparison:
     tables: Tables
     settings: Evaluate
     protocol: RankingProtocol
+    rows: Mapping[str, Rows] = field(default_factory=dict)
 
     def tune(self, baselines: Mapping[str, Baseline]) -> Tuned:
         """Each baseline with the setting of its grid that is best on these rows, for each task that it fits.
@@ -83,7 +86,7 @@ class Comparison:
         return plain, self.judge(tuned)
 
     def _tune_ranking(self, baseline: Baseline) -> dict[str, Baseline]:
-        grid, tasks = baseline.grid(), self._tasks("retrieval")
+        grid, tasks = self._grid(baseline), self._tasks("retrieval")
         if len(grid) == 1:
             return dict.fromkeys(tasks, grid[0])
         protocols = {
@@ -91,6 +94,18 @@ class Comparison:
         }
         values = [self._ranked(setting, protocols) for setting in grid]
         return {task: self._best(grid, values, task) for task in tasks}
+
+    def _grid(self, baseline: Baseline) -> Sequence[Baseline]:
+        """What is tried: the baseline's settings, on all events and on those that targets are made of."""
+        if not isinstance(baseline, EventsBaseline) or baseline.where:
+            return baseline.grid()
+        meant = [self.rows[name].targets for name in self._evaluated() if name in self.rows]
+        found = [where for number, where in enumerate(meant) if where and where not in meant[:number]]
+        return [setting.model_copy(update={"where": where}) for where in (None, *found) for setting in baseline.grid()]
+
+    def _evaluated(self) -> list[str]:
+        """The row tables on which retrieval tasks are evaluated."""
+        return [self.plan.tasks[task].evaluated_on for task in self._tasks("retrieval")]
 
     def _best(self, grid: Sequence[Baseline], values: Sequence[Mapping[str, float]], task: str) -> Baseline:
         """The setting whose value is best by the key that decides; the first setting if none has a value."""
@@ -115,7 +130,9 @@ class Comparison:
         """Metric key -> value of the given retrieval tasks, for which the baseline is fitted once."""
         user, item = list(self.fold.events.ids)[:2]
         extra = {"vectors": self.protocol.vectors} if isinstance(baseline, ContentBaseline) else {}
-        score = baseline.rank(self.fold.events, self.fold.cut, len(self.fold.catalog(item)), **extra)
+        where = baseline.where if isinstance(baseline, EventsBaseline) else None
+        events = events_where(self.fold.events, where, self.fold.schema.interactions)
+        score = baseline.rank(events, self.fold.cut, len(self.fold.catalog(item)), **extra)
         measured = Measured()
         if score is None:
             return measured

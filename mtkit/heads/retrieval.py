@@ -77,9 +77,12 @@ class RetrievalHead(Head):
         return type(self).score is RetrievalHead.score
 
     def losses(self, rows: TaskPass) -> tuple[tf.Tensor, tf.Tensor]:
-        """The losses of all rows, which weigh the same."""
+        """The losses of all rows, which weigh the same; where a label says which candidates are positive, of these rows."""
         losses = self.loss(self.queries(rows), self._candidates(rows), rows.batch, training=rows.training)
-        return losses, tf.ones_like(losses)
+        label = rows.spec.positive
+        if not label:
+            return losses, tf.ones_like(losses)
+        return losses, tf.where(rows.batch.labels[label] > 0, rows.batch.weights[label], 0.0)
 
     def queries(self, rows: TaskPass) -> tf.Tensor:
         """Query embeddings of the batch's rows, `[rows, dim]`."""

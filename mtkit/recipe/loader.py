@@ -10,12 +10,13 @@ from typing import Any, TypedDict, TypeVar
 
 from pydantic import BaseModel, Field
 
+from mtkit.conditions import where_fields
 from mtkit.errors import MtkitError, PluginError, Problem, RecipeError, nearest
 from mtkit.recipe.auto_baselines import auto_baselines
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.registry import Registry
 from mtkit.recipe.sections import MEASURES, NAMED, REQUIRED, SECTIONS, SINGLE
-from mtkit.recipe.settings import Catalog, Data, Evaluate, Header, Train
+from mtkit.recipe.settings import Catalog, Data, Evaluate, Header, NamedEvents, Train
 from mtkit.recipe.source_text import Document, Mistake, read_document
 from mtkit.recipe.static_checks import Draft, check_wiring
 from mtkit.recipe.toml_positions import KeyPath, dotted
@@ -56,6 +57,7 @@ class Recipe(Header):
     """
 
     data: Data
+    events: Mapping[Name, NamedEvents] = Field({})
     rows: Mapping[Name, Rows]
     preprocess: Mapping[Name, Preprocessor] = Field({})
     encoder: Mapping[Name, Encoder]
@@ -143,13 +145,16 @@ class _Reader:
         self._mistakes = mistakes
         self._uses: dict[str, str] = {}
         self._distributions: dict[str, str] = {}
+        self._events: dict[str, NamedEvents | None] = {}
 
     def draft(self) -> Draft:
+        self._events = self._named_events()
         data = self._data()
         components = {section: self._components(section, kind) for section, kind in NAMED.items()}
         single = {name: self._component((name,), kind, default) for name, (kind, default) in SINGLE.items()}
         draft = Draft(
             data=data,
+            events=self._events,
             **components,
             balance=single["balance"],
             export=single["export"],
@@ -198,11 +203,28 @@ class _Reader:
     def _valid(
         self, model: type[Section], values: Mapping[str, Any], path: KeyPath, reserved: Sequence[str] = ()
     ) -> Section | None:
-        result = validate(model, values, self._document, path, reserved)
+        result = validate(model, self._with_events(model, values, path), self._document, path, reserved)
         if isinstance(result, list):
             self._mistakes += result
             return None
         return result
+
+    def _with_events(self, model: type[BaseModel], values: Mapping[str, Any], path: KeyPath) -> Mapping[str, Any]:
+        """The values with conditions in the place of the names of events."""
+        named = {key: values[key] for key in where_fields(model) if isinstance(values.get(key), str)}
+        conditions = {}
+        for key, name in named.items():
+            if name not in self._events:
+                self._add((*path, key), f"no events are called {name!r}; {nearest(name, self._events)}")
+            elif events := self._events[name]:
+                conditions[key] = events.where.model_dump(mode="json")
+        return {key: value for key, value in values.items() if key not in named} | conditions
+
+    def _named_events(self) -> dict[str, NamedEvents | None]:
+        names = self._table(("events",)) or {}
+        for name in names:
+            self._check_name(("events", name))
+        return {name: self._section(("events", name), NamedEvents) for name in names}
 
     def _table(self, path: KeyPath) -> dict[str, Any] | None:
         """A copy of the table at a path, empty where there is none; None where something else is."""
@@ -224,11 +246,12 @@ class _Reader:
         """The components of a table of tables; a hook is called as its plugin unless `use` says otherwise."""
         names = self._table((section,)) or {}
         for name in names:
-            if not NAME.fullmatch(name):
-                self._add(
-                    (section, name), f"expected a name of lower-case letters, digits and underscores, got {name!r}"
-                )
+            self._check_name((section, name))
         return {name: self._component((section, name), kind, default=name if kind == "hooks" else "") for name in names}
+
+    def _check_name(self, path: KeyPath) -> None:
+        if not NAME.fullmatch(name := str(path[-1])):
+            self._add(path, f"expected a name of lower-case letters, digits and underscores, got {name!r}")
 
     def _component(self, path: KeyPath, kind: str, default: str = "", reserved: Sequence[str] = ()) -> Any:
         values = self._table(path)

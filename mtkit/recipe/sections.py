@@ -27,6 +27,7 @@ class Section:
 #: In the order in which they are written. What a recipe holds of them: `mtkit.recipe.loader.Recipe`, the field of the name.
 SECTIONS = (
     Section("data", "data_source", required=True),
+    Section("events", named=True),
     Section("rows", "rows", named=True, required=True),
     Section("preprocess", "preprocessor", named=True),
     Section("encoder", "encoder", named=True, required=True),
@@ -39,7 +40,7 @@ SECTIONS = (
     Section("hook", "hooks", named=True),
 )
 #: Tables of components by name -> kind.
-NAMED = {section.name: section.kind for section in SECTIONS if section.named}
+NAMED = {section.name: section.kind for section in SECTIONS if section.named and section.kind}
 #: Tables of one component, which has a default -> kind, and the default.
 SINGLE = {section.name: (section.kind, section.default) for section in SECTIONS if section.default}
 REQUIRED = tuple(section.name for section in SECTIONS if section.required)

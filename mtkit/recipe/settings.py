@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
 
+from mtkit.conditions import Where
 from mtkit.schema import Address
 from mtkit.spec import (
     Baseline,
@@ -89,9 +90,16 @@ class Catalog(_Section):
     min_count: Annotated[int, Field(ge=0)] = Field(
         1, description="least number of interactions to train on; 0 = all rows of its table"
     )
+    where: Where | None = Field(None, description="which interactions `min_count` counts; default: all")
     unlisted: Literal["refuse", "drop"] = Field(
         "refuse", description="what becomes of interactions whose id is not in the entity's table"
     )
+
+
+class NamedEvents(_Section):
+    """Interactions that a recipe speaks of by name, wherever a condition may stand."""
+
+    where: Where = Field(description='a condition, such as `{event = "buy"}`')
 
 
 class Data(_Section):

@@ -9,8 +9,10 @@ from functools import cached_property
 from typing import Any
 
 from mtkit.errors import nearest
-from mtkit.recipe.settings import By, Data, Evaluate, Train
+from mtkit.recipe.condition_checks import unfit_conditions
+from mtkit.recipe.settings import By, Data, Evaluate, NamedEvents, Train
 from mtkit.recipe.source_text import Mistake
+from mtkit.recipe.toml_positions import KeyPath
 from mtkit.schema import CONTEXT, HISTORY, TASK, Address, ColumnKind, Schema
 from mtkit.spec import (
     Balancer,
@@ -33,6 +35,7 @@ class Draft:
     """The sections of a recipe, or what could be made of them: None stands for a part that is named but not valid."""
 
     data: Data | None
+    events: Mapping[str, NamedEvents | None]
     rows: Mapping[str, Rows | None]
     preprocess: Mapping[str, Preprocessor | None]
     encoder: Mapping[str, Encoder | None]
@@ -57,7 +60,7 @@ def check_wiring(draft: Draft) -> list[Mistake]:
     ]
     if draft.data and schema:
         mistakes += [*_addresses(draft, schema), *_pasts(draft, schema), *_catalogs(draft.data, schema)]
-        mistakes += [*_measured(draft, schema), *_divided(draft.data.split, schema)]
+        mistakes += [*_measured(draft, schema), *_divided(draft.data.split, schema), *_conditions(draft, schema)]
     return mistakes
 
 
@@ -171,6 +174,24 @@ def _divided(split: Split, schema: Schema) -> Iterator[Mistake]:
             found = f"is declared as {column.kind}" if column else "is not there"
             message = f"expected a categorical column of the interactions, but {name!r} {found}; {nearest(name, known)}"
             yield Mistake(("data", "split"), message)
+
+
+def _conditions(draft: Draft, schema: Schema) -> Iterator[Mistake]:
+    """Conditions that do not fit the columns of the interactions."""
+    places: list[tuple[KeyPath, Any]] = [
+        ((section, name), spec)
+        for section in ("events", "rows", "encoder", "task")
+        for name, spec in getattr(draft, section).items()
+    ]
+    places += [
+        (("data", "catalog", name), catalog) for name, catalog in (draft.data.catalog if draft.data else {}).items()
+    ]
+    baselines = draft.evaluate.baselines.values() if draft.evaluate else ()
+    places += [(("evaluate", "baselines", index), baseline) for index, baseline in enumerate(baselines)]
+    named = [events.where for events in draft.events.values() if events]
+    for path, spec in places:
+        known = () if path[0] == "events" else named  # these are refused where they are named
+        yield from (Mistake((*path, *inner), message) for inner, message in unfit_conditions(spec, schema, known))
 
 
 def _catalogs(data: Data, schema: Schema) -> Iterator[Mistake]:

@@ -9,6 +9,7 @@ import numpy as np
 from mtkit.backend import tf
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.columns import load
+from mtkit.data.event_kinds import unused_kinds
 from mtkit.data.leakage import find_leaks, refuse
 from mtkit.errors import WiringError
 from mtkit.feed.batch import Batch
@@ -44,6 +45,7 @@ def check_full(recipe: Recipe) -> list[str]:
         for part, table in parts.items()
     ] + [
         *(f"data: {note}" for note in dataset.notes),
+        *unused_kinds(recipe, dataset),
         *map(str, findings),
         *([f"warning: {warning}"] if warning else []),
     ]

@@ -181,7 +181,9 @@ class Run:
     def _measured(self, cut: Cut, tuned: Tuned | None, timing: Clock) -> PhaseResults:
         contest = self.contestant.measured(self, cut, timing)
         settings = self.recipe.evaluate
-        comparison = Comparison(self.recipe.plan, contest.fold, contest.tables, settings, contest.protocol)
+        comparison = Comparison(
+            self.recipe.plan, contest.fold, contest.tables, settings, contest.protocol, self.recipe.rows
+        )
         plain, judged = comparison.results(settings.baselines, tuned)
         baselines = judged | dict(contest.beside)
         timing.lap("baselines")

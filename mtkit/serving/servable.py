@@ -13,6 +13,7 @@ from typing import Any, Generic, TypeVar
 import numpy as np
 
 from mtkit.backend import tf
+from mtkit.conditions import Where
 from mtkit.data.known_as_of import history_bounds, known_columns
 from mtkit.feed.batch import Batch, Lists
 from mtkit.feed.device_tables import RowStore
@@ -32,12 +33,13 @@ LONG_AGO = 3650.0
 T = TypeVar("T")
 
 
-def serving_rows(fold: Fold, columns: Collection[str]) -> RowTable:
+def serving_rows(fold: Fold, columns: Collection[str], counted: Where | None = None) -> RowTable:
     """One row per user, row u = user u, with the past as of the end of the fold.
 
     Args:
         fold: the events.
         columns: those that follow from what was known, as of `known_columns`.
+        counted: the interactions that these columns count; None = all.
     """
     acting = next(iter(fold.events.ids))
     users = np.arange(len(fold.catalog(acting)), dtype=np.int32)
@@ -49,7 +51,7 @@ def serving_rows(fold: Fold, columns: Collection[str]) -> RowTable:
         history=history_bounds(fold.events, users, time),
         known=time,
     )
-    return known_columns(fold, table, columns)
+    return known_columns(fold, table, columns, counted)
 
 
 class Lookup(tf.Module):
@@ -104,7 +106,8 @@ class Servable(tf.Module):
         }
         self.user, self.item = list(fold.events.ids)[:2] or ("", "")
         if self.user:
-            self.users = RowStore(serving_rows(fold, {"own", *self.columns}))
+            rows = None if main is None else pipeline.recipe.rows[plan.rows_of(main)]
+            self.users = RowStore(serving_rows(fold, {"own", *self.columns}, rows and rows.counted))
         if main is not None:
             candidates = self.head.catalog(Forward(model, encoded=encoded).task(main, Batch({})))
             self.candidates = tf.Variable(candidates, trainable=False, name="candidates")

@@ -26,6 +26,7 @@ from mtkit.spec.data import Cut, DataSource, Log, Preprocessor, Rows, Split
 from mtkit.spec.evaluation import (
     Baseline,
     ContentBaseline,
+    EventsBaseline,
     GroupedMetric,
     PredictionMetric,
     RankingMetric,
@@ -64,6 +65,7 @@ __all__ = [
     "DataSource",
     "Duration",
     "Encoder",
+    "EventsBaseline",
     "Exporter",
     "FeatureInfo",
     "Fraction",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
+from mtkit.conditions import Where
 from mtkit.schema import Address
 from mtkit.spec.base import FeatureInfo, PositiveInt, Spec
 
@@ -122,6 +123,16 @@ class Rows(Spec):
     drawn: ClassVar[bool] = False
 
     batch_size: PositiveInt = Field(description="global rows per training step")
+
+    @property
+    def counted(self) -> Where | None:
+        """Which interactions the own past of its rows consists of, as `own`, activity and popularity count it; None = all."""
+        return None
+
+    @property
+    def targets(self) -> Where | None:
+        """Which interactions its rows, or their targets, are; None = all."""
+        return None
 
     def of_share(self, share: float) -> Rows | None:
         """What makes rows of a share of the users alike, by which memory is estimated; None = not by users, and few."""

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
+from pydantic import Field
+
+from mtkit.conditions import Where
 from mtkit.schema import Address
 from mtkit.spec.base import Contributions, Name, Spec
 
@@ -132,10 +135,20 @@ class Baseline(Spec):
         raise NotImplementedError
 
 
-class ContentBaseline(Baseline):
-    """A baseline of retrieval by what items are: it is given vectors of them, so that it ranks those that nobody has had."""
+class EventsBaseline(Baseline):
+    """A baseline of retrieval that counts interactions.
+
+    Where `where` is left out and a task has targets of some interactions alone, both are tried on validation: all interactions,
+    and those that targets are made of.
+    """
 
     form: ClassVar[Literal["retrieval", "prediction"]] = "retrieval"
+
+    where: Where | None = Field(None, description="which interactions it counts; default: what is best on validation")
+
+
+class ContentBaseline(EventsBaseline):
+    """A baseline of retrieval by what items are: it is given vectors of them, so that it ranks those that nobody has had."""
 
     @property
     def reads(self) -> tuple[Address | Name, ...]:

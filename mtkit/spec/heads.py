@@ -254,6 +254,11 @@ class RetrievalTask(TaskHead):
     evaluate: Name | None = Field(None, description="row table with targets to evaluate on; default: `rows`")
 
     @property
+    def positive(self) -> str:
+        """The label of a row's candidate, if rows have one: those with 0 are candidates of others, and no positives."""
+        return ""
+
+    @property
     def evaluated_on(self) -> Name:
         """The table of `evaluate`, or that it trains on."""
         return self.evaluate or self.rows
@@ -311,7 +316,9 @@ class RetrievalTask(TaskHead):
                 yield ("query", index), message
 
     def unfit(self, tables: Mapping[str, Mapping[Part, RowTable]]) -> Iterator[TaskMistake]:
-        """No targets to evaluate on."""
+        """No targets to evaluate on, or no label that says which candidates are positive."""
+        if self.positive and (message := _unfit_label(tables[self.rows]["train"], self.positive, numeric=False)):
+            yield ("label",), message
         if "target" not in tables[self.evaluated_on]["eval"].lists:
             message = f"row table {self.evaluated_on!r} has no targets to evaluate on; set `evaluate` to one that has (`windows`)"
             yield ("rows",), message

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, Literal
+from typing import TYPE_CHECKING, Any
 
 from pydantic import Field
 
-from mtkit.spec import Baseline, PositiveFloat
+from mtkit.spec import Baseline, EventsBaseline, PositiveFloat
 from mtkit.types import DAY
 
 if TYPE_CHECKING:
@@ -23,10 +23,8 @@ if TYPE_CHECKING:
 """Seconds."""
 
 
-class RetrievalBaseline(Baseline):
+class RetrievalBaseline(EventsBaseline):
     """A baseline that scores the catalog. Users without a past get equal scores, unless it says otherwise."""
-
-    form: ClassVar[Literal["retrieval", "prediction"]] = "retrieval"
 
 
 class Popularity(RetrievalBaseline):

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
+from mtkit.conditions import Where
 from mtkit.durations import in_words
 from mtkit.errors import DataError, nearest
 from mtkit.spec import Duration, Name, PositiveInt, Rows
@@ -21,7 +22,31 @@ if TYPE_CHECKING:
 Seed = Annotated[int, Field(ge=0)]
 
 
-class Windows(Rows):
+class _OfEvents(Rows):
+    """Options of tables that are made of interactions."""
+
+    where: Where | None = Field(
+        None,
+        description="which interactions its rows, or targets, are: a condition, or the name of `[events.NAME]`; default: all",
+    )
+    past: Where | None = Field(
+        None,
+        description="which interactions count as the rows' own past: as items had before, in activity and popularity, and as "
+        "what makes a user one with a past; default: all. What encoders of a past read, they say themselves",
+    )
+
+    @property
+    def counted(self) -> Where | None:
+        """`past`."""
+        return self.past
+
+    @property
+    def targets(self) -> Where | None:
+        """`where`."""
+        return self.where
+
+
+class Windows(_OfEvents):
     """(user, window) with the distinct items of the window as targets.
 
     Training has windows that end at the cut and at `stride` before each other; evaluation has one, from the cut on.
@@ -47,8 +72,14 @@ class Windows(Rows):
         length, stride = _seconds(self.length), _seconds(self.stride or self.length)
         starts = [fold.fit - length - k * stride for k in range(self.count)]
         windows = "the window" if self.count == 1 else f"{self.count} windows"
-        note = f"{windows} of {in_words(self.length)} before the cut; users with a past who act in the window"
-        return window_table(fold, [(start, start + length) for start in starts], note)
+        note = f"{windows} of {in_words(self.length)} before the cut; users with a past who act in the window{self._of}"
+        return window_table(fold, [(start, start + length) for start in starts], note, self.where, self.past)
+
+    @property
+    def _of(self) -> str:
+        """Which interactions count, in words."""
+        acts = f" ({self.where.in_words()})" if self.where else ""
+        return acts + (f"; the past: {self.past.in_words()}" if self.past else "")
 
     def _evaluated(self, fold: Fold) -> RowTable:
         import numpy as np
@@ -58,7 +89,11 @@ class Windows(Rows):
         days = (fold.end - fold.cut) / DAY
         when = f"in the {days:g} days from the cut" if days >= 1 else "from the cut on"
         table = window_table(
-            fold, [(fold.cut, fold.end)], f"users with a past who act {when}; targets: their distinct items"
+            fold,
+            [(fold.cut, fold.end)],
+            f"users with a past who act {when}{self._of}; targets: their distinct items",
+            self.where,
+            self.past,
         )
         if self.eval_sample is None:
             return table
@@ -67,7 +102,7 @@ class Windows(Rows):
         return replace(drawn, note=note)
 
 
-class _EventRows(Rows):
+class _EventRows(_OfEvents):
     """Options of tables whose rows are events."""
 
     since: Duration | None = Field(None, description="train only on events within this duration before the cut")
@@ -83,7 +118,7 @@ class _EventRows(Rows):
     def _positions(self, fold: Fold, part: Part) -> np.ndarray:
         from mtkit.data.row_builders import event_positions
 
-        return event_positions(fold, part, _seconds(self.since) if self.since else None)
+        return event_positions(fold, part, _seconds(self.since) if self.since else None, self.where)
 
     def _sampled(self, positions: np.ndarray, part: Part) -> np.ndarray:
         from mtkit.data.row_builders import sample
@@ -95,6 +130,11 @@ class Interactions(_EventRows):
     """Events as they are, with their labels: lines of purchase, clicks, ratings."""
 
     labels: tuple[Name, ...] = Field((), description="labels of the interactions; empty = all")
+    chosen: Where | None = Field(
+        None,
+        description="makes a label `chosen`: 1 where the condition holds, and 0 for the other rows, which were shown and not "
+        "chosen (explicit negatives)",
+    )
 
     def make(self, fold: Fold, part: Part) -> RowTable:
         """Events with ids, context, labels, and the history before their group."""
@@ -103,6 +143,8 @@ class Interactions(_EventRows):
 
         positions = self._sampled(self._positions(fold, part), part)
         labels = event_labels(fold, positions, self.labels or fold.schema.of_kind("label"), part)
+        if self.chosen:
+            labels.add_condition("chosen", self.chosen, fold, positions)
         return event_table(fold, positions, labels, f"interactions that took place{_scope(self, part)}")
 
 
@@ -191,6 +233,7 @@ def _scope(rows: _EventRows, part: Part) -> str:
     """What a note says about the part."""
     drawn = rows.sample if part == "train" else rows.eval_sample
     some = f", at most {drawn:,} of them" if drawn else ""
+    some += f"; {rows.where.in_words()}" if rows.where else ""
     if part == "eval":
         return f" from the cut on{some}"
     since = f" in the {in_words(rows.since)}" if rows.since else ""

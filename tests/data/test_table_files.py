@@ -40,7 +40,7 @@ def test_parts(tmp_path):
     ("name", "data", "message"),
     [
         ("sheet.csv", b"PK\x03\x04xx\n", "is no text, but a spreadsheet or another archive"),
-        ("zipped.csv", gzip.compress(TEXT.encode()), "is no text, but compressed by gzip; name it so"),
+        ("zipped.csv", gzip.compress(TEXT.encode(), mtime=0), "is no text, but compressed by gzip; name it so"),
         ("hint.csv", b"sep=;\nid;name\n1;2\n", "first line is 'sep=;', a hint to spreadsheets; remove it"),
         (
             "bare.csv",

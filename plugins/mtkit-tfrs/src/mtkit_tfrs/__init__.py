@@ -29,6 +29,17 @@ class TfrsRetrieval(RetrievalTask):
         description="correct for frequent items being negatives more often (logQ), so that scores rank by probability",
     )
 
+    label: str = Field(
+        "",
+        description="a binary label of its rows: items of rows with 1 are learned, those of rows with 0, which were shown and not "
+        "chosen, are negatives in the batches; default: all rows are positive",
+    )
+
+    @property
+    def positive(self) -> str:
+        """`label`."""
+        return self.label
+
     def build(self, context: BuildContext) -> Any:
         """A `mtkit_tfrs.layers.TwoTower`."""
         from mtkit_tfrs.layers import TwoTower

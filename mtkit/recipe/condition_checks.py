@@ -1,0 +1,48 @@
+"""Whether conditions fit the columns that they look at."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+
+from pydantic import BaseModel
+
+from mtkit.conditions import Test, Where, where_fields
+from mtkit.errors import nearest
+from mtkit.recipe.toml_positions import KeyPath
+from mtkit.schema import Column, Schema
+
+#: Kinds of columns that conditions look at.
+KINDS = ("categorical", "numeric", "text", "label")
+
+
+def unfit_conditions(
+    spec: BaseModel | None, schema: Schema, known: Collection[Where] = ()
+) -> Iterator[tuple[KeyPath, str]]:
+    """Where conditions of a spec, but for those that are known, do not fit the interactions: (key, message)."""
+    for key in where_fields(type(spec)) if spec else ():
+        where: Where | None = getattr(spec, key)
+        for column, test in where.tests() if where and where not in known else ():
+            if message := _unfit(column, test, schema):
+                yield (key,), message
+
+
+def _unfit(name: str, test: Test, schema: Schema) -> str:
+    columns = {column: declared for column, declared in schema.interactions.items() if declared.kind in KINDS}
+    if name not in columns:
+        found = schema.interactions.get(name)
+        what = f"is declared as {found.kind}" if found else "is no column of the interactions"
+        return f"{name!r} {what}; a condition looks at columns of kind {', '.join(KINDS)}: {nearest(name, columns)}"
+    if _is_number(columns[name]):
+        wrong = next((value for value in test.values if isinstance(value, str)), None)
+        return f"{name!r} holds numbers, and is compared with {wrong!r}; write a number" if wrong is not None else ""
+    if test.bounds:
+        sign, bound = next(iter(test.bounds.items()))
+        return (
+            f"{name!r} is declared as {columns[name].kind}, which has no order, and is asked for {sign} {bound:g}; list its "
+            "values, or declare it numeric"
+        )
+    return ""
+
+
+def _is_number(column: Column) -> bool:
+    return column.kind == "numeric" or (column.kind == "label" and not column.classes)
