@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,11 +27,13 @@ class FeatureTables:
     Attributes:
         infos: address -> how it arrives at encoders.
         states: address -> what was learned, JSON-able.
+        values: address -> what its integers from 1 on stand for; None = nothing that has a name.
         layers: address -> the layer that preprocesses raw values, for training and the servable alike.
     """
 
     infos: Mapping[str, FeatureInfo]
     states: Mapping[Address, Mapping[str, Any]]
+    values: Mapping[Address, Sequence[str] | None]
     layers: Mapping[Address, Any]
 
     def of_catalogs(self, fold: Fold) -> dict[Address, np.ndarray]:
@@ -70,7 +72,7 @@ def fit_features(
     chosen = {address: spec for spec in preprocessors for address in spec.columns}
     declared, defaults = fold.schema.features(), Registry.installed()
     infos: dict[str, FeatureInfo] = {}
-    states, layers = {}, {}
+    states, values, layers = {}, {}, {}
     for address in dict.fromkeys(map(Address, addresses)):
         column = declared[address]
         if column.kind not in DEFAULTS:
@@ -78,8 +80,9 @@ def fit_features(
         spec = chosen.get(address) or defaults.get("preprocessor", DEFAULTS[column.kind])(columns=())
         states[address] = spec.fit(scope_of(address).of_training(fold, tables, address.column))
         infos[address] = spec.info(states[address])
+        values[address] = spec.values(states[address])
         layers[address] = spec.build(states[address])
-    return FeatureTables(infos, states, layers)
+    return FeatureTables(infos, states, values, layers)
 
 
 def _run(layer: Any, values: np.ndarray) -> np.ndarray:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtkit.backend import keras, tf
+from mtkit.layers.axes import Axis
 from mtkit.runtime.collectives import replicas
 
 
@@ -62,6 +63,10 @@ class Uncertainty(keras.layers.Layer):
             penalty = s / 2 / replicas()
             terms.append(tf.exp(-s) * loss + (penalty if present is None else penalty * present[task]))
         return tf.add_n(terms)
+
+    def axes(self) -> list[Axis]:
+        """The tasks."""
+        return [Axis(self.log_variance, 0, "task")]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtkit.backend import keras, tf
+from mtkit.layers.axes import Axis
 
 
 @keras.saving.register_keras_serializable(package="mtkit")
@@ -66,6 +67,10 @@ class Features(keras.layers.Layer):
             return ids
         kept = self._id_dropout(tf.ones_like(ids, tf.float32), training=True) > 0
         return tf.where(kept, ids, 0)
+
+    def axes(self) -> list[Axis]:
+        """The rows of the embeddings."""
+        return [Axis(table.embeddings, 0, address) for address, table in self._tables.items()]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -9,6 +9,7 @@ from mtkit.backend import keras, tf
 from mtkit.errors import WiringError
 from mtkit.feed.batch import Batch
 from mtkit.heads.retrieval import Candidates, RetrievalHead
+from mtkit.layers.axes import Axis
 
 
 @keras.saving.register_keras_serializable(package="mtkit")
@@ -145,6 +146,10 @@ class GatedRetrieval(RetrievalHead):
         found = batch.lists[lists]
         index = tf.stack([tf.cast(found.row, tf.int32), found.values[items]], 1)
         return tf.scatter_nd(index, values, [tf.shape(batch.dense["activity"])[0], self.size])
+
+    def axes(self) -> list[Axis]:
+        """What each item has of its own."""
+        return [Axis(weight, 0, "candidate.id") for weight in (self.bias, self.pair_of_item, self.own_bias_of_item)]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtkit.backend import keras, tf
+from mtkit.layers.axes import Axis
 from mtkit.layers.initializers import Isometry
 
 GATHERED = 32
@@ -111,6 +112,10 @@ class History(keras.layers.Layer):
         there = tf.reshape(tf.cast(ids > 0, tf.float32), [-1])
         counts = tf.math.unsorted_segment_sum(there, flat, rows * length)
         return tf.reshape(items, [rows, length]), tf.reshape(counts, [rows, length])
+
+    def axes(self) -> list[Axis]:
+        """The rows of the items' own embeddings."""
+        return [Axis(self.items, 0, f"{self.entity}.id")]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -6,6 +6,7 @@ from typing import Any
 
 from mtkit.backend import keras, tf
 from mtkit.errors import WiringError
+from mtkit.layers.axes import Axis
 
 
 @keras.saving.register_keras_serializable(package="mtkit")
@@ -83,6 +84,12 @@ class Mmoe(keras.layers.Layer):
             return logits + tf.reshape(self.gate_bias, [self.tasks, self.experts])
         logits = tf.matmul(inputs, self.gate_kernel) + self.gate_bias
         return tf.reshape(logits, [-1, self.tasks, self.experts])
+
+    def axes(self) -> list[Axis]:
+        """The gates of the tasks, and the experts side by side."""
+        number = (f"{self.experts} experts",)
+        experts = [Axis(self.expert.kernel, 1, number), Axis(self.expert.bias, 0, number)]
+        return [*experts, Axis(self.gate_kernel, 1, "task"), Axis(self.gate_bias, 0, "task")]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

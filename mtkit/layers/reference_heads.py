@@ -7,6 +7,7 @@ from typing import Any
 
 from mtkit.backend import keras, tf
 from mtkit.heads.prediction import PredictionHead
+from mtkit.layers.axes import Axis
 from mtkit.layers.joined import joined
 
 
@@ -41,6 +42,12 @@ class LinearHead(PredictionHead):
     def predict(self, outputs: tf.Tensor) -> tf.Tensor:
         """Probabilities: the sigmoid for a binary label, else the softmax over classes."""
         return tf.sigmoid(outputs) if self.classes == 2 else tf.nn.softmax(outputs)
+
+    def axes(self) -> list[Axis]:
+        """The columns of W, and its rows where they are those of classes."""
+        kernel, bias = self.dense.kernel, self.dense.bias
+        classes = [Axis(kernel, 1, "class"), Axis(bias, 0, "class")] if self.classes > 2 else []
+        return [Axis(kernel, 0, self.inputs), *classes]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,10 @@ from mtkit.recipe.source_text import Document, has, strings, value_at
 from mtkit.recipe.toml_positions import KeyPath
 from mtkit.recipe.toml_writer import toml_document
 from mtkit.recipe.validation import Model, joined, with_paths
+
+_BY_NAME = {section.name: section for section in SECTIONS}
+#: Sections of which a model consists, and its rows.
+MODEL_TABLES = ("rows", "encoder", "correlation", "task", "balance")
 
 
 def lock(recipe: Recipe, directory: Path) -> str:
@@ -35,6 +40,22 @@ def lock(recipe: Recipe, directory: Path) -> str:
     versions = {"mtkit": mtkit.__version__} | dict(recipe.distributions)
     made_with = ", ".join(f"{name} {version}" for name, version in versions.items())
     return f"# Resolved with {made_with}.\n{toml_document(values)}"
+
+
+def model_tables(recipe: Recipe, directory: Path) -> dict[str, Any]:
+    """The tables that the model, its rows and their split follow from, as a lock in a directory has them.
+
+    Args:
+        recipe: the recipe.
+        directory: of a lock with which they are to be compared.
+    """
+    paths = _Paths(recipe.document, directory)
+    split = _component(recipe, "data.split", recipe.data.split, paths)
+    values = {"data": {"split": split}} | {name: _section(recipe, _BY_NAME[name], paths) for name in MODEL_TABLES}
+    for path in recipe.document.references:
+        if path[0] in MODEL_TABLES or path[:2] == ("data", "split"):
+            _restore(values, path, recipe.document, paths)
+    return tomllib.loads(toml_document(values))
 
 
 class _Paths:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
@@ -117,6 +118,10 @@ class Train(_Section):
     epoch_of: Name | None = Field(None, description="row table whose pass is an epoch; default: the first task's")
     steps_per_epoch: PositiveInt | None = Field(
         None, description="an epoch ends after so many steps, if not before; the next one goes on with the other rows"
+    )
+    init_from: Path | None = Field(
+        None,
+        description="directory of an earlier run: training begins with the weights that it ended with, where they fit",
     )
     optimizer: Literal["adam", "adagrad", "sgd", "adamw"] = Field(
         "adam", description="optimizer; tables of more than 4096 rows are updated by rows"

@@ -80,6 +80,11 @@ class Reporter:
         for note in notes:
             self._indented(Text(shown(f"data: {note}")))
 
+    def begins(self, directory: Path, lines: Sequence[str]) -> None:
+        """Says what a model begins with, of an earlier run."""
+        for line in (f"train.init_from: {directory}", *lines):
+            self._indented(Text(shown_line(line)))
+
     def leaks(self, findings: Sequence[Finding]) -> None:
         """Says what training could know of what is evaluated."""
         for finding in findings:

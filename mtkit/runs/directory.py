@@ -20,6 +20,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from mtkit.data.kept_weights import Beginning
 from mtkit.errors import RecipeError, RunError
 from mtkit.evaluation.user_sums import Sums, from_table
 from mtkit.files import held, holding, refuse_link, versions, whole, write_text, writing
@@ -29,6 +30,9 @@ from mtkit.runs.results import DataRecord, PhaseResults, RunResults
 from mtkit.shown import shown_values
 
 FORMAT = 1
+
+#: The key that names a run to begin with; among checksums it stands for the files of that run.
+INIT_FROM = "train.init_from"
 
 #: What to do about a file that tells what the run is.
 _ANEW = "restore it, or run the recipe anew in another --run-dir"
@@ -87,6 +91,8 @@ class RunDirectory:
         self.rows = path / "rows"
         self.entities = path / "entities"
         self.features = path / "features"
+        self.weights = path / "weights"
+        self.init = path / "init"
         self.data = path / "data.json"
         self.counters = path / "counters.json"
         self.warnings = path / "warnings.json"
@@ -251,11 +257,12 @@ class RunDirectory:
             )
         record: DataRecord = read_json(self.data, DataRecord, _ANEW)
         before = record.files
-        for encoder, checksum in files.items():
-            if before.get(encoder) != checksum:
+        for reader, checksum in files.items():
+            if before.get(reader) != checksum:
+                what = f"{INIT_FROM} names" if reader == INIT_FROM else f"encoder {reader!r} reads"
                 raise RunError(
-                    f"{self.path}: the files that encoder {encoder!r} reads are damaged, or others than when the run began "
-                    f"(checksum {before.get(encoder)}, now {checksum}); restore them, or start anew in another --run-dir"
+                    f"{self.path}: the files that {what} are damaged, or others than when the run began "
+                    f"(checksum {before.get(reader)}, now {checksum}); restore them, or start anew in another --run-dir"
                 )
 
     def _check_same(self, lock: str) -> None:
@@ -316,6 +323,19 @@ class RunDirectory:
         path = self.catalog(fold, entity)
         with reading(path, self.again(fold, path)):
             return pq.read_table(path).select(columns)
+
+    def kept_weights(self, fold: str) -> Path:
+        """The file that says what the weights of a trained model are of."""
+        return self.weights / f"{fold}.json"
+
+    def read_init(self, fold: str) -> Beginning | None:
+        """What the model of a fold began with; None where it began anew.
+
+        Raises:
+            RunError: the file cannot be read.
+        """
+        path = self.init / f"{fold}.json"
+        return read_json(path, Beginning, self.again(fold, path)) if path.exists() else None
 
     def _phase(self, name: str) -> Path:
         return self.path / "phases" / f"{name}.json"

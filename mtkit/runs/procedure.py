@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -54,6 +54,7 @@ class Contest:
         model: what the model reached; None where there is none.
         beside: baselines that were measured in the same pass.
         finish: what remains to be done after the test; None = nothing.
+        init: what the model began with, where that was another run's.
     """
 
     fold: Fold
@@ -62,6 +63,7 @@ class Contest:
     model: Measured | None
     beside: Mapping[str, Measured] = field(default_factory=dict)
     finish: Callable[[], None] | None = None
+    init: Mapping[str, Any] | None = None
 
 
 class Contestant(Protocol):
@@ -72,6 +74,9 @@ class Contestant(Protocol):
 
     def agreed(self, done: bool) -> bool:
         """Whether all processes of the run have done something."""
+
+    def checksums(self, run: Run, cuts: Sequence[Cut]) -> Mapping[str, str]:
+        """Key of the recipe -> a hash of what it reads beside the data and what encoders read."""
 
     def measured(self, run: Run, cut: Cut, timing: Clock) -> Contest:
         """What is reached on a cut."""
@@ -131,7 +136,8 @@ class Run:
         begin = time.perf_counter()
         cuts = make_cuts(self.dataset, self.recipe.data.split)
         locked = lock(self.recipe, self.directory.path)
-        self.directory.begin(locked, fingerprint(self.dataset), resume, checksums(self.recipe.encoder))
+        files = {**checksums(self.recipe.encoder), **self.contestant.checksums(self, cuts)}
+        self.directory.begin(locked, fingerprint(self.dataset), resume, files)
         protocol = split_record(self.recipe, self.dataset, *cuts)
         self.report.protocol(protocol)
         try:
@@ -159,6 +165,7 @@ class Run:
             valid=PhaseResults(tuned.model, tuned.baselines, tuned.tuned),
             timing={**(tuned.timing or {}), **(final.timing or {}), **total, **self.directory.read_counters()},
             warnings=told or None,
+            init={name: of.init for name, of in (("valid", tuned), ("test", final)) if of.init} or None,
         )
 
     def _phase(self, cut: Cut, tuned: Tuned | None) -> PhaseResults:
@@ -195,7 +202,13 @@ class Run:
                 contest.finish()
                 timing.lap("export")
         return PhaseResults(
-            contest.model, baselines, plain, **certainty, timing=timing.laps, warnings=self.warnings.copy() or None
+            contest.model,
+            baselines,
+            plain,
+            **certainty,
+            timing=timing.laps,
+            warnings=self.warnings.copy() or None,
+            init=contest.init,
         )
 
     def _certainty(self, contest: Contest, baselines: Mapping[str, Measured]) -> dict[str, Any]:

@@ -68,6 +68,7 @@ def combined(several: Sequence[RunResults], sums: Sequence[Sums]) -> RunResults:
         intervals=interval_results(mean_of(sums)),
         timing=_spread([one.timing for one in several]),
         warnings=list(dict.fromkeys(text for one in several for text in one.warnings or ())) or None,
+        init=_common([one.init or {} for one in several]) or None,
     )
 
 

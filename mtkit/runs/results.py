@@ -41,6 +41,7 @@ class PhaseResults(_Kept):
         intervals: of the test alone: `test`, metric key -> bounds of the model, and `baselines`, name -> the same.
         timing: seconds of each part.
         warnings: what was not as it should be.
+        init: what the model began with, where that was another run's.
     """
 
     model: Figures | None
@@ -50,6 +51,7 @@ class PhaseResults(_Kept):
     intervals: Mapping[str, Any] | None = None
     timing: Mapping[str, float] | None = None
     warnings: Sequence[str] | None = None
+    init: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -65,6 +67,7 @@ class RunResults(_Kept):
         valid: what validation found; None of several runs.
         timing: seconds of each part, and counters such as `texts_encoded`.
         warnings: what was not as it should be in training; None where all was.
+        init: phase -> what its model began with; None where no other run's weights were taken.
     """
 
     protocol: Mapping[str, Any]
@@ -75,3 +78,4 @@ class RunResults(_Kept):
     valid: PhaseResults | None = None
     timing: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] | None = None
+    init: Mapping[str, Any] | None = None

@@ -5,7 +5,7 @@ Both are one procedure, `mtkit.runs.procedure`; what needs TensorFlow is in `mtk
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mtkit.data.build_context import cache_directory, class_names, make_context
@@ -36,6 +36,10 @@ class Nobody:
     def agreed(self, done: bool) -> bool:
         """Nothing was done before."""
         return False
+
+    def checksums(self, run: Run, cuts: Sequence[Cut]) -> Mapping[str, str]:
+        """Nothing else is read."""
+        return {}
 
     def measured(self, run: Run, cut: Cut, timing: Clock) -> Contest:
         """The rows, and what heads measure beside their model, which here is what training begins with."""

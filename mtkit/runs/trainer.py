@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pluggy
@@ -19,9 +19,12 @@ from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.user_sums import Measured
 from mtkit.model.assembly import Pipeline, assemble
 from mtkit.model.model_evaluation import evaluate
+from mtkit.model.named_weights import kept_weights
 from mtkit.recipe.loader import Recipe
+from mtkit.recipe.lock import model_tables
 from mtkit.runs.console import Reporter
-from mtkit.runs.directory import RunDirectory, write_json, write_table
+from mtkit.runs.directory import INIT_FROM, RunDirectory, write_json, write_table
+from mtkit.runs.origins import checksum, origin_of
 from mtkit.runs.procedure import Clock, Contest, Run
 from mtkit.runtime.collectives import least
 from mtkit.runtime.strategies import prepare, worker_number
@@ -30,6 +33,7 @@ from mtkit.spec import Cut
 from mtkit.training.checkpoints import writing_tensors
 from mtkit.training.fit import Training
 from mtkit.training.interrupt import Signals
+from mtkit.training.warm_start import begin_with
 from mtkit.types import Dataset, RowTable
 
 
@@ -72,17 +76,30 @@ class Trainer:
         """Whether all processes of the strategy have done something."""
         return bool(least(int(done), self.strategy))
 
+    def checksums(self, run: Run, cuts: Sequence[Cut]) -> Mapping[str, str]:
+        """Of the files of the run with whose weights training begins."""
+        found = [origin_of(run.recipe, run.dataset, cut) for cut in cuts]
+        origins = [origin for origin in found if origin is not None]
+        return {INIT_FROM: checksum(origins)} if origins else {}
+
     def measured(self, run: Run, cut: Cut, timing: Clock) -> Contest:
         """What the model reaches on a cut, after it was trained; exports when it is finished."""
         pipeline = self._build(run, cut)
         timing.lap("build")
-        self._fit(run, pipeline)
+        self._fit(run, pipeline, cut)
         timing.lap("fit")
         protocol = pipeline.protocol()
         model = evaluate(pipeline, protocol)
         timing.lap("evaluate")
+        init = run.directory.read_init(cut.name)
         return Contest(
-            pipeline.fold, pipeline.tables, protocol, model, model.beside, lambda: self._export(run, pipeline)
+            pipeline.fold,
+            pipeline.tables,
+            protocol,
+            model,
+            model.beside,
+            lambda: self._export(run, pipeline),
+            init and init.plain(),
         )
 
     def _build(self, run: Run, cut: Cut) -> Pipeline:
@@ -103,11 +120,28 @@ class Trainer:
         _write_state(run.directory, pipeline)
         return pipeline
 
-    def _fit(self, run: Run, pipeline: Pipeline) -> None:
-        name = pipeline.fold.name
+    def _fit(self, run: Run, pipeline: Pipeline, cut: Cut) -> None:
         training = Training(pipeline, run.directory.checkpoints / pipeline.fold.trained, run.warn)
-        if training.restore() == training.steps:
+        if training.restore() == 0:
+            self._begin(run, pipeline, cut)
+        if training.step < training.steps:
+            self._train(run, training)
+        if cut.trained == cut.name:
+            _write_weights(run, training, cut)
+
+    def _begin(self, run: Run, pipeline: Pipeline, cut: Cut) -> None:
+        """Takes the weights of the run that the recipe names, if it names one."""
+        origin = origin_of(run.recipe, run.dataset, cut)
+        if origin is None:
             return
+        beginning = begin_with(pipeline, origin)
+        write_json(run.directory.init / f"{cut.name}.json", beginning.plain())
+        run.report.begins(origin.directory, beginning.lines())
+        for message in beginning.warnings():
+            run.warn(message)
+
+    def _train(self, run: Run, training: Training) -> None:
+        name = training.pipeline.fold.name
 
         def done(numbers: Mapping[str, float]) -> None:
             run.directory.append_history({"phase": name, **numbers})
@@ -144,6 +178,13 @@ def _write_state(directory: RunDirectory, pipeline: Pipeline) -> None:
     for entity in pipeline.fold.entities.values():
         columns = {"id": entity.ids.tolist()} | {c: entity.columns[c] for c in entity.columns.column_names}
         write_table(directory.catalog(pipeline.fold.name, entity.name), pa.table(columns))
+
+
+def _write_weights(run: Run, training: Training, cut: Cut) -> None:
+    """Notes what the weights are of, for runs that begin with them."""
+    init, tables = run.directory.read_init(cut.name), model_tables(run.recipe, run.directory.path)
+    kept = kept_weights(training.pipeline, training.steps, cut, tables, init.timeless if init else ())
+    write_json(run.directory.kept_weights(cut.name), asdict(kept))
 
 
 def measured_beside(recipe: Recipe, dataset: Dataset, cut: Cut, protocol: RankingProtocol) -> Mapping[str, Measured]:

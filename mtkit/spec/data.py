@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -161,6 +161,10 @@ class Preprocessor(Spec):
     def info(self, state: Mapping[str, Any]) -> FeatureInfo:
         """How the column arrives at encoders once preprocessed."""
         raise NotImplementedError
+
+    def values(self, state: Mapping[str, Any]) -> Sequence[str] | None:
+        """What the integers from 1 on stand for, by which another run finds their weights; None = they are ranks."""
+        return None
 
     def build(self, state: Mapping[str, Any]) -> Any:
         """A tf_keras layer from raw `[rows]` (string, or float32 with nan) to int32 `[rows]` or float32 `[rows, width]`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
@@ -28,6 +28,11 @@ class Vocabulary(Preprocessor):
     def info(self, state: Mapping[str, Any]) -> FeatureInfo:
         """An integer feature."""
         return FeatureInfo(size=len(state["values"]) + 1)
+
+    def values(self, state: Mapping[str, Any]) -> Sequence[str]:
+        """The values."""
+        values: Sequence[str] = state["values"]
+        return values
 
     def build(self, state: Mapping[str, Any]) -> Any:
         """A layer from strings `[rows]` to int32 `[rows]`."""

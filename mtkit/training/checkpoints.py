@@ -14,7 +14,8 @@ from mtkit.files import refuse_link, remove, sweep, whole, writing
 KEEP = 2
 _PREFIX = "step-"
 _NAME = re.compile(rf"{_PREFIX}\d{{8,}}")
-_FILE = "checkpoint"
+CHECKPOINT = "checkpoint"
+"""Name of what TensorFlow writes, in the directory of a step."""
 
 
 @contextlib.contextmanager
@@ -30,6 +31,11 @@ def writing_tensors(path: Path) -> Iterator[None]:
         except (tf.errors.ResourceExhaustedError, tf.errors.PermissionDeniedError, tf.errors.NotFoundError) as error:
             reason = error.message.rpartition(";")[2].partition(" [Op")[0].strip()
             raise RunError(f"{path}: cannot be written: {reason}") from error
+
+
+def directory_of(directory: Path, step: int) -> Path:
+    """The directory of a step's checkpoint."""
+    return directory / f"{_PREFIX}{step:08d}"
 
 
 class Checkpoints:
@@ -50,12 +56,12 @@ class Checkpoints:
         Raises:
             RunError: it could not be written.
         """
-        target = self._directory / f"{_PREFIX}{step:08d}"
+        target = directory_of(self._directory, step)
         refuse_link(self._directory)
         with writing_tensors(target):
             sweep(self._directory)
             with whole(target) as temporary:
-                self._checkpoint.write(str(temporary / _FILE))
+                self._checkpoint.write(str(temporary / CHECKPOINT))
         for old in self._all()[KEEP:]:
             remove(old)
 
@@ -75,7 +81,7 @@ class Checkpoints:
                 self._warn(f"{path} is damaged and left out: {reason}")
                 continue
             try:
-                self._checkpoint.read(str(path / _FILE)).assert_consumed()
+                self._checkpoint.read(str(path / CHECKPOINT)).assert_consumed()
             except (AssertionError, ValueError, tf.errors.OpError) as error:  # TensorFlow's ways to say it
                 reason = str(error).splitlines()[0]
                 raise RunError(
@@ -92,7 +98,7 @@ class Checkpoints:
 def _damage(path: Path) -> str:
     """Why a checkpoint cannot be used, found by reading all of it; empty if it can."""
     try:
-        reader = tf.train.load_checkpoint(str(path / _FILE))
+        reader = tf.train.load_checkpoint(str(path / CHECKPOINT))
         for name in reader.get_variable_to_shape_map():
             reader.get_tensor(name)
     except (tf.errors.OpError, ValueError, IndexError, RuntimeError) as error:  # the reader's ways to say it
