@@ -94,6 +94,8 @@ UNTESTED = {
         ("heads.prediction", "heads.retrieval", "heads.self_supervised", "layers.task_states", "layers.training_step"),
         "model/test_multi_task, which trains heads of all forms, and steps of its own",
     ),
+    "data.kept_weights": "training/test_warm_start and runs/test_origins",
+    "layers.axes": "model/test_named_weights and training/test_warm_start",
     "data.feature_scopes": "data/test_fit_features and evaluation/test_baseline_tuning",
     "feed.features": "feed/test_device_tables",
     "runs.procedure": "runs/test_run and runs/test_baselines_alone",

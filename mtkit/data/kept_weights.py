@@ -105,6 +105,7 @@ class Beginning:
         moved = (
             f"{name}: {count['known']:,} known, {count['new']:,} new, {count['gone']:,} gone"
             for name, count in self.labels.items()
+            if count["new"] or count["gone"]
         )
         return [
             f"begins with {self.taken:,} weights of phase {self.phase}",

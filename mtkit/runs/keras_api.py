@@ -12,8 +12,10 @@ from mtkit.data.columns import load
 from mtkit.model.assembly import Pipeline, assemble
 from mtkit.recipe.loader import Recipe, load_recipe
 from mtkit.runs.directory import RunDirectory
+from mtkit.runs.origins import origin_of
 from mtkit.runs.trainer import trained_pipeline
 from mtkit.runtime.unused_gpu import unseen_gpu
+from mtkit.training.warm_start import begin_with
 
 
 def build(
@@ -24,6 +26,7 @@ def build(
 ) -> Pipeline:
     """A recipe's model on its data, built and not trained.
 
+    With `train.init_from` it has the weights of that run, where they fit; what begins anew is said in warnings.
     `pipeline.model` is a `keras.Model`. Its `fit`, `evaluate` and `predict` take `train_data()` and `eval_data()`.
 
     Args:
@@ -44,7 +47,11 @@ def build(
         warnings.warn(message, stacklevel=2)
     dataset = load(recipe.data.source)
     cuts = {cut.name: cut for cut in make_cuts(dataset, recipe.data.split)}
-    return assemble(recipe, dataset, cuts[fold])
+    pipeline = assemble(recipe, dataset, cuts[fold])
+    if origin := origin_of(recipe, dataset, cuts[fold]):
+        if left := begin_with(pipeline, origin).warnings():
+            warnings.warn("\n".join(left), stacklevel=2)
+    return pipeline
 
 
 def load_run(directory: str | Path) -> Pipeline:

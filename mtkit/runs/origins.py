@@ -40,14 +40,14 @@ def origin_of(recipe: Recipe, dataset: Dataset, cut: Cut) -> Origin | None:
         cut: of the phase.
 
     Returns:
-        None where the recipe names no run, or the phase trains nothing.
+        None where the recipe names no run.
 
     Raises:
         RecipeError: there is no such run, it is not finished, or all its models have seen what is evaluated.
         RunError: a file of it is damaged.
     """
     path = recipe.train.init_from
-    if path is None or cut.trained != cut.name:
+    if path is None:
         return None
     directory = RunDirectory(path)
     kept = _kept(recipe, directory)
@@ -77,7 +77,7 @@ def _kept(recipe: Recipe, directory: RunDirectory) -> list[KeptWeights]:
         directory.check_run()
     except RunError as error:
         raise _refusal(recipe, str(error)) from error
-    paths = [path for fold in FOLDS if (path := directory.kept_weights(fold)).is_file()]
+    paths = [directory.kept_weights(fold) for fold in FOLDS if _trained(directory, fold)]
     if not paths:
         message = (
             f"{directory.path}: it was not trained to the end; finish it with mtkit run --resume, or name another run"
@@ -88,6 +88,12 @@ def _kept(recipe: Recipe, directory: RunDirectory) -> list[KeptWeights]:
             message = f"{directory.path}: was trained by mtkit {version}, and this is {mtkit.__version__}; run it anew"
             raise _refusal(recipe, message)
     return [_checked(path) for path in paths]
+
+
+def _trained(directory: RunDirectory, fold: str) -> bool:
+    """Whether a model was trained to the end on a fold, also where the notes on it are lost since."""
+    complete = (directory.checkpoints / fold).is_dir() and directory.read_phase(fold) is not None
+    return directory.kept_weights(fold).is_file() or complete
 
 
 def _checked(path: Path) -> KeptWeights:
@@ -113,8 +119,12 @@ def _tables(directory: RunDirectory, kept: Sequence[KeptWeights]) -> dict[str, A
 def _precedes(kept: KeptWeights, cut: Cut) -> bool:
     """Whether a model has learned from nothing that lies after what the phase trains on."""
     if cut.clock is not None or kept.clocked:
-        return FOLDS.index(kept.fold) <= FOLDS.index(cut.name)
-    return kept.fit <= cut.cut
+        return FOLDS.index(kept.fold) <= FOLDS.index(cut.trained)
+    return kept.fit <= _fit(cut)
+
+
+def _fit(cut: Cut) -> int:
+    return cut.cut if cut.fit is None else cut.fit
 
 
 def _same_parts(recipe: Recipe, dataset: Dataset, directory: RunDirectory, tables: dict[str, Any]) -> bool:
@@ -126,8 +136,8 @@ def _same_parts(recipe: Recipe, dataset: Dataset, directory: RunDirectory, table
 def _seen(kept: Sequence[KeptWeights], cut: Cut) -> str:
     ends = " and ".join(f"{_moment(one.fit)} ({one.fold})" for one in kept)
     return (
-        f"its models were trained until {ends}, and phase {cut.name} trains until {_moment(cut.cut)} and evaluates on what comes "
-        "after, which they have seen; name a run that ends before, or cut later in data.split"
+        f"its models were trained until {ends}, and phase {cut.name} trains until {_moment(_fit(cut))}: they have seen what it "
+        "evaluates on; name a run that ends before, or cut later in data.split"
     )
 
 

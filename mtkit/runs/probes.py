@@ -16,7 +16,9 @@ from mtkit.feed.batch import Batch
 from mtkit.model.assembly import Pipeline, assemble
 from mtkit.model.forward import Forward
 from mtkit.recipe.loader import Recipe
+from mtkit.runs.origins import origin_of
 from mtkit.runtime.unused_gpu import unseen_gpu
+from mtkit.training.warm_start import begin_with
 
 PROBE_ROWS = 8
 TOLERANCE = 1e-3
@@ -35,9 +37,11 @@ def check_full(recipe: Recipe) -> list[str]:
     valid, test = make_cuts(dataset, recipe.data.split)
     findings = find_leaks(recipe, dataset, valid, test)
     refuse(findings)
+    origins = [origin_of(recipe, dataset, cut) for cut in (valid, test)]
     pipeline = assemble(recipe, dataset, valid)
     check_independent(pipeline)
     check_factorized(pipeline)
+    begins = begin_with(pipeline, origins[0]) if origins[0] else None
     warning = unseen_gpu(recipe.train.strategy)
     return [
         f"rows {name} {part}: {len(table):,}, {table.note}"
@@ -47,6 +51,7 @@ def check_full(recipe: Recipe) -> list[str]:
         *(f"data: {note}" for note in dataset.notes),
         *unused_kinds(recipe, dataset),
         *map(str, findings),
+        *((*begins.lines(), *(f"warning: {message}" for message in begins.warnings())) if begins else ()),
         *([f"warning: {warning}"] if warning else []),
     ]
 

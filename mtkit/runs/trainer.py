@@ -14,6 +14,7 @@ from mtkit.data.build_context import cache_directory
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.columns import load
 from mtkit.data.fingerprint import checksums, fingerprint
+from mtkit.data.kept_weights import Origin
 from mtkit.errors import RunError
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.user_sums import Measured
@@ -91,7 +92,7 @@ class Trainer:
         protocol = pipeline.protocol()
         model = evaluate(pipeline, protocol)
         timing.lap("evaluate")
-        init = run.directory.read_init(cut.name)
+        init = run.directory.read_init(cut.trained)
         return Contest(
             pipeline.fold,
             pipeline.tables,
@@ -122,20 +123,16 @@ class Trainer:
 
     def _fit(self, run: Run, pipeline: Pipeline, cut: Cut) -> None:
         training = Training(pipeline, run.directory.checkpoints / pipeline.fold.trained, run.warn)
-        if training.restore() == 0:
-            self._begin(run, pipeline, cut)
+        if training.restore() == 0 and (origin := origin_of(run.recipe, run.dataset, cut)):
+            self._begin(run, pipeline, origin)
         if training.step < training.steps:
             self._train(run, training)
         if cut.trained == cut.name:
             _write_weights(run, training, cut)
 
-    def _begin(self, run: Run, pipeline: Pipeline, cut: Cut) -> None:
-        """Takes the weights of the run that the recipe names, if it names one."""
-        origin = origin_of(run.recipe, run.dataset, cut)
-        if origin is None:
-            return
+    def _begin(self, run: Run, pipeline: Pipeline, origin: Origin) -> None:
         beginning = begin_with(pipeline, origin)
-        write_json(run.directory.init / f"{cut.name}.json", beginning.plain())
+        write_json(run.directory.init / f"{pipeline.fold.trained}.json", beginning.plain())
         run.report.begins(origin.directory, beginning.lines())
         for message in beginning.warnings():
             run.warn(message)

@@ -8,7 +8,9 @@ from typing import Any
 import numpy as np
 
 from mtkit.backend import keras, tf
+from mtkit.layers.axes import Axis
 from mtkit.layers.initializers import Isometry
+from mtkit.schema import Address
 
 
 def small_dense(dim: int, policy: Any) -> keras.layers.Layer:
@@ -114,6 +116,10 @@ class ProjectionWithDelta(keras.layers.Layer):
         # Dropout would scale what it keeps, but a residual is used as it was learned.
         kept = self.drop(tf.cast(numbers > 0, projected.dtype), training=training) > 0
         return projected + tf.where(kept, self.residuals(numbers[:, 0]), tf.zeros([], projected.dtype))
+
+    def axes(self) -> list[Axis]:
+        """The rows of the residuals."""
+        return [Axis(self.residuals.embeddings, 0, f"{Address(self.rows_address).scope}.id")]
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the constructor."""
