@@ -47,10 +47,10 @@ def build(
         warnings.warn(message, stacklevel=2)
     dataset = load(recipe.data.source)
     cuts = {cut.name: cut for cut in make_cuts(dataset, recipe.data.split)}
+    origin = origin_of(recipe, dataset, cuts[fold])
     pipeline = assemble(recipe, dataset, cuts[fold])
-    if origin := origin_of(recipe, dataset, cuts[fold]):
-        if left := begin_with(pipeline, origin).warnings():
-            warnings.warn("\n".join(left), stacklevel=2)
+    if anew := begin_with(pipeline, origin).warnings() if origin else []:
+        warnings.warn("\n".join(anew), stacklevel=2)
     return pipeline
 
 

@@ -84,8 +84,9 @@ def _kept(recipe: Recipe, directory: RunDirectory) -> list[KeptWeights]:
         )
         raise _refusal(recipe, message)
     for path in paths:
-        if (version := read_json(path, _Version, _REMEDY).mtkit) != mtkit.__version__:
-            message = f"{directory.path}: was trained by mtkit {version}, and this is {mtkit.__version__}; run it anew"
+        made: _Version = read_json(path, _Version, _REMEDY)
+        if made.mtkit != mtkit.__version__:
+            message = f"{directory.path}: was trained by mtkit {made.mtkit}, and this is {mtkit.__version__}; run it anew"
             raise _refusal(recipe, message)
     return [_checked(path) for path in paths]
 

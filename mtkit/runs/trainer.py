@@ -100,7 +100,7 @@ class Trainer:
             model,
             model.beside,
             lambda: self._export(run, pipeline),
-            init and init.plain(),
+            init.plain() if init else None,
         )
 
     def _build(self, run: Run, cut: Cut) -> Pipeline:

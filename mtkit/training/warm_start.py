@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from mtkit.backend import tf
-from mtkit.data.kept_weights import Beginning, Labels, Origin
+from mtkit.data.kept_weights import Beginning, Labels, Origin, Part
 from mtkit.errors import RunError
 from mtkit.model.assembly import Pipeline
 from mtkit.model.named_weights import checkpoint_key, named_weights, part_of, parts_of, timeless, weight_axes
@@ -47,8 +47,9 @@ def begin_with(pipeline: Pipeline, origin: Origin) -> Beginning:
 
 def _refuse_seen(here: Sequence[Mapping[str, Any]], origin: Origin) -> None:
     """Rows without times are held out by their table's options: with others, training has seen what is evaluated."""
-    for table in origin.kept.timeless if here else ():
-        if table not in here:
+    entities = {table.get("entity") for table in here}
+    for table in origin.kept.timeless:
+        if table.get("entity") in entities and table not in here:
             raise RunError(
                 f"{origin.directory}: its model was trained on rows without times that were held out otherwise than here "
                 f"({toml_value(dict(table))}), and so on some that this run evaluates; set their table as it was there, or leave "
@@ -96,7 +97,7 @@ class _Transfer:
             return "has positions that stand for something else than there"
         if len(shape) != len(was) or not all(self._fits(axes.get(str(i)), was[i], shape[i]) for i in range(len(was))):
             return f"is {list(shape)} here and {list(was)} there"
-        return "" if self._parts[place].told else self._untold(was)
+        return "" if self._parts[place].told else self._untold(self._parts[place], was)
 
     def _other_part(self, place: str) -> str:
         """Why a component is not that of the earlier run."""
@@ -119,12 +120,13 @@ class _Transfer:
         before, now = len(self._origin.labels[of]), len(self._labels[of])
         return before > 0 and old % before == 0 and old * now == new * before
 
-    def _untold(self, shape: Sequence[int]) -> str:
-        """Why a weight of which nothing is said is left: its positions may be ids, which have moved."""
-        for entity in self._kept.entities:
-            before, now = (labels.get(f"{entity}.id", ()) for labels in (self._origin.labels, self._labels))
-            if len(before) in shape and list(before) != list(now):
-                return f"has an axis that may be the ids of {entity}, which have changed, and does not say so (`axes`)"
+    def _untold(self, part: Part, shape: Sequence[int]) -> str:
+        """Why a weight of which nothing is said is left: its positions may be ids or values, which have moved."""
+        names = [*(f"{entity}.id" for entity in self._kept.entities), *(read[0] for read in part.reads if read)]
+        for name in names:
+            before, now = (list(labels.get(name, ())) for labels in (self._origin.labels, self._labels))
+            if len(before) in shape and before != now:
+                return f"has an axis that may be that of {name}, which has changed, and does not say so (`axes`)"
         return ""
 
     def moved(self, name: str, old: np.ndarray, new: np.ndarray) -> np.ndarray:

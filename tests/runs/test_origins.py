@@ -72,20 +72,22 @@ def test_a_run_that_has_seen_what_is_evaluated_is_refused(tiny_recipe, tiny_run,
     assert "they have seen what it evaluates on" in done.output
 
 
-def test_splits_that_are_not_by_time_need_the_same_data_and_split(tiny_recipe, tiny_run, earlier, monkeypatch):
-    monkeypatch.setattr("mtkit.runs.origins.fingerprint", lambda _: RunDirectory(earlier).read_fingerprint())
-    with pytest.raises(RecipeError, match="its split is not by time, or this one is not, so the same data and split"):
-        origin(tiny_recipe, tiny_run, "data.split={use='leave_one_out'}", unsets=("data.split",))
-    for fold in ("valid", "test"):
-        path = RunDirectory(earlier).kept_weights(fold)
-        path.write_text(path.read_text().replace('"clocked": false', '"clocked": true'))
-    assert [one.kept.fold for one in origin(tiny_recipe, earlier)] == ["valid", "test"]
-    assert [one.kept.fold for one in origin(tiny_recipe, earlier, "data.split.refit=false")] == ["valid", "valid"]
-    with pytest.raises(RecipeError, match="the same data and split are needed"):
-        origin(tiny_recipe, earlier, *NEXT)
-    monkeypatch.setattr("mtkit.runs.origins.fingerprint", lambda _: "other")
-    with pytest.raises(RecipeError, match="the same data and split are needed"):
-        origin(tiny_recipe, earlier)
+def test_splits_that_are_not_by_time_need_the_same_data_and_split(tiny_recipe, tiny_run, tmp_path):
+    drawn = (*SMALL[:1], "data.split={use='user_stratified'}", "train.epochs=1")
+    unset = [word for key in ("data.split", *UNSETS) for word in ("--unset", key)]
+    assert run(tiny_recipe, *sets(*drawn), *unset, "--run-dir", tmp_path / "drawn").exit_code == 0
+    unsets = ("data.split", *UNSETS)
+    for more, taken in (((), ["valid", "test"]), (("data.split.refit=false",), ["valid", "valid"])):
+        found = origin(tiny_recipe, tmp_path / "drawn", *drawn, *more, unsets=unsets)
+        assert [one.kept.fold for one in found] == taken
+    for other in ("data.split.seed=1", "data.seed=1"):
+        with pytest.raises(
+            RecipeError, match="its split is not by time, or this one is not, so the same data and split"
+        ):
+            origin(tiny_recipe, tmp_path / "drawn", *drawn, other, unsets=unsets)
+    for sets_, earlier in ((("data.lines=1200",), tmp_path / "drawn"), (drawn, tiny_run)):
+        with pytest.raises(RecipeError, match="the same data and split are needed"):
+            origin(tiny_recipe, earlier, *sets_, unsets=unsets if sets_ == drawn else ())
 
 
 def test_what_is_no_finished_run_is_refused(tiny_recipe, tmp_path, earlier):
@@ -170,3 +172,12 @@ def test_models_in_keras_code_begin_with_it_too(tiny_recipe, tiny_run):
         pipeline = build(tiny_recipe, [f"train.init_from={tiny_run}", "encoder.visit.hidden=[4]"], fold="test")
     past = pipeline.model.encoders["past"].items.numpy()
     np.testing.assert_array_equal(past, load_run(tiny_run).model.encoders["past"].items.numpy())
+
+
+def test_check_says_what_a_run_would_begin_with(tiny_recipe, tiny_run):
+    values = sets(f"train.init_from={tiny_run}", "encoder.visit.hidden=[4]", "data.users=100")
+    done = CliRunner().invoke(main, ["check", str(tiny_recipe), *values])
+    assert done.exit_code == 0, done.output
+    assert "begins with 46 weights of phase valid\n" in done.output
+    assert "user.id: 79 known, 20 new, 1 gone\n" in done.output
+    assert "warning: train.init_from: encoder.visit, _hidden/0/kernel, begins anew: is not there" in done.output

@@ -9,6 +9,7 @@ import pytest
 
 from mtkit.data.catalogs import make_cuts
 from mtkit.errors import RunError
+from mtkit.layers.features import Features
 from mtkit.layers.history import History
 from mtkit.model.assembly import assemble
 from mtkit.model.model_evaluation import evaluate
@@ -39,12 +40,12 @@ def trained(_tiny_run):
 def built(tiny_recipe, tiny_run, tmp_path):
     """`built(*sets, ...)` makes the model of the test by a tiny recipe that names the tiny run, and its origin."""
 
-    def make(*sets, unsets=(), change=None, numbered=None, phase=1):
+    def make(*sets, unsets=(), change=None, numbered=None, phase=1, strategy=None):
         recipe = load_recipe(tiny_recipe, (f"train.init_from={tiny_run}", *sets), unsets)
         dataset = recipe.data.source.load()
         dataset = dataset if change is None else change(dataset)
         cut = make_cuts(dataset, recipe.data.split)[phase]
-        pipeline = assemble(recipe, dataset, cut, cache_dir=tmp_path, numbered=numbered)
+        pipeline = assemble(recipe, dataset, cut, cache_dir=tmp_path, numbered=numbered, strategy=strategy)
         return pipeline, origin_of(recipe, dataset, cut)
 
     return make
@@ -88,6 +89,15 @@ def test_on_the_same_data_the_model_is_that_of_the_earlier_run(built, trained):
     for name, value in now.items():
         np.testing.assert_array_equal(value, before[name], name)
     assert dict(evaluate(pipeline, pipeline.protocol())) == dict(evaluate(trained(), trained().protocol()))
+
+
+@pytest.mark.parametrize("sets", [("train.precision='mixed_bfloat16'",), ()])
+def test_precision_and_replicas_change_nothing(built, trained, two_replicas, sets):
+    pipeline, origin = built(*sets, strategy=None if sets else two_replicas)
+    begin_with(pipeline, origin)
+    before = values(trained())
+    for name, value in values(pipeline).items():
+        np.testing.assert_array_equal(value, before[name], name)
 
 
 def test_ids_that_have_other_numbers_are_found(built, trained):
@@ -217,18 +227,35 @@ def _other(tasks):
     return {**tasks, "discounted": {**tasks["discounted"], "use": "other"}}
 
 
-def test_a_layer_that_does_not_say_what_its_axes_are_is_taken_only_where_nothing_moved(built, monkeypatch, trained):
-    def untold(origin):
-        parts = {**origin.kept.parts, "encoder.past": replace(origin.kept.parts["encoder.past"], told=False)}
-        weights = {**origin.kept.weights, "encoders/past/items": {}}
-        return origin._replace(kept=replace(origin.kept, parts=parts, weights=weights))
+def untold(origin, place, *names):
+    """An origin whose layer at a place did not say what the axes of its weights stand for."""
+    kept = origin.kept
+    parts = {**kept.parts, place: replace(kept.parts[place], told=False)}
+    return origin._replace(kept=replace(kept, parts=parts, weights={**kept.weights, **{name: {} for name in names}}))
 
+
+def test_a_layer_that_does_not_say_what_its_axes_are_is_taken_only_where_nothing_moved(built, monkeypatch, trained):
     monkeypatch.delattr(History, "axes")
     pipeline, origin = built()
-    assert not begin_with(pipeline, untold(origin)).left
+    assert not begin_with(pipeline, untold(origin, "encoder.past", "encoders/past/items")).left
     pipeline, origin = built(numbered={"item": trained().fold.entities["item"].ids[:0:-1]})
-    left = begin_with(pipeline, untold(origin)).left
-    assert "may be the ids of item, which have changed" in left["encoder.past, items,"]
+    left = begin_with(pipeline, untold(origin, "encoder.past", "encoders/past/items")).left
+    assert left["encoder.past, items,"].startswith("has an axis that may be that of item.id, which has changed")
+
+
+def test_neither_is_it_where_values_have_changed(built, monkeypatch):
+    def change(dataset):
+        items = dataset.entities["item"]
+        families = pa.array([family.replace("f3", "f33") for family in items["family"].to_pylist()])
+        items = items.set_column(items.column_names.index("family"), "family", families)
+        return replace(dataset, entities={**dataset.entities, "item": items})
+
+    monkeypatch.delattr(Features, "axes")
+    names = [f"encoders/product/_tables/item..{column}/embeddings" for column in ("id", "family")]
+    pipeline, origin = built(change=change)
+    left = begin_with(pipeline, untold(origin, "encoder.product", *names)).left
+    assert "may be that of item.family" in left["encoder.product, _tables/item..family/embeddings,"]
+    assert "encoder.product, _tables/item..id/embeddings," not in left
 
 
 def test_where_nothing_fits_it_is_refused(built):

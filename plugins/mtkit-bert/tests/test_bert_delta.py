@@ -29,6 +29,14 @@ def projected(layer, rows):
     return VECTORS[rows] @ kernel + bias
 
 
+def test_residuals_are_found_by_the_ids_of_their_entity():
+    layer = ProjectionWithDelta("item.text/words", "item.text/words/row", rows=5, dim=DIM)
+    layer({"item.text/words": VECTORS, "item.text/words/row": np.arange(5, dtype=np.int32)[:, None]})
+    (axis,) = layer.axes()
+    assert axis[1:] == (0, "item.id")
+    assert axis.variable is layer.residuals.embeddings
+
+
 def test_residuals_begin_as_nothing(make_checkpoint, make_context):
     context = make_context(TEXTS)
     options = {"reads": ["item.text"], "checkpoint": str(make_checkpoint()), "dim": DIM, "max_tokens": 16}

@@ -31,8 +31,8 @@ class TfrsRetrieval(RetrievalTask):
 
     label: str = Field(
         "",
-        description="a binary label of its rows: items of rows with 1 are learned, those of rows with 0, which were shown and not "
-        "chosen, are negatives in the batches; default: all rows are positive",
+        description="a binary label of its rows: items of rows with 1 are learned, those of rows with 0, which were shown and "
+        "not chosen, are negatives in the batches; default: all rows are positive",
     )
 
     @property
