@@ -11,6 +11,7 @@ from interrupting import STOP, assert_same, install
 
 from mtkit.cli.program import main
 from mtkit.data.catalogs import make_cuts
+from mtkit.data.columns import load
 from mtkit.errors import RecipeError
 from mtkit.recipe.loader import load_recipe
 from mtkit.recipe.lock import lock
@@ -46,7 +47,7 @@ def sets(*values):
 
 def origin(recipe, run, *values, unsets=()):
     loaded = load_recipe(recipe, (f"train.init_from={run}", *values), unsets)
-    dataset = loaded.data.source.load()
+    dataset = load(loaded.data.source)
     return [origin_of(loaded, dataset, cut) for cut in make_cuts(dataset, loaded.data.split)]
 
 
@@ -93,7 +94,8 @@ def test_splits_that_are_not_by_time_need_the_same_data_and_split(tiny_recipe, t
 def test_what_is_no_finished_run_is_refused(tiny_recipe, tmp_path, earlier):
     with pytest.raises(RecipeError, match=r"init_from: .*nowhere: there is no such directory; name the run directory"):
         origin(tiny_recipe, tmp_path / "nowhere")
-    shutil.rmtree(earlier / "weights")
+    for name in ("weights", "phases"):
+        shutil.rmtree(earlier / name)
     with pytest.raises(RecipeError, match=r"init_from: .*earlier: it was not trained to the end; finish it with"):
         origin(tiny_recipe, earlier)
 
@@ -178,6 +180,6 @@ def test_check_says_what_a_run_would_begin_with(tiny_recipe, tiny_run):
     values = sets(f"train.init_from={tiny_run}", "encoder.visit.hidden=[4]", "data.users=100")
     done = CliRunner().invoke(main, ["check", str(tiny_recipe), *values])
     assert done.exit_code == 0, done.output
-    assert "begins with 46 weights of phase valid\n" in done.output
+    assert "begins with 48 weights of phase valid\n" in done.output
     assert "user.id: 79 known, 20 new, 1 gone\n" in done.output
     assert "warning: train.init_from: encoder.visit, _hidden/0/kernel, begins anew: is not there" in done.output
