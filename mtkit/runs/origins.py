@@ -24,6 +24,10 @@ from mtkit.types import Dataset
 
 FOLDS = ("valid", "test")
 _REMEDY = "restore it, or leave train.init_from out"
+_OTHER_PARTS = (
+    "its split is not by time, or this one is not, so the same data and split are needed: else it may have learned from what "
+    "is evaluated here"
+)
 
 
 @dataclass(frozen=True)
@@ -49,18 +53,16 @@ def origin_of(recipe: Recipe, dataset: Dataset, cut: Cut) -> Origin | None:
     path = recipe.train.init_from
     if path is None:
         return None
-    directory = RunDirectory(path)
+    directory = _directory(recipe, path)
     kept = _kept(recipe, directory)
     tables = _tables(directory, kept)
+    clocked = cut.clock is not None or any(one.clocked for one in kept)
+    if clocked and not _same_parts(recipe, dataset, directory, tables):
+        raise _refusal(recipe, f"{path}: {_OTHER_PARTS}")
     may = [one for one in kept if _precedes(one, cut)]
-    if (cut.clock is not None or any(one.clocked for one in kept)) and not _same_parts(
-        recipe, dataset, directory, tables
-    ):
-        what = "its split is not by time, or this one is not, so the same data and split are needed: else it may have learned"
-        raise _refusal(recipe, f"{path}: {what} from what is evaluated here")
     if not may:
         raise _refusal(recipe, f"{path}: {_seen(kept, cut)}")
-    newest = max(may, key=lambda one: (one.fit, FOLDS.index(one.fold)))
+    newest = max(may, key=lambda one: FOLDS.index(one.fold))
     checkpoint = directory_of(directory.checkpoints / newest.fold, newest.step)
     if not checkpoint.is_dir():
         raise RunError(f"{checkpoint}: is missing; {_REMEDY}")
@@ -71,12 +73,17 @@ def _refusal(recipe: Recipe, message: str) -> RecipeError:
     return RecipeError([recipe.problem(("train", "init_from"), message)])
 
 
-def _kept(recipe: Recipe, directory: RunDirectory) -> list[KeptWeights]:
-    """What a run notes of the models that it has trained to the end."""
+def _directory(recipe: Recipe, path: Path) -> RunDirectory:
     try:
+        directory = RunDirectory(path)
         directory.check_run()
     except RunError as error:
         raise _refusal(recipe, str(error)) from error
+    return directory
+
+
+def _kept(recipe: Recipe, directory: RunDirectory) -> list[KeptWeights]:
+    """What a run notes of the models that it has trained to the end."""
     paths = [directory.kept_weights(fold) for fold in FOLDS if _trained(directory, fold)]
     if not paths:
         message = (
@@ -84,9 +91,11 @@ def _kept(recipe: Recipe, directory: RunDirectory) -> list[KeptWeights]:
         )
         raise _refusal(recipe, message)
     for path in paths:
-        made: _Version = read_json(path, _Version, _REMEDY)
-        if made.mtkit != mtkit.__version__:
-            message = f"{directory.path}: was trained by mtkit {made.mtkit}, and this is {mtkit.__version__}; run it anew"
+        version: _Version = read_json(path, _Version, _REMEDY)
+        if version.mtkit != mtkit.__version__:
+            message = (
+                f"{directory.path}: was trained by mtkit {version.mtkit}, and this is {mtkit.__version__}; run it anew"
+            )
             raise _refusal(recipe, message)
     return [_checked(path) for path in paths]
 

@@ -27,6 +27,13 @@ def assert_equal(found: Any, expected: Any, what: str) -> None:
     np.testing.assert_allclose(found, expected, rtol=TOLERANCE, atol=TOLERANCE, err_msg=f"{what} differ")
 
 
+def assert_axes(layer: Any) -> None:
+    """What the layer says of the axes of its weights (`mtkit.layers.axes`), if it does, is of weights that it has."""
+    for variable, axis, of in layer.axes() if hasattr(layer, "axes") else ():
+        assert any(variable is weight for weight in layer.weights), f"axes() names {variable.name}, which is no weight"
+        assert 0 <= axis < variable.shape.rank, f"axes() names axis {axis} of {variable.name}, {variable.shape}: {of}"
+
+
 def assert_gradients(layer: Any, tape: Any, total: Any) -> list[Any]:
     """Every trainable variable of the layer gets a finite gradient that is not 0; returns the gradients."""
     from mtkit.backend import tf

@@ -10,7 +10,14 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from mtkit.spec import Preprocessor
-from mtkit.testing.assertions import assert_equal, assert_finite, assert_gradients, assert_nonzero, assert_rows_apart
+from mtkit.testing.assertions import (
+    assert_axes,
+    assert_equal,
+    assert_finite,
+    assert_gradients,
+    assert_nonzero,
+    assert_rows_apart,
+)
 
 if TYPE_CHECKING:
     from mtkit.feed.batch import Batch
@@ -59,6 +66,8 @@ def check_preprocessor(spec: Preprocessor, values: np.ndarray) -> None:
     if info.size:
         assert found.dtype == np.int32, f"expected int32, got {found.dtype}"
         assert ((found >= 0) & (found < info.size)).all(), f"expected numbers below {info.size}, got {found}"
+    names = spec.values(again)
+    assert names is None or len(names) + 1 == info.size, f"expected a value for each integer, as of {info}, got {names}"
     assert_finite(found, "preprocessed values")
     assert_equal(layer(given[2:]), found[2:], "values with and without others beside them")
 
@@ -84,6 +93,7 @@ def check_encoder(layer: Any, inputs: Mapping[str, Any], dim: int) -> None:
     assert_finite(outputs, "embeddings")
     assert_rows_apart(lambda some: layer(some | catalogs), rows)
     assert_gradients(layer, tape, total)
+    assert_axes(layer)
 
 
 def check_correlation(layer: Any, tasks: int, dim: int, *, shared: bool = False) -> None:
@@ -110,6 +120,7 @@ def check_correlation(layer: Any, tasks: int, dim: int, *, shared: bool = False)
     for task, value in enumerate(by_task):
         assert_nonzero(tape.gradient(value, inputs), f"the gradient from task {task} to the input")
     assert_gradients(layer, tape, total)
+    assert_axes(layer)
 
 
 def check_prediction_head(layer: PredictionHead, view: Mapping[str, Any], classes: int = 2) -> None:
@@ -136,6 +147,7 @@ def check_prediction_head(layer: PredictionHead, view: Mapping[str, Any], classe
     assert loss.shape == (rows,), f"expected one loss per row, [{rows}], got {loss.shape}"
     assert_finite(loss, "losses")
     gradients = assert_gradients(layer, tape, total)
+    assert_axes(layer)
     if classes:
         _assert_probabilities(layer.predict(outputs), shape)
     assert_rows_apart(layer, view)
@@ -179,6 +191,7 @@ def check_retrieval_head(
     assert_finite(loss, "losses")
     assert_rows_apart(layer.query, views[0])
     assert_gradients(layer, tape, total)
+    assert_axes(layer)
     scores = layer.score(queries, embeddings, batch)
     assert scores.shape == (rows, count), f"expected scores [{rows}, {count}], got {scores.shape}"
     assert_finite(scores, "scores")

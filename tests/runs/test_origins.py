@@ -94,6 +94,12 @@ def test_splits_that_are_not_by_time_need_the_same_data_and_split(tiny_recipe, t
 def test_what_is_no_finished_run_is_refused(tiny_recipe, tmp_path, earlier):
     with pytest.raises(RecipeError, match=r"init_from: .*nowhere: there is no such directory; name the run directory"):
         origin(tiny_recipe, tmp_path / "nowhere")
+    with pytest.raises(RecipeError, match=r"train.init_from: .*: cannot be a run directory: File name too long"):
+        origin(tiny_recipe, tmp_path / ("long" * 100))
+    (tmp_path / "seeds").mkdir()
+    (tmp_path / "seeds" / "seed-1").symlink_to(earlier)
+    with pytest.raises(RecipeError, match=r"train.init_from: .*it holds several runs; name one of them: .*seed-1"):
+        origin(tiny_recipe, tmp_path / "seeds")
     for name in ("weights", "phases"):
         shutil.rmtree(earlier / name)
     with pytest.raises(RecipeError, match=r"init_from: .*earlier: it was not trained to the end; finish it with"):

@@ -5,6 +5,7 @@ import pytest
 
 from mtkit.backend import keras, tf
 from mtkit.heads import RetrievalHead
+from mtkit.layers.axes import Axis
 from mtkit.layers.balancing import Sum
 from mtkit.layers.mmoe import Mmoe
 from mtkit.layers.preprocessing import Standardize as StandardizeLayer
@@ -223,6 +224,11 @@ class Short(Vocabulary):
         return super().info(state).__class__(size=1)
 
 
+class Nameless(Vocabulary):
+    def values(self, state):
+        return state["values"][1:]
+
+
 class OverValues(StandardizeLayer):
     def call(self, inputs):
         return super().call(inputs - tf.reduce_mean(tf.where(tf.math.is_nan(inputs), 0.0, inputs)))
@@ -247,6 +253,7 @@ def test_preprocessors():
         (Forgets, NUMBERS, "comes back from JSON"),
         (Narrow, NUMBERS, r"expected \[7, 1\]"),
         (Short, WORDS, "expected numbers below 1"),
+        (Nameless, WORDS, "expected a value for each integer"),
         (Coupled, NUMBERS, "values with and without others"),
     ],
 )
@@ -276,6 +283,16 @@ class Unused(Lookup):
         self.more = self.add_weight("more", (1,))
 
 
+class Elsewhere(Lookup):
+    def axes(self):
+        return [Axis(tf.Variable([1.0], name="stranger"), 0, "item.id")]
+
+
+class Flat(Lookup):
+    def axes(self):
+        return [Axis(self.table.embeddings, 2, "item.id")]
+
+
 ENCODED = {"item.id": np.array([1, 4, 4, 7]), "catalog.text": VIEW["x"]}
 
 
@@ -285,6 +302,8 @@ def test_encoder():
         (Lookup(), 5, r"expected embeddings \[4, 5\]"),
         (OverIds(), 4, "outputs of rows when row 0 changes"),
         (Unused(), 4, "the gradient to .*more"),
+        (Elsewhere(), 4, "axes.. names stranger.*, which is no weight"),
+        (Flat(), 4, "axes.. names axis 2 of .*embeddings"),
     ):
         with pytest.raises(AssertionError, match=message):
             check_encoder(layer, ENCODED, dim)
