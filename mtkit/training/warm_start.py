@@ -158,7 +158,7 @@ class _Transfer:
             if len(reasons) == 1:
                 found[place] = reasons.pop()
             else:
-                found |= {f"{place}, {name.split('/', 2)[-1]},": left.get(name, "") for name in names}
+                found |= {f"{place} {name.split('/', 2)[-1]}": left.get(name, "") for name in names}
         return {name: why for name, why in found.items() if why}
 
     def report(self, left: Mapping[str, str]) -> Beginning:

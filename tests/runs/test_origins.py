@@ -174,9 +174,7 @@ def test_the_lock_names_the_run_from_where_it_is(tiny_recipe, tiny_run, tmp_path
 
 
 def test_models_in_keras_code_begin_with_it_too(tiny_recipe, tiny_run):
-    with pytest.warns(
-        UserWarning, match=r"train.init_from: encoder.visit, _hidden/0/kernel, begins anew: is not there"
-    ):
+    with pytest.warns(UserWarning, match=r"train.init_from: encoder.visit _hidden/0/kernel begins anew: is not there"):
         pipeline = build(tiny_recipe, [f"train.init_from={tiny_run}", "encoder.visit.hidden=[4]"], fold="test")
     past = pipeline.model.encoders["past"].items.numpy()
     np.testing.assert_array_equal(past, load_run(tiny_run).model.encoders["past"].items.numpy())
@@ -188,4 +186,4 @@ def test_check_says_what_a_run_would_begin_with(tiny_recipe, tiny_run):
     assert done.exit_code == 0, done.output
     assert "begins with 48 weights of phase valid\n" in done.output
     assert "user.id: 79 known, 20 new, 1 gone\n" in done.output
-    assert "warning: train.init_from: encoder.visit, _hidden/0/kernel, begins anew: is not there" in done.output
+    assert "warning: train.init_from: encoder.visit _hidden/0/kernel begins anew: is not there" in done.output
