@@ -4,6 +4,7 @@ import pytest
 from mtkit.backend import tf
 from mtkit.distribute import gather_rolled
 from mtkit.heads import Candidates
+from mtkit.model.forward import Forward
 from mtkit.optimizers import precision_scope
 from mtkit.testing import check_import_is_light, check_layer_config, check_prediction_head, check_retrieval_head
 from mtkit_tfrs.layers import DeepCross, TwoTower
@@ -136,3 +137,23 @@ def test_config():
 
 def test_import_alone_finds_keras_2():
     check_import_is_light("mtkit_tfrs.layers", heavy=["keras"])
+
+
+def test_rows_that_were_not_chosen_are_negatives_alone(train_tiny):
+    """Their items stand among the candidates of the others, and they have no loss of their own."""
+    retrieval = (
+        'task.next={use = "tfrs_retrieval", rows = "lines", evaluate = "windows", query = ["customer", "past"], '
+        'candidate = ["product"], label = "discounted"}'
+    )
+    pipeline = train_tiny(retrieval, "train.epochs=1", "rows.lines.sample=300", unsets=["task.next"])
+    table = pipeline.tables["lines"]["train"]
+    rows = tf.range(64, dtype=tf.int64)
+    batch = pipeline.model.feed.batch("lines", rows)
+    task = Forward(pipeline.model).task("next", batch)
+    head = pipeline.model.heads["next"]
+    losses, weights = head.losses(task)
+    positive = table.labels["discounted"][:64] * table.weights["discounted"][:64]
+    assert 0 < positive.sum() < 64
+    np.testing.assert_array_equal(weights, positive)
+    plain = head.loss(head.queries(task), head._candidates(task), batch)
+    np.testing.assert_array_equal(losses, plain)
