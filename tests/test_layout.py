@@ -30,7 +30,7 @@ TENSORFLOW = "runtime"
 #: Built-in components and the conformance kit stand beside the rooms, like plugins: nothing of the core needs them.
 BESIDE = ("standard", "testing")
 #: Files at the top that all rooms stand on; they import one another alone.
-GROUND = ("shown", "errors", "types", "schema", "files", "durations", "backend")
+GROUND = ("shown", "errors", "types", "conditions", "schema", "files", "durations", "backend")
 #: Public names of what is in a room: files at the top that import from it, and nothing in the rooms imports them.
 FACES = {"distribute": "runtime", "optimizers": "runtime", "hooks": "runs", "callbacks": "training"}
 #: What plugins may import; documented in docs/plugins.md.
@@ -49,11 +49,13 @@ ACROSS = {
     "test_memory_limits": "memory that runs out, through the command line",
     "test_mistakes": "messages, through the command line",
     "test_fuzz": "data files and recipes of all kinds, drawn",
+    "test_named_events": "conditions of recipes, from the text to the export",
     "test_numeric_labels": "a kind of label, through a run",
     "test_open_heads": "a head of a form that the core does not know, through a run",
     "test_recipes": "the recipes of the repository",
     "test_registry_snapshot": "names of all components",
     "test_roles": "two roles of one entity, through a run",
+    "test_rows_of_events": "conditions of all kinds of rows, against pandas",
     "test_secrets": "what is shown of the environment and of data, through the command line",
     "test_self_supervised": "a kind of head, through a run",
 }
@@ -107,6 +109,7 @@ UNTESTED = {
     "data.row_tables": "test_mistakes: what tables lack for their tasks",
     "model.assembly": "model/test_multi_task, and every test that trains",
     "model.forward": "model/test_multi_task",
+    "recipe.condition_checks": "test_named_events",
     "recipe.compose": "runs/test_keras_api",
     "recipe.settings": "recipe/test_loader",
     "recipe.source_text": "recipe/test_loader",
