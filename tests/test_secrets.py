@@ -238,7 +238,7 @@ def test_a_run_shows_and_writes_no_secret(finished):
     protocol = json.loads((project / "runs/shop/metrics.json").read_text())["protocol"]
     assert protocol["data"] == [
         "${env:FILE}.parquet, column 'time': read as seconds since 1970-01-01 UTC",
-        "item.parquet, column '${env:KEY}': 1 rows without an id are left out",
+        "item.parquet, column '${env:KEY}': left out: 1 row without an id",
     ]
     assert protocol["options"]["valid"] == "${env:DAY}"
 

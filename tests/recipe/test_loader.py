@@ -99,7 +99,7 @@ def test_all_mistakes_at_once_each_at_its_line(fails):
     expected = [
         (
             "count = 20",
-            "data.catalog.item.min_cuont: unknown key; did you mean 'min_count'? (known: min_count, unlisted)",
+            "data.catalog.item.min_cuont: unknown key; did you mean 'min_count'? (known: min_count, unlisted, where)",
         ),
         ("batch_size = 8", "rows.lines.batch_size: expected a valid integer, got true"),
         ('use = "deep"', "encoder.item.use: no encoder is named 'deap'; did you mean 'deep'? (known: bert, deep, sum)"),
