@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
 
 from mtkit.durations import Duration
+from mtkit.errors import nearest
 
-ColumnKind = Literal["id", "categorical", "numeric", "text", "time", "list", "label"]
+ColumnKind = Literal["id", "categorical", "numeric", "text", "time", "list", "label", "weight"]
 
 INTERACTIONS = "interactions"
 
@@ -62,6 +63,7 @@ class Column(BaseModel):
         horizon: for `label` columns that look ahead, how far. A row whose time plus horizon crosses the end of its
             split has weight 0 for this label.
         classes: for `label` columns of several classes, True; a binary label is 0 or 1.
+        labels: for `weight` columns, the labels of the table that it is for; empty = it says what a row counts for all tasks.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -72,6 +74,13 @@ class Column(BaseModel):
     sources: tuple[str, ...] = ()
     horizon: Duration | None = None
     classes: bool = False
+    labels: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _labels_are_of_weights(self) -> Self:
+        if self.labels and self.kind != "weight":
+            raise ValueError(f"labels = {list(self.labels)} is for columns of kind weight, and this one is {self.kind}")
+        return self
 
     @model_validator(mode="after")
     def _roles_are_of_entities(self) -> Self:
@@ -97,8 +106,10 @@ class Schema(BaseModel):
 
     def of_kind(self, kind: ColumnKind, table: str = INTERACTIONS) -> tuple[str, ...]:
         """Names of the columns of `table` (an entity, or `interactions`) that have this kind."""
-        columns = self.interactions if table == INTERACTIONS else self.entities[table]
-        return tuple(name for name, column in columns.items() if column.kind == kind)
+        return tuple(name for name, column in self._of_table(table).items() if column.kind == kind)
+
+    def _of_table(self, table: str) -> Mapping[str, Column]:
+        return self.interactions if table == INTERACTIONS else self.entities[table]
 
     @property
     def time(self) -> str | None:
@@ -110,6 +121,17 @@ class Schema(BaseModel):
         """Name of the column that groups interactions into one event (a basket, a session), if there is one."""
         groups = [n for n in self.of_kind("id") if not self.interactions[n].entity]
         return groups[0] if groups else None
+
+    @model_validator(mode="after")
+    def _weights_are_of_labels(self) -> Self:
+        for table in (INTERACTIONS, *self.entities):
+            known = self.of_kind("label", table)
+            for name in self.of_kind("weight", table):
+                if unknown := sorted(set(self._of_table(table)[name].labels) - set(known)):
+                    raise ValueError(
+                        f"{table}.{name}: labels = {unknown} are no labels of the table; {nearest(unknown[0], known)}"
+                    )
+        return self
 
     @model_validator(mode="after")
     def _roles_are_distinct(self) -> Self:
@@ -159,10 +181,21 @@ class Schema(BaseModel):
             return self.interactions
         return self.entities[self.scopes[scope]] if scope in self.scopes else {}
 
+    def not_weighing(self, name: str) -> str:
+        """Why rows cannot be weighed by a column of the interactions, or of a scope (`item.price`); empty if they can."""
+        address, kinds = Address(name), ("numeric", "weight")
+        declared = self.columns(address.scope or CONTEXT).get(address.column)
+        if declared is not None:
+            wrong = f"{name} is declared as {declared.kind}, and rows are weighed by columns of kind numeric or weight"
+            return "" if declared.kind in kinds else wrong
+        tables = {"": self.interactions, **{f"{scope}.": self.columns(scope) for scope in self.scopes}}
+        known = [f"{at}{n}" for at, columns in tables.items() for n, c in columns.items() if c.kind in kinds]
+        return f"no column is called {name!r}; {nearest(name, known)}"
+
     def features(self) -> dict[Address, Column]:
         """Every address that an encoder may read (`user.age`, `context.hour`), with its column.
 
-        Labels, their sources, ids of other rows and the time are left out. `<entity>.id` and the past
+        Labels, their sources, weights, ids of other rows and the time are left out. `<entity>.id` and the past
         (`history.<role>` of what is acted on) are included.
         """
         hidden = {s for c in self.interactions.values() for s in c.sources}
@@ -174,7 +207,7 @@ class Schema(BaseModel):
             addresses |= {
                 Address.of(scope, name): column
                 for name, column in columns.items()
-                if column.kind != "label" and name not in hidden_here
+                if column.kind not in ("label", "weight") and name not in hidden_here
             }
         for role in [*self.roles][1:2]:
             addresses[Address.of(HISTORY, role)] = self.interactions[self.reference(role)]

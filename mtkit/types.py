@@ -6,7 +6,8 @@ Ids are dense integers: id i of an entity is row i of its table, and row 0 is th
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -20,6 +21,9 @@ Part = Literal["train", "eval"]
 
 DAY = 86_400
 """Seconds per day."""
+
+ROW_WEIGHT = "row_weight"
+"""The dense column of a row table that says what its rows count, whatever the task; without it, they count 1."""
 
 
 class MetricKey(NamedTuple):
@@ -130,6 +134,7 @@ class Events:
         group: int64 `[events]`, number of the basket or session; each event is its own group where data have none.
         columns: the other declared columns (context, labels), aligned.
         offsets: int64 `[users + 1]`; user u's events are `offsets[u]:offsets[u + 1]`.
+        weight: float32 `[events]`, what each counts by the columns of kind `weight` for all tasks; None = 1.
     """
 
     ids: Mapping[str, np.ndarray]
@@ -137,6 +142,7 @@ class Events:
     group: np.ndarray
     columns: pa.Table
     offsets: np.ndarray
+    weight: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.time)
@@ -242,6 +248,7 @@ class RowTable:
         shared: name -> what several rows have in common.
         classes: label -> names of its classes, for labels with several.
         note: one line that states the population ("lines of purchase", "30-day windows of households with a past").
+        event: int64 `[rows]`, the rows' places among the fold's events; None where they are none.
     """
 
     name: str
@@ -257,6 +264,7 @@ class RowTable:
     shared: Mapping[str, Shared] = field(default_factory=dict)
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     note: str = ""
+    event: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.ids.values()), self.time))
@@ -286,7 +294,20 @@ class RowTable:
             dense=taken(self.dense),
             lists={name: values.take(rows) for name, values in self.lists.items()},
             shared={name: Shared(values.index[rows], values.values) for name, values in self.shared.items()},
+            event=None if self.event is None else self.event[rows],
         )
+
+    def weighed(self, names: Sequence[str]) -> RowTable:
+        """The table as a task sees it that weighs rows by the product of some dense columns, those of them that there are.
+
+        The product multiplies the weights of labels, and is itself what rows count (`ROW_WEIGHT`).
+        """
+        found = [self.dense[name] for name in names if name in self.dense]
+        if not found:
+            return self
+        scale = math.prod(found[1:], start=found[0])
+        weights = {label: values * scale for label, values in self.weights.items()}
+        return replace(self, weights=weights, dense={**self.dense, ROW_WEIGHT: scale})
 
 
 @dataclass(frozen=True)
@@ -303,6 +324,7 @@ class Ranking:
             float64: the share of candidates not relevant that score lower, equal scores counting one half.
         vectors: address -> SciPy sparse array, or encoder -> floats, `[catalog + 1, width]`; rows of length 1, or 0 where
             there is nothing.
+        weights: float32 `[rows]`, above 0: what each row counts; None = 1.
     """
 
     items: np.ndarray
@@ -312,6 +334,7 @@ class Ranking:
     shares: np.ndarray | None = None
     targets: Ragged | None = None
     vectors: Mapping[str, Any] = field(default_factory=dict)
+    weights: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

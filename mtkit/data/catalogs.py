@@ -13,6 +13,7 @@ from mtkit.conditions import Where
 from mtkit.data.columns import UNKNOWN_NUMBER, UNKNOWN_TEXT, check, codes, plain, raw, seconds
 from mtkit.data.conditions import holding
 from mtkit.data.id_types import as_integers
+from mtkit.data.weights import of_all_tasks
 from mtkit.errors import DataError
 from mtkit.schema import INTERACTIONS
 from mtkit.shown import counted
@@ -230,6 +231,7 @@ def _events(dataset: Dataset, ids: Mapping[str, np.ndarray], time: np.ndarray, k
         group=_groups(dataset.interactions[schema.group], user, rows) if schema.group else np.arange(len(rows)),
         columns=dataset.interactions.select(others).combine_chunks().take(pa.array(rows)),
         offsets=np.searchsorted(user[rows], np.arange(users + 1)),
+        weight=of_all_tasks(dataset.interactions, schema.interactions, rows),
     )
 
 

@@ -126,6 +126,24 @@ def numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
     raise UnfitError(f"expected numbers, got values of type {column.type}; {OTHERWISE}")
 
 
+def weights(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """What rows count, float64: 0 or more.
+
+    Raises:
+        UnfitError: a weight is missing, negative or infinite, or the values are no numbers.
+    """
+    values = floats(numbers(column))
+    wrong = np.flatnonzero(~((values >= 0) & (values <= LARGEST)))
+    if len(wrong):
+        shown = "is missing" if np.isnan(values[wrong[0]]) else f"is {values[wrong[0]]:g}"
+        others = f" ({len(wrong):,} such rows in all)" if len(wrong) > 1 else ""
+        raise UnfitError(
+            f"the weight {shown}{others}; write a finite number, 0 for rows that do not count and 1 for those that count once",
+            int(wrong[0]),
+        )
+    return _chunked(pa.array(values))
+
+
 def within_float32(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, int]:
     """Numbers without those that are infinite or larger than float32 can hold, which are null; and how many these are.
 
@@ -148,7 +166,7 @@ def converted(column: pa.ChunkedArray, declared: Column) -> pa.ChunkedArray:
     if kind == "list":
         return _lists(column)
     of_kind = {"id": identifiers, "categorical": categories, "text": texts, "numeric": numbers, "label": numbers}
-    return of_kind[kind](column)
+    return weights(column) if kind == "weight" else of_kind[kind](column)
 
 
 def _lists(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -77,10 +77,10 @@ def seconds(column: pa.ChunkedArray) -> np.ndarray:
 def raw(column: pa.ChunkedArray, declared: Column) -> np.ndarray:
     """Raw values `[rows]` of a column: float32 with nan for numbers, otherwise objects (`str`, or None where null).
 
-    Numeric columns and labels that are not classes are numbers; categorical columns, texts and classes are strings.
+    Numeric columns, weights, and labels that are not classes are numbers; categorical columns, texts and classes are strings.
     """
     column = plain(column)
-    if declared.kind == "numeric" or (declared.kind == "label" and not declared.classes):
+    if declared.kind in ("numeric", "weight") or (declared.kind == "label" and not declared.classes):
         numbers: np.ndarray = column.cast(pa.float64(), safe=False).to_numpy().astype(np.float32)
         return numbers
     encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
@@ -159,6 +159,7 @@ _EXPECTED: Mapping[str, tuple[str, Callable[[pa.DataType], bool]]] = {
     "time": ("timestamps, dates, or integers in seconds", _is_time),
     "list": ("lists", pa.types.is_list),
     "label": ("numbers or booleans", _is_number),
+    "weight": ("numbers", _is_number),
 }
 
 

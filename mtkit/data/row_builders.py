@@ -67,6 +67,7 @@ def event_table(fold: Fold, positions: np.ndarray, labels: Labels, note: str) ->
         weights=labels.weights,
         classes=labels.classes,
         note=note + labels.remarks(),
+        event=positions,
     )
 
 

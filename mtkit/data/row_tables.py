@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from mtkit.data.asked_rows import PARTS, asked_columns, make_rows
 from mtkit.data.catalogs import make_fold
 from mtkit.data.feature_scopes import scope_of
 from mtkit.data.memory import check_memory
+from mtkit.data.weights import unfit, weighed
 from mtkit.errors import RecipeError
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
@@ -61,7 +62,7 @@ def tables_of(recipe: Recipe, fold: Fold, *, model: bool) -> dict[str, dict[Part
         for name, rows in recipe.rows.items()
     }
     _check_rows(recipe, fold, tables)
-    return tables
+    return _weighed(recipe, fold, tables)
 
 
 def populations(tables: Tables) -> dict[str, dict[Part, dict[str, Any]]]:
@@ -88,7 +89,25 @@ def _check_rows(recipe: Recipe, fold: Fold, tables: Tables) -> None:
         (("task", name, *path), message) for name, head in plan.tasks.items() for path, message in head.unfit(tables)
     ]
     found += [*_missing_features(recipe, plan, tables), *_too_many_rows(plan, fold)]
-    found = found or [*_missing_columns(plan, tables)]
+    _refuse(recipe, found or [*_missing_columns(plan, tables)])
+
+
+def _weighed(recipe: Recipe, fold: Fold, tables: Tables) -> dict[str, dict[Part, RowTable]]:
+    """The tables with what their rows count for the tasks that train or are evaluated on them."""
+    heads = recipe.plan.tasks
+    asked = {
+        table: {h.weight_by for h in heads.values() if h.weight_by and table in (h.rows, h.evaluated_on)}
+        for table in tables
+    }
+    tables = {name: {part: weighed(fold, parts[part], asked[name]) for part in PARTS} for name, parts in tables.items()}
+    _refuse(
+        recipe,
+        [(("task", name, *path), text) for name, head in heads.items() for path, text in unfit(fold, head, tables)],
+    )
+    return tables
+
+
+def _refuse(recipe: Recipe, found: Sequence[tuple[KeyPath, str]]) -> None:
     if found:
         raise RecipeError([recipe.problem(path, message) for path, message in found])
 

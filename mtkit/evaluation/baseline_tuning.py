@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from mtkit.evaluation.rank import Scorer
 from mtkit.evaluation.user_sums import Measured
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.settings import Evaluate
-from mtkit.schema import Address, ColumnKind
+from mtkit.schema import INTERACTIONS, Address, ColumnKind, Schema
 from mtkit.spec import Baseline, ContentBaseline, EventsBaseline, Rows
 from mtkit.types import Fold, LabeledRows, MetricKey, RowTable
 
@@ -137,7 +137,7 @@ class Comparison:
         if score is None:
             return measured
         for task, protocol in protocols.items():
-            table = self.tables[self.plan.rows_of(task)]["eval"]
+            table = self.tables[self.plan.rows_of(task)]["eval"].weighed(self.plan.tasks[task].scales)
             measured |= rank_metrics(task, _of_users(score, table.ids[user]), table, protocol)
         return measured
 
@@ -154,10 +154,24 @@ class Comparison:
         spec, features = self.plan.tasks[task], self.plan.features(task)
         parts = self.tables[spec.rows]
         train, rows = (
-            labeled_rows(self.fold, parts[part], spec.predicts, features, numeric=spec.numeric)
+            labeled_rows(self.fold, parts[part].weighed(spec.scales), spec.predicts, features, numeric=spec.numeric)
             for part in ("train", "eval")
         )
         return train, rows
+
+
+def weight_notes(plan: Plan, baselines: Mapping[str, Baseline], schema: Schema) -> Iterator[str]:
+    """What readers of results should know of baselines that do not learn by what rows count, a sentence each."""
+    of_all = any(not schema.interactions[name].labels for name in schema.of_kind("weight"))
+    declared = any(schema.of_kind("weight", table) for table in (INTERACTIONS, *schema.entities))
+    for form, concerned in (("retrieval", of_all), ("prediction", declared)):
+        by_task = [name for name, head in plan.tasks.items() if head.weight_by and head.baseline_form == form]
+        alike = [name for name, baseline in _of_form(baselines, form).items() if not baseline.weighs]
+        if alike and (concerned or (by_task and form == "prediction")):
+            yield f"{', '.join(alike)}: learned from all rows alike, whatever they count, and measured as the model is"
+        others = [name for name in _of_form(baselines, form) if form == "retrieval" and name not in alike]
+        if others and by_task:
+            yield f"{', '.join(others)}: learned without weight_by of {', '.join(by_task)}, and measured as the model is"
 
 
 def as_tuned(baselines: Mapping[str, Baseline], plain: Mapping[str, Mapping[str, Any]]) -> Tuned:

@@ -25,7 +25,7 @@ from mtkit.spec import (
     RankingMetric,
     SelfSupervisedTask,
 )
-from mtkit.types import Fold, LabeledRows, MetricKey, Ragged, Ranking, RowTable
+from mtkit.types import ROW_WEIGHT, Fold, LabeledRows, MetricKey, Ragged, Ranking, RowTable
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ class RankingProtocol:
 def rank_metrics(task: str, score: Scorer | SomeScorer, table: RowTable, protocol: RankingProtocol) -> Measured:
     """`task/[slice/]metric[@k]` -> value, for a scorer of the table's rows.
 
-    Rows without relevant candidates in a slice do not count in that slice.
+    Rows without relevant candidates in a slice do not count in that slice, and those of weight 0 (`row_weight`) in none.
 
     Args:
         task: the task.
@@ -122,11 +122,21 @@ def rank_metrics(task: str, score: Scorer | SomeScorer, table: RowTable, protoco
             scorer, targets, max(protocol.k), excluded, protocol.block,
             shares=protocol.shares, vectors=protocol.vectors, whole=whole,
         )  # fmt: skip
+        ranking, rows = _that_count(ranking, rows, table)
         measured |= _of_ranking(_path(task, name), ranking, table, rows, protocol)
         for part in () if name else protocol.slices:
             if (narrowed := _narrowed(part, ranking, table, rows, protocol.item)) is not None:
                 measured |= _of_ranking(_path(task, part.name), narrowed[0], table, narrowed[1], protocol)
     return measured
+
+
+def _that_count(ranking: Ranking, rows: np.ndarray, table: RowTable) -> tuple[Ranking, np.ndarray]:
+    """The ranking with what its rows count, without those that count nothing, and the numbers of the others."""
+    weights = table.dense.get(ROW_WEIGHT)
+    if weights is None:
+        return ranking, rows
+    there = np.flatnonzero(weights[rows] > 0)
+    return of_rows(replace(ranking, weights=weights[rows]), there), rows[there]
 
 
 def _own(table: RowTable) -> Ragged:
@@ -153,7 +163,8 @@ def _narrowed(
 
 
 def _of_ranking(path: str, ranking: Ranking, table: RowTable, rows: np.ndarray, protocol: RankingProtocol) -> Measured:
-    measured, means, once = Measured(), {}, np.ones(len(rows))
+    measured, means = Measured(), {}
+    once = np.ones(len(rows)) if ranking.weights is None else ranking.weights
     for name, metric in protocol.metrics.items():
         for key, k in metric.keys(name, protocol.k).items():
             measured[path + key] = metric.value(ranking, k)
@@ -223,11 +234,12 @@ def own_metrics(
         slices: slice -> which rows belong to it, bool `[rows]`.
     """
     measured, (entity, ids) = Measured(), next(iter(table.ids.items()))
+    scale = table.dense.get(ROW_WEIGHT, np.ones(len(table)))
     for name, inside in {"": np.ones(len(table), bool), **(slices or {})}.items():
-        path, kept = _path(task, name), np.flatnonzero(inside)
-        part = {key: (values[kept], weights[kept]) for key, (values, weights) in means.items()}
+        path, kept = _path(task, name), np.flatnonzero(inside & (scale > 0))
+        part = {key: (values[kept], weights[kept] * scale[kept]) for key, (values, weights) in means.items()}
         measured.update({path + key: value for key, value in spec.values(part).items()})
-        measured.sums[path] = UserSums.of(entity, ids[kept], np.ones(len(kept)), part)
+        measured.sums[path] = UserSums.of(entity, ids[kept], scale[kept], part)
         measured.counts[path[:-1]] = len(kept)
     return measured
 

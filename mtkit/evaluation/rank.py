@@ -100,6 +100,7 @@ def of_rows(ranking: Ranking, rows: np.ndarray) -> Ranking:
         hits=ranking.hits[rows],
         relevant=relevant,
         targets=Ragged(np.append(0, np.cumsum(relevant)), targets),
+        weights=None if ranking.weights is None else ranking.weights[rows],
     )
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -62,6 +63,11 @@ class Batch:
     lists: Mapping[str, Lists] = field(default_factory=dict)
     shared: Mapping[str, SharedValues] = field(default_factory=dict)
     given: Mapping[str, tf.Tensor] = field(default_factory=dict)
+
+    def scale(self, names: Sequence[str]) -> tf.Tensor | None:
+        """What rows count, float32 `[rows]`: the product of some dense columns, those of them that there are; None = 1."""
+        found = [self.dense[name] for name in names if name in self.dense]
+        return math.prod(found[1:], start=found[0]) if found else None
 
     def take(self, rows: tf.Tensor) -> Batch:
         """Some of the rows, int `[n]`, ascending and each once."""

@@ -58,7 +58,7 @@ class TaskEvaluation(Protocol):
     Attributes:
         name: the task.
         spec: its declaration.
-        table: the rows.
+        table: the rows; `weights` of labels, and the dense column `row_weight` where there is one, are as the task weighs them.
         protocol: how rankings are judged.
         metrics: name -> metric of predictions.
         slices: slice -> which of the rows belong to it, bool `[rows]`.
@@ -156,7 +156,8 @@ class Head(keras.layers.Layer):
     def losses(self, rows: TaskPass) -> tuple[tf.Tensor, tf.Tensor]:
         """Losses and weights of the batch's rows, `[rows]` each; a weight of 0 says that there is nothing to learn.
 
-        The core masks rows that are not there, weights and normalizes. Losses may couple rows; then they see all rows of the
+        The core masks rows that are not there, multiplies the weights by what rows count (columns of kind `weight`,
+        `weight_by`) and normalizes. Losses may couple rows; then they see all rows of the
         global batch (`mtkit.distribute.gather_rolled`), so that one replica and several train the same.
         """
         raise NotImplementedError

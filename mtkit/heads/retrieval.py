@@ -77,7 +77,7 @@ class RetrievalHead(Head):
         return type(self).score is RetrievalHead.score
 
     def losses(self, rows: TaskPass) -> tuple[tf.Tensor, tf.Tensor]:
-        """The losses of all rows, which weigh the same; where a label says which candidates are positive, of these rows."""
+        """The losses of all rows, or of those whose candidate is positive; what a row counts beside others, the core knows."""
         losses = self.loss(self.queries(rows), self._candidates(rows), rows.batch, training=rows.training)
         label = rows.spec.positive
         if not label:
@@ -104,8 +104,10 @@ class RetrievalHead(Head):
             ids = tf.range(tf.shape(embeddings)[0])
             return Candidates(embeddings, ids, tf.cast(ids > 0, tf.float32))
         role = rows.entity(rows.spec.candidate[0])
-        embeddings, ids = self.candidates(rows), rows.batch.ids[role]
-        return Candidates(*map(gather_rolled, (embeddings, ids, rows.batch.present, rows.share(role, ids))))
+        embeddings, ids, there = self.candidates(rows), rows.batch.ids[role], rows.batch.present
+        if (scale := rows.batch.scale(rows.spec.scales)) is not None:
+            there *= tf.cast(scale > 0, there.dtype)  # a row that does not count is no candidate of others either
+        return Candidates(*map(gather_rolled, (embeddings, ids, there, rows.share(role, ids))))
 
     def answers(self, rows: TaskPass) -> tf.Tensor:
         """Scores of the whole catalog `[rows, items]`."""

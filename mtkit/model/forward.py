@@ -101,6 +101,8 @@ class Forward:
         """Losses and weights of a task on the batch's rows, float32 `[rows]` each; 0 where the weight is 0."""
         losses, weights = self.model.heads[task].losses(self.task(task, batch))
         weights = tf.cast(weights, tf.float32) * batch.present
+        if (scale := batch.scale(self.plan.tasks[task].scales)) is not None:
+            weights *= scale
         # Rows of weight 0 may hold anything, and a product would let their nan through.
         return tf.where(weights > 0, tf.cast(losses, tf.float32), 0.0), weights
 

@@ -123,7 +123,7 @@ class RowsToEvaluate:
         pipeline = evaluation.pipeline
         self._evaluation, self.name = evaluation, task
         self.spec: TaskHead = pipeline.plan.tasks[task]
-        self.table = pipeline.tables[self.spec.evaluated_on]["eval"]
+        self.table = pipeline.tables[self.spec.evaluated_on]["eval"].weighed(self.spec.scales)
         self.protocol, self.metrics = evaluation.protocol, evaluation.metrics
         self.slices = evaluation.protocol.of_rows(self.table)
         self.block = pipeline.recipe.rows[self.spec.evaluated_on].batch_size

@@ -49,7 +49,8 @@ def _cost(plan: Plan, name: str) -> str:
 
 
 def _task(recipe: Recipe, name: str, head: TaskHead) -> Iterator[str]:
-    yield f"task {name}: {recipe.uses[f'task.{name}']}, weight {head.weight:g}"
+    by = f", rows count by {head.weight_by}" if head.weight_by else ""
+    yield f"task {name}: {recipe.uses[f'task.{name}']}, weight {head.weight:g}{by}"
     yield f"  rows {head.rows} ({recipe.uses[f'rows.{head.rows}']}), {recipe.rows[head.rows].batch_size} in a batch"
     if head.evaluated_on != head.rows:
         yield f"  evaluated on {head.evaluated_on} ({recipe.uses[f'rows.{head.evaluated_on}']})"

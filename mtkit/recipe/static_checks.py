@@ -112,6 +112,8 @@ def _not_a_feature(address: Address, schema: Schema) -> str:
     columns, name = schema.columns(address.scope), address.column
     if name in columns and columns[name].kind == "label":
         return f"{address} is label {name!r}, and cannot be a feature"
+    if name in columns and columns[name].kind == "weight":
+        return f"{address} is a weight: it says what a row counts, and cannot be a feature"
     for label, column in columns.items():
         if name in column.sources:
             return f"{address} is a source of label {label!r}, and cannot be a feature"
@@ -270,6 +272,8 @@ def _tasks(draft: Draft, schema: Schema | None) -> Iterator[Mistake]:
         if head is None:
             continue
         found = [*_rows_of(head, draft.rows), *_names_of(head, wiring), *head.mistakes(name, wiring)]
+        if schema and head.weight_by and (message := schema.not_weighing(head.weight_by)):
+            found.append((("weight_by",), message))
         yield from (Mistake(("task", name, *path), message) for path, message in found)
 
 

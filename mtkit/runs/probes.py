@@ -12,6 +12,7 @@ from mtkit.data.columns import load
 from mtkit.data.event_kinds import unused_kinds
 from mtkit.data.leakage import find_leaks, refuse
 from mtkit.errors import WiringError
+from mtkit.evaluation.baseline_tuning import weight_notes
 from mtkit.feed.batch import Batch
 from mtkit.model.assembly import Pipeline, assemble
 from mtkit.model.forward import Forward
@@ -50,6 +51,7 @@ def check_full(recipe: Recipe) -> list[str]:
     ] + [
         *(f"data: {note}" for note in dataset.notes),
         *unused_kinds(recipe, dataset),
+        *(f"data: {note}" for note in weight_notes(recipe.plan, recipe.evaluate.baselines, dataset.schema)),
         *map(str, findings),
         *((*begins.lines(), *(f"warning: {message}" for message in begins.warnings())) if begins else ()),
         *([f"warning: {warning}"] if warning else []),

@@ -6,6 +6,7 @@ Both are one procedure, `mtkit.runs.procedure`; what needs TensorFlow is in `mtk
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from mtkit.data.build_context import cache_directory, class_names, make_context
@@ -14,6 +15,7 @@ from mtkit.data.columns import load
 from mtkit.data.leakage import find_leaks, refuse
 from mtkit.data.row_tables import make_tables, populations
 from mtkit.errors import RecipeError
+from mtkit.evaluation.baseline_tuning import weight_notes
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.slices import check_slices
 from mtkit.evaluation.user_sums import Measured
@@ -146,6 +148,8 @@ def _each(
     """The results of one run, or of several together."""
     recipe = next(iter(runs.values()))
     dataset = load(recipe.data.source)
+    notes = weight_notes(recipe.plan, recipe.evaluate.baselines, dataset.schema)
+    dataset = replace(dataset, notes=(*dataset.notes, *notes))
     report.data(dataset.notes)
     findings = find_leaks(recipe, dataset, *make_cuts(dataset, recipe.data.split))
     refuse(findings)

@@ -45,9 +45,14 @@ class RankingMetric(Spec):
         raise NotImplementedError
 
     def value(self, ranking: Ranking, k: int) -> float:
-        """The metric: the mean over rows, unless it is defined over all rows together; nan where no row was ranked."""
-        values = self.per_row(ranking, k)
-        return float(values.mean()) if len(values) else float("nan")
+        """The metric: the mean over rows, unless it is defined over all rows together; nan where no row was ranked.
+
+        Where rows have weights (`Ranking.weights`), a row of weight 2 is two rows.
+        """
+        values, weights = self.per_row(ranking, k), ranking.weights
+        if not len(values):
+            return float("nan")
+        return float(values.mean() if weights is None else values @ weights.astype(float) / weights.sum(dtype=float))
 
 
 class PredictionMetric(Spec):
@@ -112,6 +117,9 @@ class Baseline(Spec):
     form: ClassVar[Literal["retrieval", "prediction"]]
     #: Whether a `prediction` baseline can predict numbers, too; `LabeledRows.classes` is 0 then.
     numeric: ClassVar[bool] = False
+    #: Whether rows and events count by their weights (`LabeledRows.weights`, `Events.weight`); results name those of which
+    #: it is not true.
+    weighs: ClassVar[bool] = False
 
     def grid(self) -> Sequence[Baseline]:
         """The settings tried on validation, from which the best is taken; itself alone if nothing is tuned."""

@@ -13,6 +13,7 @@ from mtkit.schema import CONTEXT, HISTORY, TASK, Address, Schema
 from mtkit.spec.base import Contributions, Name, Spec
 from mtkit.spec.evaluation import PredictionMetric, RankingMetric
 from mtkit.spec.model import BuildContext, Encoder
+from mtkit.types import ROW_WEIGHT
 
 if TYPE_CHECKING:
     from mtkit.types import Part, RowTable
@@ -102,6 +103,16 @@ class TaskHead(Spec):
 
     rows: Name = Field(description="the row table it trains on")
     weight: Annotated[float, Field(ge=0)] = Field(1.0, description="weight of its loss before balancing")
+    weight_by: str | None = Field(
+        None,
+        description="numeric or weight column that says what a row counts in its loss, metrics and baselines: of the "
+        "interaction (`price`), or of an entity that the row has (`item.price`)",
+    )
+
+    @property
+    def scales(self) -> tuple[str, ...]:
+        """Dense columns of its rows whose product says what a row counts; of rows that lack one, it is 1."""
+        return (ROW_WEIGHT, self.weight_by) if self.weight_by else (ROW_WEIGHT,)
 
     @property
     def evaluated_on(self) -> Name:

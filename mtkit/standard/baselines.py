@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import Field
 
@@ -28,15 +28,25 @@ class RetrievalBaseline(EventsBaseline):
 
 
 class Popularity(RetrievalBaseline):
-    """Number of distinct users who bought the item; the same for every user."""
+    """Number of distinct users who bought the item; the same for every user.
+
+    Where interactions have weights, a user counts as the weightiest purchase of the item does.
+    """
+
+    weighs: ClassVar[bool] = True
 
     def rank(self, events: Events, cut: int, items: int) -> Scorer:
         """A scorer of the catalog, see `Baseline.rank`."""
-        return _same_for_all(bought(events, cut, items).sum(axis=0))
+        return _same_for_all(bought(events, cut, items, weighed=True).sum(axis=0))
 
 
 class RecencyPopularity(RetrievalBaseline):
-    """Number of distinct users who bought the item shortly before the cut; the same for every user."""
+    """Number of distinct users who bought the item shortly before the cut; the same for every user.
+
+    Weights count as for `popularity`.
+    """
+
+    weighs: ClassVar[bool] = True
 
     window: PositiveFloat = Field(30, description="days before the cut that count")
     windows: tuple[PositiveFloat, ...] = Field(
@@ -49,20 +59,30 @@ class RecencyPopularity(RetrievalBaseline):
 
     def rank(self, events: Events, cut: int, items: int) -> Scorer:
         """A scorer of the catalog, see `Baseline.rank`."""
-        return _same_for_all(bought(events, cut, items, since=cut - self.window * DAY).sum(axis=0))
+        return _same_for_all(bought(events, cut, items, since=cut - self.window * DAY, weighed=True).sum(axis=0))
 
 
 class OwnFrequency(RetrievalBaseline):
-    """Number of the user's distinct baskets that held the item."""
+    """Number of the user's distinct baskets that held the item.
+
+    Where interactions have weights, a basket counts as its weightiest interaction with the item does.
+    """
+
+    weighs: ClassVar[bool] = True
 
     def rank(self, events: Events, cut: int, items: int) -> Scorer:
         """A scorer of the catalog, see `Baseline.rank`."""
         past = _purchases(events, cut)
-        return dense_rows(_sum(past.user, past.item, _shape(events, items)))
+        return dense_rows(_sum(past.user, past.item, _shape(events, items), past.weight))
 
 
 class OwnRecency(RetrievalBaseline):
-    """The user's distinct baskets that held the item, each weighted by `0.5 ** (age / half_life)`."""
+    """The user's distinct baskets that held the item, each weighted by `0.5 ** (age / half_life)`.
+
+    Weights of interactions count as for `own_frequency`.
+    """
+
+    weighs: ClassVar[bool] = True
 
     half_life: PositiveFloat = Field(120, description="days after which a basket counts half")
     half_lives: tuple[PositiveFloat, ...] = Field(
@@ -77,30 +97,43 @@ class OwnRecency(RetrievalBaseline):
         """A scorer of the catalog, see `Baseline.rank`."""
         past = _purchases(events, cut)
         weight = 0.5 ** ((cut - past.time) / DAY / self.half_life)
+        if past.weight is not None:
+            weight = weight * past.weight
         return dense_rows(_sum(past.user, past.item, _shape(events, items), weight))
 
 
 @dataclass(frozen=True)
 class _Purchases:
-    """Distinct (user, basket, item) in order of user and time: arrays `[purchases]`."""
+    """Distinct (user, basket, item) in order of user and time: arrays `[purchases]`; weights are None where all count 1."""
 
     user: np.ndarray
     item: np.ndarray
     time: np.ndarray
+    weight: np.ndarray | None
 
 
 def _purchases(events: Events, cut: int) -> _Purchases:
-    """What lies strictly before the cut; the first event stands for others of the same basket and item."""
+    """What lies strictly before the cut and counts; the first event stands for others of the same basket and item."""
     import numpy as np
 
     users, items = _pairs(events)
-    before = np.flatnonzero(events.time < cut)
+    before = np.flatnonzero(_known(events, cut))
     keys = (items[before], events.group[before], users[before])
     order = np.lexsort(keys)
     first = np.ones(len(order), bool)
     first[1:] = np.any([key[order][1:] != key[order][:-1] for key in keys], axis=0)
-    kept = np.sort(before[order[first]])
-    return _Purchases(users[kept], items[kept], events.time[kept])
+    kept, weight = before[order[first]], None
+    place = np.argsort(kept)
+    if events.weight is not None:
+        weight = np.maximum.reduceat(events.weight[before[order]], np.flatnonzero(first))[place] if len(kept) else kept
+    kept = kept[place]
+    return _Purchases(users[kept], items[kept], events.time[kept], weight)
+
+
+def _known(events: Events, cut: int, since: float = -math.inf) -> np.ndarray:
+    """Which events lie in `[since, cut)`, seconds, and count, bool `[events]`."""
+    known: np.ndarray = (events.time < cut) & (events.time >= since)
+    return known if events.weight is None else known & (events.weight > 0)
 
 
 def _pairs(events: Events) -> tuple[np.ndarray, np.ndarray]:
@@ -113,14 +146,21 @@ def _shape(events: Events, items: int) -> tuple[int, int]:
     return len(events.offsets) - 1, items
 
 
-def bought(events: Events, cut: int, items: int, since: float = -math.inf) -> Any:
-    """Sparse `[users, items]`: 1 where the user bought the item in `[since, cut)`, seconds."""
+def bought(events: Events, cut: int, items: int, since: float = -math.inf, *, weighed: bool = False) -> Any:
+    """Sparse `[users, items]`: 1 where the user bought the item in `[since, cut)`, seconds.
+
+    `weighed`, it is the largest weight of these purchases, if interactions have weights; what has weight 0 is left out.
+    """
     import numpy as np
 
     users, chosen = _pairs(events)
-    known = (events.time < cut) & (events.time >= since)
+    known = np.flatnonzero(_known(events, cut, since) if weighed else (events.time < cut) & (events.time >= since))
     matrix = _sum(users[known], chosen[known], _shape(events, items))
     matrix.data = np.ones_like(matrix.data)
+    if weighed and events.weight is not None:
+        _, place = np.unique(users[known].astype(np.int64) * items + chosen[known], return_inverse=True)
+        matrix.data[:] = 0
+        np.maximum.at(matrix.data, place, events.weight[known])
     return matrix
 
 

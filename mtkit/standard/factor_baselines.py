@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import product
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -59,11 +59,14 @@ class Ials(RetrievalBaseline):
     Loss: `alpha * (1 - score)**2` over what was bought, plus `score**2` over all pairs, plus the squared norm of each
     user's and item's factors times `regularization * (alpha * count + others)`, where `count` is how many items the
     user has (or users the item has), and `others` how many there are in all. Users without a past have scores of zero.
-    Memory is linear in users, items and purchases.
+    Memory is linear in users, items and purchases. Where interactions have weights, `alpha` and `count` are times the largest
+    weight of the user's purchases of the item.
 
     Source: Hu et al., "Collaborative filtering for implicit feedback datasets", 2008; Rendle et al., "Revisiting the
     performance of iALS on item recommendation benchmarks", 2022, for the regularization, whose exponent is 1 here.
     """
+
+    weighs: ClassVar[bool] = True
 
     factors: PositiveInt = Field(64, description="length of the factors")
     regularization: PositiveFloat = Field(0.01, description="strength of the regularization")
@@ -87,7 +90,7 @@ class Ials(RetrievalBaseline):
         import numpy as np
         from threadpoolctl import threadpool_limits
 
-        of_user = bought(events, cut, items)
+        of_user = bought(events, cut, items, weighed=True)
         of_item = of_user.T.tocsr()
         item_factors = np.random.default_rng(self.seed).normal(0, self.factors**-0.5 / 10, (items, self.factors))
         # Threads cost small systems more than they gain.
@@ -108,9 +111,11 @@ class Ials(RetrievalBaseline):
         solved = np.zeros((len(counts), self.factors))
         diagonal = np.diag_indices(self.factors)
         for row in np.flatnonzero(counts):
-            mine = others[matrix.indices[matrix.indptr[row] : matrix.indptr[row + 1]]]
-            system = gram + mine.T @ (self.alpha * mine)
-            system[diagonal] += self.regularization * (self.alpha * counts[row] + len(others))
+            own = slice(matrix.indptr[row], matrix.indptr[row + 1])
+            mine, weight = others[matrix.indices[own]], matrix.data[own]
+            weighed = weight[:, None] * mine
+            system = gram + mine.T @ (self.alpha * weighed)
+            system[diagonal] += self.regularization * (self.alpha * weight.sum() + len(others))
             # By Cholesky, in place: the transpose of a symmetric matrix is the matrix in LAPACK's order.
-            _, solved[row], _ = lapack.dposv(system.T, self.alpha * mine.sum(axis=0), overwrite_a=True)
+            _, solved[row], _ = lapack.dposv(system.T, self.alpha * weighed.sum(axis=0), overwrite_a=True)
         return solved

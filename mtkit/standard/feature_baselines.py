@@ -26,6 +26,7 @@ class _FeatureBaseline(Baseline):
     """Learns from the categorical and numeric features, and the ids, that the task's embeddings depend on."""
 
     form: ClassVar[Literal["retrieval", "prediction"]] = "prediction"
+    weighs: ClassVar[bool] = True
 
     max_rows: PositiveInt = Field(200_000, description="training rows; of more, so many are drawn")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="of the rows that are drawn")
@@ -129,7 +130,7 @@ class GradientBoosting(_FeatureBaseline):
     """Gradient-boosted trees on the features that the task reads, by scikit-learn's histogram method; of numbers, too.
 
     Missing numbers have branches of their own. Of a categorical feature or an id the 254 values that are most frequent in
-    training are told apart. Histories and texts are left out.
+    training are told apart. A leaf holds at least 20 rows, whatever they weigh. Histories and texts are left out.
     """
 
     numeric: ClassVar[bool] = True
@@ -156,7 +157,9 @@ class GradientBoosting(_FeatureBaseline):
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
         columns = list(_columns(train, drawn, rows))
-        pairs = [(known, asked) if kind == "numeric" else _codes(known, asked) for kind, known, asked in columns]
+        pairs = [
+            (known, asked) if kind == "numeric" else _codes(known, asked, weights) for kind, known, asked in columns
+        ]
         known, asked = (np.column_stack(parts) for parts in zip(*pairs, strict=True))
         kind_of_model = HistGradientBoostingClassifier if train.classes else HistGradientBoostingRegressor
         model = kind_of_model(
@@ -196,20 +199,23 @@ def _matrices(train: LabeledRows, drawn: np.ndarray, rows: LabeledRows) -> tuple
     from scipy import sparse
 
     columns = [
-        _standardized(known, asked) if kind == "numeric" else _one_hot(known, asked)
+        _standardized(known, asked, train.weights[drawn]) if kind == "numeric" else _one_hot(known, asked)
         for kind, known, asked in _columns(train, drawn, rows)
     ]
     known, asked = (sparse.hstack(parts, format="csr") for parts in zip(*columns, strict=True))
     return known, asked
 
 
-def _standardized(known: np.ndarray, asked: np.ndarray) -> tuple[Any, Any]:
-    """Sparse `[rows, 2]`: the number by mean and deviation of the known ones, and whether it is missing."""
+def _standardized(known: np.ndarray, asked: np.ndarray, weights: np.ndarray) -> tuple[Any, Any]:
+    """Sparse `[rows, 2]`: the number by weighted mean and deviation of the known ones, and whether it is missing."""
     import numpy as np
     from scipy import sparse
 
-    there = known[~np.isnan(known)].astype(np.float64)
-    mean, deviation = (there.mean(), there.std() or 1.0) if len(there) else (0.0, 1.0)
+    there, by = (values[~np.isnan(known)].astype(np.float64) for values in (known, weights))
+    mean, deviation = 0.0, 1.0
+    if len(there):
+        mean = np.average(there, weights=by)
+        deviation = np.sqrt(np.average((there - mean) ** 2, weights=by)) or 1.0
 
     def matrix(values: np.ndarray) -> Any:
         missing = np.isnan(values)
@@ -233,11 +239,13 @@ def _one_hot(known: np.ndarray, asked: np.ndarray) -> tuple[Any, Any]:
     return matrix(code), matrix(pd.Index(values).get_indexer(asked))
 
 
-def _codes(known: np.ndarray, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Floats `[rows]`: numbers of the most frequent known values, nan for others."""
+def _codes(known: np.ndarray, asked: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Floats `[rows]`: numbers of the known values that are most frequent by weight, nan for others."""
     import pandas as pd
 
-    frequent = pd.Series(known).value_counts().index[:_CATEGORIES]
+    counts = pd.Series(known).value_counts()
+    by_weight = pd.Series(weights).groupby(known).sum().reindex(counts.index)
+    frequent = by_weight.sort_values(ascending=False, kind="stable").index[:_CATEGORIES]
 
     def codes(values: np.ndarray) -> np.ndarray:
         found: np.ndarray = frequent.get_indexer(values).astype(float)

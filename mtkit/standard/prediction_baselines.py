@@ -22,6 +22,7 @@ class Majority(Baseline):
 
     form: ClassVar[Literal["retrieval", "prediction"]] = "prediction"
     numeric: ClassVar[bool] = True
+    weighs: ClassVar[bool] = True
 
     def predict(self, train: LabeledRows, rows: LabeledRows) -> np.ndarray:
         """Numbers, probabilities `[rows]` for binary labels, `[rows, classes]` otherwise."""
@@ -41,6 +42,7 @@ class BagOfWords(Baseline):
     """
 
     form: ClassVar[Literal["retrieval", "prediction"]] = "prediction"
+    weighs: ClassVar[bool] = True
 
     c: PositiveFloat = Field(1, description="inverse strength of the l2 regularization, as in scikit-learn")
     max_texts: PositiveInt = Field(100_000, description="more distinct texts than this, and it does not apply")

@@ -121,7 +121,9 @@ class Gini(RankingMetric):
         """The Gini coefficient in [0, 1); nan where nothing was recommended."""
         import numpy as np
 
-        shown = np.bincount(ranking.items[:, :k].ravel(), minlength=ranking.catalog + 1)[1:]
+        items = ranking.items[:, :k]
+        times = None if ranking.weights is None else np.repeat(ranking.weights, items.shape[1])
+        shown = np.bincount(items.ravel(), times, minlength=ranking.catalog + 1)[1:]
         if not shown.any():
             return float("nan")
         poorest_first = 2 * np.arange(1, ranking.catalog + 1) - ranking.catalog - 1
