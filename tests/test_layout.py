@@ -58,6 +58,7 @@ ACROSS = {
     "test_rows_of_events": "conditions of all kinds of rows, against pandas",
     "test_secrets": "what is shown of the environment and of data, through the command line",
     "test_self_supervised": "a kind of head, through a run",
+    "test_weights": "what rows count, in losses, metrics, baselines and a run",
 }
 #: Modules without a test of their name, and what tests them.
 UNTESTED = {

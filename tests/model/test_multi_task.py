@@ -22,7 +22,7 @@ from mtkit.spec import Balancer, BuildContext, Correlation, FeatureInfo, Retriev
 from mtkit.standard import balancers, correlations, encoders, heads
 from mtkit.standard.retrieval import GatedRetrieval
 from mtkit.testing import check_training_step
-from mtkit.types import Events, Ragged, RowTable, Shared
+from mtkit.types import ROW_WEIGHT, Events, Ragged, RowTable, Shared
 
 DIM, USERS, ITEMS, LINES, WINDOWS = 4, 5, 6, 12, 4
 FEATURES = {
@@ -293,6 +293,32 @@ def test_no_row_is_as_good_as_no_row_at_all(make_model, form):
     tasks, table = FORMS[form]
     model = make_model(tasks)
     _assert_same(_step(model, _rows(**{table: [3, 2, -1, -1]})), _step(model, _rows(**{table: [3, 2]})))
+
+
+def _weigh(model, table, weights):
+    """Says what the rows of a table count for all tasks."""
+    model.feed.rows[table].dense[ROW_WEIGHT] = tf.Variable(np.float32(weights))
+    return model
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_row_that_counts_nothing_is_as_good_as_no_row_at_all(make_model, form):
+    tasks, table = FORMS[form]
+    weights = np.arange(LINES if table == "lines" else WINDOWS) != 1
+    model = _weigh(make_model(tasks), table, weights)
+    _assert_same(_step(model, _rows(**{table: [3, 1, 0]})), _step(model, _rows(**{table: [3, 0]})))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_losses_count_as_their_rows_do(make_model, form):
+    tasks, table = FORMS[form]
+    model, ((task, _),) = make_model(tasks), tasks.items()
+    rows = tf.constant([3, 0, 2, 3], tf.int64)
+    losses, weights = Forward(model).losses(task, model.feed.batch(table, rows))
+    _weigh(model, table, 1 + np.arange(LINES if table == "lines" else WINDOWS))
+    found, weighed = Forward(model).losses(task, model.feed.batch(table, rows))
+    np.testing.assert_allclose(found, losses, rtol=1e-6)
+    np.testing.assert_array_equal(weighed, weights.numpy() * [4, 1, 3, 4])
 
 
 def test_a_row_of_weight_0_is_as_good_as_no_row_whatever_its_label(make_model):

@@ -1,0 +1,431 @@
+"""What rows count, in losses, metrics, baselines and a run: a row of weight 2 is two rows, and one of weight 0 is none."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from click.testing import CliRunner
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from mtkit.backend import tf
+from mtkit.cli.program import main
+from mtkit.evaluation.metrics import RankingProtocol, predict_metrics, rank_metrics
+from mtkit.model.forward import Forward
+from mtkit.recipe.registry import Registry
+from mtkit.runs.keras_api import build
+from mtkit.types import ROW_WEIGHT, Events, LabeledRows, Ragged, RowTable
+
+#: Options that have no default.
+OPTIONS = {"content_knn": {"by": "text"}, "diversity": {"by": "item.category"}}
+#: Tasks of the tiny recipe that have a head. Heads of other forms and plugins are trained by the same lines of the core.
+TASKS = {"gated_retrieval": "next", "user_preference": "discounted", "recommendation": "gift", "content": "department"}
+#: Heads that the tiny recipe does not have, and the task that has them in their own test.
+ELSEWHERE = {"regression": "discounted"}
+few = settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
+
+
+def offered(kind):
+    """Name and component of what mtkit itself offers."""
+    entries = [entry for entry in Registry.installed().entries() if (entry.kind, entry.distribution) == (kind, "mtkit")]
+    return {entry.name: entry.load()(**OPTIONS.get(entry.name, {})) for entry in entries if kind != "task_head"} or {
+        entry.name: entry.load() for entry in entries
+    }
+
+
+def test_every_head_is_tested():
+    assert offered("task_head").keys() == TASKS.keys() | ELSEWHERE.keys()
+
+
+counts = st.lists(st.integers(0, 2), min_size=12, max_size=12).filter(any)
+
+
+def _mean(model, task, batch):
+    """The mean of a task's losses by their weights on a batch, and its gradients."""
+    with tf.GradientTape() as tape:
+        losses, weights = Forward(model).losses(task, batch)
+        mean = tf.reduce_sum(weights * losses) / tf.reduce_sum(weights)
+    gradients = tape.gradient(mean, model.trainable_variables, unconnected_gradients="zero")
+    return float(mean), [tf.convert_to_tensor(gradient).numpy() for gradient in gradients]
+
+
+@few
+@given(counts, st.integers(0, 1000))
+@pytest.mark.parametrize("task", TASKS.values())
+def test_losses(tiny_pipeline, task, times, seed):
+    """Dropout is off, and no loss of these heads couples rows."""
+    _check_losses(tiny_pipeline, task, times, seed)
+
+
+@few
+@given(counts, st.integers(0, 1000))
+@pytest.mark.parametrize("head", ELSEWHERE)
+def test_losses_of_other_heads(regression, head, times, seed):
+    _check_losses(regression, ELSEWHERE[head], times, seed)
+
+
+@pytest.fixture
+def regression(tiny_recipe):
+    """The tiny recipe with a label as a number."""
+    return build(tiny_recipe, ["task.discounted.use=regression"])
+
+
+def _check_losses(pipeline, task, times, seed):
+    model, rows = pipeline.model, pipeline.plan.tasks[task].rows
+    numbers = np.random.default_rng(seed).integers(0, model.feed.size(rows), len(times))
+    batch = model.feed.batch(rows, tf.constant(numbers))
+    weighed = replace(batch, dense={**batch.dense, ROW_WEIGHT: tf.constant(times, tf.float32)})
+    one, other = (
+        _mean(model, task, weighed),
+        _mean(model, task, model.feed.batch(rows, tf.constant(np.repeat(numbers, times)))),
+    )
+    assert one[0] == pytest.approx(other[0], rel=1e-5)
+    for gradient, expected in zip(one[1], other[1], strict=True):
+        np.testing.assert_allclose(gradient, expected, rtol=1e-3, atol=2e-6)
+
+
+def _labeled(rng, classes, size=12):
+    """Rows with features of every kind; both classes, or several numbers, are there."""
+    labels = rng.permutation(np.arange(size) % (classes or size))
+    columns = {
+        "user.id": rng.integers(1, 4, size).astype(np.int32),
+        "user.town": rng.choice(np.array(["a", "b", None], object), size),
+        "context.hour": np.where(rng.random(size) < 0.1, np.nan, labels + rng.normal(size=size)).astype(np.float32),
+        "item.title": np.array([f"thing {number}" for number in rng.integers(0, 4, size)], object),
+    }
+    kinds = {"user.id": "id", "user.town": "categorical", "context.hour": "numeric", "item.title": "text"}
+    labels = labels.astype(np.int32 if classes > 2 else np.float32)
+    return LabeledRows(columns, labels, np.ones(size, np.float32), classes, kinds, columns["user.id"], "user")
+
+
+def _taken(rows, numbers):
+    columns = {name: values[numbers] for name, values in rows.columns.items()}
+    return replace(
+        rows, columns=columns, labels=rows.labels[numbers], weights=rows.weights[numbers], groups=rows.groups[numbers]
+    )
+
+
+def _same(one, other):
+    """Values and what users add to them are the same."""
+    assert one.keys() == other.keys()
+    for key, value in one.items():
+        assert value == pytest.approx(other[key], rel=1e-5, abs=1e-6, nan_ok=True), key
+    for path, sums in one.sums.items():
+        for key, total in sums.totals.items():
+            np.testing.assert_array_equal(sums.users, other.sums[path].users)
+            np.testing.assert_allclose(total, other.sums[path].totals[key], rtol=1e-4, atol=1e-5)
+            np.testing.assert_allclose(sums.weights[key], other.sums[path].weights[key], rtol=1e-5)
+
+
+@few
+@given(counts, st.integers(0, 1000))
+@pytest.mark.parametrize("name", offered("prediction_metric"))
+def test_metrics_of_predictions(name, times, seed):
+    metric = offered("prediction_metric")[name]
+    for form, classes in {"binary": 2, "classes": 3, "numeric": 0}.items():
+        rng = np.random.default_rng(seed)
+        rows = _labeled(rng, classes)
+        predictions = rng.integers(1, 9, (12, 3)) / 10 if classes > 2 else rng.integers(1, 9, 12) / 10
+        predictions = (predictions / predictions.sum(1, keepdims=True) if classes > 2 else predictions).astype(
+            np.float32
+        )
+        repeated = np.repeat(np.arange(12), times)
+        slices = {"some": rng.random(12) < 0.7}
+        weighed = predict_metrics("task", predictions, replace(rows, weights=np.float32(times)), {name: metric}, slices)
+        twice = predict_metrics(
+            "task", predictions[repeated], _taken(rows, repeated), {name: metric}, {"some": slices["some"][repeated]}
+        )
+        assert bool(weighed) == (form in metric.labels)
+        _same(weighed, twice)
+
+
+@few
+@given(counts, st.integers(0, 1000))
+@pytest.mark.parametrize("name", offered("ranking_metric"))
+def test_metrics_of_rankings(name, times, seed):
+    metric, rng = offered("ranking_metric")[name], np.random.default_rng(seed)
+    scores = rng.integers(0, 9, (12, 8)).astype(np.float32)
+    vectors = rng.random((8, 3))
+    vectors[0] = 0
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-9)
+    protocol = RankingProtocol(
+        {name: metric},
+        (2, 3),
+        ["new"],
+        100,
+        shares=np.append(1, rng.uniform(0.1, 1, 7)),
+        vectors=dict.fromkeys(metric.reads, vectors),
+    )
+    targets, own = (Ragged(np.arange(13), {key: rng.integers(1, 8, 12).astype(np.int32)}) for key in ("item", "id"))
+    none = np.zeros(0, np.int64)
+    table = RowTable(
+        "rows",
+        {"user": rng.integers(1, 5, 12).astype(np.int32)},
+        none,
+        none.reshape(0, 2),
+        none,
+        lists={"target": targets, "own": own},
+    )
+    repeated = np.repeat(np.arange(12), times)
+    weighed = replace(table, dense={ROW_WEIGHT: np.float32(times)})
+    one = rank_metrics("task", lambda rows: scores[rows], weighed, protocol)
+    _same(one, rank_metrics("task", lambda rows: scores[repeated[rows]], table.take(repeated), protocol))
+    assert one.counts["task"] == np.count_nonzero(times)
+
+
+PREDICTING = {n: b for n, b in offered("baseline").items() if b.form == "prediction" and b.weighs}
+#: Baselines to which a row of weight 2 is not two rows, though they learn by weights, and why.
+BY_ROWS = {"gradient_boosting": "leaves hold 20 rows at least, whatever they weigh"}
+
+
+@few
+@given(st.lists(st.integers(0, 2), min_size=60, max_size=60), st.integers(0, 100))
+@pytest.mark.parametrize("name", PREDICTING)
+def test_baselines_of_predictions(name, times, seed):
+    if name in BY_ROWS:
+        times = np.minimum(times, 1)
+    for classes in (2, 3, 0):
+        rng = np.random.default_rng(seed)
+        train, rows = _labeled(rng, classes, 60), _labeled(rng, classes)
+        repeated = np.repeat(np.arange(60), times)
+        if len(np.unique(train.labels[repeated])) < 2 or (not classes and not PREDICTING[name].numeric):
+            continue
+        weighed = PREDICTING[name].predict(replace(train, weights=np.float32(times)), rows)
+        twice = PREDICTING[name].predict(_taken(train, repeated), rows)
+        if weighed is None:
+            assert twice is None
+        else:
+            np.testing.assert_allclose(weighed, twice, rtol=5e-3, atol=2e-3)
+
+
+def test_trees_learn_by_weights():
+    rows = _labeled(np.random.default_rng(0), 2, 200)
+    weights = np.where(rows.labels > 0, 9, 1).astype(np.float32)
+    alike, weighed = (PREDICTING["gradient_boosting"].predict(r, rows) for r in (rows, replace(rows, weights=weights)))
+    assert (weighed > alike).mean() > 0.9
+
+
+RANKING = {n: b for n, b in offered("baseline").items() if b.form == "retrieval"}
+#: As what an event of weight 2 counts twice: baselines count distinct users, or distinct baskets of a user.
+TWICE = {
+    "popularity": "user", "recency_popularity": "user", "own_frequency": "basket", "own_recency": "basket", "ials": "alpha",
+}  # fmt: skip
+
+
+def test_every_baseline_that_counts_events_by_weight_is_tested():
+    assert {name for name, baseline in RANKING.items() if baseline.weighs} == TWICE.keys()
+
+
+def _events(user, item, group, time, weight=None):
+    order = np.lexsort((time, user))
+    ids = {"user": user[order].astype(np.int32), "item": item[order].astype(np.int32)}
+    weight = None if weight is None else np.float32(weight)[order]
+    return Events(ids, time[order], group[order], pa.table({}), np.searchsorted(user[order], np.arange(11)), weight)
+
+
+@few
+@given(st.lists(st.integers(0, 2), min_size=30, max_size=30), st.integers(0, 1000))
+@pytest.mark.parametrize("name", TWICE)
+def test_baselines_of_rankings(name, times, seed):
+    rng, times = np.random.default_rng(seed), np.array(times)
+    group = rng.integers(0, 12, 30)
+    user, item, time = 1 + group % 4, rng.integers(1, 6, 30), group * 86400
+    users, cut = np.arange(1, 5), 20 * 86400
+    baseline, twin = RANKING[name], TWICE[name]
+    if twin == "alpha":
+        there = times > 0
+        one = baseline.rank(_events(user, item, group, time, 2 * there), cut, 6)
+        other = baseline.model_copy(update={"alpha": 2 * baseline.alpha})
+        two = other.rank(_events(*(values[there] for values in (user, item, group, time))), cut, 6)
+    else:
+        rows, copy = np.repeat(np.arange(30), times), np.concatenate([np.arange(n) for n in times]).astype(int)
+        one = baseline.rank(_events(user, item, group, time, times), cut, 6)
+        users_of = user[rows] + (5 * copy if twin == "user" else 0)
+        two = baseline.rank(_events(users_of, item[rows], group[rows] + 100 * copy, time[rows]), cut, 6)
+    np.testing.assert_allclose(one(users), two(users), rtol=1e-9, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", RANKING)
+def test_weights_of_1_change_no_ranking(name):
+    rng = np.random.default_rng(0)
+    group = rng.integers(0, 12, 40)
+    given = 1 + group % 4, rng.integers(1, 6, 40), group, group * 86400
+    vectors = {"vectors": {"text": rng.random((6, 3))}} if name == "content_knn" else {}
+    one, two = (RANKING[name].rank(_events(*given, w), 20 * 86400, 6, **vectors) for w in (None, np.ones(40)))
+    np.testing.assert_array_equal(one(np.arange(1, 5)), two(np.arange(1, 5)))
+
+
+SHOP = """\
+recipe = 1
+name = "weights"
+seed = 1
+[data]
+use = "files"
+interactions = "lines.csv"
+entities = {item = "items.csv"}
+[data.columns]
+user = {kind = "id", entity = "user"}
+item = {kind = "id", entity = "item"}
+time = {kind = "time"}
+liked = {kind = "label"}
+w = {kind = "weight"}
+[data.entity_columns.item]
+value = {kind = "numeric"}
+[data.split]
+use = "time"
+valid = 2024-03-01
+test = 2024-04-01
+[rows.lines]
+use = "interactions"
+batch_size = 64
+[encoder.u]
+use = "features"
+reads = ["user.id"]
+dim = 4
+[encoder.i]
+use = "features"
+reads = ["item.id"]
+dim = 4
+[task.liked]
+use = "user_preference"
+rows = "lines"
+inputs = ["u", "i"]
+label = "liked"
+[train]
+epochs = 1
+learning_rate = 0.01
+[evaluate]
+prediction_metrics = ["auc", "log_loss"]
+baselines = ["majority"]
+"""
+
+
+@pytest.fixture
+def shop(tmp_path):
+    """`shop(more="", **columns)` writes the recipe and its data, with other columns; answers how `mtkit` is asked."""
+
+    def make(recipe=SHOP, **columns):
+        rng, rows = np.random.default_rng(0), 600
+        day = rng.integers(0, 120, rows)
+        lines = {
+            "user": rng.integers(0, 9, rows),
+            "item": rng.integers(0, 8, rows),
+            "time": np.datetime64("2024-01-01") + day,
+            "liked": rng.integers(0, 2, rows),
+            "w": rng.integers(0, 4, rows),
+            **columns,
+        }
+        text = "\n".join([",".join(lines), *(",".join(map(str, row)) for row in zip(*lines.values(), strict=True))])
+        (tmp_path / "lines.csv").write_text(text)
+        (tmp_path / "items.csv").write_text("id,value\n" + "".join(f"{i},{i + 1}\n" for i in range(8)))
+        (tmp_path / "shop.toml").write_text(recipe)
+        return lambda *words: CliRunner().invoke(main, [words[0], str(tmp_path / "shop.toml"), *words[1:]])
+
+    return make
+
+
+def _kept(directory):
+    return json.loads((directory / "metrics.json").read_text())
+
+
+def test_a_run_with_weights_is_one_with_repeated_rows(shop, tmp_path):
+    """The figures of baselines; a model meets its rows in another order."""
+    times = np.random.default_rng(5).integers(0, 4, 600)
+    weighed = shop(w=times)("run", "--run-dir", str(tmp_path / "weighed"))
+    assert weighed.exit_code == 0, weighed.output
+    assert "rows count by w" in weighed.output
+    found = _kept(tmp_path / "weighed")
+    lines = (tmp_path / "lines.csv").read_text().splitlines()
+    repeated = [line for line, n in zip(lines[1:], times, strict=True) for _ in range(n)]
+    ask = shop(SHOP.replace('w = {kind = "weight"}\n', ""))
+    (tmp_path / "lines.csv").write_text("\n".join([lines[0], *repeated]))
+    assert ask("run", "--run-dir", str(tmp_path / "repeated")).exit_code == 0
+    expected = _kept(tmp_path / "repeated")
+    for key, value in expected["baselines"]["majority"].items():
+        assert found["baselines"]["majority"][key] == pytest.approx(value, rel=1e-5)
+    assert found["test"]["liked/log_loss"] != expected["test"]["liked/log_loss"]
+    assert found["counts"]["liked"] < expected["counts"]["liked"]
+
+
+def test_weights_of_1_change_nothing(shop, tmp_path):
+    assert shop(w=np.ones(600))("run", "--run-dir", str(tmp_path / "ones")).exit_code == 0
+    assert shop(SHOP.replace('w = {kind = "weight"}\n', ""))("run", "--run-dir", str(tmp_path / "none")).exit_code == 0
+    ones, none = (_kept(tmp_path / name) for name in ("ones", "none"))
+    assert ones["test"] == none["test"]
+    assert ones["baselines"] == none["baselines"]
+
+
+def test_a_task_weighs_by_a_column_of_an_entity(shop, tmp_path):
+    recipe = SHOP.replace('w = {kind = "weight"}\n', "")
+    result = shop(recipe)("run", "--set", "task.liked.weight_by=item.value", "--run-dir", str(tmp_path / "run"))
+    assert result.exit_code == 0, result.output
+    lines = np.genfromtxt(tmp_path / "lines.csv", delimiter=",", names=True, dtype=None, encoding="utf-8")
+    train = lines[lines["time"] < "2024-04-01"]
+    share = np.average(train["liked"], weights=train["item"] + 1)
+    test = lines[lines["time"] >= "2024-04-01"]
+    loss = np.average(-np.log(np.where(test["liked"], share, 1 - share)), weights=test["item"] + 1)
+    assert _kept(tmp_path / "run")["baselines"]["majority"]["liked/log_loss"] == pytest.approx(loss, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (-1, "lines.csv, column 'w', row 3: the weight is -1; write a finite number, 0 for rows that do not count"),
+        ("inf", "lines.csv, column 'w', row 3: the weight is inf"),
+        ("", "lines.csv, column 'w', row 3: the weight is missing"),
+        ("1e39", "lines.csv, column 'w', row 3: the weight is 1e+39"),
+        ("much", "lines.csv, column 'w', row 3: 'much' is no number"),
+    ],
+)
+def test_what_is_no_weight(shop, value, message):
+    weights = np.ones(600, object)
+    weights[2] = value
+    result = shop(w=weights)("check")
+    assert result.exit_code == 2
+    assert message in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ('encoder.u.reads=["user.id","context.w"]', "context.w is a weight: it says what a row counts, and cannot be a feature"),
+        ("task.liked.weight_by=wt", "task.liked.weight_by: no column is called 'wt'; did you mean 'w'?"),
+        ("task.liked.weight_by=item.valu", "task.liked.weight_by: no column is called 'item.valu'; did you mean 'item.value'"),
+        ("task.liked.weight_by=liked", "task.liked.weight_by: liked is declared as label, and rows are weighed by columns of"),
+        ("task.liked.weight_by=w", "task.liked.weight_by: w is declared as a weight, by which these rows count already"),
+        ('data.columns.w={kind="weight",labels=["like"]}', "labels = ['like'] are no labels of the table; did you mean 'liked'"),
+        ('data.columns.liked={kind="label",labels=["w"]}', "labels = ['w'] is for columns of kind weight, and this one is lab"),
+    ],
+)  # fmt: skip
+def test_columns_that_cannot_weigh(shop, option, message):
+    result = shop()("check", "--set", option)
+    assert result.exit_code == 2
+    assert message in result.stderr.replace("\n", " "), result.stderr
+
+
+RETRIEVAL = """
+[rows.weeks]
+use = "windows"
+length = "7d"
+count = 3
+batch_size = 32
+[task.next]
+use = "gated_retrieval"
+rows = "weeks"
+query = ["u"]
+candidate = ["i"]
+"""
+
+
+def test_baselines_that_do_not_learn_by_weights_are_named(shop):
+    recipe = (
+        SHOP.replace('["majority"]', '["popularity", "ease", "majority"]\nmetrics = ["recall"]\nk = [3]') + RETRIEVAL
+    )
+    result = shop(recipe)("check")
+    assert result.exit_code == 0, result.output
+    assert "data: ease: learned from all rows alike, whatever they count, and measured as the model is" in result.output
+    assert "w of single interactions says nothing of these rows, which count alike" in result.output
+    result = shop(recipe)("check", "--set", "task.next.weight_by=w")
+    assert "task.next.weight_by: rows of 'weeks' have no 'w'; they are no single interactions" in result.stderr
