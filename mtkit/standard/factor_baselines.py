@@ -59,8 +59,8 @@ class Ials(RetrievalBaseline):
     Loss: `alpha * (1 - score)**2` over what was bought, plus `score**2` over all pairs, plus the squared norm of each
     user's and item's factors times `regularization * (alpha * count + others)`, where `count` is how many items the
     user has (or users the item has), and `others` how many there are in all. Users without a past have scores of zero.
-    Memory is linear in users, items and purchases. Where interactions have weights, `alpha` and `count` are times the largest
-    weight of the user's purchases of the item.
+    Memory is linear in users, items and purchases. Where interactions have weights, what was bought counts
+    in the loss, and in `count`, by the largest of its purchases' weights.
 
     Source: Hu et al., "Collaborative filtering for implicit feedback datasets", 2008; Rendle et al., "Revisiting the
     performance of iALS on item recommendation benchmarks", 2022, for the regularization, whose exponent is 1 here.

@@ -20,7 +20,7 @@ _FORMS = {"binary": 2, "classes": 4, "numeric": 0}
 
 
 def check_ranking_metric(metric: RankingMetric) -> None:
-    """Values of rows that stay apart and whose mean is the metric; nan where no row was ranked.
+    """Values of rows that stay apart and whose mean is the metric; a row of weight 2 is two rows; nan where no row was ranked.
 
     Metrics over all rows together (`by_row` is false) have one value, whatever the order of the rows.
     """
@@ -36,6 +36,10 @@ def check_ranking_metric(metric: RankingMetric) -> None:
             _assert_close(values.mean(), value, f"the mean over rows of {key} and {key}")
             some = metric.per_row(of_rows(ranking, order[:7]), k)
             _assert_close(some, values[order[:7]], f"{key} of some rows alone and of all")
+        weights = 1 + order % 2
+        twice = metric.value(of_rows(ranking, np.repeat(np.arange(_ROWS), weights)), k)
+        weighed = metric.value(replace(ranking, weights=weights.astype(np.float32)), k)
+        _assert_close(weighed, twice, f"{key} with rows of weight 2 and with two rows each")
         nothing = metric.value(of_rows(ranking, order[:0]), k)
         assert np.isnan(nothing), f"{key} of no rows: expected nan, got {nothing}"
 

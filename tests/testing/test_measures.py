@@ -50,6 +50,11 @@ class ZeroOfNothing(Coverage):
         return super().value(ranking, k) if len(ranking.items) else 0.0
 
 
+class Alike(Recall):
+    def value(self, ranking, k):
+        return float(self.per_row(ranking, k).mean()) if len(ranking.items) else float("nan")
+
+
 class OneValue(Recall):
     def per_row(self, ranking, k):
         return super().per_row(ranking, k).mean(keepdims=True)
@@ -63,6 +68,7 @@ class OneValue(Recall):
         (FirstRow(), "in another order differ"),
         (ZeroOfNothing(), "of no rows: expected nan, got 0"),
         (OneValue(), "expected a value for each row"),
+        (Alike(), "with rows of weight 2 and with two rows each differ"),
     ],
 )
 def test_ranking_metric_with_a_defect(metric, message):
