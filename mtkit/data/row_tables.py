@@ -94,17 +94,13 @@ def _check_rows(recipe: Recipe, fold: Fold, tables: Tables) -> None:
 
 def _weighed(recipe: Recipe, fold: Fold, tables: Tables) -> dict[str, dict[Part, RowTable]]:
     """The tables with what their rows count for the tasks that train or are evaluated on them."""
-    heads = recipe.plan.tasks
-    asked = {
-        table: {h.weight_by for h in heads.values() if h.weight_by and table in (h.rows, h.evaluated_on)}
-        for table in tables
-    }
-    tables = {name: {part: weighed(fold, parts[part], asked[name]) for part in PARTS} for name, parts in tables.items()}
-    _refuse(
-        recipe,
-        [(("task", name, *path), text) for name, head in heads.items() for path, text in unfit(fold, head, tables)],
-    )
-    return tables
+    heads, found = recipe.plan.tasks, dict[str, dict[Part, RowTable]]()
+    for name, parts in tables.items():
+        asked = {head.weight_by for head in heads.values() if head.weight_by and name in (head.rows, head.evaluated_on)}
+        found[name] = {part: weighed(fold, parts[part], asked) for part in PARTS}
+    wrong = [(("task", name, *path), text) for name, head in heads.items() for path, text in unfit(fold, head, found)]
+    _refuse(recipe, wrong)
+    return found
 
 
 def _refuse(recipe: Recipe, found: Sequence[tuple[KeyPath, str]]) -> None:

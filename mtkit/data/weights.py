@@ -31,7 +31,9 @@ def weighed(fold: Fold, table: RowTable, asked: Collection[str]) -> RowTable:
     """
     table = _by_columns(fold, table)
     found = {name: values for name in sorted(asked) if (values := _asked(fold, table, name)) is not None}
-    return replace(table, dense={**table.dense, **found})
+    lacking = ", ".join(sorted(set(asked) - set(found)))
+    note = f"{table.note}; they have no {lacking} to count by" if lacking else table.note
+    return replace(table, dense={**table.dense, **found}, note=note)
 
 
 def unfit(fold: Fold, task: TaskHead, tables: Mapping[str, Mapping[Part, RowTable]]) -> Iterator[TaskMistake]:
@@ -45,17 +47,21 @@ def unfit(fold: Fold, task: TaskHead, tables: Mapping[str, Mapping[Part, RowTabl
     elif name and _counts_already(fold, train, name, task.predicts):
         yield ("weight_by",), f"{name} is declared as a weight, by which these rows count already; leave weight_by out"
     else:
-        for where, table in (("training", train), ("evaluation", tables[task.evaluated_on]["eval"])):
-            yield from _unfit_values(table, task, f"rows of {where} of {table.name!r}")
+        yield from _unfit_values(train, task, "training", task.predicts)
+        # That no label of what is evaluated is known is no mistake: figures are not defined then.
+        yield from _unfit_values(tables[task.evaluated_on]["eval"], task, "evaluation")
 
 
-def _unfit_values(table: RowTable, task: TaskHead, rows: str) -> Iterator[TaskMistake]:
+def _unfit_values(table: RowTable, task: TaskHead, part: str, label: str = "") -> Iterator[TaskMistake]:
+    rows = f"rows of {part} of {table.name!r}"
     values = table.dense.get(task.weight_by or "", np.zeros(0))
     if len(wrong := np.flatnonzero(~(values >= 0))):
         shown = "is missing" if np.isnan(first := values[wrong[0]]) else f"is negative (as {first:g})"
         message = f"{task.weight_by} {shown} in {len(wrong):,} of {len(table):,} {rows}; give each 0 or more"
         yield ("weight_by",), message
-    elif not table.weighed(task.scales).dense.get(ROW_WEIGHT, np.ones(1)).any():
+        return
+    seen = table.weighed(task.scales)
+    if not seen.weights.get(label, seen.dense.get(ROW_WEIGHT, np.ones(1))).any():
         yield ("rows",), f"all {len(table):,} {rows} have weight 0; expected some that count"
 
 

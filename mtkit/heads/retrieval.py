@@ -106,7 +106,7 @@ class RetrievalHead(Head):
         role = rows.entity(rows.spec.candidate[0])
         embeddings, ids, there = self.candidates(rows), rows.batch.ids[role], rows.batch.present
         if (scale := rows.batch.scale(rows.spec.scales)) is not None:
-            there *= tf.cast(scale > 0, there.dtype)  # a row that does not count is no candidate of others either
+            there *= tf.cast(scale > 0, tf.float32)  # a row that does not count is no candidate of others either
         return Candidates(*map(gather_rolled, (embeddings, ids, there, rows.share(role, ids))))
 
     def answers(self, rows: TaskPass) -> tf.Tensor:

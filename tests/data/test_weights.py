@@ -101,11 +101,13 @@ def test_without_such_columns_tables_stay_as_they_are(make_rows):
 
 def test_windows_count_alike_and_say_so(shop, make_rows):
     columns = {"w": (weight(), np.ones(len(shop.interactions)))}
-    _, tables = make_rows({"interactions": columns}, Windows(batch_size=8), ["price", "user.town"])
+    _, tables = make_rows({"interactions": columns}, Windows(batch_size=8), ["price"])
     table = tables["rows"]["eval"]
     assert ROW_WEIGHT not in table.dense
     assert "price" not in table.dense
-    assert table.note.endswith("; w of single interactions says nothing of these rows, which count alike")
+    assert table.note.endswith(
+        "; w of single interactions says nothing of these rows, which count alike; they have no price to count by"
+    )
 
 
 def test_a_negative_counts_as_its_positive_does(shop, make_rows):
@@ -175,6 +177,14 @@ def test_rows_that_cannot_count_as_a_task_says(shop, make_rows, rows, weight_by,
     where = ("rows",) if "weight 0" in message else ("weight_by",)
     assert found[0][0] == where
     assert re.search(message, found[0][1]), found[0][1]
+
+
+def test_a_label_that_counts_nowhere(shop, make_rows):
+    fold, tables = make_rows({"interactions": {"w": (weight("cheap"), np.zeros(len(shop.interactions)))}}, LINES)
+    ((path, message),) = unfit(fold, Scoring(rows="rows", label="cheap"), tables)
+    assert path == ("rows",)
+    assert "rows of training of 'rows' have weight 0; expected some that count" in message
+    assert list(unfit(fold, Scoring(rows="rows", label="payment"), tables)) == []
 
 
 def test_rows_to_be_evaluated_on_may_lack_the_column(make_rows):
