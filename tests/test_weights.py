@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import replace
-from typing import ClassVar
+from typing import ClassVar, Literal, get_args, get_origin
 
 import numpy as np
 import pyarrow as pa
@@ -41,6 +41,19 @@ def offered(kind):
 
 def test_every_head_is_tested():
     assert offered("task_head").keys() == TASKS.keys() | ELSEWHERE.keys()
+
+
+def _settings(kind):
+    """Id and component of what mtkit offers, as it is by default and with every other choice of an option of few."""
+    for name, component in offered(kind).items():
+        yield name, component
+        for key, field in type(component).model_fields.items():
+            for choice in get_args(field.annotation) if get_origin(field.annotation) is Literal else ():
+                if choice != getattr(component, key):
+                    yield f"{name}-{choice}", component.model_copy(update={key: choice})
+
+
+METRICS = {kind: dict(_settings(kind)) for kind in ("prediction_metric", "ranking_metric")}
 
 
 counts = st.lists(st.integers(0, 2), min_size=12, max_size=12).filter(any)
@@ -125,9 +138,9 @@ def _same(one, other):
 
 @few
 @given(counts, st.integers(0, 1000))
-@pytest.mark.parametrize("name", offered("prediction_metric"))
+@pytest.mark.parametrize("name", METRICS["prediction_metric"])
 def test_metrics_of_predictions(name, times, seed):
-    metric = offered("prediction_metric")[name]
+    metric = METRICS["prediction_metric"][name]
     for form, classes in {"binary": 2, "classes": 3, "numeric": 0}.items():
         rng = np.random.default_rng(seed)
         rows = _labeled(rng, classes)
@@ -147,9 +160,9 @@ def test_metrics_of_predictions(name, times, seed):
 
 @few
 @given(counts, st.integers(0, 1000))
-@pytest.mark.parametrize("name", offered("ranking_metric"))
+@pytest.mark.parametrize("name", METRICS["ranking_metric"])
 def test_metrics_of_rankings(name, times, seed):
-    metric, rng = offered("ranking_metric")[name], np.random.default_rng(seed)
+    metric, rng = METRICS["ranking_metric"][name], np.random.default_rng(seed)
     scores = rng.integers(0, 9, (12, 8)).astype(np.float32)
     vectors = rng.random((8, 3))
     vectors[0] = 0

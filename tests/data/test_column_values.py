@@ -16,6 +16,7 @@ from mtkit.data.column_values import (
     numbers,
     oddities,
     texts,
+    weights,
     within_float32,
 )
 from mtkit.schema import Column
@@ -83,12 +84,27 @@ def test_types_of_integers():
         (numbers, ("1", "Yes"), "'Yes' is no number; write 1 and 0", 1),
         (numbers, ("tall",), "'tall' is no number; write a number, leave it blank", 0),
         (numbers, (DATE,), "expected numbers, got values of type date32", None),
+        (
+            weights,
+            ("1", "-2", "-3"),
+            r"the weight is -2 \(2 such rows in all\); write a finite number, 0 for rows that do",
+            1,
+        ),
+        (weights, (1.0, float("inf")), "the weight is inf; write a finite number", 1),
+        (weights, (0, None), "the weight is missing; write a finite number", 1),
+        (weights, ("",), "the weight is missing", 0),
+        (weights, ("many",), "'many' is no number", 0),
     ],
 )
 def test_refused(read, values, message, row):
     with pytest.raises(UnfitError, match=message) as caught:
         read(column(*values))
     assert caught.value.row == row
+
+
+def test_weights():
+    assert weights(column("0", "2.5", "true")).to_pylist() == [0, 2.5, 1]
+    assert weights(column(0, 3)).type == pa.float64()
 
 
 def test_beyond_float32():

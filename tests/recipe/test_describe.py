@@ -37,6 +37,8 @@ def test_wiring_is_described(tmp_path):
     path.write_text(RECIPE)
     sets = ["task.next.evaluate=items", "correlation.late={use='experts', on=['both']}"]
     assert describe(load_recipe(path, sets, registry=toy_registry())) == EXPECTED
+    weighed = describe(load_recipe(path, ["task.cheap.weight_by=price"], registry=toy_registry()))
+    assert "\ntask cheap: ranker, weight 1, rows count by price\n" in weighed
 
 
 def test_what_every_step_encodes_is_said(tmp_path, monkeypatch):

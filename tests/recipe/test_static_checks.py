@@ -59,6 +59,8 @@ def test_embeddings_depend_on_what_is_read_on_the_row(wiring):
         ('task.department.label="item.text"', "task.department.label: no entity has a label 'item.text'; "),
         ("task.cheap.rows=line", "task.cheap.rows: no row table is called 'line'; did you mean 'lines'?"),
         ("task.next.evaluate=windows", "task.next.evaluate: no row table is called 'windows'; known: items, lines"),
+        ("task.cheap.weight_by=prise", "task.cheap.weight_by: no column is called 'prise'; did you mean 'price'?"),
+        ("task.cheap.weight_by=item.text", "task.cheap.weight_by: item.text is declared as text, and rows are weighed by columns"),
         ('task.cheap.inputs=["usr"]', "task.cheap.inputs[0]: no embedding is called 'usr'; did you mean 'user'?"),
         ('task.cheap.inputs=["task.nxt"]', "task.cheap.inputs[0]: no task that predicts for each row is called 'task.nxt'"),
         ('task.cheap.inputs=["task.next"]', "task.cheap.inputs[0]: no task that predicts for each row is called 'task.next'"),
