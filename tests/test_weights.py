@@ -467,6 +467,6 @@ def test_baselines_that_do_not_learn_by_weights_are_named(shop):
     result = shop(recipe)("check")
     assert result.exit_code == 0, result.output
     assert "data: ease: learned from all rows alike, whatever they count, and measured as the model is" in result.output
-    assert "w of single interactions says nothing of these rows, which count alike" in result.output
+    assert "weights of single interactions (w) say nothing of these rows" in result.output
     result = shop(recipe)("check", "--set", "task.next.weight_by=w")
     assert "task.next.weight_by: rows of 'weeks' have no 'w'; they are no single interactions" in result.stderr

@@ -114,7 +114,7 @@ def _by_columns(fold: Fold, table: RowTable) -> RowTable:
     own, note = _Own.of(fold, table), table.note
     if own is None:
         if unused := _names(fold.schema.interactions):
-            note += f"; {', '.join(unused)} of single interactions says nothing of these rows, which count alike"
+            note += f"; weights of single interactions ({', '.join(unused)}) say nothing of these rows"
         return replace(table, note=note)
     weights, dense = dict(table.weights), dict(table.dense)
     for label, of_label in table.weights.items():

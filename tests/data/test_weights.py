@@ -106,7 +106,7 @@ def test_windows_count_alike_and_say_so(shop, make_rows):
     assert ROW_WEIGHT not in table.dense
     assert "price" not in table.dense
     assert table.note.endswith(
-        "; w of single interactions says nothing of these rows, which count alike; they have no price to count by"
+        "; weights of single interactions (w) say nothing of these rows; they have no price to count by"
     )
 
 
