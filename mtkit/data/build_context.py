@@ -23,7 +23,7 @@ def make_context(
     recipe: Recipe,
     plan: Plan,
     fold: Fold,
-    classes: Mapping[str, tuple[str, ...]],
+    tables: Tables,
     features: Mapping[str, FeatureInfo],
     cache_dir: Path,
     counters: dict[str, int],
@@ -34,7 +34,7 @@ def make_context(
         recipe: the resolved recipe.
         plan: its tasks.
         fold: the catalogs.
-        classes: prediction task -> names of its classes, as of `class_names`.
+        tables: row table -> part -> its rows, of which labels and classes are told.
         features: address -> how it arrives; empty where nothing was preprocessed.
         cache_dir: where frozen encoders keep their vectors.
         counters: receives counts such as `texts_encoded`.
@@ -48,17 +48,23 @@ def make_context(
             return np.array([None, *catalogs[entity].ids[1:].tolist()], object)
         return raw(catalogs[entity].columns[name], schema.columns(entity)[name])
 
+    def labels(task: str) -> tuple[np.ndarray, np.ndarray]:
+        spec = plan.predictions()[task]
+        rows = tables[spec.rows]["train"]
+        return rows.labels[spec.predicts], rows.weights[spec.predicts]
+
     return BuildContext(
         name="",
         tasks=tuple(recipe.task),
         features=dict(features) | {Address.of(name, "id"): FeatureInfo(size=size) for name, size in sizes.items()},
         sizes=sizes,
-        classes={name: max(2, len(names)) for name, names in classes.items()},
+        classes={name: max(2, len(names)) for name, names in class_names(plan, tables).items()},
         candidates={name: sizes[plan.candidate_entity(name)] for name in plan.rankings()},
         cache_dir=cache_dir,
         column=column,
         encoders=recipe.encoder,
         counters=counters,
+        labels=labels,
     )
 
 

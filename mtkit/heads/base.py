@@ -153,6 +153,9 @@ class TaskServing(Protocol):
 class Head(keras.layers.Layer):
     """The layer of a task. A pass says on which rows, and what the task's declaration is."""
 
+    #: Whether its answers need something of all training rows as they are predicted now: `summary`, and then `settle`.
+    settles = False
+
     def losses(self, rows: TaskPass) -> tuple[tf.Tensor, tf.Tensor]:
         """Losses and weights of the batch's rows, `[rows]` each; a weight of 0 says that there is nothing to learn.
 
@@ -165,6 +168,18 @@ class Head(keras.layers.Layer):
     def answers(self, rows: TaskPass) -> tf.Tensor | None:
         """What Keras' `predict` gives for each row; None where there is nothing to give."""
         return None
+
+    def handed_on(self, rows: TaskPass) -> tf.Tensor | None:
+        """What other tasks read as `task.NAME`, `[rows]` or `[rows, n]`: its answers, unless they are of another scale."""
+        return self.answers(rows)
+
+    def summary(self, rows: TaskPass) -> tf.Tensor:
+        """Of a head that `settles`: sums over training rows, which the core adds up after each epoch."""
+        raise NotImplementedError
+
+    def settle(self, total: np.ndarray) -> None:
+        """Of a head that `settles`: keeps what follows from the sums in weights that do not train."""
+        raise NotImplementedError
 
     def evaluate(self, rows: TaskEvaluation) -> Measured:
         """`task/[slice/]metric[@k]` -> value, with sums by user and counts."""

@@ -23,21 +23,26 @@ class PredictionHead(Head):
         raise NotImplementedError
 
     def predict(self, outputs: tf.Tensor) -> tf.Tensor:
-        """Probabilities of the shape of `outputs`; for numeric labels, numbers."""
+        """Probabilities of the shape of `outputs`; for numeric labels, numbers in their unit."""
         raise NotImplementedError
 
     def losses(self, rows: TaskPass) -> tuple[tf.Tensor, tf.Tensor]:
         """The losses of the label, and its weights."""
-        weights = rows.batch.weights[rows.spec.predicts]
-        labels = rows.batch.labels[rows.spec.predicts]
-        labels = tf.where(weights > 0, labels, tf.zeros_like(labels))
-        return self.loss(self._outputs(rows), labels), weights
+        labels, weights = self.labels(rows)
+        return self.loss(self.outputs(rows), labels), weights
 
     def answers(self, rows: TaskPass) -> tf.Tensor:
         """Probabilities `[rows]` or `[rows, classes]`, or numbers."""
-        return self.predict(self._outputs(rows))
+        return self.predict(self.outputs(rows))
 
-    def _outputs(self, rows: TaskPass) -> tf.Tensor:
+    def labels(self, rows: TaskPass) -> tuple[tf.Tensor, tf.Tensor]:
+        """The labels of the rows, 0 where the weight is, and the weights."""
+        weights = rows.batch.weights[rows.spec.predicts]
+        labels = rows.batch.labels[rows.spec.predicts]
+        return tf.where(weights > 0, labels, tf.zeros_like(labels)), weights
+
+    def outputs(self, rows: TaskPass) -> tf.Tensor:
+        """What `call` returns for the rows."""
         view = rows.embeddings(rows.spec.inputs)
         if rows.spec.stop_gradient:
             view = {name: tf.stop_gradient(state) if prediction_of(name) else state for name, state in view.items()}

@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from mtkit.backend import keras, tf
+from mtkit.heads.base import TaskPass
 from mtkit.heads.prediction import PredictionHead
 from mtkit.layers.axes import Axis
 from mtkit.layers.joined import joined
+from mtkit.layers.label_scales import SCALES
 
 
 @keras.saving.register_keras_serializable(package="mtkit")
@@ -56,29 +60,57 @@ class LinearHead(PredictionHead):
 
 @keras.saving.register_keras_serializable(package="mtkit")
 class RegressionHead(PredictionHead):
-    """Predicts the number w·x + b, x being its inputs side by side.
+    """Predicts w·x + b, x being its inputs side by side, on a scale of the label.
 
     Args:
         inputs: names in the view, in the order in which they meet w.
+        target: the scale, a key of `mtkit.layers.label_scales.SCALES`.
+        statistics: the arguments of the scale.
     """
 
-    def __init__(self, inputs: Sequence[str], **options: Any) -> None:
+    def __init__(
+        self,
+        inputs: Sequence[str],
+        target: str = "none",
+        statistics: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> None:
         super().__init__(**options)
-        self.inputs = tuple(inputs)
+        self.inputs, self.target = tuple(inputs), target
         self.dense = keras.layers.Dense(1, name="linear")
+        self.scale = SCALES[target](**(statistics or {}))
+        self.settles = self.scale.smears
 
     def call(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
-        """Numbers float32 `[rows]`."""
+        """Numbers float32 `[rows]` on the scale of the loss."""
         return tf.cast(self.dense(joined(view, self.inputs)), tf.float32)[:, 0]
 
     def loss(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Squared errors `[rows]`."""
-        return tf.square(outputs - tf.cast(labels, outputs.dtype))
+        """Squared errors `[rows]` on the scale."""
+        return tf.square(outputs - self.scale.scaled(tf.cast(labels, outputs.dtype)))
 
     def predict(self, outputs: tf.Tensor) -> tf.Tensor:
-        """The numbers."""
-        return outputs
+        """The numbers in the unit of the label."""
+        return self.scale.numbers(outputs)
+
+    def handed_on(self, rows: TaskPass) -> tf.Tensor:
+        """The numbers on the scale of the loss, which are of unit size."""
+        return self.outputs(rows)
+
+    def summary(self, rows: TaskPass) -> tf.Tensor:
+        """The sums of weights, and of what they weigh in the mean that the scale asks for, float32 `[2]`."""
+        labels, weights = self.labels(rows)
+        weights = tf.cast(weights, tf.float32) * rows.batch.present
+        smeared = tf.where(weights > 0, self.scale.smeared(labels, self.outputs(rows)), 0.0)
+        return tf.stack([tf.reduce_sum(weights), tf.reduce_sum(weights * smeared)])
+
+    def settle(self, total: np.ndarray) -> None:
+        """Sets the smearing factor of the scale."""
+        weight, smeared = total.tolist()
+        if weight and np.isfinite(smeared):
+            self.scale.smearing.assign(smeared / weight)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {**super().get_config(), "inputs": list(self.inputs)}
+        own = {"inputs": list(self.inputs), "target": self.target, "statistics": self.scale.statistics()}
+        return {**super().get_config(), **own}

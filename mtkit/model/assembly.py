@@ -138,7 +138,7 @@ def assemble(
     reads = [address for spec in recipe.encoder.values() for address in spec.reads]
     features = fit_features(reads, recipe.preprocess.values(), fold, tables)
     cache_dir = cache_dir or cache_directory()
-    context = make_context(recipe, plan, fold, classes, features.infos, cache_dir, {} if counters is None else counters)
+    context = make_context(recipe, plan, fold, tables, features.infos, cache_dir, {} if counters is None else counters)
     _check_export(recipe, context)
     check_replicas(strategy, _components(recipe))
     with strategy.scope(), precision_scope(recipe.train.precision):

@@ -223,12 +223,12 @@ class RowsOfTask:
         return self._forward.task(task, self.batch)
 
     def embeddings(self, names: Sequence[str]) -> dict[str, tf.Tensor]:
-        """Name -> `[rows, dim]`, in the state of the task; for `task.NAME`, what that task predicts."""
+        """Name -> `[rows, dim]`, in the state of the task; for `task.NAME`, what that task hands on."""
         return {name: self._embedding(name) for name in names}
 
     def _embedding(self, name: str) -> tf.Tensor:
         if other := prediction_of(name):
-            return self._forward.model.heads[other].answers(self.beside(other))
+            return self._forward.model.heads[other].handed_on(self.beside(other))
         return self._forward.lane(name, self.batch).of_task(self._task)
 
     def catalog(self, names: Sequence[str]) -> dict[str, tf.Tensor]:

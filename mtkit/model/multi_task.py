@@ -13,6 +13,7 @@ from mtkit.feed.interface import Feed, table_of
 from mtkit.layers.training_step import Pass, TaskLoss, step_of
 from mtkit.model.forward import Forward
 from mtkit.model.non_finite import StepsSinceNonFinite
+from mtkit.model.settling import Settling
 from mtkit.model.train_loop import train_function
 from mtkit.recipe.plan import Plan
 from mtkit.runtime.collectives import global_sum, replicas
@@ -146,14 +147,18 @@ class MultiTaskModel(keras.Model):
                 f"{reasons[0]}; set jit_compile = false"
             )
 
-    def fit(self, *arguments: Any, **options: Any) -> Any:
+    def fit(self, x: Any = None, *, callbacks: Any = None, **options: Any) -> Any:
         """Keras' `fit`, without what would have no effect: the weights of rows lie in their tables.
+
+        After each epoch, before callbacks are told of it, heads that ask for it see their training rows (`Head.settle`).
 
         Raises:
             ValueError: `class_weight` or `sample_weight` was given.
         """
         _refuse_idle("fit", options)
-        return super().fit(*arguments, **options)
+        if any(head.settles for head in self.heads.values()):
+            callbacks = [Settling(self), *tf.nest.flatten(callbacks or [])]
+        return super().fit(x, callbacks=callbacks, **options)
 
     def save(self, *_arguments: Any, **_options: Any) -> None:
         """Refuses: a Keras file holds neither the recipe nor the tables that the model reads.

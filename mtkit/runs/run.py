@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mtkit.data.build_context import cache_directory, class_names, make_context
+from mtkit.data.build_context import cache_directory, make_context
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.columns import load
 from mtkit.data.leakage import find_leaks, refuse
@@ -49,7 +49,7 @@ class Nobody:
         fold, tables = make_tables(recipe, run.dataset, cut)
         check_slices(recipe, fold, tables)
         run.report.rows(populations(tables), fold.dropped)
-        context = make_context(recipe, recipe.plan, fold, class_names(recipe.plan, tables), {}, cache_directory(), {})
+        context = make_context(recipe, recipe.plan, fold, tables, {}, cache_directory(), {})
         protocol = RankingProtocol.of(recipe.evaluate, fold, context)
         return Contest(fold, tables, protocol, None, self._beside(run, cut, protocol))
 

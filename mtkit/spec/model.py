@@ -16,6 +16,10 @@ if TYPE_CHECKING:
     import numpy as np
 
 
+def _no_labels(task: str) -> tuple[np.ndarray, np.ndarray]:
+    raise LookupError(f"there are no rows from which labels of {task!r} could be learned")
+
+
 @dataclass(frozen=True)
 class BuildContext:
     """What a component may know when it is built.
@@ -30,6 +34,7 @@ class BuildContext:
         cache_dir: where results that depend on content alone may be kept between runs.
         column: `(entity or role, column)` -> raw values of the entity table, `[rows]` (row 0 is None); `id` for the ids.
         encoders: the encoders of the recipe by name, for heads that train one.
+        labels: prediction task -> labels and weights of its training rows, `[rows]` each, as they are in the data.
         counters: numbers that end in `metrics.json` under `timing` (`texts_encoded`).
     """
 
@@ -43,6 +48,7 @@ class BuildContext:
     column: Callable[[str, str], np.ndarray]
     encoders: Mapping[str, Encoder] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
+    labels: Callable[[str], tuple[np.ndarray, np.ndarray]] = _no_labels
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
-from pydantic import model_validator
+from pydantic import Field, model_validator
 
 from mtkit.spec import BuildContext, PredictionTask, prediction_of
+
+if TYPE_CHECKING:
+    from mtkit.spec import TaskMistake
+    from mtkit.types import Part, RowTable
 
 
 class _Linear(PredictionTask):
@@ -66,15 +71,45 @@ class Recommendation(_Linear):
 
 
 class Regression(PredictionTask):
-    """A number, such as a rating: w·x + b on its inputs side by side, trained on the squared error.
+    """A number, such as a rating or a duration: w·x + b on its inputs side by side, trained on the squared error.
 
-    The learning rate has to carry b to the mean of the label; labels far from 0 are better scaled by the data source.
+    The error is on a scale of the label that follows from the training rows, so that numbers of any size train at the
+    learning rates of the other tasks, with losses of their size. Predictions, metrics and what is served are in the unit
+    of the data; heads that read `task.NAME` read the number on the scale, of mean 0 and standard deviation 1 or so.
+    Predictions are means, also of `log`, which corrects for the logarithm by Duan's smearing estimate on the training
+    rows; those of `rank` are about medians. `log` suits labels whose spread grows with their size; where many are 0, and how
+    many depends on the features, its correction is too coarse, and `standard` has the smaller error.
     """
 
     numeric: ClassVar[bool] = True
 
+    target: Literal["standard", "log", "rank", "none"] = Field(
+        "standard",
+        description="scale of the loss: (y - mean) / std, the same of log(1 + y) for y >= 0, the rank among the training "
+        "rows, or y itself",
+    )
+
+    def unfit(self, tables: Mapping[str, Mapping[Part, RowTable]]) -> Iterator[TaskMistake]:
+        """What all predictions need of a label, and one below 0 that has no logarithm."""
+        mistakes = [*super().unfit(tables)]
+        yield from mistakes
+        if self.target != "log" or mistakes:
+            return
+        rows = tables[self.rows]["train"]
+        values = rows.labels[self.label][rows.weights[self.label] > 0]
+        if (least := values.min()) < 0:
+            yield (
+                ("target",),
+                (
+                    f'label {self.label!r} of the training rows of {self.rows!r} is {least:g} in some, and "log" is for labels '
+                    'from 0 on; set target = "standard", or "rank"'
+                ),
+            )
+
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.reference_heads.RegressionHead`."""
+        from mtkit.data.label_statistics import label_statistics
         from mtkit.layers.reference_heads import RegressionHead
 
-        return RegressionHead(self.inputs, name=context.name)
+        statistics = {} if self.target == "none" else label_statistics(self.target, *context.labels(context.name))
+        return RegressionHead(self.inputs, self.target, statistics, name=context.name)

@@ -1,8 +1,12 @@
+from dataclasses import replace
+
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
 from mtkit.standard.heads import Content, Recommendation, Regression, UserPreference
 from mtkit.testing import check_import_is_light, check_spec
+from mtkit.types import RowTable
 
 PREFERENCE = UserPreference(rows="pairs", inputs=("user", "item"), label="preferred")
 CONTENT = Content(rows="items", inputs=("item",), label="item.topic")
@@ -23,8 +27,29 @@ def test_builds_a_linear_head(spec, classes, make_context):
 
 def test_regression_is_of_numbers(make_context):
     assert [spec.numeric for spec in (REGRESSION, PREFERENCE)] == [True, False]
-    head = REGRESSION.build(make_context("rating", classes={"rating": 2}))
-    assert (head.name, head.inputs) == ("rating", REGRESSION.inputs)
+    labels = np.float32([1, 3, 100]), np.float32([1, 1, 0])
+    context = replace(make_context("rating", classes={"rating": 2}), labels={"rating": labels}.__getitem__)
+    head = REGRESSION.build(context)
+    assert (head.name, head.inputs, head.target) == ("rating", REGRESSION.inputs, "standard")
+    assert head.scale.statistics() == {"mean": 2, "std": 1}
+
+
+@pytest.mark.parametrize("target", ["standard", "log", "rank", "none"])
+def test_only_logarithms_need_labels_from_0_on(target):
+    spec = REGRESSION.model_copy(update={"target": target})
+    train = RowTable(
+        "pairs", {}, np.arange(3), np.zeros((0, 2)), np.arange(3), labels={"rating": np.float32([-2, 0, 4])}
+    )
+    found = [
+        list(spec.unfit({"pairs": {"train": replace(train, weights={"rating": np.float32(weights)})}}))
+        for weights in ([1, 1, 1], [0, 1, 1])
+    ]
+    if target != "log":
+        assert found == [[], []]
+        return
+    [(path, message)], kept = found
+    assert (path, kept) == (("target",), [])
+    assert 'is -2 in some, and "log" is for labels from 0 on; set target = "standard"' in message
 
 
 @pytest.mark.parametrize("head", [UserPreference, Content])

@@ -1,0 +1,46 @@
+import json
+
+import numpy as np
+import pytest
+
+from mtkit.data.label_statistics import label_statistics
+
+LABELS, WEIGHTS = np.float32([0, 0, 3, 8, 1e6]), np.float32([1, 1, 1, 2, 0])
+
+
+def test_moments_are_those_of_rows_with_a_weight():
+    rows = np.repeat([0, 0, 3, 8, 8], 1)
+    found = label_statistics("standard", LABELS, WEIGHTS)
+    assert found == pytest.approx({"mean": rows.mean(), "std": rows.std()})
+    assert label_statistics("none", LABELS, WEIGHTS) == {}
+
+
+def test_logarithms_begin_with_the_factor_by_which_their_mean_becomes_that_of_the_labels():
+    rows = np.array([0, 0, 3, 8, 8])
+    found = label_statistics("log", LABELS, WEIGHTS)
+    logs = np.log1p(rows)
+    assert found == pytest.approx(
+        {"mean": logs.mean(), "std": logs.std(), "largest": 8, "smearing": (1 + rows.mean()) / np.exp(logs.mean())}
+    )
+
+
+def test_equal_labels_share_their_mean_rank():
+    found = label_statistics("rank", LABELS, WEIGHTS)
+    assert found["values"] == [0, 3, 8]
+    assert found["ranks"] == pytest.approx([0.2, 0.5, 0.8])
+
+
+def test_many_values_have_as_many_knots_as_are_needed():
+    labels = np.random.default_rng(0).lognormal(size=50_000).astype(np.float32)
+    found = label_statistics("rank", labels, np.ones(len(labels)))
+    assert len(found["values"]) == len(found["ranks"]) <= 1024
+    assert (found["values"][0], found["values"][-1]) == (labels.min(), labels.max())
+    assert np.interp(np.median(labels), found["values"], found["ranks"]) == pytest.approx(0.5, abs=1e-4)
+
+
+@pytest.mark.parametrize("target", ["standard", "log", "rank"])
+@pytest.mark.parametrize("value", [0.1, 800.0, 0.0])
+def test_a_constant_divides_by_nothing(target, value):
+    found = label_statistics(target, np.full(7, value, np.float32), np.ones(7))
+    assert found.get("std", 1) == 1
+    assert json.loads(json.dumps(found, allow_nan=False)) == found
