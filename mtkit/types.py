@@ -168,7 +168,8 @@ class Fold:
         end: seconds; evaluation uses events in `[cut, end)`.
         entities: catalogs as of `fit`.
         events: all events before `end` whose entities are in the catalogs.
-        dropped: how many events were left out and why (for the report).
+        dropped: why interactions are not among the events -> how many; where that depends on the catalogs, by part
+            (`eval: item not in the catalog`): `train` before `fit`, `eval` from the cut on, `past` between.
         schema: the declared columns.
     """
 
@@ -247,6 +248,7 @@ class RowTable:
         lists: name -> lists of unequal length; `target` holds the rows' positives (values `item`) for tables that have them.
         shared: name -> what several rows have in common.
         classes: label -> names of its classes, for labels with several.
+        left_out: why rows are not among these (`user without a past`) -> how many.
         note: one line that states the population ("lines of purchase", "30-day windows of households with a past").
         event: int64 `[rows]`, the rows' places among the fold's events; None where they are none.
     """
@@ -263,6 +265,7 @@ class RowTable:
     lists: Mapping[str, Ragged] = field(default_factory=dict)
     shared: Mapping[str, Shared] = field(default_factory=dict)
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
     event: np.ndarray | None = None
 

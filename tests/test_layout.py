@@ -47,6 +47,7 @@ ACROSS = {
     "test_layout": "the house",
     "test_main_recipe": "a recipe on real data",
     "test_memory_limits": "memory that runs out, through the command line",
+    "test_newcomers": "users without a past, and ids without a row, through a run",
     "test_mistakes": "messages, through the command line",
     "test_fuzz": "data files and recipes of all kinds, drawn",
     "test_named_events": "conditions of recipes, from the text to the export",

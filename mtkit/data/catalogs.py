@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
@@ -110,7 +111,8 @@ def make_fold(
         )
         catalogs[entity] = keys[entity].catalog(dataset, chosen, (numbered or {}).get(entity))
     ids = {role: catalogs[entity].rows[places[role]] for role, entity in schema.roles.items()}
-    kept, turned_away = _keep(time < cut.end, ids, {role: min_count.get(of, 1) for role, of in schema.roles.items()})
+    parts = {"train": time < fit, "past": (time >= fit) & (time < cut.cut), "eval": time >= cut.cut}
+    kept, turned_away = _keep(time < cut.end, ids, parts)
     dropped = {**dataset.left_out, **turned_away}
     if not kept[time >= cut.cut].any():
         reasons = ", ".join(
@@ -207,15 +209,25 @@ def _entity(name: str, dataset: Dataset, key: pa.ChunkedArray, rows: pa.Array) -
 
 
 def _keep(
-    kept: np.ndarray, ids: Mapping[str, np.ndarray], minima: Mapping[str, int]
+    there: np.ndarray, ids: Mapping[str, np.ndarray], parts: Mapping[str, np.ndarray]
 ) -> tuple[np.ndarray, dict[str, int]]:
-    """Which interactions stay, and how many each role turned away."""
+    """Which interactions stay, and how many of each part do not, by the roles whose ids are in no catalog."""
+    missing = {role: there & (rows == 0) for role, rows in ids.items()}
     dropped = {}
-    for role, rows in ids.items():
-        missing = kept & (rows == 0)
-        dropped[f"{role} with fewer than {minima[role]} interactions before the cut"] = int(missing.sum())
-        kept = kept & ~missing
-    return kept, dropped
+    for lacking in _some_of(list(ids)):
+        exactly = there.copy()
+        for role in ids:
+            exactly &= missing[role] if role in lacking else ~missing[role]
+        for part, inside in parts.items():
+            if count := int(np.count_nonzero(exactly & inside)):
+                dropped[f"{part}: {' and '.join(lacking)} not in the catalog"] = count
+    return there & ~np.logical_or.reduce([np.zeros_like(there), *missing.values()]), dropped
+
+
+def _some_of(roles: Sequence[str]) -> Iterator[tuple[str, ...]]:
+    """Each choice of one or more of the roles, the small ones first."""
+    for number in range(1, len(roles) + 1):
+        yield from combinations(roles, number)
 
 
 def _events(dataset: Dataset, ids: Mapping[str, np.ndarray], time: np.ndarray, kept: np.ndarray, users: int) -> Events:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
+from dataclasses import replace
 
 import numpy as np
 import pyarrow as pa
@@ -77,8 +78,10 @@ def window_table(
     note: str,
     targets_of: Where | None = None,
     past_of: Where | None = None,
+    *,
+    without_past: bool = False,
 ) -> RowTable:
-    """One row per user and window `[start, stop)` in which a user with a past acts; targets are the distinct items.
+    """One row per user and window `[start, stop)` in which the user acts; targets are the distinct items.
 
     Args:
         fold: the events.
@@ -86,25 +89,31 @@ def window_table(
         note: states the population.
         targets_of: which events targets are made of; None = all.
         past_of: which events make a past; None = all.
+        without_past: whether users without a past before the window have rows; else they are counted (`left_out`).
 
     Raises:
         DataError: there are no rows.
     """
     acts, past = (events_where(fold.events, where, fold.schema.interactions) for where in (targets_of, past_of))
-    parts = [part for window in windows if len((part := _window(acts, past, *window))[0])]
-    if not parts:
-        raise DataError(f"fold {fold.name!r} has no rows here: {note}")
+    parts = [_window(acts, *window) for window in windows]
     user, time, counts, targets = (np.concatenate(values) for values in zip(*parts, strict=True))
-    acting = next(iter(fold.events.ids))
-    return RowTable(
+    history, acting = history_bounds(fold.events, user, time), next(iter(fold.events.ids))
+    table = RowTable(
         name="",
         ids={acting: user},
         time=time,
-        history=history_bounds(fold.events, user, time),
+        history=history,
         known=time,
         lists={"target": Ragged(np.append(0, np.cumsum(counts)), {"item": targets})},
         note=note,
     )
+    if not without_past:
+        begin, end = history_bounds(past, user, time).T
+        kept = np.flatnonzero(end > begin)
+        table = replace(table.take(kept), left_out={f"{acting} without a past": len(table) - len(kept)})
+    if not len(table):
+        raise DataError(f"fold {fold.name!r} has no rows here: {note}")
+    return table
 
 
 def entity_table(fold: Fold, entity: str, rows: np.ndarray, note: str) -> RowTable:
@@ -156,16 +165,12 @@ def _context(fold: Fold, positions: np.ndarray) -> dict[str, np.ndarray]:
     return {name: raw(fold.events.columns[name].take(rows), fold.schema.interactions[name]) for name in names}
 
 
-def _window(
-    events: Events, past: Events, start: int, stop: int
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _window(events: Events, start: int, stop: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Users `[rows]`, times `[rows]`, numbers of targets `[rows]` and the targets of one window, end to end."""
     user, item = list(events.ids.values())[:2]
     inside = (events.time >= start) & (events.time < stop)
     size = item.max(initial=0) + np.int64(1)
     pairs = np.unique(user[inside] * size + item[inside])
-    begin, end = history_bounds(past, pairs // size, np.full(len(pairs), start)).T
-    pairs = pairs[end > begin]
     users, counts = np.unique(pairs // size, return_counts=True)
     return users.astype(np.int32), np.full(len(users), start), counts, (pairs % size).astype(np.int32)
 

@@ -73,6 +73,15 @@ def populations(tables: Tables) -> dict[str, dict[Part, dict[str, Any]]]:
     }
 
 
+def left_out(fold: Fold, tables: Tables) -> dict[str, Any]:
+    """Interactions that are no events, and rows that are not there: reason -> how many; rows by table, too."""
+    rows = {
+        name: {f"{part}: {why}": count for part, table in parts.items() for why, count in table.left_out.items()}
+        for name, parts in tables.items()
+    }
+    return {"interactions": dict(fold.dropped), "rows": {name: found for name, found in rows.items() if found}}
+
+
 def fold_of(recipe: Recipe, dataset: Dataset, cut: Cut, numbered: Mapping[str, np.ndarray] | None = None) -> Fold:
     """The fold of a cut, with the catalogs of the recipe; arguments and errors are those of `make_tables`."""
     catalogs = recipe.data.catalog

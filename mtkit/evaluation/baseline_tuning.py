@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -13,13 +13,15 @@ from mtkit.data.conditions import events_where
 from mtkit.data.feature_scopes import scope_of
 from mtkit.data.row_tables import Tables
 from mtkit.evaluation.metrics import RankingProtocol, labeled, predict_metrics, rank_metrics
-from mtkit.evaluation.rank import Scorer
 from mtkit.evaluation.user_sums import Measured
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.settings import Evaluate
 from mtkit.schema import INTERACTIONS, Address, ColumnKind, Schema
 from mtkit.spec import Baseline, ContentBaseline, EventsBaseline, Rows
 from mtkit.types import Fold, LabeledRows, MetricKey, RowTable
+
+_Scorer = Callable[[np.ndarray], np.ndarray]
+"""Of the whole catalog, from users or rows."""
 
 Tuned = Mapping[str, Mapping[str, Baseline]]
 """Baseline -> task that it fits -> the baseline as set for this task."""
@@ -138,8 +140,24 @@ class Comparison:
             return measured
         for task, protocol in protocols.items():
             table = self.tables[self.plan.rows_of(task)]["eval"].weighed(self.plan.tasks[task].scales)
-            measured |= rank_metrics(task, _of_users(score, table.ids[user]), table, protocol)
+            of_rows = _of_users(score, table.ids[user])
+            if baseline.needs_past and protocol.shares is not None:
+                of_rows = _else_popular(of_rows, without_past(table), protocol.shares)
+            measured |= rank_metrics(task, of_rows, table, protocol)
         return measured
+
+    def falling_back(self, baselines: Mapping[str, Baseline]) -> list[str]:
+        """What readers should know of baselines that need a past, for each row table with rows that have none."""
+        needing = [name for name, baseline in _of_form(baselines, "retrieval").items() if baseline.needs_past]
+        found = []
+        for name in dict.fromkeys(map(self.plan.rows_of, self._tasks("retrieval"))) if needing else ():
+            table = self.tables[name]["eval"]
+            if count := int(np.count_nonzero(without_past(table))):
+                found.append(
+                    f"{count:,} of {len(table):,} rows of {name} have no past; baselines that need one rank these by "
+                    f"popularity: {', '.join(needing)}"
+                )
+        return found
 
     def _predicted(self, baseline: Baseline, task: str, train: LabeledRows, rows: LabeledRows) -> Measured:
         fits = baseline.numeric or rows.classes > 0
@@ -206,7 +224,27 @@ def labeled_rows(
     return replace(labeled(table, label, numeric=numeric), columns=columns, kinds=kinds)
 
 
-def _of_users(score: Scorer, users: np.ndarray) -> Scorer:
+def without_past(table: RowTable) -> np.ndarray:
+    """Which rows have no past, bool `[rows]`; none where rows have no histories."""
+    if not len(table.history):
+        return np.zeros(len(table), bool)
+    found: np.ndarray = table.history[:, 1] <= table.history[:, 0]
+    return found
+
+
+def _else_popular(score: _Scorer, lacking: np.ndarray, popularity: np.ndarray) -> _Scorer:
+    """A scorer of rows, by popularity float64 `[items]` where rows are `lacking`."""
+
+    def scores(rows: np.ndarray) -> np.ndarray:
+        found = score(rows)
+        if lacking[rows].any():
+            found = np.where(lacking[rows, None], popularity, found)
+        return found
+
+    return scores
+
+
+def _of_users(score: _Scorer, users: np.ndarray) -> _Scorer:
     """A scorer of rows, from one of users."""
     return lambda rows: score(users[rows])
 

@@ -90,8 +90,8 @@ class Reporter:
         for finding in findings:
             self._indented(Text(shown(finding), "" if finding.level == "note" else "yellow"))
 
-    def rows(self, notes: Mapping[str, Mapping[Part, Mapping[str, Any]]], dropped: Mapping[str, int]) -> None:
-        """Says what the rows are."""
+    def rows(self, notes: Mapping[str, Mapping[Part, Mapping[str, Any]]], left_out: Mapping[str, Any]) -> None:
+        """Says what the rows are, and what is not among them."""
         table = Table.grid("rows", "part", "count", "population", padding=(0, 1))
         table.columns[2].justify = "right"
         table.columns[0].max_width = self.console.width // 3
@@ -101,9 +101,13 @@ class Reporter:
             for part, note in parts.items():
                 table.add_row(Text(name, "cyan"), part, f"{note['rows']:,}", Text(shown_line(note["population"])))
         self._indented(table)
-        for reason, count in dropped.items():
+        for reason, count in left_out["interactions"].items():
             if count:
                 self._indented(Text(shown_line(f"left out: {counted(count, 'interaction')}, {reason}")))
+        for name, reasons in left_out["rows"].items():
+            for reason, count in reasons.items():
+                if count:
+                    self._indented(Text(shown_line(f"left out: {counted(count, 'row')} of {name}, {reason}")))
 
     @contextlib.contextmanager
     def progress(

@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.fingerprint import checksums, fingerprint
-from mtkit.data.row_tables import Tables, populations
+from mtkit.data.row_tables import Tables, left_out, populations
 from mtkit.errors import ModelWarning, MtkitError, shortage
 from mtkit.evaluation.baseline_tuning import Comparison, Tuned, as_tuned
 from mtkit.evaluation.metrics import RankingProtocol
@@ -166,6 +166,7 @@ class Run:
             timing={**(tuned.timing or {}), **(final.timing or {}), **total, **self.directory.read_counters()},
             warnings=told or None,
             init={name: of.init for name, of in (("valid", tuned), ("test", final)) if of.init} or None,
+            left_out={"valid": tuned.left_out or {}, "test": final.left_out or {}},
         )
 
     def _phase(self, cut: Cut, tuned: Tuned | None) -> PhaseResults:
@@ -191,6 +192,8 @@ class Run:
         comparison = Comparison(
             self.recipe.plan, contest.fold, contest.tables, settings, contest.protocol, self.recipe.rows
         )
+        for message in comparison.falling_back(settings.baselines):
+            self.warn(message)
         plain, judged = comparison.results(settings.baselines, tuned)
         baselines = judged | dict(contest.beside)
         timing.lap("baselines")
@@ -209,6 +212,7 @@ class Run:
             timing=timing.laps,
             warnings=self.warnings.copy() or None,
             init=contest.init,
+            left_out=left_out(contest.fold, contest.tables),
         )
 
     def _certainty(self, contest: Contest, baselines: Mapping[str, Measured]) -> dict[str, Any]:
@@ -221,7 +225,7 @@ class Run:
 
     def write_rows(self, fold: Fold, tables: Tables) -> None:
         """Notes on every row table's population, for the user and for the record."""
-        notes, dropped = populations(tables), dict(fold.dropped)
-        record = shown_values({"tables": notes, "dropped_interactions": dropped})
+        notes, without = populations(tables), left_out(fold, tables)
+        record = shown_values({"tables": notes, "left_out": without})
         write_json(self.directory.rows / f"{fold.name}.json", record)
-        self.report.rows(notes, dropped)
+        self.report.rows(notes, without)

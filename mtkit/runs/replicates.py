@@ -67,6 +67,7 @@ def combined(several: Sequence[RunResults], sums: Sequence[Sums]) -> RunResults:
         counts=_common([one.counts for one in several]),
         intervals=interval_results(mean_of(sums)),
         timing=_spread([one.timing for one in several]),
+        left_out=_common([one.left_out for one in several]),
         warnings=list(dict.fromkeys(text for one in several for text in one.warnings or ())) or None,
         init=_common([one.init or {} for one in several]) or None,
     )

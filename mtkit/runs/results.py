@@ -42,6 +42,7 @@ class PhaseResults(_Kept):
         timing: seconds of each part.
         warnings: what was not as it should be.
         init: what the model began with, where that was another run's.
+        left_out: interactions, and rows by row table, that are not there: reason -> how many.
     """
 
     model: Figures | None
@@ -52,6 +53,7 @@ class PhaseResults(_Kept):
     timing: Mapping[str, float] | None = None
     warnings: Sequence[str] | None = None
     init: Mapping[str, Any] | None = None
+    left_out: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,7 @@ class RunResults(_Kept):
         timing: seconds of each part, and counters such as `texts_encoded`.
         warnings: what was not as it should be in training; None where all was.
         init: phase -> what its model began with; None where no other run's weights were taken.
+        left_out: phase -> interactions, and rows by row table, that are not there: reason -> how many.
     """
 
     protocol: Mapping[str, Any]
@@ -79,3 +82,4 @@ class RunResults(_Kept):
     timing: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] | None = None
     init: Mapping[str, Any] | None = None
+    left_out: Mapping[str, Any] = field(default_factory=dict)

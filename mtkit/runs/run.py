@@ -13,7 +13,7 @@ from mtkit.data.build_context import cache_directory, make_context
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.columns import load
 from mtkit.data.leakage import find_leaks, refuse
-from mtkit.data.row_tables import make_tables, populations
+from mtkit.data.row_tables import left_out, make_tables, populations
 from mtkit.errors import RecipeError
 from mtkit.evaluation.baseline_tuning import weight_notes
 from mtkit.evaluation.metrics import RankingProtocol
@@ -48,7 +48,7 @@ class Nobody:
         recipe = run.recipe
         fold, tables = make_tables(recipe, run.dataset, cut)
         check_slices(recipe, fold, tables)
-        run.report.rows(populations(tables), fold.dropped)
+        run.report.rows(populations(tables), left_out(fold, tables))
         context = make_context(recipe, recipe.plan, fold, tables, {}, cache_directory(), {})
         protocol = RankingProtocol.of(recipe.evaluate, fold, context)
         return Contest(fold, tables, protocol, None, self._beside(run, cut, protocol))

@@ -120,6 +120,8 @@ class Baseline(Spec):
     #: Whether rows and events count by their weights (`LabeledRows.weights`, `Events.weight`); results name those of which
     #: it is not true.
     weighs: ClassVar[bool] = False
+    #: Whether a `retrieval` baseline scores by the row's own past; rows without one are ranked by popularity instead.
+    needs_past: ClassVar[bool] = False
 
     def grid(self) -> Sequence[Baseline]:
         """The settings tried on validation, from which the best is taken; itself alone if nothing is tuned."""
@@ -151,6 +153,7 @@ class EventsBaseline(Baseline):
     """
 
     form: ClassVar[Literal["retrieval", "prediction"]] = "retrieval"
+    needs_past: ClassVar[bool] = True
 
     where: Where | None = Field(None, description="which interactions it counts; default: what is best on validation")
 

@@ -24,7 +24,9 @@ if TYPE_CHECKING:
 
 
 class RetrievalBaseline(EventsBaseline):
-    """A baseline that scores the catalog. Users without a past get equal scores, unless it says otherwise."""
+    """A baseline that scores the catalog by the user's past; users without one are ranked by popularity."""
+
+    needs_past: ClassVar[bool] = True
 
 
 class Popularity(RetrievalBaseline):
@@ -34,6 +36,8 @@ class Popularity(RetrievalBaseline):
     """
 
     weighs: ClassVar[bool] = True
+
+    needs_past: ClassVar[bool] = False
 
     def rank(self, events: Events, cut: int, items: int) -> Scorer:
         """A scorer of the catalog, see `Baseline.rank`."""
@@ -47,6 +51,8 @@ class RecencyPopularity(RetrievalBaseline):
     """
 
     weighs: ClassVar[bool] = True
+
+    needs_past: ClassVar[bool] = False
 
     window: PositiveFloat = Field(30, description="days before the cut that count")
     windows: tuple[PositiveFloat, ...] = Field(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mtkit.types import Fold, Part, RowTable
+
+_WITH_A_PAST = "users with a past who act {}"
 
 Seed = Annotated[int, Field(ge=0)]
 
@@ -50,13 +52,20 @@ class Windows(_OfEvents):
     """(user, window) with the distinct items of the window as targets.
 
     Training has windows that end at the cut and at `stride` before each other; evaluation has one, from the cut on.
-    A user has a row if he or she has a past before the window and acts in it. Features are as of the window's start.
+    A user has a row if he or she acts in the window, and has a past before it, unless `without_past` says otherwise.
+    Features are as of the window's start; of a user without a past, the past is empty. Users that never train are in
+    the catalog, with their own attributes, where that has all rows of their table (`min_count = 0`).
     """
 
     length: Duration = Field(timedelta(days=30), description="how long a training window is")
     count: PositiveInt = Field(13, description="number of training windows")
     stride: Duration | None = Field(None, description="from one training window's start to the next; default: `length`")
     eval_sample: PositiveInt | None = Field(None, description="evaluate on at most so many users, drawn uniformly")
+    without_past: Literal["leave_out", "evaluate", "train"] = Field(
+        "leave_out",
+        description="users without a past before the window: they have no rows (and are counted), rows to be evaluated on, "
+        "or rows to train on, too",
+    )
     seed: Seed = Field(0, description="of what is drawn")
 
     def of_share(self, share: float) -> Rows:
@@ -72,8 +81,13 @@ class Windows(_OfEvents):
         length, stride = _seconds(self.length), _seconds(self.stride or self.length)
         starts = [fold.fit - length - k * stride for k in range(self.count)]
         windows = "the window" if self.count == 1 else f"{self.count} windows"
-        note = f"{windows} of {in_words(self.length)} before the cut; users with a past who act in the window{self._of}"
-        return window_table(fold, [(start, start + length) for start in starts], note, self.where, self.past)
+        everyone = self.without_past == "train"
+        who = (
+            "users who act in the window, with a past or without" if everyone else _WITH_A_PAST.format("in the window")
+        )
+        note = f"{windows} of {in_words(self.length)} before the cut; {who}{self._of}"
+        spans = [(start, start + length) for start in starts]
+        return window_table(fold, spans, note, self.where, self.past, without_past=everyone)
 
     @property
     def _of(self) -> str:
@@ -88,13 +102,10 @@ class Windows(_OfEvents):
 
         days = (fold.end - fold.cut) / DAY
         when = f"in the {days:g} days from the cut" if days >= 1 else "from the cut on"
-        table = window_table(
-            fold,
-            [(fold.cut, fold.end)],
-            f"users with a past who act {when}{self._of}; targets: their distinct items",
-            self.where,
-            self.past,
-        )
+        everyone = self.without_past != "leave_out"
+        who = f"users who act {when}, with a past or without" if everyone else _WITH_A_PAST.format(when)
+        note = f"{who}{self._of}; targets: their distinct items"
+        table = window_table(fold, [(fold.cut, fold.end)], note, self.where, self.past, without_past=everyone)
         if self.eval_sample is None:
             return table
         drawn = table.take(sample(np.arange(len(table)), self.eval_sample, self.seed))

@@ -80,7 +80,7 @@ def test_an_id_without_a_row_is_refused_unless_declared(shop):
         make_fold(replace(dataset, origins=origins), CUT, {"item": 0})
     fold = make_fold(dataset, CUT, {"item": 0}, {"item"})
     assert fold.entities["item"].ids[1:].tolist() == sorted(known["id"].to_pylist())
-    assert fold.dropped["item with fewer than 0 interactions before the cut"] > 0
+    assert fold.dropped["eval: item not in the catalog"] > 0
 
 
 def test_interactions_without_an_id_are_left_out(shop):

@@ -152,17 +152,24 @@ def test_seeds_and_many_baselines_fit_into_80_columns():
 def test_populations_have_a_line_that_hangs():
     terminal = console()
     note = "users with a past who act in the 31 days from the cut; targets: their distinct items of the month"
-    Reporter(terminal).rows({"windows": {"train": {"rows": 12345, "population": note}}}, {"of an unknown item": 3})
-    first, second, dropped = printed(terminal)
+    Reporter(terminal).rows(
+        {"windows": {"train": {"rows": 12345, "population": note}}},
+        {"interactions": {"of an unknown item": 3}, "rows": {"windows": {"train: user without a past": 1200}}},
+    )
+    first, second, dropped, newcomers = printed(terminal)
     assert first.startswith("  windows train 12,345 users with")
     assert second == " " * 23 + "targets: their distinct items of the month" or second.startswith(" " * 23)
     assert dropped == "  left out: 3 interactions, of an unknown item"
+    assert newcomers == "  left out: 1,200 rows of windows, train: user without a past"
     assert max(map(len, printed(terminal))) <= 80
 
 
 def test_text_of_others_is_not_taken_for_markup():
     terminal = console()
-    Reporter(terminal).rows({"a": {"train": {"rows": 1, "population": "labels [bold] of [/x]"}}}, {"why [/y]": 1})
+    Reporter(terminal).rows(
+        {"a": {"train": {"rows": 1, "population": "labels [bold] of [/x]"}}},
+        {"interactions": {"why [/y]": 1}, "rows": {}},
+    )
     Reporter(terminal).warn("/runs/[a]/x is damaged [/z]")
     text = terminal.file.getvalue()
     for part in ("labels [bold] of [/x]", "why [/y]", "/runs/[a]/x is damaged [/z]"):
