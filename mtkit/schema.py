@@ -18,6 +18,9 @@ INTERACTIONS = "interactions"
 CONTEXT, HISTORY, TASK = "context", "history", "task"
 SCOPES = (CONTEXT, HISTORY, TASK)
 
+#: What follows the name of a column of lists, where the weights of its values lie beside them.
+WEIGHT = "/weight"
+
 
 class Address(str):
     """Where a value is found: `scope.column`, as in `item.text`.
@@ -64,6 +67,10 @@ class Column(BaseModel):
             split has weight 0 for this label.
         classes: for `label` columns of several classes, True; a binary label is 0 or 1.
         labels: for `weight` columns, the labels of the table that it is for; empty = it says what a row counts for all tasks.
+        multi_label: for `label` columns of which a row has any number of classes, as lists.
+        separator: what is between the values of a `list`, or a label of lists, that comes as text.
+        weighted: whether the values of a `list` have weights, `value:weight`.
+        length: the most values of a row that are read of a `list`, or a label of lists.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -75,6 +82,26 @@ class Column(BaseModel):
     horizon: Duration | None = None
     classes: bool = False
     labels: tuple[str, ...] = ()
+    multi_label: bool = False
+    separator: str = ""
+    weighted: bool = False
+    length: Annotated[int, Field(gt=0)] = 32
+
+    @property
+    def listed(self) -> bool:
+        """Whether a row has any number of values."""
+        return self.kind == "list" or self.multi_label
+
+    @model_validator(mode="after")
+    def _lists_are_lists(self) -> Self:
+        if self.multi_label and (self.kind != "label" or self.classes):
+            raise ValueError("multi_label = true is for columns of kind label, in the place of classes = true")
+        if self.weighted and self.kind != "list":
+            raise ValueError("weighted = true is for columns of kind list")
+        for name in ("separator", "length"):
+            if name in self.model_fields_set and not self.listed:
+                raise ValueError(f"{name} is for columns of kind list, or labels with multi_label = true")
+        return self
 
     @model_validator(mode="after")
     def _labels_are_of_weights(self) -> Self:
@@ -212,6 +239,6 @@ class Schema(BaseModel):
         for role in [*self.roles][1:2]:
             addresses[Address.of(HISTORY, role)] = self.interactions[self.reference(role)]
         for name, column in self.interactions.items():
-            if column.kind in ("categorical", "numeric") and name not in hidden:
+            if column.kind in ("categorical", "numeric", "list") and name not in hidden:
                 addresses[Address.of(CONTEXT, name)] = column
         return addresses

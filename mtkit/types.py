@@ -346,7 +346,7 @@ class LabeledRows:
 
     Attributes:
         columns: address (`item.text`, `user.age`) -> raw values `[rows]`, strings or numbers, nulls as None or nan; ids
-            (`item.id`) are rows of the entity's table.
+            (`item.id`) are rows of the entity's table; lists are `[rows, n]`, as of `mtkit.data.list_values.padded`.
         labels: `[rows]`, 0/1, class numbers, or numbers.
         weights: float32 `[rows]`.
         classes: number of classes; 2 for a binary label, 0 for a numeric one.

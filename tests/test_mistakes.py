@@ -81,6 +81,10 @@ def replaced(name, values):
             r"encoder\.product\.reads\[1\]: item\.text is declared as text; this encoder reads columns of kind id or categ",
         ),
         (
+            "preprocess.x={use='standardize', columns=['item.color']}",
+            r"preprocess\.x\.columns\[0\]: item\.color is declared as categorical; this preprocessor is for .* numeric",
+        ),
+        (
             "encoder.product.reads=['history.item']",
             r"reads 'history\.item', which the encoder history reads; .* the row$",
         ),

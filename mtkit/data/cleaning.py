@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from mtkit.data.column_values import UnfitError, converted, escaped_quotes, oddities, within_float32
 from mtkit.data.id_types import matched
+from mtkit.data.list_values import lists
 from mtkit.data.times import Times, read_times
 from mtkit.errors import DataError
 from mtkit.schema import INTERACTIONS, Column
@@ -111,6 +112,8 @@ class _Cleaning:
                     f"the others ({_years(times, apart)})"
                 )
             return pa.chunked_array([pa.array(times.seconds, mask=~times.known)])
+        if declared.listed:
+            return self._lists(self.raw.place(table, name), column, declared)
         values, lost = converted(column, declared), 0
         if declared.kind == "categorical" or (declared.kind == "id" and not declared.entity) or declared.classes:
             self.notes += [f"{self.raw.place(table, name)}: {oddity}" for oddity in oddities(values)]
@@ -121,6 +124,13 @@ class _Cleaning:
         if lost:
             count = counted(lost, "value counts as missing", "values count as missing")
             self.notes.append(f"{self.raw.place(table, name)}: {count}, infinite or beyond float32 (3.4e38)")
+        return values
+
+    def _lists(self, place: str, column: pa.ChunkedArray, declared: Column) -> pa.ChunkedArray:
+        values, longer = lists(column, declared)
+        if longer:
+            which = "heaviest" if declared.weighted else "first in sorted order"
+            self.notes.append(f"{place}: {longer:,} rows have more than {declared.length} values; the {which} are read")
         return values
 
     def _match(self, entity: str) -> None:

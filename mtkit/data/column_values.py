@@ -157,26 +157,14 @@ def within_float32(column: pa.ChunkedArray) -> tuple[pa.ChunkedArray, int]:
 
 
 def converted(column: pa.ChunkedArray, declared: Column) -> pa.ChunkedArray:
-    """The values of a column of any kind but time, in the types of its kind.
+    """The values of a column of any kind but time and lists, in the types of its kind.
 
     Raises:
         UnfitError: they are not what the column is declared to be.
     """
     kind = "categorical" if declared.kind == "label" and declared.classes else declared.kind
-    if kind == "list":
-        return _lists(column)
     of_kind = {"id": identifiers, "categorical": categories, "text": texts, "numeric": numbers, "label": numbers}
     return weights(column) if kind == "weight" else of_kind[kind](column)
-
-
-def _lists(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Lists, of whatever kind of list type."""
-    kind = column.type
-    if pa.types.is_list(kind):
-        return column
-    if pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return column.cast(pa.list_(kind.value_type))
-    raise UnfitError(f"expected lists, got values of type {kind}; {OTHERWISE}")
 
 
 def blank_to_null(column: pa.ChunkedArray) -> pa.ChunkedArray:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from mtkit.data.cleaning import cleaned
+from mtkit.data.list_values import padded, written
 from mtkit.errors import DataError
 from mtkit.schema import INTERACTIONS, Column
 from mtkit.shown import counted
@@ -78,7 +80,10 @@ def raw(column: pa.ChunkedArray, declared: Column) -> np.ndarray:
     """Raw values `[rows]` of a column: float32 with nan for numbers, otherwise objects (`str`, or None where null).
 
     Numeric columns, weights, and labels that are not classes are numbers; categorical columns, texts and classes are strings.
+    Lists are `[rows, n]`, as of `list_values.padded`.
     """
+    if declared.listed:
+        return padded(column)
     column = plain(column)
     if declared.kind in ("numeric", "weight") or (declared.kind == "label" and not declared.classes):
         numbers: np.ndarray = column.cast(pa.float64(), safe=False).to_numpy().astype(np.float32)
@@ -92,15 +97,18 @@ def raw(column: pa.ChunkedArray, declared: Column) -> np.ndarray:
 
 def codes(column: pa.ChunkedArray) -> np.ndarray:
     """Numbers int64 `[rows]` of the distinct values, from 0 on in the order of the data; -1 where null."""
-    indices = plain(column).combine_chunks().dictionary_encode().indices
+    column = written(column) if pa.types.is_list(column.type) else plain(column)
+    indices = column.combine_chunks().dictionary_encode().indices
     return np.asarray(indices.fill_null(-1).to_numpy(zero_copy_only=False), dtype=np.int64)
 
 
-def layer_input(values: np.ndarray) -> np.ndarray:
-    """Raw values as TensorFlow can take them: null strings become empty; numbers stay."""
+def layer_input(values: np.ndarray) -> Any:
+    """Raw values as TensorFlow can take them: null strings become empty; numbers stay, weights stand beside their values."""
+    if values.dtype.names:
+        return layer_input(values["value"]), values["weight"]
     if values.dtype != object:
         return values
-    missing = pc.is_null(pa.array(values, pa.string())).to_numpy(zero_copy_only=False)
+    missing = pc.is_null(pa.array(values.ravel(), pa.string())).to_numpy(zero_copy_only=False).reshape(values.shape)
     return np.where(missing, UNKNOWN_TEXT, values)
 
 
@@ -164,4 +172,6 @@ _EXPECTED: Mapping[str, tuple[str, Callable[[pa.DataType], bool]]] = {
 
 
 def _expected(column: Column) -> tuple[str, Callable[[pa.DataType], bool]]:
+    if column.listed:
+        return _EXPECTED["list"]
     return _EXPECTED["categorical" if column.kind == "label" and column.classes else column.kind]

@@ -11,13 +11,13 @@ import numpy as np
 from mtkit.data.columns import layer_input
 from mtkit.data.feature_scopes import scope_of
 from mtkit.recipe.registry import Registry
-from mtkit.schema import CONTEXT, Address
+from mtkit.schema import CONTEXT, WEIGHT, Address
 from mtkit.spec import FeatureInfo, Preprocessor
 from mtkit.types import Fold, Part, RowTable
 
 #: Kind of a column -> entry point of the preprocessor that it gets where a recipe names none. Other kinds have none:
 #: encoders read them as they are.
-DEFAULTS = {"categorical": "vocabulary", "numeric": "standardize"}
+DEFAULTS = {"categorical": "vocabulary", "numeric": "standardize", "list": "vocabulary"}
 
 
 @dataclass(frozen=True)
@@ -37,18 +37,21 @@ class FeatureTables:
     layers: Mapping[Address, Any]
 
     def of_catalogs(self, fold: Fold) -> dict[Address, np.ndarray]:
-        """Address of an entity's column -> it, preprocessed, int32 `[rows]` or float32 `[rows, width]`."""
+        """Address of an entity's column -> it, preprocessed, int32 `[rows]` or `[rows, n]`, or float32 `[rows, width]`."""
         raw = {address: scope_of(address).of_catalog(fold, address.column) for address in self.layers}
-        return {address: _run(self.layers[address], values) for address, values in raw.items() if values is not None}
+        made: dict[str, np.ndarray] = {}
+        for address, values in raw.items():
+            if values is not None:
+                made |= columns_of(address, _run(self.layers[address], values))
+        return {Address(name): column for name, column in made.items()}
 
     def apply(self, table: RowTable) -> RowTable:
         """The table with only the context columns that encoders read, preprocessed."""
         read = {name: Address.of(CONTEXT, name) for name in table.context}
-        context = {
-            name: _run(self.layers[address], table.context[name])
-            for name, address in read.items()
-            if address in self.layers
-        }
+        context: dict[str, np.ndarray] = {}
+        for name, address in read.items():
+            if address in self.layers:
+                context |= columns_of(name, _run(self.layers[address], table.context[name]))
         return replace(table, context=context)
 
 
@@ -58,7 +61,7 @@ def fit_features(
     fold: Fold,
     tables: Mapping[str, Mapping[Part, RowTable]],
 ) -> FeatureTables:
-    """Learns the preprocessing of every categorical or numeric address that an encoder reads.
+    """Learns the preprocessing of every categorical, numeric or list address that an encoder reads.
 
     Args:
         addresses: what the encoders read.
@@ -85,5 +88,11 @@ def fit_features(
     return FeatureTables(infos, states, values, layers)
 
 
-def _run(layer: Any, values: np.ndarray) -> np.ndarray:
-    return np.asarray(layer(layer_input(values)))
+def columns_of(name: str, made: Any) -> dict[str, Any]:
+    """What a preprocessor's layer made of a column, by name: its values, and their weights if there are any."""
+    return {name: made[0], f"{name}{WEIGHT}": made[1]} if isinstance(made, tuple) else {name: made}
+
+
+def _run(layer: Any, values: np.ndarray) -> Any:
+    made = layer(layer_input(values))
+    return tuple(map(np.asarray, made)) if isinstance(made, tuple) else np.asarray(made)

@@ -12,6 +12,7 @@ import pyarrow as pa
 
 from mtkit.data.columns import codes, raw
 from mtkit.data.encoded import Encoded, Repeats, first_rows, present, value_of, which_in
+from mtkit.data.list_values import told_by_one
 from mtkit.errors import DataError
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
@@ -99,6 +100,10 @@ def _told(address: str, label: str, column: pa.ChunkedArray, declared: Column, l
         yield Finding("warning", address, f"every value of it goes with one of the label {label!r}", rows, advice)
     elif declared.kind == "numeric" and classes == 2 and _separates(column, declared, labels):
         yield Finding("warning", address, f"one threshold on it tells the label {label!r}", rows, advice)
+    elif declared.listed and (value := told_by_one(raw(column, declared), labels)):
+        yield Finding(
+            "error", address, f"has {value!r} where the label {label!r} has one value, and nowhere else", rows, advice
+        )
 
 
 def _telling_values(column: pa.ChunkedArray, labels: np.ndarray, most: int) -> int:

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pyarrow.compute as pc
 
 from mtkit.data.asked_rows import PARTS, Asked, asked_columns, make_rows
 from mtkit.data.free_memory import available
 from mtkit.errors import DataError
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
+from mtkit.schema import CONTEXT, Address
 from mtkit.spec import Rows
 from mtkit.types import Events, Fold, Part, RowTable
 
@@ -125,7 +127,7 @@ def _step(recipe: Recipe, plan: Plan, fold: Fold) -> Iterator[Need]:
         yield Need(sizes[entity] * width * _FLOAT * _COPIES, what)
     for table, names in _encoded(plan).items():
         batch = recipe.rows[table].batch_size
-        numbers = sum(plan.encoders[name].numbers_per_row(sizes) for name in names)
+        numbers = sum(plan.encoders[name].numbers_per_row(sizes) + _listed(plan, fold, name) for name in names)
         what = (
             f"a step of {batch:,} rows through {', '.join(sorted(names))}; lower rows.{table}.batch_size, or `dim` or "
             "`length` of these"
@@ -137,6 +139,17 @@ def _step(recipe: Recipe, plan: Plan, fold: Fold) -> Iterator[Need]:
         candidates = items if any(read.trains and not read.rows for read in task.reads()) else batch
         what = f"task.{name}: scores of {batch:,} rows x {candidates:,} candidates; lower rows.{task.rows}.batch_size"
         yield Need(batch * candidates * _FLOAT * task.step_matrices, what)
+
+
+def _listed(plan: Plan, fold: Fold, name: str) -> int:
+    """How many numbers the values of lists add to those of a row that an encoder holds."""
+    encoder, features = plan.encoders[name], fold.schema.features()
+    lists = [address for address in map(Address, encoder.reads) if features[address].listed]
+    tables = [
+        (fold.events.columns if address.scope == CONTEXT else fold.catalog(address.scope).columns)[address.column]
+        for address in lists
+    ]
+    return encoder.dim * sum(pc.max(pc.list_value_length(column)).as_py() or 0 for column in tables)
 
 
 def _encoded(plan: Plan) -> dict[str, set[str]]:

@@ -219,7 +219,7 @@ def labeled_rows(
     kinds: dict[str, ColumnKind] = {}
     for address in map(Address, (*texts, *features)):
         kind = declared[address].kind
-        if kind in ("text", "categorical", "numeric") or address.column == "id":
+        if kind in ("text", "categorical", "numeric", "list") or address.column == "id":
             columns[address], kinds[address] = scope_of(address).of_rows(fold, table, address.column), kind
     return replace(labeled(table, label, numeric=numeric), columns=columns, kinds=kinds)
 

@@ -7,11 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from mtkit.data.columns import raw
+from mtkit.data.list_values import bag, there, values_of
 from mtkit.data.row_tables import Tables
 from mtkit.errors import DataError, RecipeError
 from mtkit.recipe.loader import Recipe
@@ -193,21 +195,39 @@ Test = Callable[[np.ndarray], np.ndarray]
 
 
 def _groups(asked: By, values: np.ndarray) -> Iterator[tuple[str, Test]]:
-    """Name and test of each group of values: ranges, or single values, the most frequent first; then nulls."""
+    """Name and test of each group of values: ranges, or single values, the most frequent first; then nulls.
+
+    Of lists, a row belongs to the group of each of its values.
+    """
     missing = _missing(values)
     if asked.edges:
         yield from _ranges(asked.edges)
+    elif values.ndim == 2:
+        for value in _frequent(bag(values)[1], asked.values):
+            yield _shown(value), partial(_holds, value)
     else:
-        distinct, counts = np.unique(values[~missing], return_counts=True)
+        known = values[~missing]
+        distinct = np.unique(known)
         if values.dtype != object and len(distinct) > asked.values:
             raise DataError(
                 f"evaluate.slices: {asked.by} has {len(distinct)} distinct numbers, and {asked.values} values get a "
                 f'slice; give edges, as in {{by = "{asked.by}", edges = [{np.median(distinct):g}]}}'
             )
-        for value in distinct[np.argsort(-counts, kind="stable")][: asked.values].tolist():
+        for value in _frequent(known, asked.values):
             yield _shown(value), partial(operator.eq, value)
     if missing.any():
         yield "null", _missing
+
+
+def _frequent(values: np.ndarray, most: int) -> list[Any]:
+    """The most frequent values; among equals, the first in order."""
+    distinct, counts = np.unique(values, return_counts=True)
+    found: list[Any] = distinct[np.argsort(-counts, kind="stable")][:most].tolist()
+    return found
+
+
+def _holds(value: str, lists: np.ndarray) -> np.ndarray:
+    return np.asarray(np.equal(values_of(lists), value).any(1))
 
 
 def _ranges(edges: tuple[float, ...]) -> Iterator[tuple[str, Test]]:
@@ -222,8 +242,10 @@ def _within(low: float, high: float, values: np.ndarray) -> np.ndarray:
 
 
 def _missing(values: np.ndarray) -> np.ndarray:
+    if values.ndim == 2:
+        return ~np.asarray(there(values_of(values)).any(1))
     if values.dtype == object:
-        return np.array([value is None for value in values.tolist()], bool)
+        return ~there(values)
     found: np.ndarray = np.isnan(values)
     return found
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 
 from mtkit.backend import tf
 from mtkit.feed.batch import Batch
-from mtkit.schema import CONTEXT, HISTORY, Address
+from mtkit.schema import CONTEXT, HISTORY, WEIGHT, Address
 from mtkit.types import DAY, Events
 
 AGE = Address.of(HISTORY, "age")
@@ -51,7 +51,10 @@ class Context:
 
     def feature(self, address: Address, batch: Batch, history_length: int) -> dict[str, tf.Tensor]:
         """The batch's own column."""
-        return {address: batch.given[address] if address in batch.given else batch.context[address.column]}
+        if address in batch.given:
+            return with_weights(address, batch.given)
+        columns = with_weights(address.column, batch.context)
+        return {Address.of(CONTEXT, column): values for column, values in columns.items()}
 
 
 class EntityTable(tf.Module):
@@ -60,7 +63,7 @@ class EntityTable(tf.Module):
     Args:
         name: the entity's name, or that of a role.
         rows: number of rows.
-        columns: column -> `[rows]` int32, or `[rows, width]` float32.
+        columns: column -> `[rows]` or `[rows, n]` int32, or `[rows, width]` float32.
     """
 
     def __init__(self, name: str, rows: int, columns: Mapping[str, np.ndarray]) -> None:
@@ -75,9 +78,12 @@ class EntityTable(tf.Module):
     def feature(self, address: Address, batch: Batch, history_length: int) -> dict[str, tf.Tensor]:
         """The column of the rows' ids, or the ids themselves."""
         if address in batch.given:
-            return {address: batch.given[address]}
+            return with_weights(address, batch.given)
         ids = batch.ids[address.scope]
-        return {address: ids if address.column == "id" else self.gather(address.column, ids)}
+        if address.column == "id":
+            return {address: ids}
+        columns = with_weights(address.column, self.columns)
+        return {Address.of(address.scope, column): self.gather(column, ids) for column in columns}
 
 
 class EventLog(tf.Module):
@@ -132,6 +138,11 @@ class EventLog(tf.Module):
         position = end[:, None] - 1 - tf.range(tf.minimum(tf.cast(count, tf.int64), longest))
         there, position = position >= begin[:, None], tf.maximum(position, 0)
         return tuple(tf.where(there, gathered(values, position), 0) for values in (self.ids, self.time))
+
+
+def with_weights(name: str, columns: Mapping[Any, Any]) -> dict[Any, Any]:
+    """A column, and the weights of its values if they lie beside it."""
+    return {key: columns[key] for key in (name, f"{name}{WEIGHT}") if key in columns}
 
 
 def providers(entities: Mapping[str, EntityTable], events: EventLog | None) -> dict[str, Provider]:

@@ -7,11 +7,15 @@ from typing import Any
 
 from mtkit.backend import keras, tf
 from mtkit.layers.axes import Axis
+from mtkit.schema import WEIGHT
 
 
 @keras.saving.register_keras_serializable(package="mtkit")
 class Features(keras.layers.Layer):
     """Adds one embedding per integer feature and one linear map per float feature, then applies hidden layers.
+
+    Of a feature of several values w_j is the weight of value j, or 1, and e_j its embedding: the sum is Σ w_j e_j, the mean that
+    over Σ w_j, and `sqrtn` that over sqrt(Σ w_j²). A row without values has the embedding of 0.
 
     Args:
         sizes: address of an integer feature -> number of its values.
@@ -20,8 +24,11 @@ class Features(keras.layers.Layer):
         hidden: widths of layers between the sum and the output; empty = the sum itself.
         id_dropout: share of training rows whose entity id is replaced by 0, which trains the unknown's row.
         dropout: dropout rate of the output.
+        listed: addresses of integer features of several values.
+        combiner: how the embeddings of several values become one, `sum`, `mean` or `sqrtn`.
 
-    Call: a dictionary address -> int `[rows]` or float `[rows, width]`. Returns `[rows, dim]`.
+    Call: a dictionary address -> int `[rows]`, float `[rows, width]`, or int `[rows, n]` where a row has several values, the
+    known ones first and then 0; `<address>/weight` float `[rows, n]` are their weights. Returns `[rows, dim]`.
     """
 
     def __init__(
@@ -32,12 +39,15 @@ class Features(keras.layers.Layer):
         hidden: Sequence[int] = (),
         id_dropout: float = 0.0,
         dropout: float = 0.0,
+        listed: Sequence[str] = (),
+        combiner: str = "mean",
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.sizes, self.widths = dict(sizes), dict(widths)
         self.dim, self.hidden = dim, tuple(hidden)
         self.id_dropout, self.dropout = id_dropout, dropout
+        self.listed, self.combiner = tuple(listed), combiner
         self._tables = {
             address: keras.layers.Embedding(size, dim, _small(), name=_variable_name(address))
             for address, size in sizes.items()
@@ -53,7 +63,7 @@ class Features(keras.layers.Layer):
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """The embedding of each row."""
-        parts = [table(self._ids(address, inputs[address], training)) for address, table in self._tables.items()]
+        parts = [self._embedded(address, inputs, training) for address in self._tables]
         parts += [linear(inputs[address]) for address, linear in self._maps.items()]
         state = tf.add_n(parts)
         for layer in self._hidden:
@@ -61,6 +71,13 @@ class Features(keras.layers.Layer):
         if self._output is not None:
             state = self._output(state)
         return self._dropout(state, training=training)
+
+    def _embedded(self, address: str, inputs: Mapping[str, tf.Tensor], training: bool) -> tf.Tensor:
+        table, ids = self._tables[address], inputs[address]
+        if address not in self.listed:
+            return table(self._ids(address, ids, training))
+        shares = _shares(ids, inputs.get(f"{address}{WEIGHT}"), self.combiner)
+        return tf.linalg.matvec(table(ids), tf.cast(shares, self.compute_dtype), transpose_a=True)
 
     def _ids(self, address: str, ids: tf.Tensor, training: bool) -> tf.Tensor:
         if not (training and self.id_dropout and address.endswith(".id")):
@@ -82,7 +99,22 @@ class Features(keras.layers.Layer):
             "hidden": list(self.hidden),
             "id_dropout": self.id_dropout,
             "dropout": self.dropout,
+            "listed": list(self.listed),
+            "combiner": self.combiner,
         }
+
+
+def _shares(ids: tf.Tensor, weights: tf.Tensor | None, combiner: str) -> tf.Tensor:
+    """Factors of the embeddings of values, float32 `[rows, n]`; 1 for the 0 of a row without any."""
+    there = tf.cast(ids > 0, tf.float32)
+    weights = there if weights is None else weights * there
+    alone = tf.cast(ids[:, :1] == 0, tf.float32)
+    weights = tf.concat([weights[:, :1] + alone, weights[:, 1:]], 1)
+    if combiner == "mean":
+        return weights / tf.reduce_sum(weights, 1, keepdims=True)
+    return (
+        weights if combiner == "sum" else weights * tf.math.rsqrt(tf.reduce_sum(tf.square(weights), 1, keepdims=True))
+    )
 
 
 def _small() -> keras.initializers.Initializer:

@@ -84,24 +84,29 @@ def _addresses(draft: Draft, schema: Schema) -> Iterator[Mistake]:
     for name, preprocessor in draft.preprocess.items():
         for index, address in enumerate(map(Address, preprocessor.columns if preprocessor else ())):
             path = ("preprocess", name, "columns", index)
-            if message := _not_a_feature(address, schema):
+            kinds = preprocessor.column_kinds if preprocessor else ()
+            message = _not_a_feature(address, schema) or _of_another_kind(
+                address, schema, kinds, "this preprocessor is for"
+            )
+            if message:
                 yield Mistake(path, message)
             elif address in owner:
                 yield Mistake(path, f"{address} has a preprocessor already, preprocess.{owner[address]}")
             owner.setdefault(address, name)
     for name, encoder in draft.encoder.items():
         for index, address in enumerate(map(Address, encoder.reads if encoder else ())):
-            message = _not_a_feature(address, schema) or _of_another_kind(address, schema, encoder)
+            kinds = encoder.reads_kinds if encoder else ()
+            message = _not_a_feature(address, schema) or _of_another_kind(address, schema, kinds, "this encoder reads")
             if message:
                 yield Mistake(("encoder", name, "reads", index), message)
 
 
-def _of_another_kind(address: Address, schema: Schema, encoder: Encoder | None) -> str:
-    """Why an encoder cannot read a feature; empty if it can."""
-    kind, kinds = schema.features()[address].kind, encoder.reads_kinds if encoder else ()
+def _of_another_kind(address: Address, schema: Schema, kinds: Collection[ColumnKind], what: str) -> str:
+    """Why a component does not take a feature; empty if it does."""
+    kind = schema.features()[address].kind
     if not kinds or kind in kinds:
         return ""
-    return f"{address} is declared as {kind}; this encoder reads columns of kind {' or '.join(kinds)}"
+    return f"{address} is declared as {kind}; {what} columns of kind {' or '.join(kinds)}"
 
 
 def _not_a_feature(address: Address, schema: Schema) -> str:
@@ -126,7 +131,7 @@ def _measured(draft: Draft, schema: Schema) -> Iterator[Mistake]:
     """Columns by which `evaluate` slices, and what it compares items by."""
     if not draft.evaluate:
         return
-    kinds: tuple[ColumnKind, ...] = ("categorical", "numeric", "label")
+    kinds: tuple[ColumnKind, ...] = ("categorical", "numeric", "list", "label")
     known = {
         Address.of(scope, name)
         for scope, entity in schema.scopes.items()

@@ -50,8 +50,8 @@ def at_least_one(k: tf.Tensor) -> tf.Tensor:
     return require(k, k >= 1, "k says how many items are asked for, so it has to be 1 or more; it is:", k)
 
 
-def same_shape(ids: tf.Tensor, age: tf.Tensor, names: tuple[str, str]) -> tf.Tensor:
-    """The ages, if there is one for each of the ids."""
-    shapes = tf.shape(ids), tf.shape(age)
-    said = f"{names[0]} and {names[1]} need the same shape, an age for each id; they have:"
-    return require(age, tf.reduce_all(shapes[0] == shapes[1]), said, *shapes)
+def same_shape(values: tf.Tensor, numbers: tf.Tensor, names: tuple[str, str]) -> tf.Tensor:
+    """The numbers (ages, weights), if there is one for each of the values."""
+    shapes = tf.shape(values), tf.shape(numbers)
+    said = f"{names[0]} and {names[1]} need the same shape, a number for each value; they have:"
+    return require(numbers, tf.reduce_all(shapes[0] == shapes[1]), said, *shapes)

@@ -8,9 +8,11 @@ from enum import Enum
 from typing import Any
 
 from mtkit.backend import tf
+from mtkit.data.fit_features import columns_of
 from mtkit.feed.batch import Batch
 from mtkit.heads.base import Tensors
 from mtkit.schema import CONTEXT, Address
+from mtkit.serving.request_checks import same_shape
 from mtkit.spec import ServingInput, Trained
 
 #: Features of requests are cut there. What a model was trained on is near 1.
@@ -99,6 +101,8 @@ class GivenFeatures:
 
     def _raw(self, address: Address) -> Given:
         name, layer = f"{address.scope}_{address.column}", self._layers[address]
+        if self._declared[address].listed:
+            return _listed(address, name, layer, weighted=self._declared[address].weighted)
         numeric = self._declared[address].kind == "numeric"
         about = f"`{address}` as in the data; " + ("nan if missing" if numeric else "empty if missing")
         inputs = {name: ServingInput("float32" if numeric else "string", (), about)}
@@ -116,6 +120,28 @@ class GivenFeatures:
     def _name(self, own: str, known: ServingInput, encoder: str, before: Given) -> str:
         """Encoders share an input that means the same, and else carry their name."""
         return own if before.inputs.get(own, known) == known else f"{own}_{encoder}"
+
+
+def _listed(address: Address, name: str, layer: Any, *, weighted: bool) -> Given:
+    """The values of a column of lists, and their weights."""
+    about = f"values of `{address}` as in the data, in any order; empty strings say nothing"
+    inputs, weight = {name: ServingInput("string", (None,), about)}, f"{name}_weight"
+    if weighted:
+        inputs[weight] = ServingInput("float32", (None,), "the weight of each; others than above 0 leave it out")
+
+    def batch(given: Tensors) -> Batch:
+        values = _one_more(given[name])
+        made = layer(
+            (values, _one_more(same_shape(given[name], given[weight], (name, weight)))) if weighted else values
+        )
+        return _features({Address(key): column for key, column in columns_of(address, made).items()})
+
+    return Given(inputs, batch)
+
+
+def _one_more(lists: tf.Tensor) -> tf.Tensor:
+    """Lists `[rows, n]` of any length as such that are not empty."""
+    return tf.pad(lists, [[0, 0], [0, 1]])
 
 
 def _derivations(pipeline: Trained, form: Form) -> Iterator[tuple[str, Any]]:

@@ -16,8 +16,8 @@ ItemsBy = Annotated[
     str,
     Field(
         pattern=r"^[a-z][a-z0-9_]*(\.[A-Za-z0-9_]+)?$",
-        description="a categorical column, a label of classes or a text of the items (`item.category`), or the name of an "
-        "encoder that derives vectors of them (`text`)",
+        description="a categorical column, a list, a label of classes or a text of the items (`item.category`), or the name of "
+        "an encoder that derives vectors of them (`text`)",
     ),
 ]
 PositiveInt = Annotated[int, Field(gt=0)]
@@ -54,10 +54,13 @@ class FeatureInfo:
     Attributes:
         size: for integer features, the number of values (0 = unknown or missing); 0 for float features.
         width: for float features, the length of the last axis; 0 for integer features.
+        listed: for integer features of which a row has several values: they arrive as `[rows, n]`, ascending and then 0. Where
+            these have weights, they arrive beside them, float32 `[rows, n]`, at the address followed by `/weight`.
     """
 
     size: int = 0
     width: int = 0
+    listed: bool = False
 
 
 Contributions = tuple["np.ndarray", "np.ndarray"]

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from pydantic import Field
 
 from mtkit.conditions import Where
-from mtkit.schema import Address
+from mtkit.schema import Address, ColumnKind
 from mtkit.spec.base import FeatureInfo, PositiveInt, Spec
 
 if TYPE_CHECKING:
@@ -151,6 +151,8 @@ class Preprocessor(Spec):
     """Learns on training rows, and applies as TensorFlow ops in training and in the servable alike."""
 
     kind: ClassVar[str] = "preprocessor"
+    #: Kinds of columns that `columns` may name; empty = any.
+    column_kinds: ClassVar[tuple[ColumnKind, ...]] = ()
 
     columns: tuple[Address, ...] = Field(description="addresses it applies to, each for itself")
 
@@ -167,5 +169,9 @@ class Preprocessor(Spec):
         return None
 
     def build(self, state: Mapping[str, Any]) -> Any:
-        """A tf_keras layer from raw `[rows]` (string, or float32 with nan) to int32 `[rows]` or float32 `[rows, width]`."""
+        """A tf_keras layer from raw `[rows]` (string, or float32 with nan) to int32 `[rows]` or float32 `[rows, width]`.
+
+        Of lists it is called with strings `[rows, n]`, filled up with empty ones, and returns int32 `[rows, n]`; of weighted ones
+        with these and float32 `[rows, n]`, and returns int32 and float32.
+        """
         raise NotImplementedError

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -12,13 +12,18 @@ from mtkit.spec import Address, BuildContext, Encoder, Fraction, Name, PositiveI
 
 
 class Features(Encoder):
-    """Adds an embedding per id or categorical feature and a linear map per numeric one."""
+    """Adds an embedding per id or categorical feature and a linear map per numeric one; those of a list's values are combined."""
 
-    reads_kinds: ClassVar[tuple[ColumnKind, ...]] = ("id", "categorical", "numeric")
+    reads_kinds: ClassVar[tuple[ColumnKind, ...]] = ("id", "categorical", "numeric", "list")
 
     hidden: tuple[PositiveInt, ...] = Field((), description="widths of hidden layers after the sum")
     id_dropout: Fraction = Field(0.1, description="share of training rows whose id is hidden: trains the unknown")
     dropout: Fraction = Field(0.0, description="dropout rate of the output")
+    combiner: Literal["sum", "mean", "sqrtn"] = Field(
+        "mean",
+        description="how the embeddings of a list's values become one: their sum, by their weights; that over the sum of the "
+        "weights; or over the root of the sum of their squares",
+    )
 
     @model_validator(mode="after")
     def _reads_no_past(self) -> Self:
@@ -45,6 +50,8 @@ class Features(Encoder):
             hidden=self.hidden,
             id_dropout=self.id_dropout,
             dropout=self.dropout,
+            listed=[address for address, info in known.items() if info.listed],
+            combiner=self.combiner,
             name=context.name,
         )
 

@@ -18,12 +18,14 @@ if TYPE_CHECKING:
 
     from mtkit.types import LabeledRows
 
+_LISTED = 64
+"""Values of a list of which trees are told, those that are most frequent in training."""
 _CATEGORIES = 254
 """Values that scikit-learn's trees tell apart in a categorical feature, besides a missing one."""
 
 
 class _FeatureBaseline(Baseline):
-    """Learns from the categorical and numeric features, and the ids, that the task's embeddings depend on."""
+    """Learns from the categorical, numeric and list features, and the ids, that the task's embeddings depend on."""
 
     form: ClassVar[Literal["retrieval", "prediction"]] = "prediction"
     weighs: ClassVar[bool] = True
@@ -68,7 +70,8 @@ class LogisticRegression(_FeatureBaseline):
     """Logistic regression on the features that the task reads, by scikit-learn.
 
     Numbers are standardized, a missing one is the mean and has an indicator; each value of a categorical feature or an id
-    has a weight, so that there is a bias for every user and item that the task reads. Histories and texts are left out.
+    has a weight, so that there is a bias for every user and item that the task reads, and so has each value of a list, by its
+    own weight in the row. Histories and texts are left out.
     """
 
     c: PositiveFloat = Field(1, description="inverse strength of the l2 regularization, as in scikit-learn")
@@ -130,7 +133,8 @@ class GradientBoosting(_FeatureBaseline):
     """Gradient-boosted trees on the features that the task reads, by scikit-learn's histogram method; of numbers, too.
 
     Missing numbers have branches of their own. Of a categorical feature or an id the 254 values that are most frequent in
-    training are told apart. A leaf holds at least 20 rows, whatever they weigh. Histories and texts are left out.
+    training are told apart; of a list, there is a column for each of the 64 most frequent values. A leaf holds at least 20
+    rows, whatever they weigh. Histories and texts are left out.
     """
 
     numeric: ClassVar[bool] = True
@@ -156,17 +160,17 @@ class GradientBoosting(_FeatureBaseline):
         import numpy as np
         from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 
-        columns = list(_columns(train, drawn, rows))
         pairs = [
-            (known, asked) if kind == "numeric" else _codes(known, asked, weights) for kind, known, asked in columns
+            (kind, *_tree_columns(kind, known, asked, weights)) for kind, known, asked in _columns(train, drawn, rows)
         ]
-        known, asked = (np.column_stack(parts) for parts in zip(*pairs, strict=True))
+        known, asked = (np.column_stack(parts) for parts in list(zip(*pairs, strict=True))[1:])
+        categorical = [kind in ("categorical", "id") for kind, part, _ in pairs for _ in np.atleast_2d(part.T)]
         kind_of_model = HistGradientBoostingClassifier if train.classes else HistGradientBoostingRegressor
         model = kind_of_model(
             max_iter=self.trees,
             learning_rate=self.learning_rate,
             max_leaf_nodes=self.leaves,
-            categorical_features=[kind != "numeric" for kind, *_ in columns],
+            categorical_features=categorical,
             early_stopping=False,
         )
         model.fit(known, labels, sample_weight=weights)
@@ -174,9 +178,9 @@ class GradientBoosting(_FeatureBaseline):
 
 
 def _features(rows: LabeledRows) -> Iterator[tuple[str, str]]:
-    """Address and kind of the columns that are single values, no texts."""
+    """Address and kind of the columns, without texts."""
     for address, kind in rows.kinds.items():
-        if kind in ("numeric", "categorical", "id"):
+        if kind in ("numeric", "categorical", "id", "list"):
             yield address, kind
 
 
@@ -184,7 +188,9 @@ def _without_unknown(train: LabeledRows, drawn: np.ndarray) -> LabeledRows:
     """The rows without the columns that are null in all that are drawn, as one is that was recorded only later."""
     import pandas as pd
 
-    known = {address for address, _ in _features(train) if pd.notna(train.columns[address][drawn]).any()}
+    from mtkit.data.list_values import values_of
+
+    known = {address for address, _ in _features(train) if pd.notna(values_of(train.columns[address][drawn])).any()}
     return replace(train, kinds={address: kind for address, kind in train.kinds.items() if address in known})
 
 
@@ -198,10 +204,13 @@ def _matrices(train: LabeledRows, drawn: np.ndarray, rows: LabeledRows) -> tuple
     """Sparse features `[rows, width]` of the drawn training rows, and of the rows asked for."""
     from scipy import sparse
 
-    columns = [
-        _standardized(known, asked, train.weights[drawn]) if kind == "numeric" else _one_hot(known, asked)
-        for kind, known, asked in _columns(train, drawn, rows)
-    ]
+    made = {
+        "numeric": lambda known, asked: _standardized(known, asked, train.weights[drawn]),
+        "categorical": _one_hot,
+        "id": _one_hot,
+        "list": _bags,
+    }
+    columns = [made[kind](known, asked) for kind, known, asked in _columns(train, drawn, rows)]
     known, asked = (sparse.hstack(parts, format="csr") for parts in zip(*columns, strict=True))
     return known, asked
 
@@ -237,6 +246,36 @@ def _one_hot(known: np.ndarray, asked: np.ndarray) -> tuple[Any, Any]:
         return sparse.csr_array((np.ones(len(row)), (row, codes[row])), shape=(len(codes), len(values)))
 
     return matrix(code), matrix(pd.Index(values).get_indexer(asked))
+
+
+def _bags(known: np.ndarray, asked: np.ndarray, most: int | None = None) -> tuple[Any, Any]:
+    """Sparse `[rows, values]`: the weight of each value of a list; `most` keeps those that are most frequent in training."""
+    import pandas as pd
+    from scipy import sparse
+
+    from mtkit.data.list_values import bag
+
+    values = pd.Series(bag(known)[1]).value_counts().index[:most]
+
+    def matrix(lists: np.ndarray) -> Any:
+        row, held, weights = bag(lists)
+        code = values.get_indexer(held)
+        there = code >= 0
+        return sparse.csr_array((weights[there], (row[there], code[there])), shape=(len(lists), len(values)))
+
+    return matrix(known), matrix(asked)
+
+
+def _tree_columns(
+    kind: str, known: np.ndarray, asked: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Floats `[rows]`, or `[rows, values]` of a list."""
+    if kind == "numeric":
+        return known, asked
+    if kind != "list":
+        return _codes(known, asked, weights)
+    one, other = _bags(known, asked, _LISTED)
+    return one.toarray(), other.toarray()
 
 
 def _codes(known: np.ndarray, asked: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
+from mtkit.schema import ColumnKind
 from mtkit.spec import FeatureInfo, PositiveInt, Preprocessor
 
 if TYPE_CHECKING:
@@ -14,20 +15,24 @@ if TYPE_CHECKING:
 
 
 class Vocabulary(Preprocessor):
-    """Strings to integers from 1 on, in sorted order; 0 = missing, rare, or never seen."""
+    """Strings to integers from 1 on, in sorted order; 0 = missing, rare, or never seen. Of lists, each value."""
+
+    column_kinds: ClassVar[tuple[ColumnKind, ...]] = ("categorical", "list")
 
     min_count: PositiveInt = Field(1, description="training rows in which a value must occur")
 
     def fit(self, values: np.ndarray) -> Mapping[str, Any]:
-        """The sorted values: `{"values": [...]}`."""
+        """The sorted values: `{"values": [...]}`; of lists, beside whether these are `weighted`."""
         from collections import Counter
 
-        counts = Counter(values.tolist())
-        return {"values": sorted(v for v, n in counts.items() if v not in (None, "") and n >= self.min_count)}
+        listed, weighted = values.ndim == 2, values.dtype.names is not None
+        counts = Counter((values["value"] if weighted else values).ravel().tolist())
+        known = sorted(v for v, n in counts.items() if v not in (None, "") and n >= self.min_count)
+        return {"values": known, "weighted": weighted} if listed else {"values": known}
 
     def info(self, state: Mapping[str, Any]) -> FeatureInfo:
-        """An integer feature."""
-        return FeatureInfo(size=len(state["values"]) + 1)
+        """An integer feature, or several of a row."""
+        return FeatureInfo(size=len(state["values"]) + 1, listed="weighted" in state)
 
     def values(self, state: Mapping[str, Any]) -> Sequence[str]:
         """The values."""
@@ -35,14 +40,17 @@ class Vocabulary(Preprocessor):
         return values
 
     def build(self, state: Mapping[str, Any]) -> Any:
-        """A layer from strings `[rows]` to int32 `[rows]`."""
+        """A layer from strings to int32 of their shape, `[rows]` or `[rows, n]`."""
+        from mtkit.layers.preprocessing import ListVocabulary
         from mtkit.layers.preprocessing import Vocabulary as Layer
 
-        return Layer(**state)
+        return ListVocabulary(**state) if "weighted" in state else Layer(**state)
 
 
 class Standardize(Preprocessor):
     """Numbers to (value - mean) / standard deviation, 0 if missing, beside a 1 if missing; nan and inf are missing."""
+
+    column_kinds: ClassVar[tuple[ColumnKind, ...]] = ("numeric",)
 
     def fit(self, values: np.ndarray) -> Mapping[str, Any]:
         """Mean and standard deviation: `{"mean": float, "std": float}`; std is 1 where values do not differ."""
@@ -66,6 +74,8 @@ class Standardize(Preprocessor):
 
 class Buckets(Preprocessor):
     """Numbers to the integers of quantile buckets, from 1 on; 0 = missing."""
+
+    column_kinds: ClassVar[tuple[ColumnKind, ...]] = ("numeric",)
 
     count: Annotated[int, Field(ge=2)] = Field(10, description="number of buckets, fewer where values repeat")
 

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import pyarrow as pa
 import pytest
 
 from mtkit.data.catalogs import make_cuts, make_fold
 from mtkit.data.cleaning import cleaned
+from mtkit.data.fingerprint import fingerprint
 from mtkit.errors import DataError
 from mtkit.schema import Column, Schema
 from mtkit.standard.splits import LeaveOneOut
@@ -170,3 +173,28 @@ def test_an_id_is_in_one_row():
         DataError, match=r"items\.csv, column 'sku', row 3: 'a' is in row 1 already, and 1 ids .*; keep one"
     ):
         cleaned(broken)
+
+
+def test_lists_and_what_was_cut_of_them():
+    schema = Schema(
+        interactions=SCHEMA.interactions,
+        entities={"user": {}, "item": {"tags": Column(kind="list", separator="|", length=2)}},
+    )
+    raw = replace(dataset(items={"tags": ["c|b|a", "b|b"]}), schema=schema)
+    clean = cleaned(raw)
+    assert clean.entities["item"]["tags"].to_pylist() == [["a", "b"], ["b"]]
+    assert clean.notes[1:] == ("item.tags: 1 rows have more than 2 values; the first in sorted order are read",)
+    assert cleaned(clean).entities["item"].equals(clean.entities["item"])
+    turned = replace(raw, entities={"item": pa.table({"id": ["a", "b"], "tags": ["a|c|b", "b"]})})
+    assert fingerprint(cleaned(turned)) == fingerprint(clean)
+    with pytest.raises(DataError, match=r"item\.tags: expected lists.* \(it is declared list\)"):
+        cleaned(
+            replace(
+                raw,
+                entities={"item": pa.table({"id": ["a", "b"], "tags": [1.5, 2.5]})},
+                schema=Schema(
+                    interactions=SCHEMA.interactions,
+                    entities={"user": {}, "item": {"tags": Column(kind="list")}},
+                ),
+            )
+        )

@@ -338,3 +338,25 @@ def test_a_column_that_says_the_parts():
     tested = shop(part=part)[1].interactions["part"].to_pylist().count("test")
     assert finding.what.startswith("500 tested interactions are in training too")
     assert finding.what.endswith(f", of {tested:,}")
+
+
+def _lists(of_row):
+    """A column of lists of the interactions, of row number and label."""
+    return Column(kind="list"), lambda lines: pa.array(
+        [sorted(of_row(*r)) for r in enumerate(lines["gift"].to_pylist())]
+    )
+
+
+def test_lists_that_tell_the_label():
+    reads = ("context.channel", "context.same", "context.within", "context.harmless")
+    same = _lists(lambda row, gift: ["bow", "card"] if gift else ["bag"])
+    within = _lists(lambda row, gift: [f"n{row}", *(["bow"] if gift else [])])
+    harmless = _lists(lambda row, gift: [f"n{row % 50}", *(["bow"] if gift and row % 3 else [])])
+    findings = {
+        f.where: f
+        for f in of(leaks(*shop(same=same, within=within, harmless=harmless), reads=reads), "error", "warning")
+    }
+    assert findings.keys() == {"context.same", "context.within"}
+    assert "one value for each" in findings["context.same"].what
+    assert findings["context.within"].what == "has 'bow' where the label 'gift' has one value, and nowhere else"
+    assert findings["context.within"].level == "error"

@@ -67,3 +67,39 @@ def test_gradients_of_tables_are_rows():
 
 def test_config():
     check_layer_config(_layer(hidden=(7,), id_dropout=0.1, dropout=0.2, name="user"))
+
+
+TAGS = "item.tags"
+LISTS = np.array([[1, 3, 4], [2, 0, 0], [0, 0, 0], [2, 5, 0]], np.int32)
+WEIGHTS = np.array([[0.5, 2, 1], [3, 0, 0], [0, 0, 0], [1, 1, 0]], np.float32)
+
+
+def _combined(table, ids, weights, combiner):
+    """The embedding of each row, value by value."""
+    rows = []
+    for row, of in zip(ids.tolist(), weights.tolist(), strict=True):
+        pairs = [(value, weight) for value, weight in zip(row, of, strict=True) if value] or [(0, 1)]
+        total = sum(weight * table[value] for value, weight in pairs)
+        size = sum(weight for _, weight in pairs), sum(weight**2 for _, weight in pairs) ** 0.5
+        rows.append(total / {"sum": 1, "mean": size[0], "sqrtn": size[1]}[combiner])
+    return np.array(rows)
+
+
+@pytest.mark.parametrize("combiner", ["sum", "mean", "sqrtn"])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_embeddings_of_several_values_are_combined(combiner, weighted):
+    layer = Features({TAGS: 6}, {}, 4, listed=[TAGS], combiner=combiner)
+    inputs = {TAGS: tf.constant(LISTS)} | ({f"{TAGS}/weight": tf.constant(WEIGHTS)} if weighted else {})
+    found = layer(inputs)
+    expected = _combined(layer._tables[TAGS].embeddings.numpy(), LISTS, WEIGHTS if weighted else LISTS > 0, combiner)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-7)
+    check_layer_config(layer)
+
+
+def test_a_list_of_one_value_is_a_category():
+    values = np.array([3, 0, 1], np.int32)
+    lists, single = Features({TAGS: 6}, {}, 4, listed=[TAGS]), Features({TAGS: 6}, {}, 4)
+    lists({TAGS: tf.constant(values[:, None])})
+    single({TAGS: tf.constant(values)})
+    single.set_weights(lists.get_weights())
+    np.testing.assert_array_equal(lists({TAGS: tf.constant(values[:, None])}), single({TAGS: tf.constant(values)}))

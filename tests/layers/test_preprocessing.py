@@ -2,7 +2,8 @@ import numpy as np
 import pytest
 
 from mtkit.backend import keras, tf
-from mtkit.layers.preprocessing import Buckets, Standardize, Vocabulary
+from mtkit.layers.preprocessing import Buckets, ListVocabulary, Standardize, Vocabulary
+from mtkit.testing import check_layer_config
 
 NUMBERS = np.concatenate(
     [np.random.default_rng(0).normal(size=500), [np.nan, np.inf, -np.inf, -1.5, 0.25, 0, -0.0, 3e38]]
@@ -67,3 +68,21 @@ def test_goes_into_a_saved_model(tmp_path):
     outputs = tf.saved_model.load(str(tmp_path)).serve(tf.constant(WORDS), tf.constant(NUMBERS))
     for n, (layer, (_, _, values)) in enumerate(zip(layers, CASES, strict=True)):
         np.testing.assert_array_equal(outputs[str(n)], layer(values))
+
+
+def test_lists_are_sets_of_known_values():
+    layer = ListVocabulary(["a", "b", "é"])
+    found = layer(tf.constant([["é", "a", "", "a"], ["x", "b", "x", ""], ["", "", "", "y"]]))
+    assert found.dtype == tf.int32
+    assert found.numpy().tolist() == [[1, 3, 0, 0], [2, 0, 0, 0], [0, 0, 0, 0]]
+    assert ListVocabulary([])(tf.constant([["a"]])).numpy().tolist() == [[0]]
+    check_layer_config(layer)
+
+
+def test_weights_of_lists_are_added_and_go_with_their_values():
+    layer = ListVocabulary(["a", "b"], weighted=True)
+    weights = tf.constant([[0.5, 2.0, 1.0, 9.0], [np.nan, 0.0, -1.0, np.inf]])
+    ids, found = layer((tf.constant([["b", "a", "b", "x"], ["a", "b", "a", "b"]]), weights))
+    assert ids.numpy().tolist() == [[1, 2, 0, 0], [0, 0, 0, 0]]
+    assert found.numpy().tolist() == [[2, 1.5, 0, 0], [0, 0, 0, 0]]
+    check_layer_config(layer)

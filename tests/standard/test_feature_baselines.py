@@ -188,3 +188,24 @@ def test_a_draw_of_rows_is_the_same_each_time_and_all_that_counts(shop):
 def test_grids():
     assert [baseline.c for baseline in LogisticRegression().grid()] == [0.1, 1, 10]
     assert len({(one.learning_rate, one.leaves) for one in GradientBoosting().grid()}) == 4
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_values_of_lists_are_features(weighted):
+    rng = np.random.default_rng(3)
+    there = rng.random((900, 3)) < 0.4
+    weights = np.where(there, rng.integers(1, 4, (900, 3)), 0).astype(np.float32)
+    values = np.where(there, np.array(["a", "b", "c"], object), None)
+    lists = np.zeros(values.shape, [("value", object), ("weight", np.float32)])
+    lists["value"], lists["weight"] = values, weights
+    size = weights[:, 1] if weighted else there[:, 1]
+    labels = (size + rng.normal(scale=0.3, size=900) > 0.5).astype(np.float32)
+    columns, kinds = {"item.tags": lists if weighted else values}, {"item.tags": "list"}
+    train, rows = (labeled(columns, labels, part, kinds=kinds) for part in (TRAIN, ROWS))
+    for baseline in (LogisticRegression(c=10), GradientBoosting(trees=20)):
+        assert log_loss(rows.labels, baseline.predict(train, rows)) < 0.3, "the majority has 0.67"
+    dense = weights if weighted else there
+    expected = by_gradient(dense[TRAIN].astype(float), labels[TRAIN], train.weights.astype(float), 1)
+    scores = np.column_stack([dense[ROWS], np.ones(300)]) @ expected
+    found = LogisticRegression(iterations=1000).predict(train, rows)
+    np.testing.assert_allclose(found, 1 / (1 + np.exp(-scores)), atol=1e-3)

@@ -62,3 +62,15 @@ def test_state_goes_through_json_and_builds_a_layer(spec, values):
     outputs = spec.build(again)(values)
     info = spec.info(state)
     assert outputs.shape == ((2, info.width) if info.width else (2,))
+
+
+def test_a_vocabulary_of_lists_counts_rows():
+    values = np.array([["a", "b"], ["b", None], [None, None]], object)
+    assert Vocabulary(columns=()).fit(values) == {"values": ["a", "b"], "weighted": False}
+    weighted = np.zeros(values.shape, [("value", object), ("weight", np.float32)])
+    weighted["value"] = values
+    state = Vocabulary(columns=(), min_count=2).fit(weighted)
+    assert state == {"values": ["b"], "weighted": True}
+    assert Vocabulary(columns=()).info(state) == FeatureInfo(size=2, listed=True)
+    ids, weights = Vocabulary(columns=()).build(state)((np.array([["b", "a"]]), np.array([[2, 1]], np.float32)))
+    assert (ids.numpy().tolist(), weights.numpy().tolist()) == ([[1, 0]], [[2, 0]])
