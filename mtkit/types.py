@@ -242,13 +242,15 @@ class RowTable:
         known: int64 `[rows]`, what happened strictly before it is known of the row: `time`, or when the row's basket began;
             empty as `time` is.
         context: column -> `[rows]`.
-        labels: label -> `[rows]`, float32 for binary and numeric labels, int32 for classes; placeholders are finite.
+        labels: label -> `[rows]`, float32 for binary and numeric labels, int32 for classes; float32 0 and 1 `[rows, classes]`
+            where any number of classes applies. Placeholders are finite.
         weights: label -> float32 `[rows]`; 0 = the row does not exist for the tasks of this label.
         dense: name -> `[rows, ...]`.
         lists: name -> lists of unequal length; `target` holds the rows' positives (values `item`) for tables that have them.
         shared: name -> what several rows have in common.
         classes: label -> names of its classes, for labels with several.
         left_out: why rows are not among these (`user without a past`) -> how many.
+        unseen: label -> int32 `[rows]`, for labels of any number of classes: how many of a row's training lacks.
         note: one line that states the population ("lines of purchase", "30-day windows of households with a past").
         event: int64 `[rows]`, the rows' places among the fold's events; None where they are none.
     """
@@ -266,6 +268,7 @@ class RowTable:
     shared: Mapping[str, Shared] = field(default_factory=dict)
     classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     left_out: Mapping[str, int] = field(default_factory=dict)
+    unseen: Mapping[str, np.ndarray] = field(default_factory=dict)
     note: str = ""
     event: np.ndarray | None = None
 
@@ -294,6 +297,7 @@ class RowTable:
             context=taken(self.context),
             labels=taken(self.labels),
             weights=taken(self.weights),
+            unseen=taken(self.unseen),
             dense=taken(self.dense),
             lists={name: values.take(rows) for name, values in self.lists.items()},
             shared={name: Shared(values.index[rows], values.values) for name, values in self.shared.items()},
@@ -347,13 +351,14 @@ class LabeledRows:
     Attributes:
         columns: address (`item.text`, `user.age`) -> raw values `[rows]`, strings or numbers, nulls as None or nan; ids
             (`item.id`) are rows of the entity's table; lists are `[rows, n]`, as of `mtkit.data.list_values.padded`.
-        labels: `[rows]`, 0/1, class numbers, or numbers.
+        labels: `[rows]`, 0/1, class numbers, or numbers; `[rows, classes]`, 0/1, where any number of classes applies.
         weights: float32 `[rows]`.
         classes: number of classes; 2 for a binary label, 0 for a numeric one.
         kinds: address -> how its column is declared.
         groups: int32 `[rows]`, the user of each row, or what else acts; rows of an entity are their own. None: rows that
             stand for themselves.
         acting: the entity whose rows the groups are.
+        unseen: int32 `[rows]`, how many classes of a row training lacks, where any number of them applies.
     """
 
     columns: Mapping[str, np.ndarray]
@@ -363,3 +368,4 @@ class LabeledRows:
     kinds: Mapping[str, ColumnKind] = field(default_factory=dict)
     groups: np.ndarray | None = None
     acting: str = ""
+    unseen: np.ndarray | None = None

@@ -51,6 +51,7 @@ ACROSS = {
     "test_mistakes": "messages, through the command line",
     "test_fuzz": "data files and recipes of all kinds, drawn",
     "test_lists": "columns of lists, through a run and an export",
+    "test_multi_label": "a kind of label, through a run and an export",
     "test_named_events": "conditions of recipes, from the text to the export",
     "test_numeric_labels": "a kind of label, through a run",
     "test_open_heads": "a head of a form that the core does not know, through a run",

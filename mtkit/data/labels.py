@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 from mtkit.conditions import Where
 from mtkit.data.columns import plain, raw
 from mtkit.data.conditions import holding
+from mtkit.data.list_values import bag, padded
 from mtkit.errors import DataError
 from mtkit.schema import INTERACTIONS, Column
 from mtkit.types import Fold, Part
@@ -19,25 +20,32 @@ from mtkit.types import Fold, Part
 
 @dataclass(frozen=True)
 class Labels:
-    """Labels of a row table, their weights, the names of classes, and how many rows have another class, by label."""
+    """Labels of a row table, their weights, the names of classes, and how many rows have another class, by label.
+
+    Of labels of any number of classes, `lacking` says how many of each row's training does not have, int32 `[rows]`.
+    """
 
     values: dict[str, np.ndarray] = field(default_factory=dict)
     weights: dict[str, np.ndarray] = field(default_factory=dict)
     classes: dict[str, tuple[str, ...]] = field(default_factory=dict)
     unseen: dict[str, int] = field(default_factory=dict)
+    lacking: dict[str, np.ndarray] = field(default_factory=dict)
 
     def remarks(self) -> str:
         """What readers of the rows should know: classes that training lacks, and labels that are always the same."""
         found = [f"{count:,} with a {name} that training lacks" for name, count in self.unseen.items() if count]
         for name, weights in self.weights.items():
             values = self.values[name][weights > 0]
-            if len(values) and (values == values[0]).all():
+            if len(values) and values.ndim == 1 and (values == values[0]).all():
                 shown = self.classes[name][values[0]] if name in self.classes else f"{values[0]:g}"
                 found.append(f"{name} is always {shown}")
         return "".join(f"; {remark}" for remark in found)
 
     def add(self, name: str, column: pa.ChunkedArray, declared: Column, known: pa.ChunkedArray) -> None:
         """Adds the label of a column; its classes are the distinct values of `known`."""
+        if declared.multi_label:
+            self._add_several(name, column, known)
+            return
         if declared.classes:
             classes = pc.unique(_strings(known)).drop_null().sort()
             self.classes[name] = tuple(classes.to_pylist())
@@ -61,6 +69,19 @@ class Labels:
         events = fold.events.columns.select(list(where.columns)).take(pa.array(positions))
         self.values[name] = holding(where, events, fold.schema.interactions).astype(np.float32)
         self.weights[name] = np.ones(len(positions), np.float32)
+
+    def _add_several(self, name: str, column: pa.ChunkedArray, known: pa.ChunkedArray) -> None:
+        """Adds a label of any number of classes, as 0 and 1, float32 `[rows, classes]`."""
+        classes = np.unique(bag(padded(known))[1])
+        row, held, _ = bag(padded(column))
+        code = np.minimum(np.searchsorted(classes, held), max(len(classes) - 1, 0))
+        there = classes[code] == held if len(classes) else np.zeros(len(held), bool)
+        self.classes[name] = tuple(classes.tolist())
+        self.values[name] = np.zeros((len(column), len(classes)), np.float32)
+        self.values[name][row[there], code[there]] = 1
+        self.weights[name] = np.asarray(column.is_valid().to_numpy(), np.float32)
+        self.lacking[name] = np.bincount(row[~there], minlength=len(column)).astype(np.int32)
+        self.unseen[name] = int(np.count_nonzero(self.lacking[name]))
 
 
 def event_labels(fold: Fold, positions: np.ndarray, names: Sequence[str], part: Part) -> Labels:

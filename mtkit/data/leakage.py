@@ -74,8 +74,9 @@ def refuse(findings: list[Finding]) -> None:
 
 def _recoded(plan: Plan, data: Encoded) -> Iterator[Finding]:
     """Features that say the label of their own row."""
-    for task, spec in plan.predictions().items():
-        label_at = Address(spec.predicts)
+    for task, label_at in [
+        (task, Address(label)) for task, spec in plan.predictions().items() for label in spec.labels
+    ]:
         scope, name = label_at.scope or CONTEXT, label_at.column
         table = data.interactions if scope == CONTEXT else data.entities[scope]
         declared = data.schema.columns(scope)
@@ -85,7 +86,7 @@ def _recoded(plan: Plan, data: Encoded) -> Iterator[Finding]:
         for address in plan.features(task):
             column = address.column
             if address.scope == scope and column in declared:
-                yield from _told(address, spec.predicts, table[column], declared[column], label)
+                yield from _told(address, label_at, table[column], declared[column], label)
 
 
 def _told(address: str, label: str, column: pa.ChunkedArray, declared: Column, labels: np.ndarray) -> Iterator[Finding]:
@@ -137,10 +138,11 @@ def _ahead(plan: Plan, data: Encoded) -> Iterator[Finding]:
     if schema.time is None:
         return
     repeats = _repeats(data)
-    names = dict.fromkeys(spec.predicts for spec in plan.predictions().values() if spec.predicts in schema.interactions)
+    labels = dict.fromkeys(label for spec in plan.predictions().values() for label in spec.labels)
+    names = [label for label in labels if label in schema.interactions]
     for name in names:
         declared = schema.interactions[name]
-        if declared.classes:
+        if declared.classes or declared.listed:
             continue
         label = data.numbers(name)
         if not ((label == 0) | (label == 1) | np.isnan(label)).all():
@@ -247,7 +249,7 @@ def _of_entity(data: Encoded, role: str) -> Iterator[tuple[str, _Statistic]]:
     row, count = data.rows(role), len(data.entities[data.schema.roles[role]])
     yield f"the number of interactions of its {role}", _Statistic(row, count, None)
     for name, column in data.schema.interactions.items():
-        if column.kind == "numeric" or (column.kind == "label" and not column.classes):
+        if column.kind == "numeric" or (column.kind == "label" and not (column.classes or column.listed)):
             yield f"the mean of {name} of its {role}", _Statistic(row, count, data.numbers(name))
 
 

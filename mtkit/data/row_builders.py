@@ -67,6 +67,7 @@ def event_table(fold: Fold, positions: np.ndarray, labels: Labels, note: str) ->
         labels=labels.values,
         weights=labels.weights,
         classes=labels.classes,
+        unseen=labels.lacking,
         note=note + labels.remarks(),
         event=positions,
     )
@@ -140,6 +141,7 @@ def entity_table(fold: Fold, entity: str, rows: np.ndarray, note: str) -> RowTab
         labels=labels.values,
         weights=labels.weights,
         classes=labels.classes,
+        unseen=labels.lacking,
         note=note + labels.remarks(),
     )
 

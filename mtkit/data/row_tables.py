@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,28 @@ def tables_of(recipe: Recipe, fold: Fold, *, model: bool) -> dict[str, dict[Part
         name: {part: make_rows(name, rows, fold, part, asked[name, part]) for part in PARTS}
         for name, rows in recipe.rows.items()
     }
+    for spec in recipe.plan.predictions().values():
+        for part in PARTS if len(spec.labels) > 1 else ():
+            tables[spec.rows][part] = _with_joined(tables[spec.rows][part], spec.predicts, spec.labels)
     _check_rows(recipe, fold, tables)
     return _weighed(recipe, fold, tables)
+
+
+def _with_joined(table: RowTable, name: str, labels: Sequence[str]) -> RowTable:
+    """The table with several binary labels as one, each a class; rows that lack one of them have weight 0.
+
+    Where labels are not there, or not binary, the table stays as it is: the task says so.
+    """
+    if any(label not in table.labels or label in table.classes for label in labels):
+        return table
+    values = np.stack([table.labels[label] for label in labels], axis=1)
+    weights = np.min([table.weights[label] for label in labels], axis=0)
+    return replace(
+        table,
+        labels={**table.labels, name: values},
+        weights={**table.weights, name: weights},
+        classes={**table.classes, name: tuple(labels)},
+    )
 
 
 def populations(tables: Tables) -> dict[str, dict[Part, dict[str, Any]]]:

@@ -160,7 +160,8 @@ class Comparison:
         return found
 
     def _predicted(self, baseline: Baseline, task: str, train: LabeledRows, rows: LabeledRows) -> Measured:
-        fits = baseline.numeric or rows.classes > 0
+        several = rows.labels.ndim == 2
+        fits = baseline.multi_label if several else baseline.numeric or rows.classes > 0
         predictions = baseline.predict(train, rows) if fits else None
         if predictions is None:
             return Measured()

@@ -24,6 +24,7 @@ from mtkit.spec import (
     PredictionMetric,
     RankingMetric,
     SelfSupervisedTask,
+    UnseenMetric,
 )
 from mtkit.types import ROW_WEIGHT, Fold, LabeledRows, MetricKey, Ragged, Ranking, RowTable
 
@@ -208,6 +209,8 @@ def _of_predictions(
     groups = kept if rows.groups is None else rows.groups[kept]
     for name, metric in metrics.items():
         extra = {"groups": groups} if isinstance(metric, GroupedMetric) else {}
+        if isinstance(metric, UnseenMetric):
+            extra["unseen"] = np.zeros(len(kept), np.int32) if rows.unseen is None else rows.unseen[kept]
         measured[path + name] = metric.value(*given, **extra)
         if (values := metric.contributions(*given, **extra)) is not None:
             means[name] = values
@@ -245,6 +248,8 @@ def own_metrics(
 
 
 def _form(rows: LabeledRows) -> str:
+    if rows.labels.ndim == 2:
+        return "multi_label"
     return {0: "numeric", 2: "binary"}.get(rows.classes, "classes")
 
 
@@ -252,4 +257,5 @@ def labeled(table: RowTable, label: str, *, numeric: bool = False) -> LabeledRow
     """The table's rows with one label, without columns; `numeric` labels are numbers."""
     classes = 0 if numeric else max(2, len(table.classes.get(label, ())))
     acting, groups = next(iter(table.ids.items()), ("", None))
-    return LabeledRows({}, table.labels[label], table.weights[label], classes, groups=groups, acting=acting)
+    values, unseen = table.labels[label], table.unseen.get(label)
+    return LabeledRows({}, values, table.weights[label], classes, groups=groups, acting=acting, unseen=unseen)

@@ -15,6 +15,8 @@ from mtkit.spec import prediction_of
 class PredictionHead(Head):
     """One output per row. `call(view)` takes name -> `[rows, dim]` and returns logits, `[rows]` or `[rows, classes]`.
 
+    Labels are `[rows]`, or float32 `[rows, classes]`, 0 and 1, where any number of classes applies (`multi_label`).
+
     To write: `call`, `loss` and `predict`.
     """
 
@@ -39,7 +41,8 @@ class PredictionHead(Head):
         """The labels of the rows, 0 where the weight is, and the weights."""
         weights = rows.batch.weights[rows.spec.predicts]
         labels = rows.batch.labels[rows.spec.predicts]
-        return tf.where(weights > 0, labels, tf.zeros_like(labels)), weights
+        there = weights > 0 if labels.shape.rank == 1 else (weights > 0)[:, None]
+        return tf.where(there, labels, tf.zeros_like(labels)), weights
 
     def outputs(self, rows: TaskPass) -> tf.Tensor:
         """What `call` returns for the rows."""
@@ -75,10 +78,14 @@ class PredictionHead(Head):
             if not classes:
                 return {name: probabilities}
             names = tf.constant(classes)
+            if serving.spec.multi_label:
+                return {"probabilities": probabilities, "classes": names}
             best = tf.gather(names, tf.argmax(probabilities, -1))
             return {"class": best, "probabilities": probabilities, "classes": names}
 
         outputs = {"class": "the most probable one", "probabilities": "of all classes", "classes": "their names"}
-        if not classes:
+        if serving.spec.multi_label:
+            outputs = {"probabilities": "of each class, each for itself", "classes": "their names"}
+        elif not classes:
             outputs = {name: f"of `{label}`"}
         return serving.signature(f"The task `{serving.name}`.", question, outputs, answer)

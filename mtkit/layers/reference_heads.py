@@ -59,6 +59,37 @@ class LinearHead(PredictionHead):
 
 
 @keras.saving.register_keras_serializable(package="mtkit")
+class MultiLabelHead(PredictionHead):
+    """Predicts sigmoid(W·x + b) of each class for itself, x being its inputs side by side; any number of classes may apply.
+
+    Args:
+        inputs: names in the view, in the order in which they meet the columns of W.
+        classes: number of classes.
+    """
+
+    def __init__(self, inputs: Sequence[str], classes: int, **options: Any) -> None:
+        super().__init__(**options)
+        self.inputs, self.classes = tuple(inputs), classes
+        self.dense = keras.layers.Dense(classes, name="linear")
+
+    def call(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Logits float32 `[rows, classes]`."""
+        return tf.cast(self.dense(joined(view, self.inputs)), tf.float32)
+
+    def loss(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """The mean over classes of the cross-entropy from logits, `[rows]`, with labels 0/1 `[rows, classes]`."""
+        return tf.reduce_mean(tf.nn.sigmoid_cross_entropy_with_logits(labels, outputs), -1)
+
+    def predict(self, outputs: tf.Tensor) -> tf.Tensor:
+        """Probabilities `[rows, classes]`, which are apart: their sum says nothing."""
+        return tf.sigmoid(outputs)
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {**super().get_config(), "inputs": list(self.inputs), "classes": self.classes}
+
+
+@keras.saving.register_keras_serializable(package="mtkit")
 class RegressionHead(PredictionHead):
     """Predicts w·x + b, x being its inputs side by side, on a scale of the label.
 

@@ -30,6 +30,7 @@ from mtkit.spec.evaluation import (
     GroupedMetric,
     PredictionMetric,
     RankingMetric,
+    UnseenMetric,
 )
 from mtkit.spec.heads import (
     Measures,
@@ -92,6 +93,7 @@ __all__ = [
     "TaskHead",
     "TaskMistake",
     "Trained",
+    "UnseenMetric",
     "Wiring",
     "prediction_of",
 ]

@@ -59,7 +59,7 @@ class PredictionMetric(Spec):
     """A metric over predictions and labels."""
 
     kind: ClassVar[str] = "prediction_metric"
-    #: Some of `binary`, `classes` and `numeric`.
+    #: Some of `binary`, `classes`, `multi_label` (any number of classes) and `numeric`.
     labels: ClassVar[frozenset[str]]
     #: Whether less is better.
     lower_is_better: ClassVar[bool] = False
@@ -68,7 +68,7 @@ class PredictionMetric(Spec):
         """The metric over rows.
 
         Args:
-            labels: `[rows]`, 0/1 or class numbers.
+            labels: `[rows]`, 0/1 or class numbers; `[rows, classes]`, 0/1, where any number of classes applies.
             predictions: probabilities, `[rows]` for binary labels, `[rows, classes]` otherwise.
             weights: float32 `[rows]`, positive.
 
@@ -108,6 +108,22 @@ class GroupedMetric(PredictionMetric):
         return None
 
 
+class UnseenMetric(PredictionMetric):
+    """A metric of labels of any number of classes; it is given how many classes of each row training lacks."""
+
+    def value(
+        self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, unseen: np.ndarray | None = None
+    ) -> float:
+        """As for other metrics; `unseen` are integers `[rows]`."""
+        raise NotImplementedError
+
+    def contributions(
+        self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, unseen: np.ndarray | None = None
+    ) -> Contributions | None:
+        """As for other metrics; `unseen` are integers `[rows]`."""
+        return None
+
+
 class Baseline(Spec):
     """Something simple that a model has to beat; fits on the same rows and scores the same candidates."""
 
@@ -122,6 +138,9 @@ class Baseline(Spec):
     weighs: ClassVar[bool] = False
     #: Whether a `retrieval` baseline scores by the row's own past; rows without one are ranked by popularity instead.
     needs_past: ClassVar[bool] = False
+    #: Whether a `prediction` baseline can predict labels of any number of classes, too; `LabeledRows.labels` are
+    #: `[rows, classes]` then.
+    multi_label: ClassVar[bool] = False
 
     def grid(self) -> Sequence[Baseline]:
         """The settings tried on validation, from which the best is taken; itself alone if nothing is tuned."""

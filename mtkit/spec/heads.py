@@ -90,6 +90,8 @@ class TaskHead(Spec):
     baseline_form: ClassVar[str] = ""
     #: Whether the label is a number, instead of 0 or 1, or a class.
     numeric: ClassVar[bool] = False
+    #: Whether any number of classes of the label applies to a row.
+    multi_label: ClassVar[bool] = False
     #: Whether its evaluation measures baselines of its own beside the model, in the same pass (`Measured.beside`).
     brings_baselines: ClassVar[bool] = False
     #: Whether names that it reads may be predictions of other tasks, `task.NAME`.
@@ -123,6 +125,11 @@ class TaskHead(Spec):
     def predicts(self) -> str:
         """The label that it predicts for each row, which other tasks may read as `task.NAME`; empty = none."""
         return ""
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The labels that it reads; several, each a class, where they are predicted as one."""
+        return (self.predicts,) if self.predicts else ()
 
     @property
     def ranks(self) -> tuple[Name, ...]:
@@ -207,25 +214,25 @@ class PredictionTask(TaskHead):
 
     def mistakes(self, name: str, wiring: Wiring) -> Iterator[TaskMistake]:
         """A label that the entity does not have; those of rows are known when rows are made."""
-        label, schema = Address(self.label), wiring.schema
-        if schema is None or not label.scope:
+        if (schema := wiring.schema) is None:
             return
         known = [Address.of(entity, c) for entity in schema.entities for c in schema.of_kind("label", entity)]
-        if label not in known:
-            yield ("label",), f"no entity has a label {label!r}; {nearest(label, known)}"
+        for label in map(Address, self.labels):
+            if label.scope and label not in known:
+                yield ("label",), f"no entity has a label {label!r}; {nearest(label, known)}"
 
     def unfit(self, tables: Mapping[str, Mapping[Part, RowTable]]) -> Iterator[TaskMistake]:
         """A label that is not there, has no values, or not those that the head can learn."""
-        if message := _unfit_label(tables[self.rows]["train"], self.label, numeric=self.numeric):
+        if message := unfit_label(tables[self.rows]["train"], self.label, numeric=self.numeric):
             yield ("label",), message
 
     def describe(self) -> Iterator[str]:
         """The label, and the inputs."""
-        yield f"label {self.label}"
+        yield f"label {self.predicts}"
         yield from super().describe()
 
 
-def _unfit_label(table: RowTable, label: str, *, numeric: bool) -> str:
+def unfit_label(table: RowTable, label: str, *, numeric: bool) -> str:
     """Why no task can learn a label of the table; empty if one can."""
     import numpy as np
 
@@ -236,8 +243,10 @@ def _unfit_label(table: RowTable, label: str, *, numeric: bool) -> str:
     if not len(values):
         return f"{known} is null in all {len(table):,}; expected some with a value"
     classes = table.classes.get(label, ())
-    if numeric and classes:
-        return f"{known} has the classes {', '.join(classes[:3])} and so on; expected numbers"
+    several = table.labels[label].ndim > 1
+    if classes and (numeric or several):
+        shown = f"the classes {', '.join(classes[:3])} and so on; expected numbers"
+        return f"{known} has {'any number of classes in a row, which the head `multi_label` predicts' if several else shown}"
     if not numeric and not classes and (other := values[(values != 0) & (values != 1)]).size:
         return (
             f"{known} has the value {other[0]:g}; expected 0 or 1, a column declared with several classes, or a head of "
@@ -328,7 +337,7 @@ class RetrievalTask(TaskHead):
 
     def unfit(self, tables: Mapping[str, Mapping[Part, RowTable]]) -> Iterator[TaskMistake]:
         """No targets to evaluate on, or no label that says which candidates are positive."""
-        if self.positive and (message := _unfit_label(tables[self.rows]["train"], self.positive, numeric=False)):
+        if self.positive and (message := unfit_label(tables[self.rows]["train"], self.positive, numeric=False)):
             yield ("label",), message
         if "target" not in tables[self.evaluated_on]["eval"].lists:
             message = f"row table {self.evaluated_on!r} has no targets to evaluate on; set `evaluate` to one that has (`windows`)"

@@ -37,6 +37,8 @@ class _FeatureBaseline(Baseline):
         """Probabilities, `[rows]` or `[rows, classes]`, or numbers; None where the task reads no such features."""
         import numpy as np
 
+        if train.labels.ndim == 2:
+            return self._of_each_class(train, rows)
         drawn = self._drawn(train)
         labels, weights = train.labels[drawn], train.weights[drawn].astype(np.float64)
         if not list(_features(train)):
@@ -49,6 +51,17 @@ class _FeatureBaseline(Baseline):
         probabilities = np.zeros((len(rows.labels), train.classes))
         probabilities[:, occurring.astype(int)] = self._learned(train, drawn, rows, labels.astype(int), weights)
         return of_form(probabilities)
+
+    def _of_each_class(self, train: LabeledRows, rows: LabeledRows) -> np.ndarray | None:
+        """Probabilities `[rows, classes]` of labels of any number of classes, each learned for itself."""
+        import numpy as np
+
+        pairs = [
+            [replace(part, labels=part.labels[:, each], classes=2) for part in (train, rows)]
+            for each in range(train.classes)
+        ]
+        found = [values for pair in pairs if (values := self.predict(*pair)) is not None]
+        return np.column_stack(found) if found else None
 
     def _drawn(self, train: LabeledRows) -> np.ndarray:
         """Numbers of the training rows of positive weight, `max_rows` of them at most."""
@@ -71,8 +84,10 @@ class LogisticRegression(_FeatureBaseline):
 
     Numbers are standardized, a missing one is the mean and has an indicator; each value of a categorical feature or an id
     has a weight, so that there is a bias for every user and item that the task reads, and so has each value of a list, by its
-    own weight in the row. Histories and texts are left out.
+    own weight in the row. Histories and texts are left out. Where any number of classes applies, each is learned for itself.
     """
+
+    multi_label: ClassVar[bool] = True
 
     c: PositiveFloat = Field(1, description="inverse strength of the l2 regularization, as in scikit-learn")
     cs: tuple[PositiveFloat, ...] = Field((0.1, 1, 10), min_length=1, description="values of `c` tried on validation")

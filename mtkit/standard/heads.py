@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from functools import partial
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mtkit.spec import BuildContext, PredictionTask, prediction_of
+from mtkit.spec import BuildContext, PredictionTask, TaskMistake, prediction_of
+from mtkit.spec.heads import Measures, unfit_label
+
+if TYPE_CHECKING:
+    from mtkit.types import Part, RowTable
 
 if TYPE_CHECKING:
     from mtkit.spec import TaskMistake
@@ -51,6 +56,62 @@ class Content(_OnEmbeddings):
 
     With a label of several classes the softmax over classes takes the place of the sigmoid.
     """
+
+
+class MultiLabel(_OnEmbeddings):
+    """Which of several classes apply, any number of them: p = sigmoid(W·x + b) of each class, x being its inputs side by side.
+
+    The label is a column declared with `multi_label = true`, whose classes are those of the training rows, or of the catalog
+    for labels of an entity; or several labels of 0 and 1, each a class, and rows count that have all of them. The loss is the
+    mean of the classes' cross-entropies.
+    """
+
+    multi_label: ClassVar[bool] = True
+
+    label: str | Annotated[tuple[str, ...], Field(min_length=2)] = Field(  # type: ignore[assignment]
+        description='label declared with `multi_label = true`, or several labels of 0 and 1 (`["click", "like"]`)'
+    )
+
+    @property
+    def predicts(self) -> str:
+        """The label, or the names of several."""
+        return self.label if isinstance(self.label, str) else " + ".join(self.label)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The label, or several."""
+        return (self.label,) if isinstance(self.label, str) else self.label
+
+    def metric_labels(self, measures: Measures) -> tuple[str, ...]:
+        """The metrics of any number of classes."""
+        return tuple(name for name, metric in measures.prediction_metrics.items() if "multi_label" in metric.labels)
+
+    def unfit(self, tables: Mapping[str, Mapping[Part, RowTable]]) -> Iterator[TaskMistake]:
+        """Labels that are not there, or not of any number of classes, or of which no row has a value."""
+        table = tables[self.rows]["train"]
+        for message in map(partial(self._unfit, table), self.labels):
+            if message:
+                yield ("label",), message
+                return
+        if not (table.weights[self.predicts] > 0).any():
+            yield ("label",), f"no training row of {table.name!r} has a value of {self.predicts}"
+
+    def _unfit(self, table: RowTable, label: str) -> str:
+        """Why it cannot learn a label of the table; empty if it can."""
+        known, classes = f"label {label!r} of the training rows of {table.name!r}", table.classes.get(label, ())
+        if label not in table.labels or (len(self.labels) > 1 and not classes):
+            return unfit_label(table, label, numeric=False)
+        if len(self.labels) > 1:
+            return f"{known} has classes; expected labels of 0 and 1, or a single one"
+        if table.labels[label].ndim == 1:
+            return f"{known} has one value in a row; expected a column with multi_label = true, or several labels of 0 and 1"
+        return "" if len(classes) > 1 else f"{known} has {len(classes) or 'no'} classes; expected at least two"
+
+    def build(self, context: BuildContext) -> Any:
+        """A `mtkit.layers.reference_heads.MultiLabelHead`."""
+        from mtkit.layers.reference_heads import MultiLabelHead
+
+        return MultiLabelHead(self.inputs, context.classes[context.name], name=context.name)
 
 
 class Recommendation(_Linear):

@@ -23,6 +23,7 @@ class Majority(Baseline):
     form: ClassVar[Literal["retrieval", "prediction"]] = "prediction"
     numeric: ClassVar[bool] = True
     weighs: ClassVar[bool] = True
+    multi_label: ClassVar[bool] = True
 
     def predict(self, train: LabeledRows, rows: LabeledRows) -> np.ndarray:
         """Numbers, probabilities `[rows]` for binary labels, `[rows, classes]` otherwise."""
@@ -30,6 +31,8 @@ class Majority(Baseline):
 
         if not train.classes:
             return np.full(len(rows.labels), np.average(train.labels, weights=train.weights))
+        if train.labels.ndim == 2:
+            return np.tile(np.average(train.labels, axis=0, weights=train.weights), (len(rows.labels), 1))
         weight = np.bincount(train.labels.astype(int), train.weights, minlength=train.classes)
         return of_form(np.tile(weight / weight.sum(), (len(rows.labels), 1)))
 

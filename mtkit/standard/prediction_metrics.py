@@ -15,9 +15,12 @@ NAN = float("nan")
 
 
 class LogLoss(PredictionMetric):
-    """Mean negative log likelihood in nats; probabilities are clipped to the precision of float64."""
+    """Mean negative log likelihood in nats; probabilities are clipped to the precision of float64.
 
-    labels: ClassVar[frozenset[str]] = frozenset({"binary", "classes"})
+    Where any number of classes applies, it is the mean over the classes, each for itself.
+    """
+
+    labels: ClassVar[frozenset[str]] = frozenset({"binary", "classes", "multi_label"})
     lower_is_better: ClassVar[bool] = True
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
@@ -27,6 +30,8 @@ class LogLoss(PredictionMetric):
 
         if not finite(predictions):
             return NAN
+        if labels.ndim == 2:
+            return float(np.average(_of_each_class(labels, predictions), weights=weights))
         probabilities = _per_class(predictions)
         probabilities /= probabilities.sum(axis=1, keepdims=True)
         classes = np.arange(probabilities.shape[1])
@@ -38,6 +43,8 @@ class LogLoss(PredictionMetric):
 
         if not finite(predictions):
             return None
+        if labels.ndim == 2:
+            return _of_each_class(labels, predictions), weights
         probabilities = _per_class(predictions)
         chance = probabilities[np.arange(len(labels)), labels.astype(int)] / probabilities.sum(axis=1)
         tiny = np.finfo(np.float64).eps
@@ -197,6 +204,15 @@ def _per_class(predictions: np.ndarray) -> np.ndarray:
 
     probabilities = predictions.astype(np.float64)
     return np.stack([1 - probabilities, probabilities], axis=1) if predictions.ndim == 1 else probabilities
+
+
+def _of_each_class(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
+    """Mean over classes of the negative log likelihood of each for itself, float64 `[rows]`."""
+    import numpy as np
+
+    tiny = np.finfo(np.float64).eps
+    chance = np.where(labels > 0, predictions, 1 - predictions.astype(np.float64)).clip(tiny, 1)
+    return np.asarray(-np.log(chance).mean(axis=1))
 
 
 def _squared(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:

@@ -10,13 +10,13 @@ import numpy as np
 
 from mtkit.data.catalogs import make_fold
 from mtkit.evaluation.rank import of_rows, rank
-from mtkit.spec import Baseline, ContentBaseline, Cut, GroupedMetric, PredictionMetric, RankingMetric
+from mtkit.spec import Baseline, ContentBaseline, Cut, GroupedMetric, PredictionMetric, RankingMetric, UnseenMetric
 from mtkit.testing.data import sample_data
 from mtkit.types import DAY, Events, LabeledRows, Ragged, Ranking
 
 _ROWS, _ITEMS, _TOP = 40, 60, 10
-_FORMS = {"binary": 2, "classes": 4, "numeric": 0}
-"""Form of a label -> `LabeledRows.classes`."""
+_FORMS = {"binary": 2, "classes": 4, "numeric": 0, "multi_label": -4}
+"""Form of a label -> `LabeledRows.classes`, negative where any number of them applies."""
 
 
 def check_ranking_metric(metric: RankingMetric) -> None:
@@ -66,7 +66,7 @@ def check_prediction_metric(metric: PredictionMetric) -> None:
 
     A row of weight 2 is two rows. `lower_is_better` says in which direction the labels themselves are best.
     """
-    assert metric.labels, "labels is empty; expected some of binary, classes and numeric"
+    assert metric.labels, "labels is empty; expected some of binary, classes, multi_label and numeric"
     for form in sorted(metric.labels):
         labels, predictions, weights, groups = _predictions(_FORMS[form])
         given = _Given(metric, labels, predictions, weights, groups)
@@ -109,10 +109,12 @@ class _Given:
             _assert_close(mean, self.value(), f"{form}: the mean of the contributions and the value")
 
     def _groups(self, rows: np.ndarray) -> dict[str, Any]:
+        if isinstance(self.metric, UnseenMetric):
+            return {"unseen": self.groups[rows]}
         return {"groups": self.groups[rows]} if isinstance(self.metric, GroupedMetric) else {}
 
     def _perfect(self) -> np.ndarray:
-        if self.predictions.ndim == 2:
+        if self.predictions.ndim == 2 and self.labels.ndim == 1:
             classes: np.ndarray = np.eye(self.predictions.shape[1], dtype=np.float32)[self.labels]
             return classes
         return self.labels.astype(np.float32)
@@ -126,6 +128,9 @@ def _predictions(classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.n
     predictions = (rng.integers(1, 20, 200) / 20).astype(np.float32)
     if not classes:
         return rng.normal(size=200).astype(np.float32), predictions, weights, groups
+    if classes < 0:
+        several = (rng.integers(1, 20, (200, -classes)) / 20).astype(np.float32)
+        return (rng.random((200, -classes)) < 0.3).astype(np.float32), several, weights, groups
     labels = rng.integers(0, classes, 200)
     if classes == 2:
         return labels.astype(np.float32), predictions, weights, groups

@@ -6,9 +6,10 @@ import pytest
 
 from mtkit.data.catalogs import make_fold
 from mtkit.data.columns import seconds
-from mtkit.data.labels import entity_labels, event_labels
+from mtkit.data.labels import Labels, entity_labels, event_labels
 from mtkit.data.row_builders import event_positions
 from mtkit.errors import DataError
+from mtkit.schema import Column
 from mtkit.spec import Cut
 
 DAY = 86400
@@ -79,3 +80,17 @@ def test_classes_that_training_lacks_and_labels_that_are_always_the_same_are_sai
     known, new = (event_labels(fold, event_positions(fold, part), ["payment"], part) for part in ("train", "eval"))
     assert known.remarks() == "; payment is always card"
     assert new.remarks() == f"; {len(event_positions(fold, 'eval'))} with a payment that training lacks"
+
+
+def test_labels_of_any_number_of_classes():
+    declared, labels = Column(kind="label", multi_label=True), Labels()
+    column = pa.chunked_array([pa.array([["b", "z"], [], None, ["a", "b"], ["y", "z"]])])
+    known = pa.chunked_array([pa.array([["c", "b"], None, ["a"]])])
+    labels.add("topics", column, declared, known)
+    assert labels.classes == {"topics": ("a", "b", "c")}
+    assert labels.values["topics"].tolist() == [[0, 1, 0], [0, 0, 0], [0, 0, 0], [1, 1, 0], [0, 0, 0]]
+    assert labels.weights["topics"].tolist() == [1, 1, 0, 1, 1]
+    assert labels.lacking["topics"].tolist() == [1, 0, 0, 0, 2]
+    assert labels.remarks() == "; 2 with a topics that training lacks"
+    labels.add("none", column, declared, known.filter(pa.array([False, True, False])))
+    assert labels.values["none"].shape == (5, 0)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mtkit.backend import tf
-from mtkit.layers.reference_heads import LinearHead, RegressionHead
+from mtkit.layers.reference_heads import LinearHead, MultiLabelHead, RegressionHead
 from mtkit.testing import check_layer_config, check_prediction_head
 
 
@@ -73,3 +73,18 @@ def test_regression_learns_the_least_squares():
             variable.assign_sub(0.1 * gradient)
     expected = np.linalg.lstsq(np.column_stack([x, np.ones(200)]), y, rcond=None)[0]
     np.testing.assert_allclose(np.concatenate([head.dense.kernel[:, 0], head.dense.bias]), expected, atol=1e-3)
+
+
+def test_classes_of_a_multi_label_head_are_apart():
+    layer = MultiLabelHead(["a", "b"], 3)
+    rng = np.random.default_rng(0)
+    view = {name: tf.constant(rng.normal(size=(5, 2)), tf.float32) for name in "ab"}
+    outputs = layer(view)
+    x = np.concatenate([view["a"], view["b"]], 1)
+    logits = x @ layer.dense.kernel.numpy() + layer.dense.bias.numpy()
+    chance = 1 / (1 + np.exp(-logits))
+    np.testing.assert_allclose(layer.predict(outputs), chance, rtol=1e-5)
+    labels = (rng.random((5, 3)) < 0.5).astype(np.float32)
+    expected = -np.log(np.where(labels > 0, chance, 1 - chance)).mean(1)
+    np.testing.assert_allclose(layer.loss(outputs, tf.constant(labels)), expected, rtol=1e-5)
+    check_layer_config(layer)

@@ -4,25 +4,36 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from mtkit.standard.heads import Content, Recommendation, Regression, UserPreference
+from mtkit.standard.heads import Content, MultiLabel, Recommendation, Regression, UserPreference
 from mtkit.testing import check_import_is_light, check_spec
 from mtkit.types import RowTable
 
 PREFERENCE = UserPreference(rows="pairs", inputs=("user", "item"), label="preferred")
 CONTENT = Content(rows="items", inputs=("item",), label="item.topic")
 RECOMMENDATION = Recommendation(rows="pairs", inputs=("user", "task.topic"), label="preferred", stop_gradient=True)
+TOPICS = MultiLabel(rows="items", inputs=("item",), label="item.topics")
+BOTH = MultiLabel(rows="pairs", inputs=("user",), label=("click", "like"))
 REGRESSION = Regression(rows="pairs", inputs=("user", "task.topic"), label="rating")
 
 
-@pytest.mark.parametrize("spec", [PREFERENCE, CONTENT, RECOMMENDATION, REGRESSION])
+@pytest.mark.parametrize("spec", [PREFERENCE, CONTENT, RECOMMENDATION, TOPICS, BOTH, REGRESSION])
 def test_spec(spec):
     check_spec(spec)
 
 
-@pytest.mark.parametrize(("spec", "classes"), [(PREFERENCE, 2), (CONTENT, 7), (RECOMMENDATION, 2)])
+@pytest.mark.parametrize(
+    ("spec", "classes"), [(PREFERENCE, 2), (CONTENT, 7), (RECOMMENDATION, 2), (TOPICS, 2), (BOTH, 2)]
+)
 def test_builds_a_linear_head(spec, classes, make_context):
     head = spec.build(make_context("this", tasks=("this", "other"), classes={"this": classes, "other": 3}))
     assert (head.name, head.inputs, head.classes) == ("this", spec.inputs, classes)
+
+
+def test_several_labels_are_predicted_as_one():
+    assert (TOPICS.predicts, TOPICS.labels) == ("item.topics", ("item.topics",))
+    assert (BOTH.predicts, BOTH.labels) == ("click + like", ("click", "like"))
+    with pytest.raises(ValidationError, match="at least 2"):
+        MultiLabel(rows="pairs", inputs=("user",), label=("click",))
 
 
 def test_regression_is_of_numbers(make_context):
