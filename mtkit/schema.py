@@ -99,7 +99,7 @@ class Column(BaseModel):
         if self.weighted and self.kind != "list":
             raise ValueError("weighted = true is for columns of kind list")
         for name in ("separator", "length"):
-            if name in self.model_fields_set and not self.listed:
+            if not self.listed and getattr(self, name) != type(self).model_fields[name].default:
                 raise ValueError(f"{name} is for columns of kind list, or labels with multi_label = true")
         return self
 

@@ -122,17 +122,6 @@ def test_declarations_decide():
     assert converted(zip_code, Column(kind="label")).to_pylist() == [501, None]
 
 
-def test_lists_of_all_kinds():
-    for kind in (pa.list_(pa.int64()), pa.large_list(pa.int64()), pa.list_(pa.int64(), 2)):
-        values = converted(pa.chunked_array([pa.array([[1, 2]], kind)]), Column(kind="list"))
-        assert values.type == pa.list_(pa.int64())
-        assert values.to_pylist() == [[1, 2]]
-    with pytest.raises(
-        UnfitError, match="expected lists, got values of type string; write such values, or do not declare"
-    ):
-        converted(pa.chunked_array([["[1]"]]), Column(kind="list"))
-
-
 def test_durations_are_no_categories():
     with pytest.raises(UnfitError, match="got values of type duration"):
         categories(pa.chunked_array([pa.array([1], pa.duration("s"))]))

@@ -119,3 +119,9 @@ def test_some_rows_of_a_column_are_as_they_are():
     assert raw(whole.slice(2, 2), PIPE).tolist() == [["c", "d", "e"], ["a", None, None]]
     assert raw(whole.take(pa.array([3, 0, None])), PIPE).tolist() == [["a", None], ["a", "b"], [None, None]]
     assert codes(whole.slice(1)).tolist() == [-1, 0, 1]
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.int64()), pa.large_list(pa.int64()), pa.list_(pa.int64(), 2)], ids=str)
+def test_lists_of_all_kinds(kind):
+    values, longer = lists(pa.chunked_array([pa.array([[1, 2]], kind)]), Column(kind="list"))
+    assert (values.to_pylist(), longer) == ([["1", "2"]], 0)
