@@ -113,11 +113,19 @@ class Entity:
         ids: `[rows]` objects or integers: the number of an id is its row here, which a run keeps; `ids[0]` is the unknown's
             placeholder (an empty string or -1).
         columns: table aligned with `ids`; row 0 is all null.
+        guests: how many of the last rows are of ids that the model does not know: to it, their id is the unknown's. They
+            keep users apart that are not in the catalog, with their histories and attributes.
     """
 
     name: str
     ids: np.ndarray
     columns: pa.Table
+    guests: int = 0
+
+    @property
+    def known(self) -> int:
+        """Number of rows, the unknown included, that the model knows: all but the guests."""
+        return len(self.ids) - self.guests
 
     def __len__(self) -> int:
         return len(self.ids)

@@ -6,15 +6,23 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
 import pytest
 from tiny_shop import DAY, START, TinyShop
 
+from mtkit.backend import tf
 from mtkit.data.catalogs import make_fold
 from mtkit.evaluation.baseline_tuning import Comparison, without_past
 from mtkit.evaluation.rank import user_shares
+from mtkit.feed.batch import Batch
 from mtkit.model.assembly import assemble
 from mtkit.model.model_evaluation import evaluate
 from mtkit.recipe.loader import load_recipe
+from mtkit.runs.directory import RunDirectory
+from mtkit.runs.run import run_recipe
+from mtkit.runs.trainer import trained_pipeline
+from mtkit.schema import Address
 from mtkit.spec import Cut
 from mtkit.standard.rows import Windows
 
@@ -151,11 +159,18 @@ learning_rate = 0.01
 
 
 @pytest.fixture
-def pipeline(dataset, tiny_recipe, tmp_path):
-    path = tiny_recipe.with_name("newcomers.toml")
-    path.write_text(RECIPE)
-    recipe = load_recipe(path)
-    return assemble(recipe, dataset, CUT, cache_dir=tmp_path)
+def pipeline_of(tiny_recipe, tmp_path):
+    def assembled(data, *sets):
+        path = tiny_recipe.with_name("newcomers.toml")
+        path.write_text(RECIPE)
+        return assemble(load_recipe(path, sets), data, CUT, cache_dir=tmp_path)
+
+    return assembled
+
+
+@pytest.fixture
+def pipeline(dataset, pipeline_of):
+    return pipeline_of(dataset)
 
 
 def test_cold_users_are_evaluated_by_the_model_and_by_what_needs_no_past(pipeline, dataset):
@@ -194,3 +209,93 @@ def test_a_run_keeps_who_is_left_out(tiny_run):
         assert of_phase["rows"]["windows"].keys() == {f"{part}: user without a past" for part in ("train", "eval")}
         rows = json.loads((tiny_run / "rows" / f"{phase}.json").read_text())
         assert rows["left_out"] == of_phase
+
+
+@pytest.fixture(scope="module")
+def unlisted(dataset):
+    """The shop, whose tables lack two users who join late, and an item that is new."""
+    users, items = dataset.entities["user"], dataset.entities["item"]
+    users = users.filter(pc.invert(pc.is_in(users["id"], value_set=pa.array([101, 102]))))
+    return replace(dataset, entities={"user": users, "item": items.filter(pc.not_equal(items["id"], "p37"))})
+
+
+def test_unknown_ids_are_evaluated_apart_and_never_trained_on(unlisted):
+    both = {"user", "item"}
+    plain = make_fold(unlisted, CUT, {"item": 60}, both)
+    fold = make_fold(unlisted, CUT, {"item": 60}, both, keep_unknown=both)
+    lines, events = frame(unlisted), fold.events
+    trains = lines[lines["part"] == "train"]
+    counts = trains["item"].value_counts()
+    known = set(counts[counts >= 60].index)
+    expected = lines[(lines["part"] == "eval") | lines["item"].isin(known)].sort_values(["user", "time"], kind="stable")
+    ids, late = fold.entities["user"].ids, events.time >= CUT.cut
+    found = pd.DataFrame({"user": ids[events.ids["user"]], "time": events.time}).sort_values(
+        ["user", "time"], kind="stable"
+    )
+    np.testing.assert_array_equal(found, expected[["user", "time"]])
+    assert (events.ids["item"] == 0).sum() == (~expected["item"].isin(known)).sum() > 0
+    assert (events.ids["item"][~late] > 0).all()
+    assert not any(key.startswith("eval") for key in fold.dropped)
+    assert {key: n for key, n in plain.dropped.items() if key.startswith("train")} == fold.dropped
+
+    users = fold.entities["user"]
+    new = sorted(set(expected["user"]) - set(trains["user"]))
+    assert users.ids[users.known :].tolist() == new
+    assert users.ids[: users.known].tolist() == plain.entities["user"].ids.tolist()
+    towns = dict(zip(*(unlisted.entities["user"][name].to_pylist() for name in ("id", "town")), strict=True))
+    assert users.columns["town"].to_pylist()[users.known :] == [towns.get(user) for user in new]
+    assert {101, 102} & set(new)
+    for name in ("time", "group"):
+        first = getattr(plain.events, name)[plain.events.time < CUT.cut]
+        assert len(first) == len(getattr(events, name)[~late])
+
+
+def test_users_who_join_after_the_fit_have_their_past_by_the_cut(unlisted):
+    early = replace(CUT, fit=HALF_YEAR - 120 * DAY)
+    fold = make_fold(unlisted, early, {}, {"user", "item"}, keep_unknown={"user"})
+    table = Windows(batch_size=8, without_past="evaluate").make(fold, "eval")
+    lines = frame(unlisted)
+    begun = lines.groupby("user")["time"].min()
+    users = fold.entities["user"]
+    guests = table.ids["user"] >= users.known
+    joined = begun[users.ids[table.ids["user"]]].to_numpy()
+    assert (joined[guests] >= early.fit).all()
+    np.testing.assert_array_equal(without_past(table)[guests], joined[guests] >= CUT.cut)
+
+
+UNKNOWN = ("data.catalog.user={min_count=1, unlisted='unknown'}", "data.catalog.item={unlisted='unknown'}")
+KNOWN = ("data.catalog.user={min_count=1, unlisted='drop'}", "data.catalog.item={unlisted='drop'}")
+
+
+def test_a_model_does_not_know_the_ids_of_guests(unlisted, pipeline_of):
+    with_guests, without = pipeline_of(unlisted, *UNKNOWN), pipeline_of(unlisted, *KNOWN)
+    shapes = [[tuple(w.shape) for w in p.model.weights] for p in (with_guests, without)]
+    assert shapes[0] == shapes[1]
+    users, feed = with_guests.fold.entities["user"], with_guests.model.feed
+    assert users.guests > 5
+    assert with_guests.features.states == without.features.states
+    found = feed.feature(Address("user.id"), Batch({"user": tf.range(len(users))}), 0)["user.id"].numpy()
+    np.testing.assert_array_equal(found, [*range(users.known), *[0] * users.guests])
+    measured = evaluate(with_guests)
+    assert measured.counts["next/cold_user"] == len(set(measured.sums["next/cold_user/"].users)) >= users.guests - 1
+
+
+def test_a_run_on_unknown_ids_is_evaluated_and_exported(tiny_recipe, tmp_path):
+    """Rows of all kinds, the test by the model of the validation, and requests by the id of a guest."""
+    sets = (
+        "data.split={use='time', valid=2024-04-01, test=2024-08-01, refit=false}", "rows.windows.without_past='evaluate'",
+        "data.catalog.user={min_count=20, unlisted='unknown'}", "data.catalog.item={min_count=14, unlisted='unknown'}",
+        "train.epochs=1", "evaluate.slices=['new', 'cold_user']",
+    )  # fmt: skip
+    results = run_recipe(load_recipe(tiny_recipe, sets), tmp_path / "run")
+    assert results.counts["next/cold_user"] > 0
+    assert all(np.isfinite(value) for value in results.test.values())
+    catalog = pq.read_table(tmp_path / "run" / "entities" / "test-user.parquet")["id"].to_pylist()
+    guest = next(user for user in range(100, 180) if user not in catalog)
+    pipeline = trained_pipeline(RunDirectory(tmp_path / "run"))
+    assert evaluate(pipeline) == pytest.approx(results.test, nan_ok=True)
+    served = tf.saved_model.load(str(next((tmp_path / "run" / "export").iterdir()))).signatures["recommend"]
+    asked = {"user_id": tf.constant([str(guest), "nobody"]), "k": tf.constant(5), "exclude_ids": tf.constant([[""]])}
+    scores = served(**asked)["scores"].numpy()
+    assert np.isfinite(scores).all()
+    assert (scores[0] != scores[1]).any(), "a guest has attributes and a past"

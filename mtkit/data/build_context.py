@@ -41,7 +41,7 @@ def make_context(
     """
     # Of the fold nothing else is kept: its events need not stay where they are.
     catalogs, schema = {scope: fold.catalog(scope) for scope in fold.schema.scopes}, fold.schema
-    sizes = {scope: len(catalog) for scope, catalog in catalogs.items()}
+    sizes = {scope: catalog.known for scope, catalog in catalogs.items()}
 
     def column(entity: str, name: str) -> np.ndarray:
         if name == "id":

@@ -69,6 +69,7 @@ def make_fold(
     drop_unlisted: Collection[str] = frozenset(),
     numbered: Mapping[str, np.ndarray] | None = None,
     counting: Mapping[str, Where] | None = None,
+    keep_unknown: Collection[str] = frozenset(),
 ) -> Fold:
     """Cuts a data set.
 
@@ -83,10 +84,13 @@ def make_fold(
         drop_unlisted: entities whose table need not have every id of the interactions.
         numbered: entity -> ids `[rows]` with numbers 1, 2, ... that were given before; they stay in the catalog.
         counting: entity -> which interactions `min_count` counts; all where nothing is said.
+        keep_unknown: entities of which interactions to be evaluated are kept whose id is in no catalog: who acts has a row of
+            its own behind the catalog (`Entity.guests`), and anything else is row 0. Training rows are not.
 
     Raises:
         DataError: the data do not fit the declared schema, interactions have ids that their entity's table does not
-            have, a catalog is empty, nothing is left to evaluate, or `min_count` names no entity.
+            have, a catalog is empty, an entity of several roles is in `keep_unknown`, nothing is left to evaluate, or
+            `min_count` names no entity.
     """
     check(dataset)
     schema = dataset.schema
@@ -112,7 +116,20 @@ def make_fold(
         catalogs[entity] = keys[entity].catalog(dataset, chosen, (numbered or {}).get(entity))
     ids = {role: catalogs[entity].rows[places[role]] for role, entity in schema.roles.items()}
     parts = {"train": time < fit, "past": (time >= fit) & (time < cut.cut), "eval": time >= cut.cut}
-    kept, turned_away = _keep(time < cut.end, ids, parts)
+    entities, kept_unknown = {entity: catalog.entity for entity, catalog in catalogs.items()}, {}
+    for role, entity in schema.roles.items():
+        if entity not in keep_unknown:
+            continue
+        if list(schema.roles.values()).count(entity) > 1:
+            raise DataError(
+                f'{entity} has several roles, and unlisted = "unknown" is for entities of one; set it to "drop"'
+            )
+        if role == next(iter(schema.roles)):
+            acts = (ids[role] == 0) & (time >= fit) & (time < cut.end)
+            entities[entity], ids[role] = _with_guests(entities[entity], keys[entity], dataset, ids[role], acts)
+        else:
+            kept_unknown[role] = parts["eval"]
+    kept, turned_away = _keep(time < cut.end, ids, parts, kept_unknown)
     dropped = {**dataset.left_out, **turned_away}
     if not kept[time >= cut.cut].any():
         reasons = ", ".join(
@@ -121,7 +138,6 @@ def make_fold(
         raise DataError(
             f"fold {cut.name!r} has nothing to evaluate; left out: {reasons}; see min_count in data.catalog"
         )
-    entities = {entity: catalog.entity for entity, catalog in catalogs.items()}
     users = len(entities[next(iter(schema.roles.values()))]) if schema.roles else 1
     events = _events(dataset, ids, time, kept, users)
     return Fold(cut.name, fit, cut.cut, cut.end, entities, events, schema, dropped)
@@ -208,11 +224,36 @@ def _entity(name: str, dataset: Dataset, key: pa.ChunkedArray, rows: pa.Array) -
     return Entity(name=name, ids=ids, columns=columns)
 
 
+def _with_guests(
+    known: Entity, keys: _Keys, dataset: Dataset, rows: np.ndarray, acts: np.ndarray
+) -> tuple[Entity, np.ndarray]:
+    """The catalog with a row for each id that is not in it and `acts` in some interactions, and the rows of all of them."""
+    role = next(iter(dataset.schema.roles))
+    column = plain(dataset.interactions[dataset.schema.reference(role)])
+    ids = pc.unique(column.filter(pa.array(acts))).drop_null().sort()
+    places = pc.index_in(ids, value_set=keys.sorted)
+    guests = _entity(known.name, dataset, pa.chunked_array([ids]), keys.order.take(places))
+    number = pc.index_in(column, value_set=ids).fill_null(-1).to_numpy()
+    entity = Entity(
+        known.name,
+        np.append(known.ids, guests.ids[1:]),
+        pa.concat_tables([known.columns, guests.columns.slice(1)]),
+        len(ids),
+    )
+    return entity, np.where(acts & (number >= 0), len(known) + number, rows).astype(np.int32)
+
+
 def _keep(
-    there: np.ndarray, ids: Mapping[str, np.ndarray], parts: Mapping[str, np.ndarray]
+    there: np.ndarray,
+    ids: Mapping[str, np.ndarray],
+    parts: Mapping[str, np.ndarray],
+    unknown: Mapping[str, np.ndarray],
 ) -> tuple[np.ndarray, dict[str, int]]:
-    """Which interactions stay, and how many of each part do not, by the roles whose ids are in no catalog."""
-    missing = {role: there & (rows == 0) for role, rows in ids.items()}
+    """Which interactions stay, and how many of each part do not, by the roles whose ids are in no catalog.
+
+    Of roles that are in `unknown`, those stay that it selects.
+    """
+    missing = {role: there & (rows == 0) & ~unknown.get(role, np.False_) for role, rows in ids.items()}
     dropped = {}
     for lacking in _some_of(list(ids)):
         exactly = there.copy()

@@ -91,7 +91,7 @@ class _Entity:
 
     def of_training(self, fold: Fold, tables: Mapping[str, Mapping[Part, RowTable]], column: str) -> np.ndarray:
         """Those of the catalog, which is as of the cut."""
-        return self.of_catalog(fold, column)[1:]
+        return self.of_catalog(fold, column)[1 : fold.catalog(self.role).known]
 
 
 def scope_of(address: Address) -> Scope:

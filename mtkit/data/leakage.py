@@ -354,6 +354,8 @@ def _new(recipe: Recipe, data: Encoded, test: Cut) -> Iterator[Finding]:
             what = f"{count:,} of {np.count_nonzero(tested):,} {entity} ids, in {counted(rows, 'interaction')}, never train"
             catalog = recipe.data.catalog.get(entity)
             advice = f"they are left out unless data.catalog.{entity} has min_count = 0"
-            if catalog and not catalog.min_count:
+            if catalog and catalog.unlisted == "unknown":
+                advice = "they are evaluated as the unknown"
+            elif catalog and not catalog.min_count:
                 advice = f"their {entity}.id says nothing, other columns may"
             yield Finding("note", "test", what, count, advice)

@@ -45,7 +45,7 @@ def unknown_items(events: Events, user: np.ndarray, catalog: int, before: int, s
         seed: of the draws.
     """
     owner, item = list(events.ids.values())[:2]
-    early = events.time < before
+    early = (events.time < before) & (item > 0)
     had = np.unique(owner[early] * np.int64(catalog) + item[early] - 1)
     had_user = had // catalog
     offsets = np.searchsorted(had_user, np.arange(len(events.offsets)))

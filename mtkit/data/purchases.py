@@ -38,6 +38,7 @@ class Purchases:
         # events are sorted by time within a user, so the first occurrence is the earliest
         _, first = np.unique(events.group * size + item, return_index=True)
         first.sort()
+        first = first[item[first] > 0]  # the unknown is several items
         first = first[np.argsort(user[first] * size + item[first], kind="stable")]
         _, basket = np.unique(events.group, return_index=True)
         basket.sort()

@@ -172,6 +172,7 @@ def _window(events: Events, start: int, stop: int) -> tuple[np.ndarray, np.ndarr
     user, item = list(events.ids.values())[:2]
     inside = (events.time >= start) & (events.time < stop)
     size = item.max(initial=0) + np.int64(1)
+    inside &= item > 0  # the unknown is no target
     pairs = np.unique(user[inside] * size + item[inside])
     users, counts = np.unique(pairs // size, return_counts=True)
     return users.astype(np.int32), np.full(len(users), start), counts, (pairs % size).astype(np.int32)

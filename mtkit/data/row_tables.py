@@ -107,9 +107,10 @@ def fold_of(recipe: Recipe, dataset: Dataset, cut: Cut, numbered: Mapping[str, n
     """The fold of a cut, with the catalogs of the recipe; arguments and errors are those of `make_tables`."""
     catalogs = recipe.data.catalog
     minima = {name: catalog.min_count for name, catalog in catalogs.items()}
-    unlisted = {name for name, catalog in catalogs.items() if catalog.unlisted == "drop"}
+    unlisted = {name for name, catalog in catalogs.items() if catalog.unlisted != "refuse"}
+    unknown = {name for name, catalog in catalogs.items() if catalog.unlisted == "unknown"}
     counting = {name: catalog.where for name, catalog in catalogs.items() if catalog.where}
-    return make_fold(dataset, cut, minima, unlisted, numbered, counting)
+    return make_fold(dataset, cut, minima, unlisted, numbered, counting, unknown)
 
 
 def _check_rows(recipe: Recipe, fold: Fold, tables: Tables) -> None:

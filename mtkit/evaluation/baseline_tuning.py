@@ -238,9 +238,8 @@ def _else_popular(score: _Scorer, lacking: np.ndarray, popularity: np.ndarray) -
 
     def scores(rows: np.ndarray) -> np.ndarray:
         found = score(rows)
-        if lacking[rows].any():
-            found = np.where(lacking[rows, None], popularity, found)
-        return found
+        assert isinstance(found, np.ndarray), "baselines score the whole catalog"
+        return np.where(lacking[rows, None], popularity, found) if lacking[rows].any() else found
 
     return scores
 

@@ -185,7 +185,7 @@ def _by(asked: By, fold: Fold) -> Iterator[Slice]:
             yield Slice(f"{asked.by}={label}", asked.by, contains)
         return
     values = raw(fold.catalog(scope).columns[name], fold.schema.columns(scope)[name])
-    for label, contains in _groups(asked, values[1:]):
+    for label, contains in _groups(asked, values[1 : fold.catalog(scope).known]):
         members = contains(values)
         members[0] = False
         yield Slice(f"{asked.by}={label}", scope, members.__getitem__)

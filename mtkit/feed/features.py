@@ -64,11 +64,12 @@ class EntityTable(tf.Module):
         name: the entity's name, or that of a role.
         rows: number of rows.
         columns: column -> `[rows]` or `[rows, n]` int32, or `[rows, width]` float32.
+        guests: of the last rows, whose id, as a feature, is that of the unknown.
     """
 
-    def __init__(self, name: str, rows: int, columns: Mapping[str, np.ndarray]) -> None:
+    def __init__(self, name: str, rows: int, columns: Mapping[str, np.ndarray], guests: int = 0) -> None:
         super().__init__(name=name)
-        self.rows = rows
+        self.rows, self.guests = rows, guests
         self.columns = {key: variable(f"{name}.{key}", values) for key, values in columns.items()}
 
     def gather(self, column: str, ids: tf.Tensor) -> tf.Tensor:
@@ -81,7 +82,7 @@ class EntityTable(tf.Module):
             return with_weights(address, batch.given)
         ids = batch.ids[address.scope]
         if address.column == "id":
-            return {address: ids}
+            return {address: tf.where(ids < self.rows - self.guests, ids, 0) if self.guests else ids}
         columns = with_weights(address.column, self.columns)
         return {Address.of(address.scope, column): self.gather(column, ids) for column in columns}
 

@@ -225,7 +225,7 @@ def _device_tables(
     entities = {}
     for scope in fold.schema.scopes:
         own = {address.column: values for address, values in columns.items() if address.scope == scope}
-        entities[scope] = EntityTable(scope, len(fold.catalog(scope)), own)
+        entities[scope] = EntityTable(scope, len(fold.catalog(scope)), own, fold.catalog(scope).guests)
     sizes = {scope: len(fold.catalog(scope)) for scope in fold.schema.scopes}
     rows |= {name: _stored(features, parts, "train", sizes) for name, parts in tables.items()}
     return DeviceTables(entities, EventLog(fold.events, item) if (item := fold.events.item) else None, rows)

@@ -92,8 +92,10 @@ class Catalog(_Section):
         1, description="least number of interactions to train on; 0 = all rows of its table"
     )
     where: Where | None = Field(None, description="which interactions `min_count` counts; default: all")
-    unlisted: Literal["refuse", "drop"] = Field(
-        "refuse", description="what becomes of interactions whose id is not in the entity's table"
+    unlisted: Literal["refuse", "drop", "unknown"] = Field(
+        "refuse",
+        description="what becomes of interactions whose id is not in the entity's table; with `unknown`, those to be evaluated "
+        "whose id is not in the catalog, for whatever reason, are of the unknown, instead of being left out",
     )
 
 

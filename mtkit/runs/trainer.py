@@ -173,7 +173,8 @@ def _write_state(directory: RunDirectory, pipeline: Pipeline) -> None:
     """Vocabularies: what preprocessors learned, and the catalogs, row i = id i."""
     write_json(directory.features / f"{pipeline.fold.name}.json", {"features": pipeline.features.states})
     for entity in pipeline.fold.entities.values():
-        columns = {"id": entity.ids.tolist()} | {c: entity.columns[c] for c in entity.columns.column_names}
+        columns = {"id": entity.ids[: entity.known].tolist()}
+        columns |= {c: entity.columns[c].slice(0, entity.known) for c in entity.columns.column_names}
         write_table(directory.catalog(pipeline.fold.name, entity.name), pa.table(columns))
 
 

@@ -176,7 +176,8 @@ class SampledNegatives(_EventRows):
         from mtkit.data.negatives import with_negatives
         from mtkit.data.row_builders import event_table, first_in_group
 
-        positions = self._sampled(first_in_group(fold.events, self._positions(fold, part)), part)
+        positions = first_in_group(fold.events, self._positions(fold, part))
+        positions = self._sampled(positions[list(fold.events.ids.values())[1][positions] > 0], part)
         until = "cut" if part == "train" else "end of evaluation"
         note = (
             f"items acted on, once per group{_scope(self, part)}, each with {self.negatives} items drawn uniformly "
@@ -223,7 +224,7 @@ class EntityRows(Rows):
             hint = nearest(self.holdout_by, declared)
             raise DataError(f"holdout_by: {self.entity}.{self.holdout_by} is no declared column; {hint}")
         column = fold.entities[self.entity].columns[self.holdout_by]
-        groups = layer_input(raw(column, declared[self.holdout_by]))[1:]
+        groups = layer_input(raw(column, declared[self.holdout_by]))[1 : fold.entities[self.entity].known]
         for_test = held_out(groups, 0.0, self.holdout, self.seed)
         for_valid = held_out(groups, self.holdout, 2 * self.holdout, self.seed)
         if part == "eval":
