@@ -38,7 +38,7 @@ from mtkit.standard.order_metrics import Auc
 from mtkit.standard.rows import Interactions
 from mtkit.standard.splits import Random
 from mtkit.training.fit import Training
-from mtkit.types import Dataset
+from mtkit.types import Dataset, Entity
 
 SLOW_MOMENTS = 10
 
@@ -81,7 +81,7 @@ def test_a_run_that_is_not_complete_is_not_evaluated(tiny_run, tmp_path):
 
 
 def test_an_entity_without_columns_has_its_ids_on_record(tmp_path):
-    users = SimpleNamespace(name="user", ids=np.array([0, 5, 7]), columns=pa.table({}))
+    users = Entity("user", np.array([0, 5, 7]), pa.table({}))
     pipeline = SimpleNamespace(
         features=SimpleNamespace(states={}), fold=SimpleNamespace(name="test", entities={"user": users})
     )
@@ -144,7 +144,7 @@ def test_seeds_are_means_with_their_spread(finished, tiny_recipe, tmp_path, tiny
     write_json(tmp_path / "run" / "seed-2" / "counters.json", {})
     run_recipe(load_recipe(tiny_recipe), tmp_path / "run", seeds=3, resume=True)
     results = read(tmp_path / "run" / "metrics.json")
-    assert list(results) == ["format", "protocol", "test", "baselines", "counts", "intervals", "timing"]
+    assert list(results) == ["format", "protocol", "test", "baselines", "counts", "intervals", "timing", "left_out"]
     for key, value in read(tiny_run / "metrics.json")["test"].items():
         assert results["test"][key] == {
             "mean": pytest.approx(value + 0.1),
