@@ -7,6 +7,8 @@ import pyarrow as pa
 import pytest
 from asking import ask, ids_of
 from passes import answers
+from pyarrow import parquet
+from pydantic import ValidationError
 from tiny_shop import TinyShop
 
 import mtkit
@@ -18,16 +20,20 @@ from mtkit.evaluation.baseline_tuning import Comparison
 from mtkit.evaluation.slices import make_slices
 from mtkit.model.assembly import assemble
 from mtkit.model.model_evaluation import evaluate
+from mtkit.recipe.loader import load_recipe
+from mtkit.recipe.lock import lock
 from mtkit.recipe.settings import By, Evaluate, Train
 from mtkit.schema import Column, Schema
 from mtkit.serving.export import save
 from mtkit.standard.encoders import Features
 from mtkit.standard.feature_baselines import LogisticRegression
-from mtkit.standard.heads import UserPreference
+from mtkit.standard.heads import MultiLabel, UserPreference
 from mtkit.standard.neighbor_baselines import ContentKnn
 from mtkit.standard.order_metrics import Auc
+from mtkit.standard.prediction_metrics import LogLoss
 from mtkit.standard.ranking_metrics import Diversity
 from mtkit.standard.rows import Interactions
+from mtkit.standard.sources import Files
 from mtkit.standard.splits import Time
 from mtkit.training.fit import Training
 
@@ -154,3 +160,60 @@ def test_requests_bring_lists(pipeline, tmp_path):
     assert new(["red", "old"]) == new(["old", "red"]) == new(["", "old", "red", "red", "never seen"])
     assert new(["red"]) != new(["blue"])
     assert new([]) == new([""]) == new(["never seen"])
+
+
+def test_a_lock_of_lists_loads_again(tmp_path):
+    parquet.write_table(pa.table({"id": ["a", "b"], "traits": [["x"], ["y"]]}), tmp_path / "items.parquet")
+    lines = {
+        "user": ["u", "v"],
+        "item": ["a", "b"],
+        "time": [1, 2],
+        "why": ["p|q", None],
+        "liked": [0, 1],
+        "seen": [1, 0],
+    }
+    parquet.write_table(pa.table(lines), tmp_path / "lines.parquet")
+    made = mtkit.compose(
+        data=Files(
+            interactions=tmp_path / "lines.parquet",
+            entities={"item": tmp_path / "items.parquet"},
+            columns={
+                "user": Column(kind="id", entity="user"),
+                "item": Column(kind="id", entity="item"),
+                "time": Column(kind="time"),
+                "liked": Column(kind="label"),
+                "seen": Column(kind="label"),
+                "why": Column(kind="label", multi_label=True, separator="|", length=5),
+            },
+            entity_columns={"item": {"traits": Column(kind="list", weighted=True)}},
+        ),
+        split=Time(valid="2024-07-01", test="2024-08-01"),
+        encoder={"item": Features(reads=("item.id", "item.traits"), dim=8)},
+        rows={"lines": Interactions(batch_size=2)},
+        task={
+            "liked": UserPreference(rows="lines", inputs=("item",), label="liked"),
+            "why": MultiLabel(rows="lines", inputs=("item",), label="why"),
+            "both": MultiLabel(rows="lines", inputs=("item",), label=("liked", "seen")),
+        },
+        evaluate=Evaluate(prediction_metrics={"log_loss": LogLoss()}),
+    )
+    path = tmp_path / "recipe.lock.toml"
+    path.write_text(lock(made, tmp_path), encoding="utf-8")
+    again = load_recipe(path)
+    assert again.task == made.task
+    assert again.data.source.schema() == made.data.source.schema()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"kind": "categorical", "separator": "|"}, "separator is for columns of kind list"),
+        ({"kind": "text", "length": 3}, "length is for columns of kind list"),
+        ({"kind": "label", "multi_label": True, "weighted": True}, "weighted = true is for columns of kind list"),
+        ({"kind": "label", "multi_label": True, "classes": True}, "in the place of classes = true"),
+        ({"kind": "list", "multi_label": True}, "columns of kind label"),
+    ],
+)
+def test_options_of_lists_alone(options, message):
+    with pytest.raises(ValidationError, match=message):
+        Column(**options)

@@ -298,7 +298,8 @@ def _written(column: pa.ChunkedArray) -> pa.ChunkedArray:
     dated = types.is_temporal(column.type) and not types.is_duration(column.type)
     if dated or types.is_decimal(column.type) or types.is_string(column.type):
         return column.cast(pa.string())
-    raise UnfitError(f"expected strings, integers or booleans, got values of type {kind}; {OTHERWISE}")
+    cure = "declare the column list" if types.is_list(kind) or types.is_large_list(kind) else OTHERWISE
+    raise UnfitError(f"expected strings, integers or booleans, got values of type {kind}; {cure}")
 
 
 def _chunked(array: pa.Array) -> pa.ChunkedArray:

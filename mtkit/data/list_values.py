@@ -179,10 +179,9 @@ def _entries(array: pa.Array, declared: Column) -> _Entries:
 
 def _plain(flat: pa.Array) -> pa.Array:
     """Values as trimmed strings, null where they are blank."""
-    if pa.types.is_struct(flat.type):
-        raise UnfitError(
-            "its values have parts; expected strings or integers, or weighted = true for values with weights"
-        )
+    if pa.types.is_nested(flat.type):
+        cure = "expected strings or integers, or weighted = true for values with weights"
+        raise UnfitError(f"its values have parts, of type {flat.type}; {cure}")
     found = categories(pa.chunked_array([flat])).cast(pa.string()).combine_chunks()
     trimmed = pc.utf8_trim_whitespace(found)
     return pc.if_else(pc.equal(trimmed, ""), pa.scalar(None, pa.string()), trimmed)

@@ -77,7 +77,7 @@ def test_types_of_integers():
         (identifiers, (True,), "expected ids, strings or integers, got values of type bool", None),
         (identifiers, (b"\xff",), "are no text; write them as text", None),
         (categories, (1.5,), "the fraction 1.5; write them as text, or declare the column numeric", 0),
-        (categories, (["a"],), "expected strings, integers or booleans, got values of type list", None),
+        (categories, (["a"],), "got values of type list<item: string>; declare the column list", None),
         (numbers, ("1", "$5"), "'\\$5' is no number; write numbers without currency", 1),
         (numbers, ("1,5",), "with a decimal point", 0),
         (numbers, ("12 kg",), "with a decimal point|write a number", 0),

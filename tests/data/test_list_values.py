@@ -60,7 +60,7 @@ def test_all_forms_of_lists_become_one(declared, values, kind, expected):
         ),
         (PLAIN, (3,), "expected lists, got values of type int64; give each row a list"),
         (PLAIN, ([1], [2, 0.5]), "got the fraction 0.5"),
-        (PLAIN, ([["a"]],), "expected strings, integers or booleans, got values of type list"),
+        (PLAIN, ([["a"]],), "its values have parts, of type list"),
         (PLAIN, ([{"value": "a", "weight": 1.0}],), "weighted = true"),
         (WEIGHTED, ([{"name": "a", "weight": 1.0}],), "the fields value and weight, and have no value"),
         (WEIGHTED, ("a:1", "b:x"), "'x' is no number"),
