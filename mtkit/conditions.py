@@ -102,6 +102,10 @@ class Where(RootModel[tuple[Mapping[str, Test], ...]]):
             )
         return tuple({column: Test.of(value) for column, value in table.items()} for table in given)
 
+    def __hash__(self) -> int:
+        # Tables are mappings, whose order says nothing.
+        return hash(frozenset(self.columns))
+
     @property
     def columns(self) -> tuple[str, ...]:
         """Names of the columns that it looks at."""

@@ -53,6 +53,10 @@ class Address(str):
         return handler.generate_schema(text)
 
 
+#: What comes with every past: days since its events.
+AGE = Address.of(HISTORY, "age")
+
+
 class Column(BaseModel):
     """One declared column.
 
@@ -219,11 +223,36 @@ class Schema(BaseModel):
         known = [f"{at}{n}" for at, columns in tables.items() for n, c in columns.items() if c.kind in kinds]
         return f"no column is called {name!r}; {nearest(name, known)}"
 
+    def past_columns(self) -> dict[str, Column]:
+        """What is known of past events beside what they were about: name -> its column.
+
+        Categories and numbers; labels are one or the other here, and their sources are included, since the past is known.
+        """
+        found: dict[str, Column] = {}
+        for name, column in self.interactions.items():
+            kind = column.kind
+            if kind == "label" and not column.multi_label:
+                kind = "categorical" if column.classes else "numeric"
+            if kind in ("categorical", "numeric") and not self.not_of_past(name):
+                found[name] = column if kind == column.kind else Column(kind=kind)
+        return found
+
+    def not_of_past(self, name: str) -> str:
+        """Why a column of the interactions says nothing of past events; empty if it can."""
+        for label, column in self.interactions.items():
+            if column.horizon is not None and name in (label, *column.sources):
+                what = "looks ahead" if name == label else f"is a source of label {label!r}, which looks ahead"
+                return f"{name!r} {what}: it is not known when the event happens"
+        item = next(iter([*self.roles][1:]), "")
+        if name in (AGE.column, item, f"{item}_ids"):
+            return f"every past has {name!r} as something else; give the column another name"
+        return ""
+
     def features(self) -> dict[Address, Column]:
         """Every address that an encoder may read (`user.age`, `context.hour`), with its column.
 
-        Labels, their sources, weights, ids of other rows and the time are left out. `<entity>.id` and the past
-        (`history.<role>` of what is acted on) are included.
+        Labels, their sources, weights, ids of other rows and the time are left out. `<entity>.id`, the past
+        (`history.<role>` of what is acted on) and what is known of its events (`past_columns`) are included.
         """
         hidden = {s for c in self.interactions.values() for s in c.sources}
         addresses: dict[Address, Column] = {}
@@ -238,6 +267,7 @@ class Schema(BaseModel):
             }
         for role in [*self.roles][1:2]:
             addresses[Address.of(HISTORY, role)] = self.interactions[self.reference(role)]
+            addresses |= {Address.of(HISTORY, name): column for name, column in self.past_columns().items()}
         for name, column in self.interactions.items():
             if column.kind in ("categorical", "numeric", "list") and name not in hidden:
                 addresses[Address.of(CONTEXT, name)] = column

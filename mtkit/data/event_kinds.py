@@ -10,6 +10,7 @@ from pydantic import BaseModel
 from mtkit.conditions import Where, where_fields
 from mtkit.data.columns import plain
 from mtkit.recipe.loader import Recipe
+from mtkit.schema import HISTORY, Address
 from mtkit.types import Dataset
 
 #: Words for what people do with items, as logs have them.
@@ -24,8 +25,10 @@ MOST_KINDS = 30
 
 
 def unused_kinds(recipe: Recipe, dataset: Dataset) -> Iterator[str]:
-    """Notes on columns that say what kind of event an interaction is, and that no condition of the recipe looks at."""
+    """Notes on columns that say what kind of event an interaction is, and that no condition or past of the recipe looks at."""
     asked = {column for where in _conditions(recipe) for column in where.columns}
+    read = (address for spec in recipe.encoder.values() for address in map(Address, spec.reads))
+    asked |= {address.column for address in read if address.scope == HISTORY}
     for name in dataset.schema.of_kind("categorical"):
         if name in asked:
             continue

@@ -1,7 +1,7 @@
 """What lies under each scope of addresses: which rows have it, its raw values, and those that preprocessors learn from.
 
 The scopes are listed here and, for what is read on the device, in `mtkit.feed.features`. Elsewhere, names of scopes decide only
-where a rule is about one of them: a past has no values to preprocess, the context of a row has no catalog.
+where a rule is about one of them: a past has many values for each row, the context of a row has no catalog.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 import numpy as np
+import pyarrow as pa
 
 from mtkit.data.columns import raw
 from mtkit.errors import DataError
@@ -70,7 +71,9 @@ class _History:
         return None
 
     def of_training(self, fold: Fold, tables: Mapping[str, Mapping[Part, RowTable]], column: str) -> np.ndarray:
-        return self.of_rows(fold, next(iter(tables.values()))["train"], column)
+        """Those of the events that the model is trained on."""
+        before = pa.array(fold.events.time < fold.fit)
+        return raw(fold.events.columns[column].filter(before), fold.schema.interactions[column])
 
 
 class _Entity:

@@ -1,4 +1,4 @@
-"""Preprocessed features: what is learned on training rows, applied to entity tables and to context columns."""
+"""Preprocessed features: what is learned on training rows, applied to entity tables, context columns and past events."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 
-from mtkit.data.columns import layer_input
+from mtkit.data.columns import codes, layer_input, plain, raw
 from mtkit.data.feature_scopes import scope_of
 from mtkit.recipe.registry import Registry
-from mtkit.schema import CONTEXT, WEIGHT, Address
+from mtkit.schema import CONTEXT, HISTORY, WEIGHT, Address, Column
 from mtkit.spec import FeatureInfo, Preprocessor
 from mtkit.types import Fold, Part, RowTable
 
@@ -45,6 +47,15 @@ class FeatureTables:
                 made |= columns_of(address, _run(self.layers[address], values))
         return {Address(name): column for name, column in made.items()}
 
+    def of_events(self, fold: Fold) -> dict[str, np.ndarray]:
+        """Column of past events that encoders read -> it, preprocessed, int32 `[events]` or float32 `[events, width]`."""
+        declared, columns = fold.schema.interactions, fold.events.columns
+        return {
+            address.column: _of_each(layer, columns[address.column], declared[address.column])
+            for address, layer in self.layers.items()
+            if address.scope == HISTORY
+        }
+
     def apply(self, table: RowTable) -> RowTable:
         """The table with only the context columns that encoders read, preprocessed."""
         read = {name: Address.of(CONTEXT, name) for name in table.context}
@@ -67,7 +78,8 @@ def fit_features(
         addresses: what the encoders read.
         preprocessors: the recipe's; a column that none of them names gets its kind's default.
         fold: entity columns are learned on its catalogs, which are as of the cut.
-        tables: context columns are learned on the training rows of the first table that has them.
+        tables: context columns are learned on the training rows of the first table that has them; columns of past events
+            on the events of the fold that the model is trained on.
 
     Raises:
         DataError: no row table has a column that is read.
@@ -91,6 +103,17 @@ def fit_features(
 def columns_of(name: str, made: Any) -> dict[str, Any]:
     """What a preprocessor's layer made of a column, by name: its values, and their weights if there are any."""
     return {name: made[0], f"{name}{WEIGHT}": made[1]} if isinstance(made, tuple) else {name: made}
+
+
+def _of_each(layer: Any, column: pa.ChunkedArray, declared: Column) -> np.ndarray:
+    """What a layer makes of a column; of strings, of each distinct one once."""
+    if declared.kind == "numeric" or not (declared.kind == "categorical" or declared.classes):
+        made: np.ndarray = _run(layer, raw(column, declared))
+        return made
+    values = pc.unique(plain(column)).drop_null()
+    distinct = pa.chunked_array([values, pa.nulls(1, values.type)])
+    made = _run(layer, raw(distinct, declared))[codes(column)]
+    return made
 
 
 def _run(layer: Any, values: np.ndarray) -> Any:

@@ -16,7 +16,7 @@ from mtkit.data.list_values import told_by_one
 from mtkit.errors import DataError
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
-from mtkit.schema import CONTEXT, Address, Column
+from mtkit.schema import CONTEXT, HISTORY, Address, Column
 from mtkit.shown import counted
 from mtkit.spec import Cut
 from mtkit.types import DAY, Dataset
@@ -299,7 +299,7 @@ def _levels(values: np.ndarray, statistic: np.ndarray) -> int:
 def _dividing(plan: Plan, parts: Collection[str], dataset: Dataset) -> Iterator[Finding]:
     """Features that say which part an interaction is in."""
     for address in dict.fromkeys(Address(address) for spec in plan.encoders.values() for address in spec.reads):
-        if address.scope == CONTEXT and address.column in parts:
+        if address.scope in (CONTEXT, HISTORY) and address.column in parts:
             what = "says which part an interaction is in, so training and test never have the same values"
             yield Finding("error", address, what, len(dataset.interactions), "do not read it")
 

@@ -14,7 +14,7 @@ from mtkit.data.free_memory import available
 from mtkit.errors import DataError
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
-from mtkit.schema import CONTEXT, Address
+from mtkit.schema import CONTEXT, HISTORY, Address
 from mtkit.spec import Rows
 from mtkit.types import Events, Fold, Part, RowTable
 
@@ -57,7 +57,8 @@ def check_memory(recipe: Recipe, fold: Fold, *, model: bool) -> None:
     if free is None:
         return
     plan = recipe.plan
-    kept = [*_rows(recipe, fold), *([*_weights(recipe, plan, fold), *_addresses()] if model else ())]
+    of_model = [*_weights(recipe, plan, fold), *_past_events(recipe, fold), *_addresses()] if model else []
+    kept = [*_rows(recipe, fold), *of_model]
     step = _step(recipe, plan, fold) if model else ()
     needs = max([*kept, *step], [*kept, *_block(recipe, plan, fold)], key=_total)
     total = _total(needs)
@@ -112,6 +113,17 @@ def _weights(recipe: Recipe, plan: Plan, fold: Fold) -> Iterator[Need]:
         weights = encoder.table_rows(sizes) * encoder.dim
         what = f"encoder.{name}: weights, and what {recipe.train.optimizer} keeps beside them; lower its `dim`"
         yield Need(weights * _FLOAT * (1 + _SLOTS[recipe.train.optimizer]), what)
+
+
+def _past_events(recipe: Recipe, fold: Fold) -> Iterator[Need]:
+    """Columns of past events that encoders read, numbers beside whether they are missing, and the events that they choose."""
+    declared, events = fold.schema.features(), len(fold.events)
+    read = {address for spec in recipe.encoder.values() for address in map(Address, spec.reads)}
+    for address in sorted(address for address in read if address.scope == HISTORY and declared[address].kind != "id"):
+        numbers = 2 if declared[address].kind == "numeric" else 1
+        yield Need(events * numbers * _FLOAT, f"{address} of {events:,} events; do not read it")
+    for where in dict.fromkeys(where for spec in recipe.encoder.values() if (where := spec.history_where)):
+        yield Need(2 * events * _FLOAT, f"which of {events:,} events are meant by {where.in_words()}; do without `where`")
 
 
 def _addresses() -> Iterator[Need]:

@@ -16,7 +16,7 @@ from mtkit.evaluation.metrics import RankingProtocol, labeled, predict_metrics, 
 from mtkit.evaluation.user_sums import Measured
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.settings import Evaluate
-from mtkit.schema import INTERACTIONS, Address, ColumnKind, Schema
+from mtkit.schema import HISTORY, INTERACTIONS, Address, ColumnKind, Schema
 from mtkit.spec import Baseline, ContentBaseline, EventsBaseline, Rows
 from mtkit.types import Fold, LabeledRows, MetricKey, RowTable
 
@@ -220,7 +220,9 @@ def labeled_rows(
     kinds: dict[str, ColumnKind] = {}
     for address in map(Address, (*texts, *features)):
         kind = declared[address].kind
-        if kind in ("text", "categorical", "numeric", "list") or address.column == "id":
+        if address.scope != HISTORY and (
+            kind in ("text", "categorical", "numeric", "list") or address.column == "id"
+        ):
             columns[address], kinds[address] = scope_of(address).of_rows(fold, table, address.column), kind
     return replace(labeled(table, label, numeric=numeric), columns=columns, kinds=kinds)
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from mtkit.backend import tf
+from mtkit.conditions import Where
 
 
 class Lists(NamedTuple):
@@ -50,6 +51,7 @@ class Batch:
         lists: name -> lists of unequal length.
         shared: name -> what several rows have in common.
         given: address -> tensor: features that a request brings along, in the place of those of the tables.
+        holding: condition -> bool `[rows, n]`: for which of the past events that a request brings along it holds.
     """
 
     ids: Mapping[str, tf.Tensor]
@@ -63,6 +65,7 @@ class Batch:
     lists: Mapping[str, Lists] = field(default_factory=dict)
     shared: Mapping[str, SharedValues] = field(default_factory=dict)
     given: Mapping[str, tf.Tensor] = field(default_factory=dict)
+    holding: Mapping[Where, tf.Tensor] = field(default_factory=dict)
 
     def scale(self, names: Sequence[str]) -> tf.Tensor | None:
         """What rows count, float32 `[rows]`: the product of some dense columns, those of them that there are; None = 1."""
@@ -90,6 +93,7 @@ class Batch:
             lists={name: _taken(values, rows) for name, values in self.lists.items()},
             shared={name: SharedValues(tf.gather(v.index, rows), v.values) for name, v in self.shared.items()},
             given=each(self.given),
+            holding={where: tf.gather(values, rows) for where, values in self.holding.items()},
         )
 
 

@@ -14,6 +14,7 @@ import numpy as np
 from mtkit.backend import tf
 from mtkit.feed.batch import Batch, Lists, SharedValues
 from mtkit.feed.features import EntityTable, EventLog, gathered, padded, providers, seen, variable
+from mtkit.feed.interface import Past
 from mtkit.schema import Address
 from mtkit.types import Ragged, RowTable, Shared
 
@@ -153,9 +154,9 @@ class DeviceTables:
         """How many rows an entity has."""
         return self.entities[scope].rows
 
-    def feature(self, address: Address, batch: Batch, history_length: int) -> Mapping[str, tf.Tensor]:
+    def feature(self, address: Address, batch: Batch, past: Past) -> Mapping[str, tf.Tensor]:
         """What an encoder is called with for an address."""
-        return self._providers[address.scope].feature(address, batch, history_length)
+        return self._providers[address.scope].feature(address, batch, past)
 
     def last_events(self, history: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The last events of pasts, the latest first."""

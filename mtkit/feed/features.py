@@ -2,25 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
 import numpy as np
 
 from mtkit.backend import tf
+from mtkit.conditions import Where
 from mtkit.feed.batch import Batch
-from mtkit.schema import CONTEXT, HISTORY, WEIGHT, Address
+from mtkit.feed.interface import Past
+from mtkit.schema import AGE, CONTEXT, HISTORY, WEIGHT, Address
 from mtkit.types import DAY, Events
-
-AGE = Address.of(HISTORY, "age")
-"""What comes with every past: days since its events."""
 
 
 class Provider(Protocol):
     """What gives the features of a scope; what a request brings along (`Batch.given`) comes first."""
 
-    def feature(self, address: Address, batch: Batch, history_length: int) -> Mapping[str, tf.Tensor]:
+    def feature(self, address: Address, batch: Batch, past: Past) -> Mapping[str, tf.Tensor]:
         """The values of an address for the rows of a batch; see `mtkit.feed.interface.Feed.feature`."""
 
 
@@ -49,7 +48,7 @@ def seen(held: tf.Variable, values: np.ndarray) -> np.ndarray:
 class Context:
     """Columns of the row itself."""
 
-    def feature(self, address: Address, batch: Batch, history_length: int) -> dict[str, tf.Tensor]:
+    def feature(self, address: Address, batch: Batch, past: Past) -> dict[str, tf.Tensor]:
         """The batch's own column."""
         if address in batch.given:
             return with_weights(address, batch.given)
@@ -76,7 +75,7 @@ class EntityTable(tf.Module):
         """The column's values for `ids`, `[*ids.shape]` or `[*ids.shape, width]`."""
         return tf.gather(self.columns[column], ids)
 
-    def feature(self, address: Address, batch: Batch, history_length: int) -> dict[str, tf.Tensor]:
+    def feature(self, address: Address, batch: Batch, past: Past) -> dict[str, tf.Tensor]:
         """The column of the rows' ids, or the ids themselves."""
         if address in batch.given:
             return with_weights(address, batch.given)
@@ -87,47 +86,104 @@ class EntityTable(tf.Module):
         return {Address.of(address.scope, column): self.gather(column, ids) for column in columns}
 
 
-class EventLog(tf.Module):
-    """The events that histories are read from, in the order of `Events`."""
+class ChosenEvents(tf.Module):
+    """The events for which a condition holds, in the order of all.
 
-    def __init__(self, events: Events, role: str) -> None:
+    Args:
+        where: the condition.
+        holds: bool `[events]`.
+        name: of its variables.
+    """
+
+    def __init__(self, where: Where, holds: np.ndarray, name: str) -> None:
+        super().__init__(name=name)
+        self.where = where
+        number = np.int32 if len(holds) <= np.iinfo(np.int32).max else np.int64
+        self.before = variable(f"events.{name}.before", np.append(0, np.cumsum(holds)).astype(number))
+        self.positions = variable(f"events.{name}.positions", padded(np.flatnonzero(holds).astype(number)))
+
+    def bounds(self, bounds: tf.Tensor) -> tf.Tensor:
+        """Bounds among all events, int64 `[rows, 2]`, as such among these."""
+        return tf.cast(gathered(self.before, bounds), tf.int64)
+
+    def among_all(self, places: tf.Tensor) -> tf.Tensor:
+        """Places among these events, int64, as such among all."""
+        return tf.cast(gathered(self.positions, places), tf.int64)
+
+
+class EventLog(tf.Module):
+    """The events that histories are read from, in the order of `Events`.
+
+    Args:
+        events: the events.
+        role: of what they are about.
+        columns: what else is read of them, preprocessed: column -> int32 `[events]`, or float32 `[events, width]`.
+        chosen: condition of an encoder -> whether it holds, bool `[events]`.
+    """
+
+    def __init__(
+        self,
+        events: Events,
+        role: str,
+        columns: Mapping[str, np.ndarray] | None = None,
+        chosen: Mapping[Where, np.ndarray] | None = None,
+    ) -> None:
         super().__init__(name="events")
         self.role = role
         # An empty log still needs a row to gather from; no bounds point to it.
         self.ids = variable("events.ids", padded(events.ids[role]))
         self.time = variable("events.time", padded(events.time))
+        self.columns = {key: variable(f"events.{key}", padded(values)) for key, values in (columns or {}).items()}
+        self.chosen = [
+            ChosenEvents(where, holds, f"chosen{number}") for number, (where, holds) in enumerate((chosen or {}).items())
+        ]
 
     def seen(self, events: Events) -> Events:
         """The events of which this was made, with columns that lie here."""
         ids = {**events.ids, self.role: seen(self.ids, events.ids[self.role])}
         return replace(events, ids=ids, time=seen(self.time, events.time))
 
-    def feature(self, address: Address, batch: Batch, history_length: int) -> dict[str, tf.Tensor]:
-        """The last events of the rows' own pasts, or of the past that a request brings along, with their ages."""
-        if address not in batch.given:
-            return self.last(batch.history, batch.time, history_length)
-        padding = [[0, 0], [history_length, 0]]
-        return {name: tf.pad(batch.given[name], padding)[:, -history_length:] for name in (address, AGE)}
+    def feature(self, address: Address, batch: Batch, past: Past) -> dict[str, tf.Tensor]:
+        """A column of the last events of the rows' own pasts, or of the past that a request brings along.
 
-    def last(self, bounds: tf.Tensor, time: tf.Tensor, length: int) -> dict[str, tf.Tensor]:
-        """The last `length` events in `bounds`, oldest first, padded in front.
+        Of `history.<role>`, their ages come along.
+        """
+        item = Address.of(HISTORY, self.role)
+        columns = (item, AGE) if address == item else (address,)
+        if item in batch.given:
+            return _last_given({column: batch.given[column] for column in columns}, batch, past, item)
+        return self.last(batch.history, batch.time, past, columns)
+
+    def last(
+        self, bounds: tf.Tensor, time: tf.Tensor, past: Past, columns: Collection[Address]
+    ) -> dict[str, tf.Tensor]:
+        """Columns of the last events in `bounds`, oldest first, padded in front.
 
         Args:
             bounds: int64 `[rows, 2]`, begin and end.
             time: int64 `[rows]`, seconds, the moment from which ages count.
-            length: events per row.
+            past: how many events, and for which a condition holds.
+            columns: `history.<role>`, `history.age` and others that lie here.
 
         Returns:
-            `history.<role>` int32 `[rows, length]` with 0 for padding, and `history.age` float32 `[rows, length]`, days.
+            `history.<role>` int32 `[rows, length]` with 0 for padding; `history.age` float32 `[rows, length]`, days;
+            others int32 `[rows, length]`, 0 for what is unknown, too, or float32 `[rows, length, width]`.
         """
-        position = bounds[:, 1:] - length + tf.range(length, dtype=tf.int64)
-        inside = position >= bounds[:, :1]
-        position = tf.maximum(position, 0)
-        age = tf.cast(time[:, None] - gathered(self.time, position), tf.float32) / DAY
-        return {
-            Address.of(HISTORY, self.role): tf.where(inside, gathered(self.ids, position), 0),
-            AGE: tf.where(inside, age, 0.0),
-        }
+        there, position = self._positions(bounds, past)
+        return {column: _where(there, self._values(column.column, position, time)) for column in columns}
+
+    def _values(self, column: str, position: tf.Tensor, time: tf.Tensor) -> tf.Tensor:
+        if column == AGE.column:
+            return tf.cast(time[:, None] - gathered(self.time, position), tf.float32) / DAY
+        return gathered(self.ids if column == self.role else self.columns[column], position)
+
+    def _positions(self, bounds: tf.Tensor, past: Past) -> tuple[tf.Tensor, tf.Tensor]:
+        """Whether there are so many events, bool `[rows, length]`, and where they are, int64."""
+        chosen = None if past.where is None else next(each for each in self.chosen if each.where == past.where)
+        bounds = bounds if chosen is None else chosen.bounds(bounds)
+        place = bounds[:, 1:] - past.length + tf.range(past.length, dtype=tf.int64)
+        there, place = place >= bounds[:, :1], tf.maximum(place, 0)
+        return there, place if chosen is None else chosen.among_all(place)
 
     def latest(self, bounds: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Ids and times of the last events in `bounds`, the latest first, 0 where there are none.
@@ -139,6 +195,26 @@ class EventLog(tf.Module):
         position = end[:, None] - 1 - tf.range(tf.minimum(tf.cast(count, tf.int64), longest))
         there, position = position >= begin[:, None], tf.maximum(position, 0)
         return tuple(tf.where(there, gathered(values, position), 0) for values in (self.ids, self.time))
+
+
+def _last_given(columns: Mapping[Address, tf.Tensor], batch: Batch, past: Past, item: Address) -> dict[str, tf.Tensor]:
+    """Columns of the last events that a request brings along, as `EventLog.last` has them."""
+    there, order = batch.given[item] > 0, None
+    if past.where is not None:
+        holds = batch.holding[past.where]
+        there, order = there & holds, tf.argsort(tf.cast(holds, tf.int32), 1, stable=True)
+    found: dict[str, tf.Tensor] = {}
+    for column, values in columns.items():
+        kept = _where(there, values)
+        kept = kept if order is None else tf.gather(kept, order, batch_dims=1)
+        padding = [[0, 0], [past.length, 0]] + [[0, 0]] * (kept.shape.rank - 2)
+        found[column] = tf.pad(kept, padding)[:, -past.length :]
+    return found
+
+
+def _where(there: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """Values `[rows, n]` or `[rows, n, width]`, 0 where there is nothing."""
+    return tf.where(there if values.shape.rank == 2 else there[..., None], values, tf.zeros([], values.dtype))
 
 
 def with_weights(name: str, columns: Mapping[Any, Any]) -> dict[Any, Any]:

@@ -3,11 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 from mtkit.backend import tf
+from mtkit.conditions import Where
 from mtkit.feed.batch import Batch
 from mtkit.schema import Address
+
+
+@dataclass(frozen=True)
+class Past:
+    """Which events of a row's past an encoder is given.
+
+    Attributes:
+        length: how many, the last ones; 0 = it reads no past.
+        where: of those for which a condition holds; None = of all.
+    """
+
+    length: int
+    where: Where | None = None
 
 
 class Feed(Protocol):
@@ -32,13 +47,13 @@ class Feed(Protocol):
     def entity_rows(self, scope: str) -> int:
         """How many rows an entity has, by its own name or that of a role, the unknown included."""
 
-    def feature(self, address: Address, batch: Batch, history_length: int) -> Mapping[str, tf.Tensor]:
+    def feature(self, address: Address, batch: Batch, past: Past) -> Mapping[str, tf.Tensor]:
         """What an encoder is called with for an address that it reads, for the rows of a batch.
 
         Args:
             address: the address.
             batch: the rows, or those of an entity alone.
-            history_length: events of the past per row.
+            past: the events that it is given of a past.
         """
 
     def last_events(self, history: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

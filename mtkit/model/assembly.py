@@ -12,6 +12,7 @@ import numpy as np
 
 from mtkit.backend import keras, tf
 from mtkit.data.build_context import cache_directory, class_names, make_context
+from mtkit.data.conditions import holding
 from mtkit.data.fit_features import FeatureTables, fit_features
 from mtkit.data.known_as_of import KNOWN
 from mtkit.data.row_tables import fold_of, tables_of
@@ -144,7 +145,7 @@ def assemble(
     with strategy.scope(), precision_scope(recipe.train.precision):
         derived, inputs = _derived(recipe, context)
         context = replace(context, features=dict(context.features) | _infos(derived))
-        feed = _device_tables(fold, features, tables, derived)
+        feed = _device_tables(fold, features, tables, derived, _event_log(recipe, fold, features))
         if feed.events is not None:
             fold = replace(fold, events=feed.events.seen(fold.events))
         keras.utils.set_random_seed(recipe.seed)
@@ -218,6 +219,7 @@ def _device_tables(
     features: FeatureTables,
     tables: Mapping[str, dict[Part, RowTable]],
     derived: Mapping[Address, np.ndarray],
+    events: EventLog | None,
 ) -> DeviceTables:
     """Everything on the device; `tables` then see their columns there, so that none is held twice."""
     rows = {evaluation_of(name): _stored(features, parts, "eval") for name, parts in tables.items()}
@@ -228,7 +230,18 @@ def _device_tables(
         entities[scope] = EntityTable(scope, len(fold.catalog(scope)), own, fold.catalog(scope).guests)
     sizes = {scope: len(fold.catalog(scope)) for scope in fold.schema.scopes}
     rows |= {name: _stored(features, parts, "train", sizes) for name, parts in tables.items()}
-    return DeviceTables(entities, EventLog(fold.events, item) if (item := fold.events.item) else None, rows)
+    return DeviceTables(entities, events, rows)
+
+
+def _event_log(recipe: Recipe, fold: Fold, features: FeatureTables) -> EventLog | None:
+    """The events with what encoders read of them, and the conditions by which these choose."""
+    if (item := fold.events.item) is None:
+        return None
+    conditions = dict.fromkeys(where for spec in recipe.encoder.values() if (where := spec.history_where))
+    columns, declared = fold.events.columns, fold.schema.interactions
+    return EventLog(
+        fold.events, item, features.of_events(fold), {where: holding(where, columns, declared) for where in conditions}
+    )
 
 
 def _stored(

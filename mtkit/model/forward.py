@@ -7,7 +7,7 @@ from typing import Any, NamedTuple, Protocol
 
 from mtkit.backend import tf
 from mtkit.feed.batch import Batch
-from mtkit.feed.interface import Feed
+from mtkit.feed.interface import Feed, Past
 from mtkit.heads.base import Tensors
 from mtkit.layers.task_states import task_states
 from mtkit.recipe.plan import Plan
@@ -148,9 +148,10 @@ class Forward:
     def inputs(self, encoder: str, batch: Batch) -> dict[str, tf.Tensor]:
         """What an encoder reads of the batch's rows."""
         inputs: dict[str, tf.Tensor] = {}
-        length = self.plan.encoders[encoder].history_length
+        spec = self.plan.encoders[encoder]
+        past = Past(spec.history_length, spec.history_where)
         for address in self.model.inputs_of[encoder]:
-            inputs |= self.model.feed.feature(address, batch, length)
+            inputs |= self.model.feed.feature(address, batch, past)
         return inputs
 
     def _through(self, embedding: str, encode: Callable[[str], tf.Tensor], until: str | None = None) -> Lane:

@@ -10,6 +10,7 @@ from typing import Any
 
 from mtkit.errors import nearest
 from mtkit.recipe.condition_checks import unfit_conditions
+from mtkit.recipe.past_checks import unfit_pasts
 from mtkit.recipe.settings import By, Data, Evaluate, NamedEvents, Train
 from mtkit.recipe.source_text import Mistake
 from mtkit.recipe.toml_positions import KeyPath
@@ -115,6 +116,8 @@ def _not_a_feature(address: Address, schema: Schema) -> str:
     if address in features:
         return ""
     columns, name = schema.columns(address.scope), address.column
+    if address.scope == HISTORY and name in schema.interactions and (message := schema.not_of_past(name)):
+        return message
     if name in columns and columns[name].kind == "label":
         return f"{address} is label {name!r}, and cannot be a feature"
     if name in columns and columns[name].kind == "weight":
@@ -226,14 +229,12 @@ def _contents(draft: Draft) -> Iterator[Mistake]:
 
 
 def _pasts(draft: Draft, schema: Schema) -> Iterator[Mistake]:
-    """Encoders of a past that take what they know of its items from the catalog of something else."""
+    """Encoders of a past that cannot know its events, or take what they know of its items from the catalog of something else."""
+    item = [*schema.roles][1:2]
     for name, encoder in draft.encoder.items():
-        roles = (
-            {Address(address).column for address in encoder.reads if Address(address).scope == HISTORY}
-            if encoder
-            else set()
-        )
-        entities = {schema.scopes[role] for role in roles if role in schema.scopes}
+        yield from (Mistake(("encoder", name, *path), message) for path, message in unfit_pasts(encoder, schema))
+        reads = {Address(address) for address in encoder.reads} if encoder else set()
+        entities = {schema.scopes[role] for role in item if Address.of(HISTORY, role) in reads}
         for content in encoder.content if encoder and entities else ():
             other = draft.encoder.get(content)
             found = {Address(address).scope for address in other.reads} if other else set()

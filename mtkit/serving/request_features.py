@@ -154,12 +154,12 @@ def _derivations(pipeline: Trained, form: Form) -> Iterator[tuple[str, Any]]:
 
 def _features(columns: Mapping[Address, tf.Tensor]) -> Batch:
     """A batch that brings features along, in their own columns where they are the row's."""
-    bounded = {address: _bounded(values) for address, values in columns.items()}
+    bounded = {address: bounded(values) for address, values in columns.items()}
     context = {address.column: values for address, values in bounded.items() if address.scope == CONTEXT}
     return Batch({}, context=context, given={a: values for a, values in bounded.items() if a.scope != CONTEXT})
 
 
-def _bounded(values: tf.Tensor) -> tf.Tensor:
+def bounded(values: tf.Tensor) -> tf.Tensor:
     """Numbers that layers can multiply and add without an overflow; 0 for what is no number."""
     if not values.dtype.is_floating:
         return values

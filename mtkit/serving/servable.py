@@ -17,13 +17,13 @@ from mtkit.conditions import Where
 from mtkit.data.known_as_of import history_bounds, known_columns
 from mtkit.feed.batch import Batch, Lists
 from mtkit.feed.device_tables import RowStore
-from mtkit.feed.features import AGE
 from mtkit.feed.request_history import given_past, known_age
 from mtkit.heads.base import TaskPass, Tensors
 from mtkit.model.forward import Forward, encode_limited
-from mtkit.schema import CONTEXT, HISTORY, Address
+from mtkit.schema import AGE, CONTEXT, HISTORY, Address
 from mtkit.serving.request_checks import same_shape
 from mtkit.serving.request_features import Form, Given, GivenFeatures
+from mtkit.serving.request_past import past_events
 from mtkit.spec import ServingInput, Trained
 from mtkit.types import Fold, RowTable
 
@@ -106,8 +106,7 @@ class Servable(tf.Module):
         }
         self.user, self.item = list(fold.events.ids)[:2] or ("", "")
         if self.user:
-            rows = None if main is None else pipeline.recipe.rows[plan.rows_of(main)]
-            self.users = RowStore(serving_rows(fold, {"own", *self.columns}, rows and rows.counted))
+            self.users = RowStore(serving_rows(fold, {"own", *self.columns}, self._counted))
         if main is not None:
             candidates = self.head.catalog(Forward(model, encoded=encoded).task(main, Batch({})))
             self.candidates = tf.Variable(candidates, trainable=False, name="candidates")
@@ -135,12 +134,12 @@ class Servable(tf.Module):
         first = next(iter(features.inputs))
         return Given({}, lambda given: Batch({entity: tf.zeros(tf.shape(given[first])[:1], tf.int32)})) | features
 
-    def new_user(self, tasks: Iterable[str], form: Form = Form.IDS) -> Given | None:
+    def new_user(self, tasks: Collection[str], form: Form = Form.IDS) -> Given | None:
         """Raw features of a user and what he or she bought; None if they cannot be given in this form."""
         features = self._features.value.of(self.user, tasks, form) if self.unseen else None
         if features is None:
             return None
-        ids, age = f"history_{self.item}_ids", "history_age"
+        ids, age = f"{HISTORY}_{self.item}_ids", f"{HISTORY}_age"
         inputs = {
             ids: ServingInput(
                 "string", (None,), f"{self.item}s of the past, oldest first, padded in front with empty strings"
@@ -151,19 +150,36 @@ class Servable(tf.Module):
                 "days since each of them; the same number = the same basket; nan or negative = unknown",
             ),
         }
+        counted = self._counted if self._main in tasks else None
+        events = self._past_events(tasks, counted, ids)
 
         def batch(given: Tensors) -> Batch:
-            items = self.lookups[self.item].rows(given[ids])
+            items, known = self.lookups[self.item].rows(given[ids]), events.batch(given)
             unknown = self.users.gather(tf.zeros(tf.shape(items)[:1], tf.int64))
             days = known_age(same_shape(given[ids], given[age], (ids, age)))
-            own, dense = given_past(items, days, self.columns)
+            bought = items if counted is None else tf.where(known.holding[counted], items, 0)
+            own, dense = given_past(bought, days, self.columns)
             past: dict[str, tf.Tensor] = {
                 Address.of(HISTORY, self.item): items,
                 AGE: tf.where(items > 0, tf.where(tf.math.is_finite(days), days, LONG_AGO), 0.0),
             }
-            return replace(unknown, lists={**unknown.lists, "own": own}, dense={**unknown.dense, **dense}, given=past)
+            return replace(
+                unknown,
+                lists={**unknown.lists, "own": own},
+                dense={**unknown.dense, **dense},
+                given={**past, **known.given},
+                holding=known.holding,
+            )
 
-        return Given(inputs, batch) | features
+        return Given({**inputs, **events.inputs}, batch) | features
+
+    def _past_events(self, tasks: Collection[str], counted: Where | None, ids: str) -> Given:
+        """What encoders of some tasks read of past events, and what conditions look at."""
+        pipeline = self.pipeline
+        names = dict.fromkeys(name for task in tasks for name in pipeline.plan.encoders_of(task))
+        encoders = [pipeline.plan.encoders[name] for name in names]
+        conditions = [] if counted is None else [counted]
+        return past_events(encoders, conditions, pipeline.fold.schema.interactions, pipeline.features.layers, ids)
 
     def context(self, tasks: Iterable[str]) -> Given:
         """Raw context features that the tasks read."""
@@ -186,6 +202,14 @@ class Servable(tf.Module):
     def columns(self) -> tuple[str, ...]:
         """Of what is known of a user, what the retrieval task reads."""
         return () if self._main is None else self.pipeline.plan.tasks[self._main].columns("eval")
+
+    @property
+    def _counted(self) -> Where | None:
+        """Which interactions count as the own past, where the retrieval task ranks; None = all."""
+        if self._main is None:
+            return None
+        where: Where | None = self.pipeline.recipe.rows[self.pipeline.plan.rows_of(self._main)].counted
+        return where
 
     @property
     def retrieves(self) -> bool:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
+from mtkit.conditions import Where
 from mtkit.schema import Address, ColumnKind
 from mtkit.spec.base import FeatureInfo, Name, PositiveInt, Spec
 
@@ -71,6 +72,8 @@ class Encoder(Spec):
 
     The layer is called with a dictionary address -> tensor: exactly the addresses of `reads` and those that `derive`
     added, and for `history.<role>` also `history.age` (float32 `[rows, n]`, days), and `catalog.<encoder>` for `content`.
+    Columns of past events (`history.rating`) are read behind `history.<role>`: int32 `[rows, n]`, or float32 `[rows, n, width]`,
+    0 where it is 0.
     It returns `[rows, dim]`. If the layer has a method `prepare`, that is called once per step with the `catalog.<encoder>`,
     and the tensors that it returns take their place.
     """
@@ -99,6 +102,11 @@ class Encoder(Spec):
     def history_length(self) -> int:
         """How many of the last events of a past (`history.item`) it is given for each row; 0 = it reads no past."""
         return 0
+
+    @property
+    def history_where(self) -> Where | None:
+        """A condition on past events: it is given the last of those for which it holds; None = of all."""
+        return None
 
     def table_rows(self, sizes: Mapping[str, int]) -> int:
         """How many rows of width `dim` its large tables of weights have, by which memory is estimated; 0 = none.

@@ -7,6 +7,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mtkit.conditions import Where
 from mtkit.schema import HISTORY, ColumnKind
 from mtkit.spec import Address, BuildContext, Encoder, Fraction, Name, PositiveInt
 
@@ -57,23 +58,42 @@ class Features(Encoder):
 
 
 class History(Encoder):
-    """A bag of the past: the sum of the embeddings of past items, weighted by the logarithm of their counts."""
+    """A bag of the past: the sum of the embeddings of past items, weighted by the logarithm of their counts.
 
-    reads: tuple[Address] = Field(description="the past that it reads (`history.item`)")
+    What is known of the past events may be read, too (`history.event`, `history.rating`): how much an event of a kind, or with
+    a number, counts is learned, and so is what the kinds and the means of the numbers say of the user.
+    """
+
+    reads_kinds: ClassVar[tuple[ColumnKind, ...]] = ("id", "categorical", "numeric")
+
+    reads: tuple[Address, ...] = Field(
+        min_length=1,
+        description="the past that it reads (`history.item`), then columns of its events (`history.NAME`)",
+    )
+    where: Where | None = Field(None, description="the past events that it reads; default: all")
     length: PositiveInt = Field(512, description="how many of the last events are read")
+    recency: bool = Field(False, description="whether what an event counts depends on its age, as is learned")
     items: Name | None = Field(None, description="encoder whose output is added to the items' own embeddings")
     dropout: Fraction = Field(0.5, description="share of items dropped from the past in training")
 
     @model_validator(mode="after")
     def _reads_a_past(self) -> Self:
-        if not self.reads[0].scope == HISTORY:
-            raise ValueError(f"reads {self.reads[0]!r}, expected a past, such as 'history.item'")
+        for address in self.reads:
+            if address.scope != HISTORY:
+                raise ValueError(f"reads {address!r}, expected a past, such as 'history.item', or columns of its events")
+        if len(set(self.reads)) < len(self.reads):
+            raise ValueError(f"reads {', '.join(self.reads)}, expected each once")
         return self
 
     @property
     def history_length(self) -> int:
         """`length`."""
         return self.length
+
+    @property
+    def history_where(self) -> Where | None:
+        """`where`."""
+        return self.where
 
     @property
     def content(self) -> tuple[str, ...]:
@@ -85,20 +105,24 @@ class History(Encoder):
         return sizes[self.reads[0].column]
 
     def numbers_per_row(self, sizes: Mapping[str, int]) -> int:
-        """A count of every item, or the embeddings of the past, whichever is less."""
-        return min(sizes[self.reads[0].column], self.length * self.dim)
+        """A count of every item, or the embeddings of the past, whichever is less; and the columns of the events."""
+        return min(sizes[self.reads[0].column], self.length * self.dim) + 2 * self.length * len(self.reads[1:])
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.History`."""
         from mtkit.layers.history import History as Layer
 
-        (address,) = self.reads
+        past, *columns = self.reads
+        known = {address: context.features[address] for address in columns}
         return Layer(
-            entity=address.column,
-            size=context.sizes[address.column],
+            entity=past.column,
+            size=context.sizes[past.column],
             dim=self.dim,
             length=self.length,
             content=self.items,
             dropout=self.dropout,
+            sizes={address: info.size for address, info in known.items() if info.size},
+            widths={address: info.width for address, info in known.items() if info.width},
+            recency=self.recency,
             name=context.name,
         )

@@ -7,9 +7,12 @@ import pytest
 from mtkit.backend import tf
 from mtkit.feed.device_tables import RaggedColumns, RowStore
 from mtkit.feed.features import EntityTable, EventLog
+from mtkit.feed.interface import Past
+from mtkit.schema import AGE, Address
 from mtkit.types import Events, Ragged, RowTable, Shared
 
 DAY = 86400
+PAST = (Address("history.item"), AGE)
 
 
 def _ragged(lengths, seed=0):
@@ -45,7 +48,7 @@ def test_histories_end_at_their_bounds():
     events = _log()
     bounds = np.array([[0, 5], [4, 4], [10, 30], [7, 8], [0, 0]])
     moments = np.array([100, 100, 91, 95, 92]) * DAY
-    found = EventLog(events, "item").last(tf.constant(bounds), tf.constant(moments), 6)
+    found = EventLog(events, "item").last(tf.constant(bounds), tf.constant(moments), Past(6), PAST)
     for row, (begin, end) in enumerate(bounds):
         past = range(max(begin, end - 6), end)
         fill = [0] * (6 - len(past))
@@ -56,7 +59,7 @@ def test_histories_end_at_their_bounds():
 def test_a_log_without_events():
     none = np.zeros(0, np.int64)
     log = EventLog(Events({"user": none, "item": none.astype(np.int32)}, none, none, pa.table({}), none), "item")
-    found = log.last(tf.zeros([2, 2], tf.int64), tf.zeros([2], tf.int64), 3)
+    found = log.last(tf.zeros([2, 2], tf.int64), tf.zeros([2], tf.int64), Past(3), PAST)
     np.testing.assert_array_equal(found["history.item"], np.zeros((2, 3)))
     np.testing.assert_array_equal(found["history.age"], np.zeros((2, 3)))
 
@@ -194,7 +197,7 @@ def test_events_are_seen_on_the_device():
     events = _log()
     log = EventLog(events, "item")
     found = log.seen(events)
-    log.last(tf.constant([[0, 5]], tf.int64), tf.constant([9], tf.int64), 3)
+    log.last(tf.constant([[0, 5]], tf.int64), tf.constant([9], tf.int64), Past(3), PAST)
     assert np.shares_memory(found.ids["item"], np.asarray(memoryview(log.ids.read_value())))
     for name in ("user", "item"):
         np.testing.assert_array_equal(found.ids[name], events.ids[name])
