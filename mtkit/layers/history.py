@@ -65,7 +65,7 @@ class History(keras.layers.Layer):
         recency: bool = False,
         **options: Any,
     ) -> None:
-        # What weighs events is computed in float32, also where states are not.
+        # What an event counts is computed in float32, also where states are not.
         super().__init__(**{"autocast": False, **options})
         self.entity, self.size, self.dim, self.length = entity, size, dim, length
         self.content, self.dropout = content, dropout
@@ -77,9 +77,12 @@ class History(keras.layers.Layer):
         self._dropout = keras.layers.Dropout(dropout, rng_type="stateful")
         self.items = self.add_weight("items", (size, dim), initializer=small)
         columns = {**self.sizes, **self.widths}
-        self._scores = {c: self.add_weight(f"{_name(c)}_score", (n,), initializer="zeros") for c, n in columns.items()}
+        self._scores = {c: self._exact(f"{_name(c)}_score", (n,)) for c, n in columns.items()}
         self._columns = {c: self.add_weight(_name(c), (n, dim), initializer="zeros") for c, n in columns.items()}
-        self._rate = self.add_weight("recency", (), initializer="zeros") if recency else None
+        self._rate = self._exact("recency", ()) if recency else None
+
+    def _exact(self, name: str, shape: tuple[int, ...]) -> tf.Variable:
+        return self.add_weight(name, shape, initializer="zeros", experimental_autocast=False)
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """The embedding of each row's past."""
