@@ -144,7 +144,7 @@ def test_roles_are_names_of_entities():
 
 def test_only_what_was_acted_on_is_a_past(pipeline):
     found = {address for address in pipeline.fold.schema.features() if address.scope == "history"}
-    assert found == {"history.followee"}
+    assert found == {"history.followee", "history.answered"}
 
 
 def _changed(recipe, **options):

@@ -154,9 +154,9 @@ def _derivations(pipeline: Trained, form: Form) -> Iterator[tuple[str, Any]]:
 
 def _features(columns: Mapping[Address, tf.Tensor]) -> Batch:
     """A batch that brings features along, in their own columns where they are the row's."""
-    bounded = {address: bounded(values) for address, values in columns.items()}
-    context = {address.column: values for address, values in bounded.items() if address.scope == CONTEXT}
-    return Batch({}, context=context, given={a: values for a, values in bounded.items() if a.scope != CONTEXT})
+    made = {address: bounded(values) for address, values in columns.items()}
+    context = {address.column: values for address, values in made.items() if address.scope == CONTEXT}
+    return Batch({}, context=context, given={a: values for a, values in made.items() if a.scope != CONTEXT})
 
 
 def bounded(values: tf.Tensor) -> tf.Tensor:

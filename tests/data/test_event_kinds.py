@@ -36,3 +36,9 @@ def test_columns_that_a_condition_looks_at_are_not(recipe):
     asking = rows.model_copy(update={"where": Where.model_validate({"event": "view"})})
     of_views = recipe.model_copy(update={"rows": {**recipe.rows, name: asking}})
     assert not list(unused_kinds(of_views, data(["view", "purchase"])))
+
+
+def test_columns_that_a_past_reads_are_not(recipe):
+    reading = recipe.encoder["past"].model_copy(update={"reads": ("history.item", "history.event")})
+    of_past = recipe.model_copy(update={"encoder": {**recipe.encoder, "past": reading}})
+    assert not list(unused_kinds(of_past, data(["view", "purchase"])))

@@ -69,6 +69,36 @@ def test_the_recipe_chooses(fold, tables):
     assert set(features.states["item.family"]["values"]) == frequent
 
 
+def test_columns_of_past_events_are_learned_on_what_the_model_is_trained_on(fold, tables, shop):
+    addresses = [f"history.{name}" for name in ("amount", "store", "payment", "cheap", "price")]
+    chosen = [Buckets(columns=("history.price",), count=4)]
+    features = fit_features(["history.item", *addresses], chosen, fold, tables)
+    columns, before = fold.events.columns, fold.events.time < fold.fit
+    assert 0 < before.sum() < len(before)
+    amount = np.array(columns["amount"].to_pylist(), float)
+    assert features.states["history.amount"]["mean"] == pytest.approx(np.nanmean(amount[before]))
+    found = features.of_events(fold)
+    assert found.keys() == {"amount", "store", "payment", "cheap", "price"}
+    np.testing.assert_allclose(found["amount"][:, 1], np.isnan(amount))
+    known = amount[before & ~np.isnan(amount)]
+    expected = np.where(np.isnan(amount), 0, (amount - known.mean()) / known.std())
+    np.testing.assert_allclose(found["amount"][:, 0], expected, atol=1e-5)
+    for name, values in (("store", ["north", "south"]), ("payment", ["card", "cash"])):
+        codes = [values.index(value) + 1 if value else 0 for value in columns[name].to_pylist()]
+        assert found[name].dtype == np.int32
+        assert found[name].tolist() == codes
+    assert found["cheap"].shape == (len(fold.events), 2)
+    assert found["price"].min() >= 1
+    assert features.infos["history.price"].size == 5
+    assert not features.of_catalogs(fold)
+
+    changed = fold.events.columns.set_column(
+        fold.events.columns.column_names.index("amount"), "amount", [np.where(before, amount, 7.0)]
+    )
+    other = replace(fold, events=replace(fold.events, columns=changed))
+    assert fit_features(addresses, chosen, other, tables).states == features.states
+
+
 def test_a_context_column_that_no_table_has(fold, tables):
     with pytest.raises(DataError, match=r"context\.amount is read by an encoder, but no row table has it"):
         fit_features(["context.amount"], [], fold, {"items": tables["items"]})

@@ -16,7 +16,7 @@ from mtkit.data.leakage import Finding, find_leaks, refuse
 from mtkit.errors import DataError
 from mtkit.recipe.settings import Catalog
 from mtkit.schema import Column
-from mtkit.standard.encoders import Features
+from mtkit.standard.encoders import Features, History
 from mtkit.standard.heads import UserPreference
 from mtkit.standard.rows import Interactions
 from mtkit.standard.splits import ByColumn, LeaveOneOut, Random, Time, UserStratified
@@ -48,7 +48,7 @@ def leaks(source, data, split=TIME, reads=("context.channel",), label="gift", **
         data=source,
         split=split,
         rows={"lines": Interactions(batch_size=8)},
-        encoder={"all": Features(reads=reads, dim=4)},
+        encoder={"all": (History if reads[0] == "history.item" else Features)(reads=reads, dim=4)},
         task={"task": UserPreference(rows="lines", inputs=["all"], label=label)},
         **sections,
     )
@@ -329,9 +329,10 @@ def test_a_column_that_says_the_parts():
         return replace(data, interactions=pa.concat_tables([lines, repeated]), schema=without_basket(data.schema))
 
     split, part = ByColumn(column="part", valid="valid"), (Column(kind="categorical"), parts)
-    (finding,) = of(leaks(*shop(part=part), split, ("context.channel", "context.part")), "error", "warning")
-    assert (finding.level, finding.where) == ("error", "context.part")
-    assert finding.what.startswith("says which part")
+    for other, read in (("context.channel", "context.part"), ("history.item", "history.part")):
+        (finding,) = of(leaks(*shop(part=part), split, (other, read)), "error", "warning")
+        assert (finding.level, finding.where) == ("error", read)
+        assert finding.what.startswith("says which part")
     assert not of(leaks(*shop(part=part), reads=("context.channel", "context.part")), "error")
     assert not of(leaks(*shop(part=part), split), "error", "warning")
     (finding,) = of(leaks(*shop(doubled, part=part), split), "error", "warning")

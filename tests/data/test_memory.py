@@ -96,6 +96,21 @@ def test_a_step_is_what_heads_encoders_and_the_optimizer_hold(made):
     assert needs(longer, fold)["a step of 1,000 rows through customer, past"] == 1000 * (8 + items) * 4 * 2
 
 
+def test_what_is_read_of_past_events_lies_beside_them(made):
+    reads = 'encoder.past.reads=["history.item", "history.channel", "history.price"]'
+    recipe, dataset, cut = made(reads, 'encoder.past.where={channel = "web"}', "encoder.past.length=3")
+    fold = fold_of(recipe, dataset, cut)
+    events, found = len(fold.events), {need.what.partition(";")[0]: need.bytes for need in memory._past_events(recipe, fold)}
+    assert found == {
+        f"history.channel of {events:,} events": 4 * events,
+        f"history.price of {events:,} events": 8 * events,
+        f"which of {events:,} events are meant by channel = web": 8 * events,
+    }
+    batch, step = recipe.rows["windows"].batch_size, needs(recipe, fold)["a step of 16 rows through customer, past"]
+    assert step == batch * (8 + 3 * 8 + 2 * 3 * 2) * 4 * 2
+    assert not list(memory._past_events(made()[0], fold))
+
+
 def test_rows_are_made_on_a_fold_of_their_own(made):
     recipe, dataset, cut = made()
     fold, tables = make_tables(recipe, dataset, cut)

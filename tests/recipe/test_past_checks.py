@@ -1,0 +1,74 @@
+from datetime import timedelta
+
+import pytest
+
+from mtkit.recipe.past_checks import unfit_pasts
+from mtkit.schema import Column, Schema
+from mtkit.standard.encoders import History
+
+SCHEMA = Schema(
+    interactions={
+        "user": Column(kind="id", entity="user"),
+        "product": Column(kind="id", entity="item"),
+        "when": Column(kind="time"),
+        "event": Column(kind="categorical"),
+        "price": Column(kind="numeric"),
+        "age": Column(kind="numeric"),
+        "item": Column(kind="categorical"),
+        "item_ids": Column(kind="categorical"),
+        "note": Column(kind="text"),
+        "tags": Column(kind="list"),
+        "counts": Column(kind="weight"),
+        "cheap": Column(kind="label", sources=("price",)),
+        "payment": Column(kind="label", classes=True),
+        "kinds": Column(kind="label", multi_label=True),
+        "back": Column(kind="label", horizon=timedelta(days=5), sources=("gone",)),
+        "gone": Column(kind="numeric"),
+    },
+    entities={"user": {}, "item": {}},
+)
+
+
+def test_what_is_known_of_past_events():
+    found = {address: column.kind for address, column in SCHEMA.features().items() if address.scope == "history"}
+    assert found == {
+        "history.item": "id",
+        "history.event": "categorical",
+        "history.price": "numeric",
+        "history.cheap": "numeric",
+        "history.payment": "categorical",
+    }
+
+
+def test_rows_that_stand_for_themselves_have_no_past():
+    schema = Schema(interactions={"event": Column(kind="categorical")}, entities={})
+    assert set(schema.features()) == {"context.event"}
+
+
+def found(reads=("history.item",), where=None):
+    return list(unfit_pasts(History(reads=reads, where=where), SCHEMA))
+
+
+def test_what_fits():
+    assert not found(("history.item", "history.event", "history.cheap"), {"event": "buy", "note": "x", "cheap": 1})
+    assert not list(unfit_pasts(None, SCHEMA))
+
+
+@pytest.mark.parametrize(("reads", "index"), [(("history.event",), 0), (("history.event", "history.item"), 0)])
+def test_columns_are_read_of_a_past(reads, index):
+    ((path, message),) = found(reads)
+    assert path == ("reads", index)
+    assert message == "history.event is read of the events of 'history.item'; name that before it"
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("back", "'back' looks ahead: it is not known when the event happens"),
+        ("gone", "'gone' is a source of label 'back', which looks ahead: it is not known when the event happens"),
+        ("age", "every past has 'age' as something else; give the column another name"),
+        ("item_ids", "every past has 'item_ids' as something else; give the column another name"),
+    ],
+)
+def test_conditions_ask_for_what_is_known_of_a_past(column, message):
+    assert found(where={"event": "buy", column: 1}) == [(("where",), message)]
