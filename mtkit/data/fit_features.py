@@ -107,13 +107,11 @@ def columns_of(name: str, made: Any) -> dict[str, Any]:
 
 def _of_each(layer: Any, column: pa.ChunkedArray, declared: Column) -> np.ndarray:
     """What a layer makes of a column; of strings, of each distinct one once."""
-    if declared.kind == "numeric" or not (declared.kind == "categorical" or declared.classes):
-        made: np.ndarray = _run(layer, raw(column, declared))
-        return made
+    if declared.kind != "categorical" and not declared.classes:
+        return np.asarray(_run(layer, raw(column, declared)))
     values = pc.unique(plain(column)).drop_null()
     distinct = pa.chunked_array([values, pa.nulls(1, values.type)])
-    made = _run(layer, raw(distinct, declared))[codes(column)]
-    return made
+    return np.asarray(_run(layer, raw(distinct, declared))[codes(column)])
 
 
 def _run(layer: Any, values: np.ndarray) -> Any:

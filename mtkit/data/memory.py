@@ -123,7 +123,8 @@ def _past_events(recipe: Recipe, fold: Fold) -> Iterator[Need]:
         numbers = 2 if declared[address].kind == "numeric" else 1
         yield Need(events * numbers * _FLOAT, f"{address} of {events:,} events; do not read it")
     for where in dict.fromkeys(where for spec in recipe.encoder.values() if (where := spec.history_where)):
-        yield Need(2 * events * _FLOAT, f"which of {events:,} events are meant by {where.in_words()}; do without `where`")
+        what = f"which of {events:,} events are meant by {where.in_words()}; do without `where`"
+        yield Need(2 * events * _FLOAT, what)
 
 
 def _addresses() -> Iterator[Need]:

@@ -218,11 +218,9 @@ def labeled_rows(
     declared = fold.schema.features()
     columns: dict[str, np.ndarray] = {}
     kinds: dict[str, ColumnKind] = {}
-    for address in map(Address, (*texts, *features)):
+    for address in (address for address in map(Address, (*texts, *features)) if address.scope != HISTORY):
         kind = declared[address].kind
-        if address.scope != HISTORY and (
-            kind in ("text", "categorical", "numeric", "list") or address.column == "id"
-        ):
+        if kind in ("text", "categorical", "numeric", "list") or address.column == "id":
             columns[address], kinds[address] = scope_of(address).of_rows(fold, table, address.column), kind
     return replace(labeled(table, label, numeric=numeric), columns=columns, kinds=kinds)
 

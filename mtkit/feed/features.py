@@ -134,9 +134,8 @@ class EventLog(tf.Module):
         self.ids = variable("events.ids", padded(events.ids[role]))
         self.time = variable("events.time", padded(events.time))
         self.columns = {key: variable(f"events.{key}", padded(values)) for key, values in (columns or {}).items()}
-        self.chosen = [
-            ChosenEvents(where, holds, f"chosen{number}") for number, (where, holds) in enumerate((chosen or {}).items())
-        ]
+        conditions = enumerate((chosen or {}).items())
+        self.chosen = [ChosenEvents(where, holds, f"chosen{number}") for number, (where, holds) in conditions]
 
     def seen(self, events: Events) -> Events:
         """The events of which this was made, with columns that lie here."""

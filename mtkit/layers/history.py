@@ -115,7 +115,8 @@ class History(keras.layers.Layer):
         """
         with tf.name_scope(self.name):
             content = self._map(inputs[f"catalog.{self.content}"]) if self._map else tf.zeros([], self.compute_dtype)
-            return {_PREPARED: content if self._by_rows(self.size) else tf.cast(self.items, self.compute_dtype) + content}
+            whole = not self._by_rows(self.size)
+            return {_PREPARED: tf.cast(self.items, self.compute_dtype) + content if whole else content}
 
     def _by_rows(self, size: int) -> bool:
         return size > GATHERED * self.length

@@ -118,10 +118,9 @@ def _not_a_feature(address: Address, schema: Schema) -> str:
     columns, name = schema.columns(address.scope), address.column
     if address.scope == HISTORY and name in schema.interactions and (message := schema.not_of_past(name)):
         return message
-    if name in columns and columns[name].kind == "label":
-        return f"{address} is label {name!r}, and cannot be a feature"
-    if name in columns and columns[name].kind == "weight":
-        return f"{address} is a weight: it says what a row counts, and cannot be a feature"
+    if name in columns and columns[name].kind in ("label", "weight"):
+        what = f"label {name!r}" if columns[name].kind == "label" else "a weight: it says what a row counts"
+        return f"{address} is {what}, and cannot be a feature"
     for label, column in columns.items():
         if name in column.sources:
             return f"{address} is a source of label {label!r}, and cannot be a feature"

@@ -100,7 +100,8 @@ def test_what_is_read_of_past_events_lies_beside_them(made):
     reads = 'encoder.past.reads=["history.item", "history.channel", "history.price"]'
     recipe, dataset, cut = made(reads, 'encoder.past.where={channel = "web"}', "encoder.past.length=3")
     fold = fold_of(recipe, dataset, cut)
-    events, found = len(fold.events), {need.what.partition(";")[0]: need.bytes for need in memory._past_events(recipe, fold)}
+    found = {need.what.partition(";")[0]: need.bytes for need in memory._past_events(recipe, fold)}
+    events = len(fold.events)
     assert found == {
         f"history.channel of {events:,} events": 4 * events,
         f"history.price of {events:,} events": 8 * events,

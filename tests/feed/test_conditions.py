@@ -54,7 +54,13 @@ ROWS = st.fixed_dictionaries(
 @given(tables=WHERE, rows=st.lists(ROWS, min_size=1, max_size=12))
 def test_requests_are_asked_what_data_are(tables, rows):
     where = Where.model_validate(tables)
-    types = {"event": pa.string(), "code": pa.int64(), "payment": pa.string(), "rating": pa.float64(), "liked": pa.int64()}
+    types = {
+        "event": pa.string(),
+        "code": pa.int64(),
+        "payment": pa.string(),
+        "rating": pa.float64(),
+        "liked": pa.int64(),
+    }
     table = pa.table({name: pa.array([row[name] for row in rows], kind) for name, kind in types.items()})
     expected = conditions.holding(where, table, DECLARED)
     given = {name: tf.constant(layer_input(raw(table[name], DECLARED[name]))) for name in where.columns}

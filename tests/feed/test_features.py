@@ -52,7 +52,12 @@ def test_the_last_events_that_are_meant_with_all_that_is_read_of_them(events, co
     for address in (ITEM, KIND, PRICE):
         found |= log.feature(address, batch, past)
     assert set(found) == {ITEM, AGE, KIND, PRICE}
-    values = {ITEM: events.ids["item"], AGE: (100 * DAY - events.time) / DAY, KIND: columns["kind"], PRICE: columns["price"]}
+    values = {
+        ITEM: events.ids["item"],
+        AGE: (100 * DAY - events.time) / DAY,
+        KIND: columns["kind"],
+        PRICE: columns["price"],
+    }
     kept = np.ones(COUNT, bool) if where is None else holds[where]
     for row, (begin, end) in enumerate(bounds):
         events_of_row = [event for event in range(begin, end) if kept[event]][-length:]
@@ -67,7 +72,9 @@ def test_the_last_events_that_are_meant_with_all_that_is_read_of_them(events, co
 
 def test_nothing_more_lies_on_the_device_where_nothing_more_is_read(events, columns, holds):
     assert [held.name for held in EventLog(events, "item").variables] == ["events.ids:0", "events.time:0"]
-    held = {held.name.partition(":")[0]: held for held in EventLog(events, "item", columns, {BUY: holds[BUY]}).variables}
+    held = {
+        held.name.partition(":")[0]: held for held in EventLog(events, "item", columns, {BUY: holds[BUY]}).variables
+    }
     assert set(held) == {
         *("events.ids", "events.time", "events.kind", "events.price"),
         *("events.chosen0.before", "events.chosen0.positions"),

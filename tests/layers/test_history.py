@@ -218,7 +218,9 @@ def test_padding_says_nothing_whatever_is_beside_it():
 def test_weights_stay_finite_whatever_numbers_come():
     layer, inputs = _drawn(History("item", SIZE, DIM, LENGTH, **COLUMNS, recency=True), 9.0), _of_events()
     with tf.GradientTape() as tape:
-        state = layer(inputs | {"history.rating": inputs["history.rating"] * 1e9, "history.age": tf.fill((5, LENGTH), -3.0)})
+        state = layer(
+            inputs | {"history.rating": inputs["history.rating"] * 1e9, "history.age": tf.fill((5, LENGTH), -3.0)}
+        )
         total = tf.reduce_sum(tf.sin(state))
     assert np.isfinite(state).all()
     for gradient in tape.gradient(total, layer.trainable_variables):
@@ -247,7 +249,9 @@ def test_gradients_are_those_of_differences():
 
     with tf.GradientTape() as tape:
         total = value()
-    for variable, gradient in zip(layer.trainable_variables, tape.gradient(total, layer.trainable_variables), strict=True):
+    for variable, gradient in zip(
+        layer.trainable_variables, tape.gradient(total, layer.trainable_variables), strict=True
+    ):
         direction, step = np.random.default_rng(3).normal(size=variable.shape), 1e-3
         expected, held = float(np.sum(tf.convert_to_tensor(gradient) * direction)), variable.numpy()
         ahead, back = ((variable.assign(held + sign * step * direction), value())[1] for sign in (1, -1))
