@@ -189,7 +189,7 @@ def test_judged_are_all_tasks_that_a_baseline_fits(tiny_pipeline):
 def test_rows_have_the_features_that_the_task_reads(tiny_pipeline):
     fold, plan = tiny_pipeline.fold, tiny_pipeline.plan
     table = tiny_pipeline.tables["lines"]["eval"]
-    features = ("user.id", "user.age", "item.color", "context.hour", "history.item")
+    features = ("user.id", "user.age", "item.color", "context.hour", "history.item", "history.channel", "history.price")
     rows = labeled_rows(fold, table, "gift", features)
     assert rows.kinds == {
         "item.text": "text",
