@@ -201,7 +201,9 @@ def test_an_export_that_recommends_is_asked_next(tmp_path, ranks, servable, aske
 
 def test_a_long_name_leaves_room_for_the_rest():
     console = Console(width=60, file=io.StringIO())
-    Reporter(console).rows({"n" * 300: {"train": {"rows": 1_234, "population": "all lines"}}}, {"interactions": {"no time": 1}, "rows": {}})
+    Reporter(console).rows(
+        {"n" * 300: {"train": {"rows": 1_234, "population": "all lines"}}}, {"interactions": {"no time": 1}, "rows": {}}
+    )
     text = console.file.getvalue()
     assert "train 1,234 all lines" in text
     assert "left out: 1 interaction, no time" in text
