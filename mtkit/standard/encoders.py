@@ -80,7 +80,7 @@ class History(Encoder):
     def _reads_a_past(self) -> Self:
         for address in self.reads:
             if address.scope != HISTORY:
-                raise ValueError(f"reads {address!r}, expected a past, such as 'history.item', and columns of it")
+                raise ValueError(f"reads {address!r}, expected a past, such as 'history.item'")
         if len(set(self.reads)) < len(self.reads):
             raise ValueError(f"reads {', '.join(self.reads)}, expected each once")
         return self

@@ -2,6 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from mtkit.backend import tf
+from mtkit.conditions import Where
 from mtkit.spec import FeatureInfo
 from mtkit.standard.encoders import Features, History
 from mtkit.testing import check_import_is_light, check_layer_config, check_spec
@@ -34,6 +35,40 @@ def test_history(context):
     assert layer({"history.item": ids, "history.age": tf.zeros([2, 16])}).shape == (2, 8)
     assert layer.length == 16
     check_layer_config(layer)
+
+
+def test_history_of_some_events_and_of_what_is_known_of_them(context):
+    from dataclasses import replace
+
+    infos = {"history.event": FeatureInfo(size=5), "history.rating": FeatureInfo(width=2)}
+    context = replace(context, features=READS | infos)
+    where = {"event": ["buy", "cart"], "rating": {"null": False, "at_least": 3}}
+    spec = History(reads=("history.item", *infos), where=where, recency=True, dim=8, length=4)
+    check_spec(spec)
+    assert spec.history_where == Where.model_validate(where)
+    assert spec.history_length == 4
+    assert spec.table_rows({"item": 30}) == 30
+    assert spec.numbers_per_row({"item": 300}) == 4 * 8 + 2 * 4 * 2
+    layer = spec.build(context)
+    assert layer.sizes == {"history.event": 5}
+    assert layer.widths == {"history.rating": 2}
+    inputs = {"history.item": tf.constant([[0, 0, 2, 29]]), "history.age": tf.ones([1, 4])}
+    inputs |= {"history.event": tf.constant([[0, 0, 4, 1]]), "history.rating": tf.ones([1, 4, 2])}
+    assert layer(inputs).shape == (1, 8)
+    check_layer_config(layer)
+
+
+@pytest.mark.parametrize(
+    ("reads", "message"),
+    [
+        (("item.id",), "reads 'item.id', expected a past"),
+        (("history.item", "context.hour"), "reads 'context.hour', expected a past"),
+        (("history.item", "history.event", "history.event"), "expected each once"),
+    ],
+)
+def test_a_history_reads_a_past_and_nothing_else(reads, message):
+    with pytest.raises(ValidationError, match=message):
+        History(reads=reads)
 
 
 def test_names_of_content():
