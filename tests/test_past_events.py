@@ -248,7 +248,7 @@ def test_what_a_past_is_of_is_described_and_kept(tiny_recipe, tmp_path):
         ('encoder.past.reads=["history.item", "user.age"]', "reads 'user.age', expected a past"),
         ('encoder.past.reads=["history.item", "history.gift", "history.gift"]', "expected each once"),
         ('encoder.past.reads=["history.item", "history.prize"]', "'history.prize'; did you mean 'history.price'?"),
-        ('encoder.past.reads=["history.item", "history.basket"]', "no feature is called 'history.basket'"),
+        ('encoder.past.reads=["history.item", "history.basket"]', "history.basket is declared as id, which no"),
         ('encoder.past.where={chanel = "web"}', "'chanel' is no column of the interactions"),
         ('encoder.customer.reads=["history.price"]', "which the encoder history reads"),
     ],

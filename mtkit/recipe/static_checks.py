@@ -115,8 +115,9 @@ def _not_a_feature(address: Address, schema: Schema) -> str:
     features = schema.features()
     if address in features:
         return ""
-    columns, name = schema.columns(address.scope), address.column
-    if address.scope == HISTORY and name in schema.interactions and (message := schema.not_of_past(name)):
+    past, name = address.scope == HISTORY, address.column
+    columns = schema.interactions if past else schema.columns(address.scope)
+    if past and name in columns and (message := schema.not_of_past(name)):
         return message
     if name in columns and columns[name].kind in ("label", "weight"):
         what = f"label {name!r}" if columns[name].kind == "label" else "a weight: it says what a row counts"

@@ -3,7 +3,8 @@ from datetime import timedelta
 import pytest
 
 from mtkit.recipe.past_checks import unfit_pasts
-from mtkit.schema import Column, Schema
+from mtkit.recipe.static_checks import _not_a_feature
+from mtkit.schema import Address, Column, Schema
 from mtkit.standard.encoders import History
 
 SCHEMA = Schema(
@@ -72,3 +73,24 @@ def test_columns_are_read_of_a_past(reads, index):
 )
 def test_conditions_ask_for_what_is_known_of_a_past(column, message):
     assert found(where={"event": "buy", column: 1}) == [(("where",), message)]
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("history.event", ""),
+        ("history.back", "'back' looks ahead: it is not known when the event happens"),
+        ("history.gone", "'gone' is a source of label 'back', which looks ahead"),
+        ("history.age", "every past has 'age' as something else; give the column another name"),
+        ("history.note", "history.note is declared as text, which no encoder reads here"),
+        ("history.tags", "history.tags is declared as list, which no encoder reads here"),
+        ("history.counts", "history.counts is a weight: it says what a row counts, and cannot be a feature"),
+        ("history.kinds", "history.kinds is label 'kinds', and cannot be a feature"),
+        ("history.evnt", "no feature is called 'history.evnt'; did you mean 'history.event'?"),
+        ("context.price", "context.price is a source of label 'cheap', and cannot be a feature"),
+    ],
+)
+def test_why_a_column_cannot_be_read_of_past_events(address, message):
+    found = _not_a_feature(Address(address), SCHEMA)
+    assert found.startswith(message)
+    assert bool(found) == bool(message)
