@@ -30,6 +30,38 @@ SETS = (
     'task.next.query=["past", "web"]',
 )
 
+RECIPE = """\
+recipe = 1
+name = "r"
+[data]
+use = "files"
+interactions = "data.csv"
+[data.columns]
+user = {{kind = "id", entity = "user"}}
+item = {{kind = "id", entity = "item"}}
+time = {{kind = "time"}}
+{columns}
+[data.split]
+use = "time"
+valid = 2024-07-01
+test = 2024-08-01
+[rows.weeks]
+use = "windows"
+length = "7d"
+batch_size = 8
+[encoder.past]
+use = "history"
+reads = ["history.item"]
+[encoder.item]
+use = "features"
+reads = ["item.id"]
+[task.next]
+use = "gated_retrieval"
+rows = "weeks"
+query = ["past"]
+candidate = ["item"]
+"""
+
 
 @pytest.fixture
 def assembled(tiny_recipe, tmp_path):
@@ -257,3 +289,22 @@ def test_what_no_past_can_be(tiny_recipe, sets, message):
     with pytest.raises(RecipeError) as raised:
         load_recipe(tiny_recipe, [sets])
     assert message in str(raised.value)
+
+
+def test_the_past_that_rows_count_is_known_when_it_happens(tmp_path):
+    columns = {"age": "numeric", "item_ids": "categorical"}
+    text = "\n".join(f'{name} = {{kind = "{kind}"}}' for name, kind in columns.items())
+    text += '\nback = {kind = "label", horizon = "5d"}'
+    (tmp_path / "r.toml").write_text(RECIPE.format(columns=text), encoding="utf-8")
+    for condition, message in (
+        ("back = 1", "rows.weeks: the past that it counts: 'back' looks ahead: it is not known when the event happens"),
+        ("age = {above = 3}", "rows.weeks: the past that it counts: every past has 'age' as something else"),
+        ('item_ids = "a"', "rows.weeks: the past that it counts: every past has 'item_ids' as something else"),
+    ):
+        with pytest.raises(RecipeError) as raised:
+            load_recipe(tmp_path / "r.toml", [f"rows.weeks.past={{{condition}}}"])
+        assert message in str(raised.value)
+    with pytest.raises(RecipeError, match=r"encoder\.past\.where: 'back' looks ahead"):
+        load_recipe(tmp_path / "r.toml", ["encoder.past.where={back = 1}"])
+    with pytest.raises(RecipeError, match=r"encoder\.past\.reads\[1\]: 'back' looks ahead"):
+        load_recipe(tmp_path / "r.toml", ['encoder.past.reads=["history.item", "history.back"]'])

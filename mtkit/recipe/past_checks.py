@@ -1,23 +1,39 @@
-"""Whether encoders of a past can know what they read of its events."""
+"""Whether what is asked of past events can be known of them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
+from mtkit.conditions import Where
 from mtkit.recipe.toml_positions import KeyPath
 from mtkit.schema import HISTORY, Address, Schema
-from mtkit.spec import Encoder
+from mtkit.spec import Encoder, Rows
 
 
-def unfit_pasts(encoder: Encoder | None, schema: Schema) -> Iterator[tuple[KeyPath, str]]:
-    """Columns of past events without the past, or that are not known when an event happens: (path, message)."""
-    reads = [Address(address) for address in encoder.reads] if encoder else []
-    for item in [*schema.roles][1:2]:
-        past = Address.of(HISTORY, item)
+def unfit_pasts(
+    rows: Mapping[str, Rows | None], encoders: Mapping[str, Encoder | None], schema: Schema
+) -> Iterator[tuple[KeyPath, str]]:
+    """Where row tables and encoders ask for what is not known when an event happens: (path, message)."""
+    for name, table in rows.items():
+        for message in _unknown_then(table.counted if table else None, schema):
+            yield ("rows", name), f"the past that it counts: {message}"
+    for name, encoder in encoders.items():
+        if encoder is not None:
+            yield from ((("encoder", name, *path), message) for path, message in _of_encoder(encoder, schema))
+
+
+def _of_encoder(encoder: Encoder, schema: Schema) -> Iterator[tuple[KeyPath, str]]:
+    """Columns of past events without the past, and conditions that cannot choose events."""
+    reads = [Address(address) for address in encoder.reads]
+    for past in (Address.of(HISTORY, item) for item in [*schema.roles][1:2]):
         for index, address in enumerate(reads):
             if address.scope == HISTORY and past not in reads[: index + 1]:
                 yield ("reads", index), f"{address} is read of the events of {past!r}; name that before it"
-    where = encoder.history_where if encoder else None
+    yield from ((("where",), message) for message in _unknown_then(encoder.history_where, schema))
+
+
+def _unknown_then(where: Where | None, schema: Schema) -> Iterator[str]:
+    """Why a condition cannot choose past events."""
     for name in where.columns if where else ():
         if name in schema.interactions and (message := schema.not_of_past(name)):
-            yield ("where",), message
+            yield message

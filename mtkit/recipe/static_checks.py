@@ -229,10 +229,10 @@ def _contents(draft: Draft) -> Iterator[Mistake]:
 
 
 def _pasts(draft: Draft, schema: Schema) -> Iterator[Mistake]:
-    """Encoders of a past that cannot know its events, or take what they know of its items from the catalog of something else."""
+    """What pasts cannot know, and encoders that take what they know of its items from the catalog of something else."""
+    yield from (Mistake(path, message) for path, message in unfit_pasts(draft.rows, draft.encoder, schema))
     item = [*schema.roles][1:2]
     for name, encoder in draft.encoder.items():
-        yield from (Mistake(("encoder", name, *path), message) for path, message in unfit_pasts(encoder, schema))
         reads = {Address(address) for address in encoder.reads} if encoder else set()
         entities = {schema.scopes[role] for role in item if Address.of(HISTORY, role) in reads}
         for content in encoder.content if encoder and entities else ():

@@ -47,12 +47,13 @@ def test_rows_that_stand_for_themselves_have_no_past():
 
 
 def found(reads=("history.item",), where=None):
-    return list(unfit_pasts(History(reads=reads, where=where), SCHEMA))
+    encoders = {"past": History(reads=reads, where=where)}
+    return [(path[2:], message) for path, message in unfit_pasts({}, encoders, SCHEMA)]
 
 
 def test_what_fits():
     assert not found(("history.item", "history.event", "history.cheap"), {"event": "buy", "note": "x", "cheap": 1})
-    assert not list(unfit_pasts(None, SCHEMA))
+    assert not list(unfit_pasts({"rows": None}, {"past": None}, SCHEMA))
 
 
 @pytest.mark.parametrize(("reads", "index"), [(("history.event",), 0), (("history.event", "history.item"), 0)])
