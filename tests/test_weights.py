@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 from typing import ClassVar, Literal, get_args, get_origin
 
 import numpy as np
@@ -26,8 +27,11 @@ from mtkit.types import ROW_WEIGHT, Events, LabeledRows, Ragged, RowTable
 OPTIONS = {"content_knn": {"by": "text"}, "diversity": {"by": "item.category"}}
 #: Tasks of the tiny recipe that have a head. Heads of other forms and plugins are trained by the same lines of the core.
 TASKS = {"gated_retrieval": "next", "user_preference": "discounted", "recommendation": "gift", "content": "department"}
-#: Heads that the tiny recipe does not have, and the task that has them in their own test.
-ELSEWHERE = {"regression": "discounted"}
+#: Heads that the tiny recipe does not have, and what makes one of its tasks have them.
+ELSEWHERE = {
+    "regression": ["task.discounted.use=regression"],
+    "multi_label": ["task.discounted.use=multi_label", 'task.discounted.label=["discounted", "gift"]'],
+}
 few = settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -79,14 +83,14 @@ def test_losses(tiny_pipeline, task, times, seed):
 @few
 @given(counts, st.integers(0, 1000))
 @pytest.mark.parametrize("head", ELSEWHERE)
-def test_losses_of_other_heads(regression, head, times, seed):
-    _check_losses(regression, ELSEWHERE[head], times, seed)
+def test_losses_of_other_heads(other_heads, head, times, seed):
+    _check_losses(other_heads(head), "discounted", times, seed)
 
 
 @pytest.fixture
-def regression(tiny_recipe):
-    """The tiny recipe with a label as a number."""
-    return build(tiny_recipe, ["task.discounted.use=regression"])
+def other_heads(tiny_recipe):
+    """`other_heads(head)`: the tiny recipe with a head that it does not have, made once."""
+    return cache(lambda head: build(tiny_recipe, ELSEWHERE[head]))
 
 
 def _check_losses(pipeline, task, times, seed):
@@ -156,6 +160,23 @@ def test_metrics_of_predictions(name, times, seed):
         )
         assert bool(weighed) == (form in metric.labels)
         _same(weighed, twice)
+
+
+SEVERAL = [name for name, metric in METRICS["prediction_metric"].items() if "multi_label" in metric.labels]
+
+
+@few
+@given(counts, st.integers(0, 1000))
+@pytest.mark.parametrize("name", SEVERAL)
+def test_metrics_of_several_classes_a_row(name, times, seed):
+    metric, rng = METRICS["prediction_metric"][name], np.random.default_rng(seed)
+    labels, predictions = (rng.random((12, 3)) < 0.4).astype(np.float32), rng.random((12, 3)).astype(np.float32)
+    rows = replace(_labeled(rng, 3), labels=labels, unseen=rng.integers(0, 2, 12).astype(np.int32))
+    repeated = np.repeat(np.arange(12), times)
+    weighed = predict_metrics("task", predictions, replace(rows, weights=np.float32(times)), {name: metric})
+    taken = replace(_taken(rows, repeated), unseen=rows.unseen[repeated])
+    assert weighed
+    _same(weighed, predict_metrics("task", predictions[repeated], taken, {name: metric}))
 
 
 @few

@@ -27,10 +27,15 @@ def unfit_conditions(
 
 
 def _unfit(name: str, test: Test, schema: Schema) -> str:
-    columns = {column: declared for column, declared in schema.interactions.items() if declared.kind in KINDS}
+    columns = {
+        column: declared
+        for column, declared in schema.interactions.items()
+        if declared.kind in KINDS and not declared.listed
+    }
     if name not in columns:
         found = schema.interactions.get(name)
         what = f"is declared as {found.kind}" if found else "is no column of the interactions"
+        what += ", of several values a row" if found and found.listed else ""
         return f"{name!r} {what}; a condition looks at columns of kind {', '.join(KINDS)}: {nearest(name, columns)}"
     if _is_number(columns[name]):
         wrong = next((value for value in test.values if isinstance(value, str)), None)
