@@ -1,7 +1,5 @@
 """Recipes that speak of some interactions by name, from the text to the export."""
 
-import json
-
 import numpy as np
 import pytest
 from click.testing import CliRunner
@@ -12,6 +10,7 @@ from mtkit.data.conditions import events_where
 from mtkit.errors import RecipeError
 from mtkit.recipe.loader import load_recipe
 from mtkit.recipe.lock import lock
+from mtkit.standard.baselines import Popularity
 
 WEB = 'events.web.where={channel = "web"}'
 NAMED = ("rows.windows.where=web", "rows.windows.past=web", "data.catalog.item.where=web")
@@ -81,10 +80,18 @@ def test_the_export_counts_the_events_that_rows_count(trained):
     assert set(zip(users.tolist(), items.tolist(), strict=True)) == had
 
 
-def test_baselines_choose_on_validation_which_events_they_count(tiny_recipe, tmp_path):
+def test_baselines_are_told_what_targets_are_made_of(tiny_recipe, tmp_path):
     words = ["baselines", str(tiny_recipe), "--run-dir", str(tmp_path / "run"), "--set", WEB]
-    words += ["--set", "rows.windows.where=web", "--set", 'evaluate.baselines=["popularity", "own_recency"]']
-    result = CliRunner().invoke(main, words)
+    words += ["--set", "rows.windows.where=web", "--set", 'evaluate.baselines=["popularity"]']
+    tried = []
+
+    def rank(self, events, cut, items):
+        tried.append(self.where)
+        return Popularity._rank(self, events, cut, items)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Popularity, "_rank", Popularity.rank, raising=False)
+        patch.setattr(Popularity, "rank", rank)
+        result = CliRunner().invoke(main, words)
     assert result.exit_code == 0, result.output
-    tuned = json.loads((tmp_path / "run" / "metrics.json").read_text("utf-8"))["valid"]["tuned"]
-    assert all("where" in options for of_task in tuned.values() for options in of_task.values())
+    assert tried[:2] == [None, Where.model_validate({"channel": "web"})]

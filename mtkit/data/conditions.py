@@ -44,6 +44,7 @@ def events_where(events: Events, where: Where | None, declared: Mapping[str, Col
         group=events.group[kept],
         columns=events.columns.filter(pa.array(kept)),
         offsets=before[events.offsets],
+        weight=None if events.weight is None else events.weight[kept],
     )
 
 

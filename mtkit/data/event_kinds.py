@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pyarrow.compute as pc
-from pydantic import BaseModel
 
-from mtkit.conditions import Where, where_fields
 from mtkit.data.columns import plain
 from mtkit.recipe.loader import Recipe
+from mtkit.recipe.static_checks import conditions
 from mtkit.schema import HISTORY, Address
 from mtkit.types import Dataset
 
@@ -26,7 +25,7 @@ MOST_KINDS = 30
 
 def unused_kinds(recipe: Recipe, dataset: Dataset) -> Iterator[str]:
     """Notes on columns that say what kind of event an interaction is, and that no condition or past of the recipe looks at."""
-    asked = {column for where in _conditions(recipe) for column in where.columns}
+    asked = {column for _, where in conditions(recipe.sections) for column in where.columns}
     read = (address for spec in recipe.encoder.values() for address in map(Address, spec.reads))
     asked |= {address.column for address in read if address.scope == HISTORY}
     for name in dataset.schema.of_kind("categorical"):
@@ -41,12 +40,3 @@ def unused_kinds(recipe: Recipe, dataset: Dataset) -> Iterator[str]:
                 f"note: {name}: looks like kinds of events ({some}), and all of them count alike; name those that are meant, as "
                 f'in [events.chosen] where = {{{name} = "{known[0]}"}}, in `where` of row tables, histories and catalogs'
             )
-
-
-def _conditions(recipe: Recipe) -> Iterator[Where]:
-    specs: list[BaseModel] = [*recipe.rows.values(), *recipe.encoder.values(), *recipe.task.values()]
-    specs += [*recipe.data.catalog.values(), *recipe.evaluate.baselines.values(), *recipe.events.values()]
-    for spec in specs:
-        for key in where_fields(type(spec)):
-            if where := getattr(spec, key):
-                yield where

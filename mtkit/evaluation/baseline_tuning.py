@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from mtkit.conditions import Where
 from mtkit.data.conditions import events_where
 from mtkit.data.feature_scopes import scope_of
 from mtkit.data.row_tables import Tables
@@ -18,7 +19,7 @@ from mtkit.recipe.plan import Plan
 from mtkit.recipe.settings import Evaluate
 from mtkit.schema import HISTORY, INTERACTIONS, Address, ColumnKind, Schema
 from mtkit.spec import Baseline, ContentBaseline, EventsBaseline, Rows
-from mtkit.types import Fold, LabeledRows, MetricKey, RowTable
+from mtkit.types import Events, Fold, LabeledRows, MetricKey, RowTable
 
 _Scorer = Callable[[np.ndarray], np.ndarray]
 """Of the whole catalog, from users or rows."""
@@ -46,6 +47,7 @@ class Comparison:
     settings: Evaluate
     protocol: RankingProtocol
     rows: Mapping[str, Rows] = field(default_factory=dict)
+    _known: dict[Where | None, Events] = field(default_factory=dict, init=False, repr=False)
 
     def tune(self, baselines: Mapping[str, Baseline]) -> Tuned:
         """Each baseline with the setting of its grid that is best on these rows, for each task that it fits.
@@ -105,6 +107,12 @@ class Comparison:
         found = [where for number, where in enumerate(meant) if where and where not in meant[:number]]
         return [setting.model_copy(update={"where": where}) for where in (None, *found) for setting in baseline.grid()]
 
+    def _events(self, where: Where | None) -> Events:
+        """The events for which a condition holds, looked for once for all settings and baselines."""
+        if where not in self._known:
+            self._known[where] = events_where(self.fold.events, where, self.fold.schema.interactions)
+        return self._known[where]
+
     def _evaluated(self) -> list[str]:
         """The row tables on which retrieval tasks are evaluated."""
         return [self.plan.tasks[task].evaluated_on for task in self._tasks("retrieval")]
@@ -133,8 +141,7 @@ class Comparison:
         user, item = list(self.fold.events.ids)[:2]
         extra = {"vectors": self.protocol.vectors} if isinstance(baseline, ContentBaseline) else {}
         where = baseline.where if isinstance(baseline, EventsBaseline) else None
-        events = events_where(self.fold.events, where, self.fold.schema.interactions)
-        score = baseline.rank(events, self.fold.cut, len(self.fold.catalog(item)), **extra)
+        score = baseline.rank(self._events(where), self.fold.cut, len(self.fold.catalog(item)), **extra)
         measured = Measured()
         if score is None:
             return measured

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 
-from pydantic import BaseModel
-
-from mtkit.conditions import Test, Where, where_fields
+from mtkit.conditions import Test, Where
 from mtkit.errors import nearest
-from mtkit.recipe.toml_positions import KeyPath
 from mtkit.schema import Column, Schema
 
 #: Kinds of columns that conditions look at.
 KINDS = ("categorical", "numeric", "text", "label")
 
 
-def unfit_conditions(
-    spec: BaseModel | None, schema: Schema, known: Collection[Where] = ()
-) -> Iterator[tuple[KeyPath, str]]:
-    """Where conditions of a spec, but for those that are known, do not fit the interactions: (key, message)."""
-    for key in where_fields(type(spec)) if spec else ():
-        where: Where | None = getattr(spec, key)
-        for column, test in where.tests() if where and where not in known else ():
-            if message := _unfit(column, test, schema):
-                yield (key,), message
+def unfit(where: Where, schema: Schema) -> Iterator[str]:
+    """What of a condition does not fit the interactions."""
+    for column, test in where.tests():
+        if message := _unfit(column, test, schema):
+            yield message
 
 
 def _unfit(name: str, test: Test, schema: Schema) -> str:

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from mtkit.conditions import Where, where_fields
 from mtkit.errors import nearest
-from mtkit.recipe.condition_checks import unfit_conditions
+from mtkit.recipe.condition_checks import unfit
 from mtkit.recipe.past_checks import unfit_pasts
 from mtkit.recipe.settings import By, Data, Evaluate, NamedEvents, Train
 from mtkit.recipe.source_text import Mistake
@@ -186,22 +187,29 @@ def _divided(split: Split, schema: Schema) -> Iterator[Mistake]:
             yield Mistake(("data", "split"), message)
 
 
-def _conditions(draft: Draft, schema: Schema) -> Iterator[Mistake]:
-    """Conditions that do not fit the columns of the interactions."""
+def conditions(draft: Draft) -> Iterator[tuple[KeyPath, Where]]:
+    """Every condition of a recipe, by its place."""
     places: list[tuple[KeyPath, Any]] = [
         ((section, name), spec)
         for section in ("events", "rows", "encoder", "task")
         for name, spec in getattr(draft, section).items()
     ]
-    places += [
-        (("data", "catalog", name), catalog) for name, catalog in (draft.data.catalog if draft.data else {}).items()
-    ]
+    catalogs = draft.data.catalog if draft.data else {}
+    places += [(("data", "catalog", name), catalog) for name, catalog in catalogs.items()]
     baselines = draft.evaluate.baselines.values() if draft.evaluate else ()
     places += [(("evaluate", "baselines", index), baseline) for index, baseline in enumerate(baselines)]
-    named = [events.where for events in draft.events.values() if events]
     for path, spec in places:
-        known = () if path[0] == "events" else named  # these are refused where they are named
-        yield from (Mistake((*path, *inner), message) for inner, message in unfit_conditions(spec, schema, known))
+        for key in where_fields(type(spec)) if spec else ():
+            if where := getattr(spec, key):
+                yield (*path, key), where
+
+
+def _conditions(draft: Draft, schema: Schema) -> Iterator[Mistake]:
+    """Conditions that do not fit the columns of the interactions; those with a name are refused where they get it."""
+    named = [events.where for events in draft.events.values() if events]
+    for path, where in conditions(draft):
+        if path[0] == "events" or where not in named:
+            yield from (Mistake(path, message) for message in unfit(where, schema))
 
 
 def _catalogs(data: Data, schema: Schema) -> Iterator[Mistake]:

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -75,7 +77,8 @@ def test_conditions_are_those_of_pandas(values, some, bound):
 
 def test_events_for_which_a_condition_holds_stay_with_their_users(shop):
     fold = make_fold(shop, Cut("test", 70 * DAY, 100 * DAY), {})
-    events, columns = fold.events, fold.schema.interactions
+    weight = np.arange(len(fold.events), dtype=np.float32)
+    events, columns = replace(fold.events, weight=weight), fold.schema.interactions
     where = Where.model_validate({"store": "north"})
     kept = events_where(events, where, columns)
     there = holding(where, events.columns, columns)
@@ -83,6 +86,7 @@ def test_events_for_which_a_condition_holds_stay_with_their_users(shop):
     for user in range(len(events.offsets) - 1):
         whole, part = (slice(*of.offsets[user : user + 2]) for of in (events, kept))
         assert kept.time[part].tolist() == events.time[whole][there[whole]].tolist()
+        assert kept.weight[part].tolist() == weight[whole][there[whole]].tolist()
         assert kept.ids["item"][part].tolist() == events.ids["item"][whole][there[whole]].tolist()
     assert kept.columns["store"].to_pylist() == events.columns["store"].filter(pa.array(there)).to_pylist()
     assert events_where(events, None, columns) is events

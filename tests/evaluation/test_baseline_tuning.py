@@ -2,14 +2,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
+from mtkit.conditions import Where
 from mtkit.data.catalogs import make_fold
 from mtkit.evaluation.baseline_tuning import Comparison, as_tuned, labeled_rows
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.settings import Evaluate
-from mtkit.spec import Baseline, Cut, RetrievalTask
+from mtkit.spec import Baseline, Cut, EventsBaseline, RetrievalTask
 from mtkit.standard.order_metrics import Auc
 from mtkit.standard.prediction_metrics import LogLoss
 from mtkit.standard.ranking_metrics import Ndcg, Recall
@@ -98,6 +99,30 @@ def predicting(tiny_pipeline):
         return Comparison(plan, tiny_pipeline.fold, tiny_pipeline.tables, settings, RankingProtocol({}, [3], [], 100))
 
     return make
+
+
+class SeesEvents(EventsBaseline):
+    """Ranks by what will be had most, if it is given some events alone, and else by what will be had least."""
+
+    _seen: list = PrivateAttr(default_factory=list)
+
+    def rank(self, events, cut, items):
+        self._seen.append(len(events))
+        later = np.bincount(events.ids["item"][events.time >= cut], minlength=items) * (1.0 if self.where else -1.0)
+        return lambda users: np.tile(later, (len(users), 1))
+
+
+def test_events_of_the_targets_and_all_events_are_tried(comparison, valid):
+    """What is best on validation is kept; a condition that the recipe sets stays."""
+    where, other = (Where.model_validate({"store": store}) for store in ("north", "south"))
+    rows = {"windows": Windows(batch_size=8, where=where)}
+    compared, counting = replace(comparison(), rows=rows), SeesEvents()
+    tuned = compared.tune({"counting": counting})["counting"]
+    assert {task: baseline.where for task, baseline in tuned.items()} == {"next": where, "again": where}
+    events = valid[0].events
+    assert counting._seen == [len(events), events.columns["store"].to_pylist().count("north")]
+    assert {b.where for b in compared.tune({"set": SeesEvents(where=other)})["set"].values()} == {other}
+    assert {b.where for b in comparison().tune({"counting": SeesEvents()})["counting"].values()} == {None}
 
 
 def test_tuning_takes_the_best_setting_of_validation_and_sees_nothing_later(comparison):
