@@ -84,6 +84,9 @@ class TaskEvaluation(Protocol):
     ) -> Callable[..., Any]:
         """A function of a pass as one of row numbers int64 `[n]`, traced once, however many there are.
 
+        One that is equal to an earlier one (the same method of the same head) is not traced again in a later evaluation of
+        the model: what may have changed since belongs in `given`, not in a closure.
+
         Args:
             function: of a pass on the rows, and of what else is `given`.
             training_rows: whether the numbers are those of training rows.

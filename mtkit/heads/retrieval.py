@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -116,14 +116,20 @@ class RetrievalHead(Head):
     def evaluate(self, rows: TaskEvaluation) -> Measured:
         """The metrics of rankings, the candidates being embedded once."""
         candidates = rows.whole(self.catalog)
+        embedded = tf.TensorSpec([None, *candidates.shape[1:]], candidates.dtype)
         if rows.protocol.sampled:
-            return rank_metrics(rows.name, self._some_scorer(rows, candidates), rows.table, rows.protocol)
-        scores = rows.of_rows(lambda block: self.score(self.queries(block), candidates, block.batch))
-        return rank_metrics(rows.name, lambda numbers: np.array(scores(numbers)), rows.table, rows.protocol)
+            some = rows.of_rows(self._some_scores, given=[embedded, tf.TensorSpec([None, None], tf.int32)])
+            score: Any = SomeScorer(len(candidates), lambda numbers, items: np.array(some(numbers, candidates, items)))
+        else:
+            scores = rows.of_rows(self._scores, given=[embedded])
 
-    def _some_scorer(self, rows: TaskEvaluation, candidates: tf.Tensor) -> SomeScorer:
-        scores = rows.of_rows(
-            lambda block, items: self.score_some(self.queries(block), candidates, items, block.batch),
-            given=[tf.TensorSpec([None, None], tf.int32)],
-        )
-        return SomeScorer(len(candidates), lambda numbers, items: np.array(scores(numbers, items)))
+            def score(numbers: np.ndarray) -> np.ndarray:
+                return np.array(scores(numbers, candidates))
+
+        return rank_metrics(rows.name, score, rows.table, rows.protocol)
+
+    def _scores(self, rows: TaskPass, candidates: tf.Tensor) -> tf.Tensor:
+        return self.score(self.queries(rows), candidates, rows.batch)
+
+    def _some_scores(self, rows: TaskPass, candidates: tf.Tensor, items: tf.Tensor) -> tf.Tensor:
+        return self.score_some(self.queries(rows), candidates, items, rows.batch)

@@ -60,17 +60,19 @@ class SelfSupervisedHead(Head):
 
     def _means(self, rows: TaskEvaluation) -> Means:
         """Metric -> values and weights, float64 `[rows]`, of `model` and of baselines."""
-
-        def observed_of(block: TaskPass) -> tf.Tensor:
-            features, _, encoder = self._read(block)
-            return self.observe(features, encoder)
-
-        observe = rows.of_rows(observed_of, training_rows=True)
+        observe = rows.of_rows(self._observe, training_rows=True)
         observed = tf.add_n([observe(numbers) for numbers in rows.blocks(training_rows=True)])
-        measure = rows.of_rows(lambda block: self.measure(*self._read(block), observed))
-        parts = [tf.nest.map_structure(lambda t: t.numpy(), measure(numbers)) for numbers in rows.blocks()]
+        measure = rows.of_rows(self._measure, given=[tf.TensorSpec.from_tensor(observed)])
+        parts = [tf.nest.map_structure(lambda t: t.numpy(), measure(numbers, observed)) for numbers in rows.blocks()]
         means: Means = tf.nest.map_structure(lambda *arrays: np.concatenate(arrays).astype(np.float64), *parts)
         return means
+
+    def _observe(self, rows: TaskPass) -> tf.Tensor:
+        features, _, encoder = self._read(rows)
+        return self.observe(features, encoder)
+
+    def _measure(self, rows: TaskPass, observed: tf.Tensor) -> Any:
+        return self.measure(*self._read(rows), observed)
 
     @staticmethod
     def _read(rows: TaskPass) -> tuple[Mapping[str, tf.Tensor], tf.Tensor, Any]:

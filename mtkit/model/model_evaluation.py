@@ -14,7 +14,7 @@ from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.user_sums import Measured
 from mtkit.feed.batch import Batch
 from mtkit.feed.interface import evaluation_of
-from mtkit.heads.base import TaskPass
+from mtkit.heads.base import TaskPass, Tensors
 from mtkit.model.assembly import Pipeline
 from mtkit.model.forward import Forward, encode_limited
 from mtkit.model.multi_task import MultiTaskModel
@@ -46,21 +46,83 @@ def evaluate(
     protocol = pipeline.protocol() if protocol is None else protocol
     metrics = pipeline.recipe.evaluate.prediction_metrics if metrics is None else metrics
     asked = [task for task in pipeline.plan.tasks if not tasks or task in tasks]
-    rows, measured = _Evaluation(pipeline, protocol, metrics, asked), Measured()
-    for task in asked:
-        measured |= pipeline.model.heads[task].evaluate(RowsToEvaluate(rows, task))
-    return measured
+    return Evaluator(pipeline, dict.fromkeys(asked, protocol), metrics).measured()
 
 
-def _of_rows(function: Callable[..., Any], given: Sequence[tf.TensorSpec] = ()) -> Any:
-    """A function of row numbers and of what else is given, traced once, however many there are."""
-    signature = [tf.TensorSpec([None], tf.int64), *given]
-    return tf.function(function, input_signature=signature, autograph=False).get_concrete_function()
+class Evaluator:
+    """Measures the model of a pipeline as it is, as often as it is asked; what is traced serves all times.
+
+    Args:
+        pipeline: the model and its rows.
+        protocols: task -> how its rankings are judged, for the tasks that are measured.
+        metrics: name -> metric of predictions.
+        sample: at most so many rows of a table are looked at, evenly spread over it; None = all.
+    """
+
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        protocols: Mapping[str, RankingProtocol],
+        metrics: Mapping[str, PredictionMetric],
+        sample: int | None = None,
+    ) -> None:
+        self.pipeline, self.protocols, self.metrics, self.sample = pipeline, protocols, metrics, sample
+        self.model: MultiTaskModel = pipeline.model
+        self.encoded: dict[str, tf.Tensor] = {}
+        self._encode = tf.function(lambda: encode_limited(self.model), autograph=False)
+        self._answers: dict[str, np.ndarray] = {}
+        self._traced: dict[Any, Any] = {}
+
+    def measured(self) -> Measured:
+        """Metric key -> value of all tasks."""
+        self.encoded, self._answers = self._encode(), {}
+        measured = Measured()
+        for task in self.protocols:
+            measured |= self.model.heads[task].evaluate(RowsToEvaluate(self, task))
+        return measured
+
+    def rows(self, table: str) -> np.ndarray:
+        """The numbers of the evaluation rows of a table that are looked at, int64, ascending."""
+        size = self.model.feed.size(evaluation_of(table))
+        if self.sample is None or size <= self.sample:
+            return np.arange(size)
+        return np.unique(np.linspace(0, size - 1, self.sample).astype(np.int64))
+
+    def answers(self, task: str) -> np.ndarray:
+        """What a task that predicts says of every row; with it, all on the same rows are asked."""
+        if task not in self._answers:
+            table = self.pipeline.plan.rows_of(task)
+            predicting = self.pipeline.plan.predictions()
+            beside = [name for name in self.protocols if name in predicting and predicting[name].evaluated_on == table]
+            found = self._answers_on(table, tuple(dict.fromkeys((*beside, task))))
+            _warn_of_predictions(self.model, found)
+            self._answers |= found
+        return self._answers[task]
+
+    def _answers_on(self, table: str, tasks: tuple[str, ...]) -> dict[str, np.ndarray]:
+        name = evaluation_of(table)
+
+        def answers(numbers: tf.Tensor, encoded: Tensors) -> dict[str, tf.Tensor]:
+            batch, forward = self.model.feed.batch(name, numbers), Forward(self.model, encoded=encoded)
+            return {task: self.model.heads[task].answers(forward.task(task, batch)) for task in tasks}
+
+        traced = self.traced((table, tasks), answers)
+        size = self.protocols[tasks[0]].block * PREDICTION_BLOCKS
+        found = [traced(tf.constant(numbers, tf.int64), self.encoded) for numbers in _blocks(self.rows(table), size)]
+        return {task: np.concatenate([block[task].numpy() for block in found]) for task in tasks}
+
+    def traced(self, key: Any, function: Callable[..., Any], given: Sequence[tf.TensorSpec] = ()) -> Any:
+        """A function of row numbers, `encoded` and what else is given; traced once for a key, however many rows there are."""
+        if key not in self._traced:
+            encoded = {name: tf.TensorSpec.from_tensor(tensor) for name, tensor in self.encoded.items()}
+            signature = [tf.TensorSpec([None], tf.int64), encoded, *given]
+            self._traced[key] = tf.function(function, input_signature=signature, autograph=False)
+        return self._traced[key]
 
 
-def _blocks(rows: int, size: int) -> list[np.ndarray]:
-    """The numbers of all rows, at most `size` at once."""
-    return [np.arange(begin, min(begin + size, rows)) for begin in range(0, rows, size)]
+def _blocks(numbers: np.ndarray, size: int) -> list[np.ndarray]:
+    """At most `size` of the numbers at once."""
+    return [numbers[begin : begin + size] for begin in range(0, len(numbers), size)]
 
 
 def _warn_of_predictions(model: MultiTaskModel, answers: Mapping[str, np.ndarray]) -> None:
@@ -76,87 +138,54 @@ def _warn_of_predictions(model: MultiTaskModel, answers: Mapping[str, np.ndarray
             warnings.warn(message, ModelWarning, stacklevel=2)
 
 
-class _Evaluation:
-    """What the tasks of one evaluation share."""
-
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        protocol: RankingProtocol,
-        metrics: Mapping[str, PredictionMetric],
-        tasks: Sequence[str],
-    ) -> None:
-        self.pipeline, self.protocol, self.metrics, self.tasks = pipeline, protocol, metrics, tasks
-        self.model: MultiTaskModel = pipeline.model
-        self.encoded = tf.function(lambda: encode_limited(self.model), autograph=False)()
-        self._answers: dict[str, np.ndarray] = {}
-
-    def answers(self, task: str) -> np.ndarray:
-        """What a task that predicts says of every row; with it, all on the same rows are asked."""
-        if task not in self._answers:
-            table = self.pipeline.plan.rows_of(task)
-            predicting = self.pipeline.plan.predictions()
-            beside = [name for name in self.tasks if name in predicting and predicting[name].evaluated_on == table]
-            found = self._answers_on(table, list(dict.fromkeys((*beside, task))))
-            _warn_of_predictions(self.model, found)
-            self._answers |= found
-        return self._answers[task]
-
-    def _answers_on(self, table: str, tasks: Sequence[str]) -> dict[str, np.ndarray]:
-        name = evaluation_of(table)
-
-        @_of_rows
-        def answers(numbers: tf.Tensor) -> dict[str, tf.Tensor]:
-            batch = self.model.feed.batch(name, numbers)
-            forward = Forward(self.model, encoded=self.encoded)
-            return {task: self.model.heads[task].answers(forward.task(task, batch)) for task in tasks}
-
-        blocks = _blocks(self.model.feed.size(name), self.protocol.block * PREDICTION_BLOCKS)
-        found = [answers(tf.constant(numbers, tf.int64)) for numbers in blocks]
-        return {task: np.concatenate([block[task].numpy() for block in found]) for task in tasks}
-
-
 class RowsToEvaluate:
     """The evaluation rows of one task: a `mtkit.heads.TaskEvaluation`."""
 
-    def __init__(self, evaluation: _Evaluation, task: str) -> None:
-        pipeline = evaluation.pipeline
-        self._evaluation, self.name = evaluation, task
+    def __init__(self, evaluator: Evaluator, task: str) -> None:
+        pipeline = evaluator.pipeline
+        self._evaluator, self.name = evaluator, task
         self.spec: TaskHead = pipeline.plan.tasks[task]
-        self.table = pipeline.tables[self.spec.evaluated_on]["eval"].weighed(self.spec.scales)
-        self.protocol, self.metrics = evaluation.protocol, evaluation.metrics
-        self.slices = evaluation.protocol.of_rows(self.table)
-        self.block = pipeline.recipe.rows[self.spec.evaluated_on].batch_size
+        self._numbers = evaluator.rows(self.spec.evaluated_on)
+        table = pipeline.tables[self.spec.evaluated_on]["eval"].weighed(self.spec.scales)
+        self.table = table if len(self._numbers) == len(table) else table.take(self._numbers)
+        self.protocol, self.metrics = evaluator.protocols[task], evaluator.metrics
+        self.slices = self.protocol.of_rows(self.table)
+        self.block = pipeline.rates()[self.spec.rows].batch_size
 
     def answers(self) -> np.ndarray:
         """What `Head.answers` gives for every row."""
-        return self._evaluation.answers(self.name)
+        return self._evaluator.answers(self.name)
 
     def whole(self, function: Callable[[TaskPass], Any]) -> Any:
-        """A function of what does not depend on rows, traced and called once."""
-        model, encoded = self._evaluation.model, self._evaluation.encoded
+        """A function of what does not depend on rows, called once."""
+        model, name = self._evaluator.model, self.name
 
-        def called() -> Any:
-            return function(Forward(model, encoded=encoded).task(self.name, Batch({})))
+        def called(_: tf.Tensor, encoded: Tensors) -> Any:
+            return function(Forward(model, encoded=encoded).task(name, Batch({})))
 
-        return tf.function(called, autograph=False)()
+        traced = self._evaluator.traced((name, function), called)
+        return traced(tf.zeros([0], tf.int64), self._evaluator.encoded)
 
     def of_rows(
         self, function: Callable[..., Any], *, training_rows: bool = False, given: Sequence[tf.TensorSpec] = ()
     ) -> Callable[..., Any]:
         """A function of a pass as one of row numbers int64 `[n]`, traced once, however many there are."""
-        model, encoded, name = self._evaluation.model, self._evaluation.encoded, self._rows(training_rows)
+        model, task = self._evaluator.model, self.name
+        table = self.spec.rows if training_rows else evaluation_of(self.spec.evaluated_on)
 
-        def called(numbers: tf.Tensor, *more: tf.Tensor) -> Any:
+        def called(numbers: tf.Tensor, encoded: Tensors, *more: tf.Tensor) -> Any:
             forward = Forward(model, whole=frozenset(), encoded=encoded)
-            return function(forward.task(self.name, model.feed.batch(name, numbers)), *more)
+            return function(forward.task(task, model.feed.batch(table, numbers)), *more)
 
-        traced = _of_rows(called, given)
-        return lambda numbers, *more: traced(tf.constant(numbers, tf.int64), *map(tf.constant, more))
+        traced = self._evaluator.traced((task, training_rows, function), called, given)
+
+        def of(numbers: np.ndarray, *more: Any) -> Any:
+            rows = numbers if training_rows else self._numbers[numbers]
+            return traced(tf.constant(rows, tf.int64), self._evaluator.encoded, *map(tf.convert_to_tensor, more))
+
+        return of
 
     def blocks(self, *, training_rows: bool = False) -> Sequence[np.ndarray]:
         """The numbers of all rows, `block` at most at once."""
-        return _blocks(self._evaluation.model.feed.size(self._rows(training_rows)), self.block)
-
-    def _rows(self, training_rows: bool) -> str:
-        return self.spec.rows if training_rows else evaluation_of(self.spec.evaluated_on)
+        size = self._evaluator.model.feed.size(self.spec.rows) if training_rows else len(self._numbers)
+        return _blocks(np.arange(size), self.block)
