@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -56,7 +56,12 @@ def step_rows(rate: Rate, seed: int, step: tf.Tensor, replicas: int = 1) -> tf.T
 
 
 def training_rows(
-    rates: Mapping[str, Rate], seed: int, first_step: int, steps: int, strategy: tf.distribute.Strategy | None = None
+    rates: Mapping[str, Rate],
+    seed: int,
+    first_step: int,
+    steps: int,
+    strategy: tf.distribute.Strategy | None = None,
+    tables: Collection[str] | None = None,
 ) -> Any:
     """A dataset of `steps` steps table -> rows int64, from `first_step` on.
 
@@ -67,6 +72,7 @@ def training_rows(
         steps: how many.
         strategy: whose replicas share the rows of a step, each an equal part. Keras cannot divide such a dataset
             itself, because the batches of tables differ in size.
+        tables: those that are needed; default: all. The orders of the others do not depend on it.
 
     Returns:
         A `tf.data.Dataset`, or a distributed one where there are several replicas.
@@ -75,7 +81,7 @@ def training_rows(
     def numbers(replicas: int) -> tf.data.Dataset:
         return tf.data.Dataset.range(first_step * replicas, (first_step + steps) * replicas)
 
-    return _shared(numbers, _shuffled(rates, seed), strategy)
+    return _shared(numbers, _shuffled(rates, seed, tables), strategy)
 
 
 def epoch_rows(rates: Mapping[str, Rate], seed: int, steps: int, strategy: tf.distribute.Strategy | None = None) -> Any:
@@ -115,11 +121,12 @@ def _options() -> tf.data.Options:
     return options
 
 
-def _shuffled(rates: Mapping[str, Rate], seed: int) -> StepRows:
-    streams = [(rate, seed + number) for number, rate in enumerate(rates.values())]
+def _shuffled(rates: Mapping[str, Rate], seed: int, tables: Collection[str] | None = None) -> StepRows:
+    streams = {name: (rate, seed + number) for number, (name, rate) in enumerate(rates.items())}
+    wanted = {name: stream for name, stream in streams.items() if tables is None or name in tables}
 
     def rows(step: tf.Tensor, replicas: int) -> dict[str, tf.Tensor]:
-        return dict(zip(rates, (step_rows(*stream, step, replicas) for stream in streams), strict=True))
+        return {name: step_rows(*stream, step, replicas) for name, stream in wanted.items()}
 
     return rows
 

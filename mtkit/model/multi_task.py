@@ -82,6 +82,7 @@ class MultiTaskModel(keras.Model):
         self.feed = feed
         self.trackers = {name: keras.metrics.Mean(name=f"{name}_loss") for name in self.heads}
         self.alarms = {name: StepsSinceNonFinite(f"{name}_alarm") for name in self.heads}
+        self.resting: frozenset[str] = frozenset()
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
         """Per-task losses summed over rows, for rows by table; builds every variable."""
@@ -91,10 +92,21 @@ class MultiTaskModel(keras.Model):
         """Row table -> batch, for row table (or its `evaluation_of`) -> row numbers."""
         return {table_of(name): self.feed.batch(name, numbers) for name, numbers in rows.items()}
 
+    def rest(self, tasks: frozenset[str]) -> None:
+        """From now on these tasks do not train, nor do weights that no other task trains: they stay as they are."""
+        if tasks != self.resting:
+            self.resting = tasks
+            self.train_function = None
+
     def run(self, batches: Mapping[str, Batch], training: bool) -> Pass:
-        """One forward pass: losses and weights row by row of the tasks whose row tables are there, and the cut."""
-        forward = Forward(self, training)
-        tasks = {name: spec.rows for name, spec in self.plan.tasks.items() if spec.rows in batches}
+        """One forward pass: losses and weights row by row of the tasks whose row tables are there, and the cut.
+
+        In training, without the tasks that rest.
+        """
+        forward, resting = Forward(self, training), self.resting if training else frozenset()
+        tasks = {
+            name: spec.rows for name, spec in self.plan.tasks.items() if spec.rows in batches and name not in resting
+        }
         losses = {name: TaskLoss(*forward.losses(name, batches[rows])) for name, rows in tasks.items()}
         return Pass(losses, forward.cut())
 
@@ -197,7 +209,8 @@ class MultiTaskModel(keras.Model):
     def train_on(self, batches: Mapping[str, Batch]) -> dict[str, tf.Tensor]:
         """One step on gathered batches."""
         found, gradients = self.step.gradients(lambda: self.run(batches, training=True), self)
-        self.optimizer.apply_gradients(zip(gradients, self.trainable_variables, strict=True))
+        pairs = zip(gradients, self.trainable_variables, strict=True)
+        self.optimizer.apply_gradients([(g, variable) for g, variable in pairs if g is not None])
         return self._track(found.losses)
 
     def test_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -96,6 +96,14 @@ class Plan:
             if any(embedding == name or embedding in self._within(name) for name in self.embeddings_of(task))
         )
 
+    def trained_by(self, encoder: str) -> tuple[str, ...]:
+        """The tasks that read an encoder, in whatever way."""
+        return tuple(
+            task
+            for task in self.tasks
+            if encoder in {*self.encoders_of(task)}.union(*map(self._depends, self.embeddings_of(task)))
+        )
+
     def is_shared(self, embedding: str) -> bool:
         """Whether several tasks read an encoder on which an embedding depends, as its member or its content."""
         reads = [frozenset().union(*map(self._depends, self.embeddings_of(task))) for task in self.tasks]

@@ -125,6 +125,18 @@ class Train(_Section):
         None,
         description="directory of an earlier run: training begins with the weights that it ended with, where they fit",
     )
+    stop: Literal["never", "main", "task"] = Field(
+        "never",
+        description="what ends training before `epochs`: no progress of `evaluate.main` on validation, whose best epoch is kept; "
+        "or no progress of a `task` by its own figure, which then leaves as it was at its best, while others go on. The test "
+        "repeats what validation chose",
+    )
+    patience: PositiveInt = Field(2, description="epochs without progress after which `stop` acts")
+    validation_rows: Annotated[int, Field(ge=0)] = Field(
+        20_000,
+        description="rows of each table, evenly spread, on which tasks are measured after each epoch of the validation "
+        "phase; 0 = none",
+    )
     optimizer: Literal["adam", "adagrad", "sgd", "adamw"] = Field(
         "adam", description="optimizer; tables of more than 4096 rows are updated by rows"
     )

@@ -109,6 +109,20 @@ class Reporter:
                 if count:
                     self._indented(Text(shown_line(f"left out: {counted(count, 'row')} of {name}, {reason}")))
 
+    def training(self, passes: Mapping[str, float], measured: Mapping[str, tuple[int, int]]) -> None:
+        """Says how often training goes over each table, and what is measured after each epoch.
+
+        Args:
+            passes: row table -> passes.
+            measured: row table -> how many of its rows are measured, and how many there are.
+        """
+        self._indented(Text(shown_line("passes: " + ", ".join(f"{name} {of:.2g}" for name, of in passes.items()))))
+        if measured:
+            rows = ", ".join(
+                f"{name} {some:,}" + (f" of {all_:,}" if some < all_ else "") for name, (some, all_) in measured.items()
+            )
+            self._indented(Text(shown_line(f"validates each epoch on rows: {rows}")))
+
     @contextlib.contextmanager
     def progress(
         self, phase: str, training: Training, done: Callable[[Mapping[str, float]], None]
@@ -116,9 +130,10 @@ class Reporter:
         """Keras callbacks that show the progress of a fit, and hand finished epochs to `done`."""
         from mtkit.runs.progress import Bar, EpochTable  # TensorFlow, which baselines do without
         from mtkit.training.fit import EpochLog
+        from mtkit.training.judging import VALIDATION
 
-        rows = sum(rate.batch_size for rate in training.rates.values())
-        table = EpochTable(self.console, list(training.pipeline.recipe.task))
+        judged = {task: f"{VALIDATION}{key}" for task, key in training.judged().items()}
+        table = EpochTable(self.console, list(training.pipeline.recipe.task), judged)
         if training.step:
             self._indented(Text(f"goes on after step {training.step} of {training.steps}"))
 
@@ -128,11 +143,11 @@ class Reporter:
 
         fit = PHASES * (self._number - 1) + (1 if phase == "valid" else 2)
         if not self.console.is_terminal:
-            yield [EpochLog(rows, epoch)]
+            yield [EpochLog(training, epoch)]
             return
-        bar = Bar(self.console, training, rows, fit, PHASES * self._runs)
+        bar = Bar(self.console, training, fit, PHASES * self._runs)
         with bar.live:
-            yield [bar, EpochLog(rows, epoch)]
+            yield [bar, EpochLog(training, epoch)]
 
     def exported(self, path: Path) -> None:
         """Says where the servable is."""

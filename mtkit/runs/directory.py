@@ -26,7 +26,7 @@ from mtkit.evaluation.user_sums import Sums, from_table
 from mtkit.files import held, holding, refuse_link, versions, whole, write_text, writing
 from mtkit.recipe.loader import Recipe, load_recipe
 from mtkit.runs.damage import read_json, reading
-from mtkit.runs.results import DataRecord, PhaseResults, RunResults
+from mtkit.runs.results import DataRecord, PhaseResults, RunResults, Scores
 from mtkit.shown import shown_values
 
 FORMAT = 1
@@ -93,6 +93,7 @@ class RunDirectory:
         self.features = path / "features"
         self.weights = path / "weights"
         self.init = path / "init"
+        self.scores = path / "scores.json"
         self.data = path / "data.json"
         self.counters = path / "counters.json"
         self.warnings = path / "warnings.json"
@@ -336,6 +337,19 @@ class RunDirectory:
         """
         path = self.init / f"{fold}.json"
         return read_json(path, Beginning, self.again(fold, path)) if path.exists() else None
+
+    def write_scores(self, scores: Mapping[str, Sequence[float]]) -> None:
+        """Keeps what validation said after each epoch, which the training for the test repeats."""
+        write_json(self.scores, {"scores": scores})
+
+    def read_scores(self) -> dict[str, list[float | None]]:
+        """Task -> its scores after each epoch of the validation phase, more being better; None = undefined.
+
+        Raises:
+            RunError: the file cannot be read.
+        """
+        kept: Scores = read_json(self.scores, Scores, self.again("valid", self.scores))
+        return dict(kept.scores)
 
     def _phase(self, name: str) -> Path:
         return self.path / "phases" / f"{name}.json"

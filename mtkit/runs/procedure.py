@@ -55,6 +55,7 @@ class Contest:
         beside: baselines that were measured in the same pass.
         finish: what remains to be done after the test; None = nothing.
         init: what the model began with, where that was another run's.
+        training: how long the model trained.
     """
 
     fold: Fold
@@ -64,6 +65,7 @@ class Contest:
     beside: Mapping[str, Measured] = field(default_factory=dict)
     finish: Callable[[], None] | None = None
     init: Mapping[str, Any] | None = None
+    training: Mapping[str, Any] | None = None
 
 
 class Contestant(Protocol):
@@ -167,6 +169,7 @@ class Run:
             warnings=told or None,
             init={name: of.init for name, of in (("valid", tuned), ("test", final)) if of.init} or None,
             left_out={"valid": tuned.left_out or {}, "test": final.left_out or {}},
+            training={name: of.training for name, of in (("valid", tuned), ("test", final)) if of.training} or None,
         )
 
     def _phase(self, cut: Cut, tuned: Tuned | None) -> PhaseResults:
@@ -213,6 +216,7 @@ class Run:
             warnings=self.warnings.copy() or None,
             init=contest.init,
             left_out=left_out(contest.fold, contest.tables),
+            training=contest.training,
         )
 
     def _certainty(self, contest: Contest, baselines: Mapping[str, Measured]) -> dict[str, Any]:

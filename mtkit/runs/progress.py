@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -17,37 +18,51 @@ from mtkit.training.fit import Training
 _LOSS = "_loss"
 _MARGIN = "  "
 _NARROWEST = 5
+_LEFT = "left"
 _REFRESH_SECONDS = 0.2
 
 
 class EpochTable:
     """A line per epoch under one head: number, seconds, examples per second, and the loss of each task.
 
+    Where tasks are measured, a second line has the figure by which each is judged, under a head of their names.
+
     Args:
         console: where to.
         tasks: in the order of the recipe.
+        judged: task -> key of its figure among the numbers of an epoch.
     """
 
-    def __init__(self, console: Console, tasks: Sequence[str]) -> None:
-        self._console = console
+    def __init__(
+        self, console: Console, tasks: Sequence[str], judged: Mapping[str, str] = MappingProxyType({})
+    ) -> None:
+        self._console, self._judged = console, judged
         room = console.width - len(self._line("epoch", "sec", "rows/s", ()))
         if len(tasks) * (_NARROWEST + 1) > room:
             room -= len(_more(len(tasks)))
         fit = room // (_NARROWEST + 1)
         self._shown, self._hidden = tasks[:fit], len(tasks[fit:])
-        widest = max(map(len, self._shown), default=0)
+        labels = {task: key.rpartition("/")[2] for task, key in judged.items()}
+        self._labels = [labels.get(task, "") for task in self._shown]
+        widest = max(map(len, [*self._shown, *self._labels]), default=0)
         self._width = max(_NARROWEST, min(widest, room // max(len(self._shown), 1) - 1))
         self._begun = False
 
     def add(self, numbers: Mapping[str, float]) -> None:
-        """Prints an epoch's line."""
+        """Prints an epoch's lines."""
         if not self._begun:
             head = self._line("epoch", "sec", "rows/s", self._shown)
             self._print(head + (_more(self._hidden) if self._hidden else ""), style="dim")
+            if self._judged:
+                self._print(self._line("", "", "valid", self._labels), style="dim")
             self._begun = True
-        losses = [short(numbers[task + _LOSS]) for task in self._shown]
+        losses = [short(numbers[task + _LOSS]) if task + _LOSS in numbers else _LEFT for task in self._shown]
         cells = f"{numbers['epoch']:.0f}", f"{numbers['seconds']:.1f}", f"{numbers['rows_per_second']:,.0f}"
         self._print(self._line(*cells, losses))
+        figures = [numbers.get(self._judged.get(task, "")) for task in self._shown]
+        if any(figure is not None for figure in figures):
+            texts = ["" if figure is None else short(figure) for figure in figures]
+            self._print(self._line("", "", "valid", texts), style="bold")
 
     def _line(self, epoch: str, seconds: str, speed: str, losses: Sequence[str]) -> str:
         cells = "".join(f" {_clipped(loss, self._width)}" for loss in losses)
@@ -86,14 +101,13 @@ class Bar(keras.callbacks.Callback):
     Args:
         console: a terminal.
         training: the fit.
-        rows_per_step: rows that a step sees over all tables.
         fit: which fit of the run it is, counted from 1.
         fits: how many there are; those to come are taken to be as long as this one.
     """
 
-    def __init__(self, console: Console, training: Training, rows_per_step: int, fit: int, fits: int) -> None:
+    def __init__(self, console: Console, training: Training, fit: int, fits: int) -> None:
         super().__init__()
-        self._training, self._rows_per_step = training, rows_per_step
+        self._training = training
         self._fit, self._fits = fit, fits
         self._begin: tuple[float, int] | None = None
         self._losses: Mapping[str, float] = {}
@@ -116,9 +130,9 @@ class Bar(keras.callbacks.Callback):
         for _ in range(5):
             line.add_column(no_wrap=True)
         line.columns[1].ratio = 1
-        epoch = min(training.epoch + 1, training.pipeline.recipe.train.epochs)
+        epoch = min(training.epoch + 1, training.epochs)
         line.add_row(
-            f"{_MARGIN}fit {self._fit}/{self._fits}, epoch {epoch}/{training.pipeline.recipe.train.epochs}",
+            f"{_MARGIN}fit {self._fit}/{self._fits}, epoch {epoch}/{training.epochs}",
             ProgressBar(total=training.steps, completed=training.step),
             f"step {training.step}/{training.steps}",
             *self._speed(now),
@@ -129,9 +143,11 @@ class Bar(keras.callbacks.Callback):
     def _speed(self, now: float) -> tuple[str, str]:
         assert self._begin is not None
         begin, first = self._begin
-        done = self._training.step - first
+        training = self._training
+        done = training.step - first
         if done <= 0:
             return "", ""
         per_step = (now - begin) / done
-        to_come = (self._fits - self._fit) * self._training.steps + self._training.steps - self._training.step
-        return f"{self._rows_per_step / per_step:,.0f} rows/s", f"{clock(per_step * to_come)} left"
+        to_come = (self._fits - self._fit) * training.steps + training.steps - training.step
+        rows = sum(rate.batch_size for rate in training.rates.values())
+        return f"{rows / per_step:,.0f} rows/s", f"{clock(per_step * to_come)} left"

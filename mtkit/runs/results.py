@@ -19,6 +19,13 @@ class DataRecord:
 
 
 @dataclass(frozen=True)
+class Scores:
+    """What `scores.json` holds: task -> its figure after each epoch, more being better; None = undefined."""
+
+    scores: dict[str, list[float | None]]
+
+
+@dataclass(frozen=True)
 class _Kept:
     """Fields that become keys, in their order; None is left out."""
 
@@ -43,6 +50,7 @@ class PhaseResults(_Kept):
         warnings: what was not as it should be.
         init: what the model began with, where that was another run's.
         left_out: interactions, and rows by row table, that are not there: reason -> how many.
+        training: how long the model trained: epochs, passes over row tables, and when tasks left.
     """
 
     model: Figures | None
@@ -54,6 +62,7 @@ class PhaseResults(_Kept):
     warnings: Sequence[str] | None = None
     init: Mapping[str, Any] | None = None
     left_out: Mapping[str, Any] | None = None
+    training: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -71,6 +80,7 @@ class RunResults(_Kept):
         warnings: what was not as it should be in training; None where all was.
         init: phase -> what its model began with; None where no other run's weights were taken.
         left_out: phase -> interactions, and rows by row table, that are not there: reason -> how many.
+        training: phase -> how long its model trained; None of baselines alone.
     """
 
     protocol: Mapping[str, Any]
@@ -83,3 +93,4 @@ class RunResults(_Kept):
     warnings: Sequence[str] | None = None
     init: Mapping[str, Any] | None = None
     left_out: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] | None = None

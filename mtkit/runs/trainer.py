@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -34,6 +34,7 @@ from mtkit.spec import Cut
 from mtkit.training.checkpoints import writing_tensors
 from mtkit.training.fit import Training
 from mtkit.training.interrupt import Signals
+from mtkit.training.schedule import Rules, Schedule
 from mtkit.training.warm_start import begin_with
 from mtkit.types import Dataset, RowTable
 
@@ -87,7 +88,7 @@ class Trainer:
         """What the model reaches on a cut, after it was trained; exports when it is finished."""
         pipeline = self._build(run, cut)
         timing.lap("build")
-        self._fit(run, pipeline, cut)
+        training = self._fit(run, pipeline, cut)
         timing.lap("fit")
         protocol = pipeline.protocol()
         model = evaluate(pipeline, protocol)
@@ -101,6 +102,7 @@ class Trainer:
             model.beside,
             lambda: self._export(run, pipeline),
             init.plain() if init else None,
+            training.course.schedule(training.epoch).told(training.passes()),
         )
 
     def _build(self, run: Run, cut: Cut) -> Pipeline:
@@ -121,14 +123,17 @@ class Trainer:
         _write_state(run.directory, pipeline)
         return pipeline
 
-    def _fit(self, run: Run, pipeline: Pipeline, cut: Cut) -> None:
-        training = Training(pipeline, run.directory.checkpoints / pipeline.fold.trained, run.warn)
+    def _fit(self, run: Run, pipeline: Pipeline, cut: Cut) -> Training:
+        training = _training(pipeline, run.directory, cut, run.warn)
         if training.restore() == 0 and (origin := origin_of(run.recipe, run.dataset, cut)):
             self._begin(run, pipeline, origin)
         if training.step < training.steps:
             self._train(run, training)
         if cut.trained == cut.name:
             _write_weights(run, training, cut)
+        if cut.name == "valid":
+            run.directory.write_scores(training.course.schedule(training.epoch).plain())
+        return training
 
     def _begin(self, run: Run, pipeline: Pipeline, origin: Origin) -> None:
         beginning = begin_with(pipeline, origin)
@@ -139,6 +144,9 @@ class Trainer:
 
     def _train(self, run: Run, training: Training) -> None:
         name = training.pipeline.fold.name
+        run.report.training(training.passes(), training.validation.sizes() if training.validation else {})
+        for message in training.too_few():
+            run.warn(message)
 
         def done(numbers: Mapping[str, float]) -> None:
             run.directory.append_history({"phase": name, **numbers})
@@ -154,6 +162,17 @@ class Trainer:
         with writing_tensors(run.directory.export):
             run.report.exported(run.recipe.export.export(pipeline, run.directory.export))
         self.agreed(False)  # a worker that ends takes the others down
+
+
+def _training(pipeline: Pipeline, directory: RunDirectory, cut: Cut, warn: Callable[[str], None]) -> Training:
+    """The training of a cut's model: the validation phase decides how long, what trains for the test repeats it."""
+    train, repeats = pipeline.recipe.train, None
+    validates = cut.trained == "valid" and train.validation_rows > 0
+    if cut.trained == "test" and train.stop != "never":
+        rules = Rules.of(pipeline.recipe)
+        repeats = Schedule(rules, [*pipeline.plan.tasks], directory.read_scores(), repeated=True)
+    path = directory.checkpoints / pipeline.fold.trained
+    return Training(pipeline, path, warn, validates=validates, repeats=repeats)
 
 
 def _write_drawn(directory: RunDirectory, pipeline: Pipeline) -> None:
@@ -204,7 +223,7 @@ def trained_pipeline(directory: RunDirectory) -> Pipeline:
     _, test = make_cuts(dataset, recipe.data.split)
     pipeline = assemble(recipe, dataset, test, strategy=prepare(recipe), numbered=directory.read_numbers(test.trained))
     damages: list[str] = []
-    training = Training(pipeline, directory.checkpoints / pipeline.fold.trained, damages.append)
+    training = _training(pipeline, directory, test, damages.append)
     if training.restore() < training.steps:
         found = f"{directory.path}: trained for {training.step} of {training.steps} steps"
         raise RunError("; ".join((*damages, found, directory.again("test"))))

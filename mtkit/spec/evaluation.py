@@ -63,6 +63,8 @@ class PredictionMetric(Spec):
     labels: ClassVar[frozenset[str]]
     #: Whether less is better.
     lower_is_better: ClassVar[bool] = False
+    #: Whether true probabilities, or true means, have the best value that can be expected.
+    proper: ClassVar[bool] = False
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
         """The metric over rows.

@@ -10,7 +10,7 @@ from pydantic import Field
 
 from mtkit.errors import nearest
 from mtkit.schema import CONTEXT, HISTORY, TASK, Address, Schema
-from mtkit.spec.base import Contributions, Name, Spec
+from mtkit.spec.base import Contributions, Name, PositiveFloat, PositiveInt, Spec
 from mtkit.spec.evaluation import PredictionMetric, RankingMetric
 from mtkit.spec.model import BuildContext, Encoder
 from mtkit.types import ROW_WEIGHT
@@ -111,6 +111,19 @@ class TaskHead(Spec):
         "interaction (`price`), or of an entity that the row has (`item.price`)",
     )
 
+    judged_by: str | None = Field(
+        None,
+        description="its metric by which validation tells whether it still improves, such as `auc`; default: a proper score "
+        "that is measured (`log_loss`, `rmse`), else its first metric; of the task of `evaluate.main`, that",
+    )
+    learning_rate_factor: PositiveFloat = Field(
+        1.0, description="of what it alone trains: factor of train.learning_rate"
+    )
+    weight_decay: Annotated[float, Field(ge=0)] | None = Field(
+        None, description="of what it alone trains: decoupled weight decay; default: the optimizer's"
+    )
+    epochs: PositiveInt | None = Field(None, description="epochs after which it leaves; default: all")
+
     @property
     def scales(self) -> tuple[str, ...]:
         """Dense columns of its rows whose product says what a row counts; of rows that lack one, it is 1."""
@@ -147,6 +160,10 @@ class TaskHead(Spec):
     def metric_labels(self, measures: Measures) -> tuple[str, ...]:
         """`metric[@k]` of its figures, in the order in which they are shown."""
         raise NotImplementedError
+
+    def judging(self, measures: Measures) -> str:
+        """The label of the figure by which validation judges it, where the recipe does not say."""
+        return self.metric_labels(measures)[0]
 
     def lower_is_better(self, metric: str, measures: Measures) -> bool:
         """Whether less of a metric is better."""
@@ -207,6 +224,12 @@ class PredictionTask(TaskHead):
     def metric_labels(self, measures: Measures) -> tuple[str, ...]:
         """The names of the metrics of predictions."""
         return tuple(measures.prediction_metrics)
+
+    def judging(self, measures: Measures) -> str:
+        """A proper score: of overconfident predictions, the order may still improve when their numbers are of no use."""
+        labels, metrics = self.metric_labels(measures), measures.prediction_metrics
+        fitting = [name for name in labels if ("numeric" in metrics[name].labels) == self.numeric] or [*labels]
+        return next((name for name in fitting if metrics[name].proper), fitting[0])
 
     def lower_is_better(self, metric: str, measures: Measures) -> bool:
         """What the metric says."""

@@ -22,6 +22,7 @@ class LogLoss(PredictionMetric):
 
     labels: ClassVar[frozenset[str]] = frozenset({"binary", "classes", "multi_label"})
     lower_is_better: ClassVar[bool] = True
+    proper: ClassVar[bool] = True
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
         """The mean over weights; class probabilities are normalized first, as float32 ones sum to 1 only nearly."""
@@ -59,6 +60,7 @@ class NormalizedEntropy(PredictionMetric):
 
     labels: ClassVar[frozenset[str]] = frozenset({"binary", "classes"})
     lower_is_better: ClassVar[bool] = True
+    proper: ClassVar[bool] = True
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
         """The ratio, 0 or more; nan with fewer than two classes among the labels."""
@@ -90,6 +92,7 @@ class Brier(PredictionMetric):
 
     labels: ClassVar[frozenset[str]] = frozenset({"binary", "classes"})
     lower_is_better: ClassVar[bool] = True
+    proper: ClassVar[bool] = True
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
         """The mean over weights, in [0, 1] for binary labels, in [0, 2] for classes."""
@@ -156,6 +159,7 @@ class Rmse(PredictionMetric):
 
     labels: ClassVar[frozenset[str]] = frozenset({"numeric"})
     lower_is_better: ClassVar[bool] = True
+    proper: ClassVar[bool] = True
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
         """The root, in the unit of the label."""

@@ -12,7 +12,7 @@ import numpy as np
 
 from mtkit.backend import keras, tf
 from mtkit.errors import RunError
-from mtkit.feed.step_rows import training_rows
+from mtkit.feed.step_rows import Rate, training_rows
 from mtkit.model.assembly import Pipeline
 from mtkit.model.non_finite import not_finite
 from mtkit.runtime.collectives import least
@@ -20,10 +20,16 @@ from mtkit.runtime.optimizers import make_optimizer, steps_at_full_rate
 from mtkit.training.call_size import steps_of_a_call
 from mtkit.training.checkpoints import Checkpoints
 from mtkit.training.interrupt import Signals
+from mtkit.training.judging import VALIDATION, Course, Validation
 from mtkit.training.movement import Movement
+from mtkit.training.schedule import Schedule
 
 SAVE_SECONDS = 60.0
 """A checkpoint is kept at the end of each epoch, and within an epoch when the last one is that old."""
+
+
+SEEN = 0.95
+"""Of the rows of a table: if training sees less, that is said."""
 
 
 class Training:
@@ -34,6 +40,9 @@ class Training:
         checkpoints: directory of the checkpoints; None = keep none.
         warn: is told when a checkpoint cannot be used, and when the first epoch hardly moved the weights.
         save_seconds: how old the last checkpoint may get.
+        validates: whether tasks are measured on the pipeline's evaluation rows after each epoch, which then decides what
+            `train.stop` says; otherwise nothing stops training early but what is repeated.
+        repeats: the schedule of another fold's training, which is repeated.
     """
 
     def __init__(
@@ -42,19 +51,20 @@ class Training:
         checkpoints: Path | None = None,
         warn: Callable[[str], None] = print,
         save_seconds: float = SAVE_SECONDS,
+        *,
+        validates: bool = False,
+        repeats: Schedule | None = None,
     ) -> None:
         self.pipeline, self.warn = pipeline, warn
         # Workers save together; their clocks would not agree on more than the ends of epochs.
         self.save_seconds = math.inf if pipeline.strategy.cluster_resolver else save_seconds
         settings = pipeline.recipe.train
-        self.rates = pipeline.rates()
         self.steps_per_epoch = pipeline.steps_per_epoch()
-        self.steps = self.steps_per_epoch * settings.epochs
         model = pipeline.model
         self.steps_per_call = min(settings.steps_per_execution or steps_of_a_call(pipeline), self.steps_per_epoch)
         with pipeline.strategy.scope():
             model.compile(
-                make_optimizer(settings, self.steps),
+                make_optimizer(settings, self.steps_per_epoch * settings.epochs),
                 steps_per_execution=self.steps_per_call,
                 jit_compile=settings.jit_compile,
             )
@@ -62,9 +72,16 @@ class Training:
             # The optimizer's count will not do: it leaves out steps whose scaled gradients overflowed.
             self._step = tf.Variable(0, trainable=False, dtype=tf.int64, name="step")
             self.generators = _generators(model)
+            self.course = Course(pipeline, repeats, validated=validates)
             checkpoint = tf.train.Checkpoint(
-                model=model, optimizer=model.optimizer, step=self._step, generators=self.generators
+                model=model,
+                optimizer=model.optimizer,
+                step=self._step,
+                generators=self.generators,
+                course=self.course,
             )
+        self.validation = Validation(pipeline, settings.validation_rows) if validates else None
+        self.validation_seconds = 0.0
         self._checkpoints = checkpoints and Checkpoints(checkpoint, checkpoints, warn)
 
     @property
@@ -80,6 +97,45 @@ class Training:
     def epoch(self) -> int:
         """Epochs that are complete."""
         return self.step // self.steps_per_epoch
+
+    @property
+    def epochs(self) -> int:
+        """How many epochs there will be, as far as it is known."""
+        return self.course.schedule(self.epoch).epochs
+
+    @property
+    def steps(self) -> int:
+        """How many steps there will be, as far as it is known."""
+        return self.steps_per_epoch * self.epochs
+
+    @property
+    def rates(self) -> dict[str, Rate]:
+        """How the row tables of tasks that still train are consumed."""
+        tasks = self.pipeline.plan.tasks
+        used = {spec.rows for name, spec in tasks.items() if name not in self.pipeline.model.resting}
+        return {name: rate for name, rate in self.pipeline.rates().items() if name in used}
+
+    def passes(self) -> dict[str, float]:
+        """Row table -> passes over it, as far as it is known how many steps there will be."""
+        ends, schedule, passes = {}, self.course.schedule(self.epoch), {}
+        for task, spec in self.pipeline.plan.tasks.items():
+            ends[spec.rows] = max(ends.get(spec.rows, 0), min(schedule.leaves(task) or self.epochs, self.epochs))
+        for name, rate in self.pipeline.rates().items():
+            passes[name] = ends[name] * self.steps_per_epoch / rate.steps
+        return passes
+
+    def judged(self) -> dict[str, str]:
+        """Task -> key of the figure by which validation judges it; empty where nothing is measured."""
+        return {task: judge.key for task, judge in self.validation.judges.items()} if self.validation else {}
+
+    def too_few(self) -> list[str]:
+        """What to say of tables of which training does not see every row."""
+        return [
+            f"training sees {share:.0%} of the rows of {name}, in {self.steps} steps; raise rows.{name}.batch_size or "
+            "train.epochs"
+            for name, share in self.passes().items()
+            if share < SEEN
+        ]
 
     def restore(self) -> int:
         """Takes up the last good checkpoint, if there is one; returns the number of steps that are done.
@@ -99,6 +155,7 @@ class Training:
                     "anew in another --run-dir"
                 )
             self._check_finite()
+            self.pipeline.model.rest(self.course.schedule(self.epoch).resting(self.epoch))
         return self.step
 
     def save(self) -> None:
@@ -134,19 +191,26 @@ class Training:
             if rest := -self.step % self.steps_per_epoch:
                 # Keras forgets the epoch's losses so far when it begins the rest of it.
                 self._fit(self.epoch + 1, rest, [_Assign(self._losses()), *callbacks], signals)
-            if self.step < self.steps:
-                self._fit(self.pipeline.recipe.train.epochs, self.steps_per_epoch, callbacks, signals)
+            while self.step < self.steps:  # a change of the tasks that train ends a fit of Keras
+                self._fit(self.epochs, self.steps_per_epoch, callbacks, signals)
 
     def _fit(self, until: int, steps: int, callbacks: Sequence[Any], signals: Signals) -> None:
         epochs = until - self.epoch
-        rows = training_rows(self.rates, self.pipeline.recipe.seed, self.step, epochs * steps, self.pipeline.strategy)
+        rows = training_rows(
+            self.pipeline.rates(),
+            self.pipeline.recipe.seed,
+            self.step,
+            epochs * steps,
+            self.pipeline.strategy,
+            self.rates,
+        )
         self.pipeline.model.fit(
             rows,
             epochs=until,
             initial_epoch=self.epoch,
             steps_per_epoch=steps,
             verbose=0,
-            callbacks=[_Count(self), *callbacks, _Keep(self, signals)],
+            callbacks=[_Count(self), _EndOfEpoch(self, signals), *callbacks, _Keep(self, signals)],
         )
 
     def _losses(self) -> list[tuple[Any, np.ndarray]]:
@@ -211,6 +275,28 @@ class _Count(keras.callbacks.Callback):
         return _diverged(f"the loss of task {tasks}", "is not finite", step, self.training)
 
 
+class _EndOfEpoch(keras.callbacks.Callback):
+    """Measures the tasks, puts their figures into the logs, and does what follows from them."""
+
+    def __init__(self, training: Training, signals: Signals) -> None:
+        super().__init__()
+        self.training, self.signals = training, signals
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
+        training, before = self.training, self.model.resting
+        if training.validation is not None:
+            begin = time.perf_counter()
+            with self.signals.allowed():
+                figures = training.validation.measured()
+            training.validation_seconds = time.perf_counter() - begin
+            training.course.judge(epoch + 1, figures)
+            if logs is not None:
+                logs |= {f"{VALIDATION}{key}": value for key, value in figures.items()}
+        training.course.end(epoch + 1)
+        if self.model.resting != before or training.epoch == training.epochs:
+            self.model.stop_training = True
+
+
 class _Moved(keras.callbacks.Callback):
     """Says after the first epoch if the weights are where they were."""
 
@@ -255,22 +341,28 @@ class EpochLog(keras.callbacks.Callback):
     """Hands each finished epoch's numbers to a function.
 
     Args:
-        rows_per_step: rows that a step sees over all tables.
-        report: receives epoch (from 1), losses, and seconds and rows per second since the epoch began or was taken up.
+        training: the fit.
+        report: receives epoch (from 1), losses of the tasks that trained, figures of validation, and seconds and rows per
+            second since the epoch began or was taken up.
     """
 
-    def __init__(self, rows_per_step: int, report: Callable[[dict[str, float]], None]) -> None:
+    def __init__(self, training: Training, report: Callable[[dict[str, float]], None]) -> None:
         super().__init__()
-        self.rows_per_step, self.report = rows_per_step, report
+        self.training, self.report = training, report
+        self._rows_per_step = 0
+        self._resting: frozenset[str] = frozenset()
         self._begin = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Starts the clock."""
         self._begin = time.perf_counter()
+        self._rows_per_step = sum(rate.batch_size for rate in self.training.rates.values())
+        self._resting = self.model.resting
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Reports the epoch."""
-        seconds = time.perf_counter() - self._begin
-        rows = self.rows_per_step * self.params["steps"]
+        seconds = time.perf_counter() - self._begin - self.training.validation_seconds
+        rows = self._rows_per_step * self.params["steps"]
         numbers = {"epoch": float(epoch + 1), "seconds": seconds, "rows_per_second": rows / seconds}
-        self.report(numbers | {name: float(value) for name, value in (logs or {}).items()})
+        idle = {self.model.trackers[task].name for task in self._resting}
+        self.report(numbers | {name: float(value) for name, value in (logs or {}).items() if name not in idle})

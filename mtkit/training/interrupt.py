@@ -78,6 +78,16 @@ class Signals:
             self._deferred = False
         self.raise_pending()
 
+    @contextlib.contextmanager
+    def allowed(self) -> Iterator[None]:
+        """Within `deferred`, lets signals through: what is done here can be done again."""
+        self.raise_pending()
+        deferred, self._deferred = self._deferred, False
+        try:
+            yield
+        finally:
+            self._deferred = deferred
+
     def raise_pending(self) -> None:
         """Raises what was held back.
 

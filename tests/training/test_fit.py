@@ -51,7 +51,7 @@ def everything(training):
 def fit(training, callbacks=(), signals=None):
     """The epochs' losses."""
     epochs = []
-    training.fit([EpochLog(1, epochs.append), *callbacks], signals)
+    training.fit([EpochLog(training, epochs.append), *callbacks], signals)
     return [{k: v for k, v in epoch.items() if not k.endswith(("seconds", "second"))} for epoch in epochs]
 
 

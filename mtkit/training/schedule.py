@@ -1,0 +1,149 @@
+"""How long each task trains: what follows from the figures of validation after each epoch, and how it is repeated."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from mtkit.recipe.loader import Recipe
+from mtkit.types import MetricKey
+
+Stop = Literal["never", "main", "task"]
+
+
+@dataclass(frozen=True)
+class Judge:
+    """The figure by which validation judges a task.
+
+    Attributes:
+        key: of the metric, `task/[slice/]metric[@k]`.
+        lower: whether less is better.
+    """
+
+    key: str
+    lower: bool
+
+    def score(self, figures: Mapping[str, float]) -> float:
+        """The figure as a number of which more is better; nan where it is undefined."""
+        value = figures.get(self.key, np.nan)
+        return -value if self.lower else value
+
+
+def judges(recipe: Recipe) -> dict[str, Judge]:
+    """Task -> by what it is judged: `evaluate.main` for its task, for others what the head says; without those not measured."""
+    settings, found = recipe.evaluate, {}
+    for name, head in recipe.task.items():
+        if not (labels := head.metric_labels(settings)):
+            continue
+        main = settings.main if settings.main and name == settings.main_task and not head.judged_by else None
+        key = MetricKey.parse(main or f"{name}/{head.judged_by or head.judging(settings)}")
+        if key.label in labels:
+            found[name] = Judge(str(key), head.lower_is_better(key.metric, settings))
+    return found
+
+
+@dataclass(frozen=True)
+class Rules:
+    """What a recipe says about the length of training.
+
+    Attributes:
+        epochs: at most so many.
+        stop: what ends it before: nothing, no more progress of the `main` task, or of each `task` for itself.
+        patience: epochs without progress after which that happens.
+        main: the task of `evaluate.main`.
+        limits: task -> epochs that it takes part in, at most.
+    """
+
+    epochs: int
+    stop: Stop
+    patience: int
+    main: str | None
+    limits: Mapping[str, int]
+
+    @classmethod
+    def of(cls, recipe: Recipe) -> Rules:
+        """The rules of a recipe."""
+        train = recipe.train
+        limits = {name: head.epochs for name, head in recipe.task.items() if head.epochs}
+        return cls(train.epochs, train.stop, train.patience, recipe.evaluate.main_task, limits)
+
+
+class Schedule:
+    """Which tasks train in which epoch, by the scores of validation so far.
+
+    An epoch is the best of a task if no earlier one had as high a score. With `stop = "task"` a task leaves when `patience`
+    epochs brought no better one, as it was in its best; with `"main"` all end when that is so for the main task, in its best.
+
+    Args:
+        rules: what the recipe says.
+        tasks: all tasks of the recipe.
+        scores: task -> its scores after each epoch, more being better, nan = undefined; tasks that are not measured are
+            not there, and do not leave by themselves.
+        repeated: whether all scores are known before: training for the test, which has no validation, ends `"main"` at
+            the best epoch without looking further.
+    """
+
+    def __init__(
+        self,
+        rules: Rules,
+        tasks: Sequence[str],
+        scores: Mapping[str, Sequence[float | None]],
+        *,
+        repeated: bool = False,
+    ) -> None:
+        self.rules, self.tasks, self.repeated = rules, tuple(tasks), repeated
+        self.scores = {name: np.array(values, np.float64) for name, values in scores.items()}
+
+    def best(self, task: str, until: int | None = None) -> int | None:
+        """The best epoch of a task, from 1, of the first `until`; None while nothing was measured."""
+        scores = self.scores.get(task, np.empty(0))[:until]
+        return int(np.nanargmax(scores)) + 1 if np.isfinite(scores).any() else None
+
+    def stalls(self, task: str) -> int | None:
+        """The epoch after which a task had not improved for `patience` epochs; None while it improves."""
+        for epoch in range(1, len(self.scores.get(task, ())) + 1):
+            best = self.best(task, epoch)
+            if best is not None and epoch - best >= self.rules.patience:
+                return epoch
+        return None
+
+    def leaves(self, task: str) -> int | None:
+        """The epoch after which a task leaves; None = it has not, so far."""
+        ends = [self.rules.limits.get(task), self.stalls(task) if self.rules.stop == "task" else None]
+        return min((end for end in ends if end is not None), default=None)
+
+    def resting(self, epoch: int) -> frozenset[str]:
+        """The tasks that do not train any more after so many epochs."""
+        return frozenset(task for task in self.tasks if (end := self.leaves(task)) is not None and end <= epoch)
+
+    @property
+    def epochs(self) -> int:
+        """The number of epochs, as far as it is known."""
+        ends = [self.leaves(task) for task in self.tasks]
+        last = max((end for end in ends if end is not None), default=0) if None not in ends else self.rules.epochs
+        if self.rules.stop == "main" and (main := self.rules.main):
+            stalled = self.best(main) if self.repeated else self.stalls(main)
+            last = min(last, stalled or last)
+        return min(last, self.rules.epochs)
+
+    def plain(self) -> dict[str, list[float]]:
+        """What it follows from, beside the recipe: the scores of the tasks."""
+        return {task: values.tolist() for task, values in self.scores.items()}
+
+    def told(self, passes: Mapping[str, float]) -> dict[str, Any]:
+        """How long training takes, for the record.
+
+        Args:
+            passes: row table -> passes over it.
+        """
+        left = {task: end for task in self.tasks if (end := self.leaves(task)) is not None}
+        best = {task: epoch for task in self.scores if (epoch := self.best(task)) is not None}
+        return {"epochs": self.epochs, "passes": dict(passes), "best_epochs": best, "left_after": left}
+
+    def returns(self, task: str, epoch: int) -> bool:
+        """Whether what is kept of a task's best epoch takes the place of what this epoch, the last one, made of it."""
+        last = self.epochs if self.rules.stop == "main" else self.leaves(task)
+        return last == epoch and (self.best(task, epoch) or epoch) < epoch
