@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 
 from mtkit.data.asked_rows import PARTS, Asked, asked_columns, make_rows
 from mtkit.data.free_memory import available
+from mtkit.data.step_rules import MOST_BATCH
 from mtkit.errors import DataError
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
@@ -139,7 +140,7 @@ def _step(recipe: Recipe, plan: Plan, fold: Fold) -> Iterator[Need]:
         what = f"embeddings of all {sizes[entity]:,} rows of {entity}; raise data.catalog.{entity}.min_count or lower `dim`"
         yield Need(sizes[entity] * width * _FLOAT * _COPIES, what)
     for table, names in _encoded(plan).items():
-        batch = recipe.rows[table].batch_size
+        batch = recipe.rows[table].batch_size or MOST_BATCH
         numbers = sum(plan.encoders[name].numbers_per_row(sizes) + _listed(plan, fold, name) for name in names)
         what = (
             f"a step of {batch:,} rows through {', '.join(sorted(names))}; lower rows.{table}.batch_size, or `dim` or "
@@ -147,7 +148,7 @@ def _step(recipe: Recipe, plan: Plan, fold: Fold) -> Iterator[Need]:
         )
         yield Need(batch * numbers * _FLOAT * _COPIES, what)
     for name, task in plan.rankings().items():
-        batch = recipe.rows[task.rows].batch_size
+        batch = recipe.rows[task.rows].batch_size or MOST_BATCH
         items = sizes[plan.candidate_entity(name)]
         candidates = items if any(read.trains and not read.rows for read in task.reads()) else batch
         what = f"task.{name}: scores of {batch:,} rows x {candidates:,} candidates; lower rows.{task.rows}.batch_size"

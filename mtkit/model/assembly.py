@@ -16,6 +16,7 @@ from mtkit.data.conditions import holding
 from mtkit.data.fit_features import FeatureTables, fit_features
 from mtkit.data.known_as_of import KNOWN
 from mtkit.data.row_tables import fold_of, tables_of
+from mtkit.data.step_rules import batch_of, batch_sizes, learning_rate_of
 from mtkit.errors import RecipeError, WiringError
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.slices import check_slices
@@ -62,11 +63,15 @@ class Pipeline:
     def rates(self) -> dict[str, Rate]:
         """How each row table that a task trains on is consumed."""
         used = {spec.rows for spec in self.plan.tasks.values()}
-        return {
-            name: Rate(len(self.tables[name]["train"]), spec.batch_size)
-            for name, spec in self.recipe.rows.items()
-            if name in used
-        }
+        rows = {name: spec for name, spec in self.recipe.rows.items() if name in used}
+        sizes = {name: len(self.tables[name]["train"]) for name in rows}
+        return {name: Rate(sizes[name], of) for name, of in batch_sizes(rows, sizes, self.recipe.train).items()}
+
+    def learning_rate(self) -> float:
+        """The learning rate after warm-up."""
+        train = self.recipe.train
+        assert train.epoch_of is not None, "a recipe that was read says it"
+        return train.learning_rate or learning_rate_of(self.rates()[train.epoch_of].batch_size)
 
     def steps_per_epoch(self) -> int:
         """Steps of one pass over the table of `train.epoch_of`, or less as the recipe says."""
@@ -88,7 +93,7 @@ class Pipeline:
         plan = self.plan
         used = {table for spec in plan.tasks.values() for table in (spec.rows, spec.evaluated_on)}
         rates = {
-            evaluation_of(name): Rate(len(self.tables[name]["eval"]), spec.batch_size)
+            evaluation_of(name): Rate(rows := len(self.tables[name]["eval"]), spec.batch_size or batch_of(rows))
             for name, spec in self.recipe.rows.items()
             if name in (tables or used)
         }

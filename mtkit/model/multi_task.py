@@ -13,6 +13,7 @@ from mtkit.feed.interface import Feed, table_of
 from mtkit.layers.training_step import Pass, TaskLoss, step_of
 from mtkit.model.forward import Forward
 from mtkit.model.non_finite import StepsSinceNonFinite
+from mtkit.model.private_parts import private_weights
 from mtkit.model.settling import Settling
 from mtkit.model.train_loop import train_function
 from mtkit.recipe.plan import Plan
@@ -83,6 +84,7 @@ class MultiTaskModel(keras.Model):
         self.trackers = {name: keras.metrics.Mean(name=f"{name}_loss") for name in self.heads}
         self.alarms = {name: StepsSinceNonFinite(f"{name}_alarm") for name in self.heads}
         self.resting: frozenset[str] = frozenset()
+        self.train_function: Any = None
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
         """Per-task losses summed over rows, for rows by table; builds every variable."""
@@ -136,15 +138,22 @@ class MultiTaskModel(keras.Model):
         super().compile(optimizer=optimizer, **options)
 
     def _scale_rates(self, optimizer: Any) -> None:
-        factors = learning_rate_factors(self)
-        if not factors:
+        factors, decays = learning_rate_factors(self), []
+        for name, spec in self.plan.tasks.items():
+            if spec.learning_rate_factor != 1 or spec.weight_decay is not None:
+                own = private_weights(self, name)
+                factors += [(weight, spec.learning_rate_factor) for weight in own]
+                decays += [(weight, spec.weight_decay) for weight in own if spec.weight_decay is not None]
+        if not factors and not decays:
             return
         if not hasattr(optimizer, "scale_rates"):
+            weight = (factors or decays)[0][0]
             raise ValueError(
-                f"{factors[0][0].name} has a learning rate of its own, which {type(optimizer).__name__} of Keras cannot "
-                "follow; compile with an optimizer of mtkit.runtime.optimizers: OPTIMIZERS['adam'](learning_rate)"
+                f"{weight.name} has a learning rate, or a weight decay, of its own, which {type(optimizer).__name__} of Keras "
+                "cannot follow; compile with an optimizer of mtkit.runtime.optimizers: OPTIMIZERS['adam'](learning_rate)"
             )
         optimizer.scale_rates(factors)
+        optimizer.set_decays(decays)
 
     def _require_compilable(self) -> None:
         count = self.distribute_strategy.num_replicas_in_sync
@@ -194,7 +203,7 @@ class MultiTaskModel(keras.Model):
         if self.run_eagerly or self._one_by_one():
             return super().make_train_function(force)
         if force or self.train_function is None:
-            self.train_function: Any = train_function(self)
+            self.train_function = train_function(self)
             self.train_tf_function = self.train_function
         return self.train_function
 

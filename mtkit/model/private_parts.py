@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from mtkit.model.multi_task import MultiTaskModel
+from mtkit.model.forward import Network
 from mtkit.spec import prediction_of
 
 
-def private_weights(model: MultiTaskModel, task: str) -> list[Any]:
+def private_weights(model: Network, task: str) -> list[Any]:
     """The weights that no other task reads: of its head, its encoders and correlations, and its own in shared ones.
 
     A correlation's layer names those by `task_weights(number)`, the task being number `number` along its axis.
@@ -17,7 +17,7 @@ def private_weights(model: MultiTaskModel, task: str) -> list[Any]:
     return list({id(weight): weight for weight in _weights(model, task)}.values())
 
 
-def _weights(model: MultiTaskModel, task: str) -> Iterator[Any]:
+def _weights(model: Network, task: str) -> Iterator[Any]:
     plan = model.plan
     if not any(task in map(prediction_of, (read.name for read in head.reads())) for head in plan.tasks.values()):
         yield from model.heads[task].weights

@@ -52,7 +52,9 @@ def _cost(plan: Plan, name: str) -> str:
 def _task(recipe: Recipe, name: str, head: TaskHead) -> Iterator[str]:
     by = f", rows count by {head.weight_by}" if head.weight_by else ""
     yield f"task {name}: {recipe.uses[f'task.{name}']}, weight {head.weight:g}{by}"
-    yield f"  rows {head.rows} ({recipe.uses[f'rows.{head.rows}']}), {recipe.rows[head.rows].batch_size} in a batch"
+    rows = recipe.rows[head.rows]
+    rate = f"{rows.batch_size} in a batch" if rows.batch_size else f"{rows.passes:g} passes in an epoch"
+    yield f"  rows {head.rows} ({recipe.uses[f'rows.{head.rows}']}), {rate}"
     if head.evaluated_on != head.rows:
         yield f"  evaluated on {head.evaluated_on} ({recipe.uses[f'rows.{head.evaluated_on}']})"
     yield from (f"  {line}" for line in head.describe())

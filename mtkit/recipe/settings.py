@@ -5,9 +5,19 @@ from __future__ import annotations
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from mtkit.conditions import Where
 from mtkit.schema import Address
@@ -27,6 +37,12 @@ from mtkit.types import MetricKey
 
 LARGEST_SEED = 2**32 - 1
 """Larger ones NumPy's and Keras' generators do not take."""
+
+
+MOST_EPOCHS = 30
+"""Of a recipe that leaves their number to validation."""
+
+Stop = Literal["never", "main", "task"]
 
 
 class _Section(BaseModel):
@@ -116,8 +132,15 @@ class Data(_Section):
 class Train(_Section):
     """How the model is trained; batch sizes belong to the row tables."""
 
-    epochs: PositiveInt = Field(1, description="number of epochs")
+    epochs: PositiveInt | None = Field(
+        None, description='number of epochs; default: as many as `stop = "task"` lets, at most 30'
+    )
     epoch_of: Name | None = Field(None, description="row table whose pass is an epoch; default: the first task's")
+    temperature: Annotated[float, Field(ge=1)] | None = Field(
+        None,
+        description="divides the rows of a step among the tables by their sizes to the power of 1 / temperature; 1 = all are "
+        "passed over equally often; default: each has its own `batch_size`",
+    )
     steps_per_epoch: PositiveInt | None = Field(
         None, description="an epoch ends after so many steps, if not before; the next one goes on with the other rows"
     )
@@ -125,11 +148,11 @@ class Train(_Section):
         None,
         description="directory of an earlier run: training begins with the weights that it ended with, where they fit",
     )
-    stop: Literal["never", "main", "task"] = Field(
-        "never",
-        description="what ends training before `epochs`: no progress of `evaluate.main` on validation, whose best epoch is kept; "
-        "or no progress of a `task` by its own figure, which then leaves as it was at its best, while others go on. The test "
-        "repeats what validation chose",
+    stop: Stop | None = Field(
+        None,
+        description="what ends training before `epochs`. `main`: no progress of `evaluate.main` on validation, whose best "
+        "epoch is kept. `task`: a task without progress by its own figure leaves as it was at its best, while others go on. "
+        "The test repeats what validation chose. Default: `never` where `epochs` is given, else `task`",
     )
     patience: PositiveInt = Field(2, description="epochs without progress after which `stop` acts")
     validation_rows: Annotated[int, Field(ge=0)] = Field(
@@ -140,7 +163,9 @@ class Train(_Section):
     optimizer: Literal["adam", "adagrad", "sgd", "adamw"] = Field(
         "adam", description="optimizer; tables of more than 4096 rows are updated by rows"
     )
-    learning_rate: PositiveFloat = Field(1e-3, description="learning rate after warm-up")
+    learning_rate: PositiveFloat | None = Field(
+        None, description="learning rate after warm-up; default: by the batch of `epoch_of`, .001 to .003"
+    )
     epsilon: PositiveFloat | None = Field(
         None,
         description="added to the denominator of an Adam or Adagrad step; gradients that are smaller move weights less, "
@@ -160,6 +185,25 @@ class Train(_Section):
         "do not depend on it; default: as many as take about a second, by the size of the model and the device, at most an "
         "epoch (several workers: 1)",
     )
+
+    @property
+    def most_epochs(self) -> int:
+        """The number of epochs, unless training stops before."""
+        return self.epochs or MOST_EPOCHS
+
+    @property
+    def stops(self) -> Stop:
+        """What ends training before."""
+        return self.stop or ("never" if self.epochs else "task")
+
+    @model_validator(mode="after")
+    def _validates(self) -> Self:
+        if self.stops != "never" and not self.validation_rows:
+            raise ValueError(
+                f'stop = "{self.stops}" looks at validation, and validation_rows = 0 says that there is none; set '
+                'validation_rows, or epochs and stop = "never"'
+            )
+        return self
 
     @field_validator("epsilon")
     @classmethod

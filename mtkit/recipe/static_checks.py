@@ -366,12 +366,28 @@ def _head(draft: Draft, name: str) -> TaskHead:
     return head
 
 
+def _judged(draft: Draft) -> Iterator[Mistake]:
+    """Figures by which validation is to judge a task, and that are not measured."""
+    for name, head in draft.task.items():
+        if (
+            head
+            and draft.evaluate
+            and head.judged_by
+            and head.judged_by not in (known := head.metric_labels(draft.evaluate))
+        ):
+            message = f"the task has no metric {head.judged_by!r}; {nearest(head.judged_by, known)}"
+            yield Mistake(("task", name, "judged_by"), message)
+
+
 def _settings(draft: Draft) -> Iterator[Mistake]:
     if draft.export and (message := draft.export.refusal(draft.encoder)):
         yield Mistake(("export",), message)
-    if draft.train and (name := draft.train.epoch_of) and name not in draft.rows:
-        yield Mistake(("train", "epoch_of"), f"no row table is called {name!r}; {nearest(name, draft.rows)}")
+    trained = dict.fromkeys(head.rows for head in draft.task.values() if head)
+    if draft.train and (name := draft.train.epoch_of) and name not in trained:
+        what = "no task trains on row table" if name in draft.rows else "no row table is called"
+        yield Mistake(("train", "epoch_of"), f"{what} {name!r}; {nearest(name, trained)}")
     evaluate = draft.evaluate
+    yield from _judged(draft)
     if evaluate and evaluate.main and None not in draft.task.values():
         keys = [key for name, head in draft.task.items() if head for key in evaluate.keys(name, head)]
         if evaluate.main not in keys:

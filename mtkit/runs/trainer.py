@@ -168,7 +168,7 @@ def _training(pipeline: Pipeline, directory: RunDirectory, cut: Cut, warn: Calla
     """The training of a cut's model: the validation phase decides how long, what trains for the test repeats it."""
     train, repeats = pipeline.recipe.train, None
     validates = cut.trained == "valid" and train.validation_rows > 0
-    if cut.trained == "test" and train.stop != "never":
+    if cut.trained == "test" and train.stops != "never":
         rules = Rules.of(pipeline.recipe)
         repeats = Schedule(rules, [*pipeline.plan.tasks], directory.read_scores(), repeated=True)
     path = directory.checkpoints / pipeline.fold.trained

@@ -34,6 +34,8 @@ class _RowSparse(keras.optimizers.Optimizer):
     #: Key of a variable -> factor of its learning rate, where that is not 1.
     _factors: Mapping[Any, float] = MappingProxyType({})
     _factor = 1.0
+    #: Key of a variable -> its weight decay, where that is not the optimizer's.
+    _decays: Mapping[Any, float] = MappingProxyType({})
 
     @property
     def learning_rate(self) -> Any:
@@ -49,10 +51,19 @@ class _RowSparse(keras.optimizers.Optimizer):
         """Gives variables learning rates of their own.
 
         Args:
-            factors: variables, each with the factor by which its learning rate differs from the optimizer's.
+            factors: variables, each with the factor by which its learning rate differs from the optimizer's; those of a
+                variable that is there more than once are multiplied.
         """
+        found: dict[Any, float] = {}
+        for variable, factor in factors:
+            key = self._var_key(variable)
+            found[key] = found.get(key, 1.0) * factor
         # Keras would track a dictionary as a part of the checkpoint.
-        self._factors = MappingProxyType({self._var_key(variable): factor for variable, factor in factors})
+        self._factors = MappingProxyType(found)
+
+    def set_decays(self, decays: Sequence[tuple[Any, float]]) -> None:
+        """Gives variables a decoupled weight decay of their own, in the place of the optimizer's."""
+        self._decays = MappingProxyType({self._var_key(variable): decay for variable, decay in decays})
 
     def update_step(self, gradient: Any, variable: Any) -> None:
         """Applies the gradient at the variable's learning rate, by rows where that is faster."""
@@ -66,8 +77,9 @@ class _RowSparse(keras.optimizers.Optimizer):
         by_rows = isinstance(gradient, tf.IndexedSlices) and variable.shape[0] > DENSE_ROWS
         if not by_rows:
             gradient = tf.convert_to_tensor(gradient)
-        if self.weight_decay is not None and self._use_weight_decay(variable):
-            self._decay(variable, gradient.indices if by_rows else None)
+        decay = self._decays.get(self._var_key(variable), self.weight_decay)
+        if decay is not None and self._use_weight_decay(variable):
+            self._decay(variable, decay, gradient.indices if by_rows else None)
         if by_rows:
             self.update_rows(gradient.values, gradient.indices, variable)
         else:
@@ -81,8 +93,8 @@ class _RowSparse(keras.optimizers.Optimizer):
         """Applies a gradient `[n, ...]` to the distinct rows `[n]` of a variable."""
         raise NotImplementedError
 
-    def _decay(self, variable: Any, rows: tf.Tensor | None) -> None:
-        factor = tf.cast(self.learning_rate * self.weight_decay, variable.dtype)
+    def _decay(self, variable: Any, decay: float, rows: tf.Tensor | None) -> None:
+        factor = tf.cast(self.learning_rate * decay, variable.dtype)
         if rows is None:
             variable.assign_sub(factor * variable)
         else:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mtkit.conditions import Where
 from mtkit.schema import Address, ColumnKind
-from mtkit.spec.base import FeatureInfo, PositiveInt, Spec
+from mtkit.spec.base import FeatureInfo, PositiveFloat, PositiveInt, Spec
 
 if TYPE_CHECKING:
     import numpy as np
@@ -122,7 +122,16 @@ class Rows(Spec):
     #: Whether rows are drawn at random; such rows are kept in the run directory.
     drawn: ClassVar[bool] = False
 
-    batch_size: PositiveInt = Field(description="global rows per training step")
+    batch_size: PositiveInt | None = Field(
+        None, description="global rows per training step; default: so many that an epoch makes `passes` over the table"
+    )
+    passes: PositiveFloat = Field(1.0, description="passes over the table in an epoch, where `batch_size` is left out")
+
+    @model_validator(mode="after")
+    def _one_rate(self) -> Self:
+        if self.batch_size is not None and self.passes != 1:
+            raise ValueError("batch_size and passes both say how fast rows are consumed; leave one of them out")
+        return self
 
     @property
     def counted(self) -> Where | None:

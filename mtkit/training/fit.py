@@ -58,13 +58,13 @@ class Training:
         self.pipeline, self.warn = pipeline, warn
         # Workers save together; their clocks would not agree on more than the ends of epochs.
         self.save_seconds = math.inf if pipeline.strategy.cluster_resolver else save_seconds
-        settings = pipeline.recipe.train
+        settings = pipeline.recipe.train.model_copy(update={"learning_rate": pipeline.learning_rate()})
         self.steps_per_epoch = pipeline.steps_per_epoch()
         model = pipeline.model
         self.steps_per_call = min(settings.steps_per_execution or steps_of_a_call(pipeline), self.steps_per_epoch)
         with pipeline.strategy.scope():
             model.compile(
-                make_optimizer(settings, self.steps_per_epoch * settings.epochs),
+                make_optimizer(settings, self.steps_per_epoch * settings.most_epochs),
                 steps_per_execution=self.steps_per_call,
                 jit_compile=settings.jit_compile,
             )
@@ -117,12 +117,11 @@ class Training:
 
     def passes(self) -> dict[str, float]:
         """Row table -> passes over it, as far as it is known how many steps there will be."""
-        ends, schedule, passes = {}, self.course.schedule(self.epoch), {}
+        schedule, ends = self.course.schedule(self.epoch), dict[str, int]()
         for task, spec in self.pipeline.plan.tasks.items():
             ends[spec.rows] = max(ends.get(spec.rows, 0), min(schedule.leaves(task) or self.epochs, self.epochs))
-        for name, rate in self.pipeline.rates().items():
-            passes[name] = ends[name] * self.steps_per_epoch / rate.steps
-        return passes
+        rates = self.pipeline.rates()
+        return {name: ends[name] * self.steps_per_epoch / rate.steps for name, rate in rates.items()}
 
     def judged(self) -> dict[str, str]:
         """Task -> key of the figure by which validation judges it; empty where nothing is measured."""
@@ -309,7 +308,7 @@ class _Moved(keras.callbacks.Callback):
         of_all, of_first = (
             steps_at_full_rate(settings, steps) for steps in (self.training.steps, self.training.steps_per_epoch)
         )
-        if epoch == 0 and (message := self.movement.warning(settings.epochs, of_all / of_first)):
+        if epoch == 0 and (message := self.movement.warning(settings.most_epochs, of_all / of_first)):
             self.training.warn(message)
 
 

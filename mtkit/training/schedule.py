@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from mtkit.recipe.loader import Recipe
+from mtkit.recipe.settings import Stop
 from mtkit.types import MetricKey
-
-Stop = Literal["never", "main", "task"]
 
 
 @dataclass(frozen=True)
@@ -68,7 +67,7 @@ class Rules:
         """The rules of a recipe."""
         train = recipe.train
         limits = {name: head.epochs for name, head in recipe.task.items() if head.epochs}
-        return cls(train.epochs, train.stop, train.patience, recipe.evaluate.main_task, limits)
+        return cls(train.most_epochs, train.stops, train.patience, recipe.evaluate.main_task, limits)
 
 
 class Schedule:

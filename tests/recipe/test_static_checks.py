@@ -73,6 +73,10 @@ def test_embeddings_depend_on_what_is_read_on_the_row(wiring):
         ('correlation.experts.on=["both"]', "correlation.experts.on[0]: no embedding before it is called 'both'"),
         ('correlation.user={use="experts", apply="pair"}', "correlation.user: an encoder is called 'user' too; a pair needs"),
         ("train.epoch_of=line", "train.epoch_of: no row table is called 'line'; did you mean 'lines'?"),
+        ("task.cheap.judged_by=acc", "task.cheap.judged_by: the task has no metric 'acc'"),
+        ("task.next.judged_by=recall", "task.next.judged_by: the task has no metric 'recall'; did you mean 'recall@"),
+        ("rows.lines.passes=2", "rows.lines: batch_size and passes both say how fast rows are consumed"),
+        ("train.validation_rows=0", 'train: stop = "task" looks at validation, and validation_rows = 0 says that there is none'),
         ("evaluate.main='nxt/recall@10'", "evaluate.main: no metric of the recipe has the key 'nxt/recall@10'; did you mean 'next/recall@10'?"),
         ("evaluate.main='next/recall@20'", "evaluate.main: no metric of the recipe has the key 'next/recall@20'"),
     ],
@@ -81,6 +85,11 @@ def test_what_does_not_fit(wiring, change, message):
     wide = "encoder.wide={use='sum', reads=['item.id', 'user.id']}"
     (found,) = wiring(wide, change)
     assert found.startswith(message)
+
+
+def test_an_epoch_is_a_pass_over_a_table_that_trains(wiring):
+    (found,) = wiring('rows.spare={use="interactions"}', "train.epoch_of=spare")
+    assert found.startswith("train.epoch_of: no task trains on row table 'spare'; known: ")
 
 
 def test_cycles_are_named(wiring):
