@@ -23,15 +23,26 @@ class Rate:
     Attributes:
         rows: number of rows of the table.
         batch_size: global rows per step.
+        first_step: from which step on; before, the table was consumed at another rate.
+        first_pass: number of the pass that begins with it.
     """
 
     rows: int
     batch_size: int
+    first_step: int = 0
+    first_pass: int = 0
 
     @property
     def steps(self) -> int:
         """Steps of one pass over the table; the last one is filled up with -1 (no row)."""
         return math.ceil(self.rows / self.batch_size)
+
+    def then(self, batch_size: int, step: int) -> Rate:
+        """The rate from a step on: a pass that is not complete by then ends there."""
+        if batch_size == self.batch_size:
+            return self
+        begun = math.ceil((step - self.first_step) / self.steps)
+        return Rate(self.rows, batch_size, step, self.first_pass + begun)
 
 
 def step_rows(rate: Rate, seed: int, step: tf.Tensor, replicas: int = 1) -> tf.Tensor:
@@ -46,8 +57,9 @@ def step_rows(rate: Rate, seed: int, step: tf.Tensor, replicas: int = 1) -> tf.T
         step: int64 scalar, counted from the start of training.
         replicas: number of replicas that share the batch.
     """
-    position = (step % rate.steps) * rate.batch_size + tf.range(rate.batch_size, dtype=tf.int64)
-    key = tf.stack([tf.constant(seed, tf.int64), step // rate.steps])
+    since = step - rate.first_step
+    position = (since % rate.steps) * rate.batch_size + tf.range(rate.batch_size, dtype=tf.int64)
+    key = tf.stack([tf.constant(seed, tf.int64), rate.first_pass + since // rate.steps])
     inside = tf.minimum(position, rate.rows - 1)
     shuffled = tf.random.experimental.index_shuffle(inside, key, tf.constant(rate.rows - 1, tf.int64))
     rows = tf.where(position < rate.rows, shuffled, tf.constant(-1, tf.int64))

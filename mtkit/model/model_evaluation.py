@@ -160,7 +160,7 @@ class RowsToEvaluate:
         """A function of what does not depend on rows, called once."""
         model, name = self._evaluator.model, self.name
 
-        def called(_: tf.Tensor, encoded: Tensors) -> Any:
+        def called(rows: tf.Tensor, encoded: Tensors) -> Any:  # noqa: ARG001 - one signature serves all
             return function(Forward(model, encoded=encoded).task(name, Batch({})))
 
         traced = self._evaluator.traced((name, function), called)

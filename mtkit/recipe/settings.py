@@ -136,6 +136,11 @@ class Train(_Section):
         None, description='number of epochs; default: as many as `stop = "task"` lets, at most 30'
     )
     epoch_of: Name | None = Field(None, description="row table whose pass is an epoch; default: the first task's")
+    rates: Literal["fixed", "learned"] = Field(
+        "fixed",
+        description="of row tables: as stated, or `learned`: after each epoch, tables whose tasks progress on validation get "
+        "more of the rows of a step, others fewer",
+    )
     temperature: Annotated[float, Field(ge=1)] | None = Field(
         None,
         description="divides the rows of a step among the tables by their sizes to the power of 1 / temperature; 1 = all are "
@@ -198,10 +203,11 @@ class Train(_Section):
 
     @model_validator(mode="after")
     def _validates(self) -> Self:
-        if self.stops != "never" and not self.validation_rows:
+        looks = [f'stop = "{self.stops}"'] * (self.stops != "never") + ['rates = "learned"'] * (self.rates == "learned")
+        if looks and not self.validation_rows:
             raise ValueError(
-                f'stop = "{self.stops}" looks at validation, and validation_rows = 0 says that there is none; set '
-                'validation_rows, or epochs and stop = "never"'
+                f"{looks[0]} looks at validation, and validation_rows = 0 says that there is none; set "
+                'validation_rows, or epochs, stop = "never" and rates = "fixed"'
             )
         return self
 

@@ -166,11 +166,11 @@ class Trainer:
 
 def _training(pipeline: Pipeline, directory: RunDirectory, cut: Cut, warn: Callable[[str], None]) -> Training:
     """The training of a cut's model: the validation phase decides how long, what trains for the test repeats it."""
-    train, repeats = pipeline.recipe.train, None
-    validates = cut.trained == "valid" and train.validation_rows > 0
-    if cut.trained == "test" and train.stops != "never":
-        rules = Rules.of(pipeline.recipe)
-        repeats = Schedule(rules, [*pipeline.plan.tasks], directory.read_scores(), repeated=True)
+    rules, repeats = Rules.of(pipeline.recipe), None
+    validates = cut.trained == "valid" and pipeline.recipe.train.validation_rows > 0
+    if cut.trained == "test" and rules.look:
+        tables = {name: spec.rows for name, spec in pipeline.plan.tasks.items()}
+        repeats = Schedule(rules, tables, directory.read_scores(), repeated=True)
     path = directory.checkpoints / pipeline.fold.trained
     return Training(pipeline, path, warn, validates=validates, repeats=repeats)
 

@@ -110,18 +110,31 @@ class Training:
 
     @property
     def rates(self) -> dict[str, Rate]:
-        """How the row tables of tasks that still train are consumed."""
+        """How the row tables of tasks that still train are consumed now."""
         tasks = self.pipeline.plan.tasks
         used = {spec.rows for name, spec in tasks.items() if name not in self.pipeline.model.resting}
-        return {name: rate for name, rate in self.pipeline.rates().items() if name in used}
+        return {name: rate for name, rate in self._all_rates(self.epoch).items() if name in used}
+
+    def _all_rates(self, epoch: int) -> dict[str, Rate]:
+        """How all row tables are consumed after so many epochs: as stated, or as validation has it, step by step."""
+        stated = self.pipeline.rates()
+        rates, schedule = stated, self.course.schedule(epoch)
+        for number in range(2, epoch + 1) if schedule.rules.learned else ():
+            shares = schedule.shares(number)
+            asked = sum(rate.batch_size * shares[name] for name, rate in stated.items())
+            scale = sum(rate.batch_size for rate in stated.values()) / asked
+            batches = {name: max(1, round(rate.batch_size * shares[name] * scale)) for name, rate in stated.items()}
+            rates = {name: rate.then(batches[name], number * self.steps_per_epoch) for name, rate in rates.items()}
+        return rates
 
     def passes(self) -> dict[str, float]:
         """Row table -> passes over it, as far as it is known how many steps there will be."""
-        schedule, ends = self.course.schedule(self.epoch), dict[str, int]()
-        for task, spec in self.pipeline.plan.tasks.items():
-            ends[spec.rows] = max(ends.get(spec.rows, 0), min(schedule.leaves(task) or self.epochs, self.epochs))
-        rates = self.pipeline.rates()
-        return {name: ends[name] * self.steps_per_epoch / rate.steps for name, rate in rates.items()}
+        schedule, found = self.course.schedule(self.epoch), dict.fromkeys(self.pipeline.rates(), 0.0)
+        for epoch in range(schedule.epochs):
+            resting, rates = schedule.resting(epoch), self._all_rates(min(epoch, self.epoch))
+            for name in {spec.rows for task, spec in self.pipeline.plan.tasks.items() if task not in resting}:
+                found[name] += self.steps_per_epoch / rates[name].steps
+        return found
 
     def judged(self) -> dict[str, str]:
         """Task -> key of the figure by which validation judges it; empty where nothing is measured."""
@@ -196,7 +209,7 @@ class Training:
     def _fit(self, until: int, steps: int, callbacks: Sequence[Any], signals: Signals) -> None:
         epochs = until - self.epoch
         rows = training_rows(
-            self.pipeline.rates(),
+            self._all_rates(self.epoch),
             self.pipeline.recipe.seed,
             self.step,
             epochs * steps,
@@ -282,7 +295,7 @@ class _EndOfEpoch(keras.callbacks.Callback):
         self.training, self.signals = training, signals
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        training, before = self.training, self.model.resting
+        training, before = self.training, self.training.rates
         if training.validation is not None:
             begin = time.perf_counter()
             with self.signals.allowed():
@@ -292,7 +305,7 @@ class _EndOfEpoch(keras.callbacks.Callback):
             if logs is not None:
                 logs |= {f"{VALIDATION}{key}": value for key, value in figures.items()}
         training.course.end(epoch + 1)
-        if self.model.resting != before or training.epoch == training.epochs:
+        if training.rates != before or training.epoch == training.epochs:
             self.model.stop_training = True
 
 

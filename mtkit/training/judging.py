@@ -66,8 +66,9 @@ class Course(tf.Module):
         recipe, self._model = pipeline.recipe, pipeline.model
         self._rules, self._judges = Rules.of(recipe), judges(recipe) if validated else {}
         if not (validated or repeats):
-            self._rules = replace(self._rules, stop="never")
+            self._rules = replace(self._rules, stop="never", learned=False)
         self._repeats = repeats
+        self._tables = {name: spec.rows for name, spec in pipeline.plan.tasks.items()}
         self.scores = None
         if self._judges:
             nothing = np.full([self._rules.epochs, len(self._judges)], np.nan)
@@ -89,7 +90,7 @@ class Course(tf.Module):
         if self._repeats is not None:
             return self._repeats
         values = [] if self.scores is None else self.scores.numpy()[:epoch].T.tolist()
-        return Schedule(self._rules, [*self._model.heads], dict(zip(self._judges, values, strict=True)))
+        return Schedule(self._rules, self._tables, dict(zip(self._judges, values, strict=True)))
 
     def judge(self, epoch: int, figures: Mapping[str, float]) -> None:
         """Takes what validation says after an epoch, from 1."""

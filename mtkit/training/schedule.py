@@ -12,6 +12,9 @@ from mtkit.recipe.loader import Recipe
 from mtkit.recipe.settings import Stop
 from mtkit.types import MetricKey
 
+MOST_SHARE = 4.0
+"""The rate of a table that is learned is at most so many times that which is stated, and at least that part of it."""
+
 
 @dataclass(frozen=True)
 class Judge:
@@ -54,6 +57,7 @@ class Rules:
         patience: epochs without progress after which that happens.
         main: the task of `evaluate.main`.
         limits: task -> epochs that it takes part in, at most.
+        learned: whether the rates of row tables follow the progress of their tasks.
     """
 
     epochs: int
@@ -61,13 +65,20 @@ class Rules:
     patience: int
     main: str | None
     limits: Mapping[str, int]
+    learned: bool = False
 
     @classmethod
     def of(cls, recipe: Recipe) -> Rules:
         """The rules of a recipe."""
         train = recipe.train
         limits = {name: head.epochs for name, head in recipe.task.items() if head.epochs}
-        return cls(train.most_epochs, train.stops, train.patience, recipe.evaluate.main_task, limits)
+        learned = train.rates == "learned"
+        return cls(train.most_epochs, train.stops, train.patience, recipe.evaluate.main_task, limits, learned)
+
+    @property
+    def look(self) -> bool:
+        """Whether anything depends on what validation says."""
+        return self.learned or self.stop != "never"
 
 
 class Schedule:
@@ -78,7 +89,7 @@ class Schedule:
 
     Args:
         rules: what the recipe says.
-        tasks: all tasks of the recipe.
+        tasks: task -> its row table, for all tasks of the recipe.
         scores: task -> its scores after each epoch, more being better, nan = undefined; tasks that are not measured are
             not there, and do not leave by themselves.
         repeated: whether all scores are known before: training for the test, which has no validation, ends `"main"` at
@@ -88,12 +99,12 @@ class Schedule:
     def __init__(
         self,
         rules: Rules,
-        tasks: Sequence[str],
+        tasks: Mapping[str, str],
         scores: Mapping[str, Sequence[float | None]],
         *,
         repeated: bool = False,
     ) -> None:
-        self.rules, self.tasks, self.repeated = rules, tuple(tasks), repeated
+        self.rules, self.tasks, self.repeated = rules, dict(tasks), repeated
         self.scores = {name: np.array(values, np.float64) for name, values in scores.items()}
 
     def best(self, task: str, until: int | None = None) -> int | None:
@@ -117,6 +128,32 @@ class Schedule:
     def resting(self, epoch: int) -> frozenset[str]:
         """The tasks that do not train any more after so many epochs."""
         return frozenset(task for task in self.tasks if (end := self.leaves(task)) is not None and end <= epoch)
+
+    def shares(self, epoch: int) -> dict[str, float]:
+        """Row table -> factor of its rows in a step after so many epochs, from 1 / `MOST_SHARE` to `MOST_SHARE`.
+
+        A table's progress is the mean relative gain of the scores of its tasks that train in an epoch. Its factor is
+        multiplied by its progress as a share of the mean progress of all tables, between a half and two; by a half where
+        there was none. What is new here is the rule; that validation sets the rates of tasks is of Jean, Firat and Johnson,
+        Adaptive Scheduling for Multi-Task Learning, 2019, who compare with the scores of single-task models instead.
+        """
+        shares = dict.fromkeys(self.tasks.values(), 1.0)
+        for number in range(2, epoch + 1) if self.rules.learned else ():
+            gains = self._gains(number)
+            mean = sum(max(gain, 0.0) for gain in gains.values()) / max(len(gains), 1)
+            for table, gain in gains.items():
+                by = min(max(gain / mean if mean > 0 else 1.0, 0.5), 2.0)
+                shares[table] = min(max(shares[table] * by, 1 / MOST_SHARE), MOST_SHARE)
+        return shares
+
+    def _gains(self, epoch: int) -> dict[str, float]:
+        """Row table -> mean relative gain of its tasks' scores in an epoch, of those that have scores."""
+        resting, found = self.resting(epoch - 1), dict[str, list[float]]()
+        for task, scores in self.scores.items():
+            before, after = scores[epoch - 2 : epoch] if len(scores) >= epoch else (np.nan, np.nan)
+            if task not in resting and np.isfinite([before, after]).all() and before:
+                found.setdefault(self.tasks[task], []).append(float((after - before) / abs(before)))
+        return {table: float(np.mean(gains)) for table, gains in found.items()}
 
     @property
     def epochs(self) -> int:

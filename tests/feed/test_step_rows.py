@@ -53,3 +53,14 @@ def test_replicas_share_the_rows_of_a_step_equally(two_replicas):
             assert len(first) == len(second) == -(-rates[name].batch_size // 2)
             filled = np.append(rows, [-1] * (len(rows) % 2))
             np.testing.assert_array_equal(np.concatenate([first, second]), filled)
+
+
+def test_a_rate_may_change_on_the_way():
+    first = Rate(rows=10, batch_size=4)
+    assert first.then(4, step=5) is first
+    then = first.then(3, step=5)  # two passes of three steps have begun
+    assert (then.batch_size, then.first_step, then.first_pass) == (3, 5, 2)
+    rows = np.concatenate([step_rows(then, 7, tf.constant(step, tf.int64)).numpy() for step in range(5, 9)])
+    assert sorted(rows[rows >= 0]) == [*range(10)]
+    third = step_rows(Rate(10, 10), 7, tf.constant(2, tf.int64)).numpy()
+    np.testing.assert_array_equal(rows[:10], third, "the third pass has the order that it has at any rate")

@@ -154,7 +154,8 @@ def test_another_training_repeats_the_schedule(make):
     training = make("train.stop=task")
     training.fit()
     scores = training.course.schedule(training.epoch).plain()
-    schedule = Schedule(Rules.of(training.pipeline.recipe), [*training.pipeline.plan.tasks], scores, repeated=True)
+    tables = {name: spec.rows for name, spec in training.pipeline.plan.tasks.items()}
+    schedule = Schedule(Rules.of(training.pipeline.recipe), tables, scores, repeated=True)
     again, kept = make("train.stop=task", repeats=schedule), AtEnd()
     again.fit([kept])
     assert again.pipeline.model.resting == {"discounted"}
@@ -189,3 +190,21 @@ def test_damaged_scores_are_one_message(tmp_path):
     directory.scores.write_text("{")
     with pytest.raises(RunError, match=r"scores.json: is damaged"):
         directory.read_scores()
+
+
+def test_learned_rates_follow_validation_and_go_on_to_the_bit(make, tmp_path):
+    sets = ("train.rates=learned", "train.epochs=4")
+    reference = make(*sets)
+    stated = {name: rate.batch_size for name, rate in reference.rates.items()}
+    reference.fit()
+    learned = {name: rate.batch_size for name, rate in reference.rates.items()}
+    assert learned["items"] > stated["items"], "from the third epoch on `department` alone progresses"
+    assert sum(learned.values()) == pytest.approx(sum(stated.values()), abs=2)
+    assert reference.passes()["items"] > 4 * reference.steps_per_epoch / reference.pipeline.rates()["items"].steps
+    first = make(*sets, checkpoints=tmp_path, save_seconds=0.0)
+    with Signals() as signals, pytest.raises(Interrupted):
+        first.fit([_StopAt(first, 3 * first.steps_per_epoch + 1)], signals)
+    second = make(*sets, checkpoints=tmp_path)
+    assert second.restore() > 3 * second.steps_per_epoch
+    second.fit()
+    assert_same(everything(second), everything(reference))

@@ -7,8 +7,9 @@ from mtkit.training.schedule import Judge, Rules, Schedule, judges
 NAN = float("nan")
 
 
-def schedule(scores, stop="task", patience=2, epochs=10, limits=None, tasks=None, **options):
-    return Schedule(Rules(epochs, stop, patience, "a", limits or {}), tasks or [*scores], scores, **options)
+def schedule(scores, stop="task", patience=2, epochs=10, limits=None, tasks=None, learned=False, **options):
+    rules = Rules(epochs, stop, patience, "a", limits or {}, learned)
+    return Schedule(rules, {task: f"rows of {task}" for task in tasks or scores}, scores, **options)
 
 
 def test_a_task_leaves_when_it_does_not_improve_and_training_ends_with_the_last_one():
@@ -82,3 +83,14 @@ def test_a_figure_of_which_less_is_better_scores_higher_the_less_it_is():
     judge = Judge("a/log_loss", lower=True)
     assert judge.score({"a/log_loss": 0.5}) == -0.5
     assert np.isnan(judge.score({}))
+
+
+def test_tables_whose_tasks_progress_get_more_of_a_step():
+    scores = {"a": [1.0, 1.3, 1.6], "b": [1.0, 1.1, 1.0], "c": [1.0, 1.2, 1.0]}
+    fixed, learned = schedule(scores, "never"), schedule(scores, "never", learned=True)
+    assert {*fixed.shares(3).values()} == {1.0}
+    assert {*learned.shares(1).values()} == {1.0}
+    assert learned.shares(2) == pytest.approx({"rows of a": 1.5, "rows of b": 0.5, "rows of c": 1.0})
+    assert learned.shares(3) == pytest.approx({"rows of a": 3.0, "rows of b": 0.25, "rows of c": 0.5})
+    none = schedule({"a": [2.0, 1.0], "b": [2.0, 1.0]}, "never", learned=True)
+    assert {*none.shares(2).values()} == {1.0}, "where nothing progresses, nothing is known to be better"
