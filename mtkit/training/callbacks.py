@@ -8,7 +8,7 @@ from typing import Any
 from mtkit.backend import keras
 from mtkit.errors import nearest
 from mtkit.model.assembly import Pipeline
-from mtkit.model.model_evaluation import evaluate
+from mtkit.model.model_evaluation import Evaluator
 from mtkit.types import MetricKey
 
 
@@ -33,16 +33,17 @@ class EpochMetric(keras.callbacks.Callback):
         known = [key for name, head in tasks.items() for key in settings.keys(name, head)]
         if key not in known:
             raise ValueError(f"no metric of the recipe has the key {key!r}; {nearest(key, known)}")
-        self._pipeline, self._key, self._every = pipeline, key, every
+        self._key, self._every = key, every
         self._task = MetricKey.parse(key).task
         protocol = pipeline.protocol()
         ranks = self._task in pipeline.plan.rankings()
-        self._protocol = protocol.only(MetricKey.parse(key)) if ranks else protocol
+        protocols = {self._task: protocol.only(MetricKey.parse(key)) if ranks else protocol}
+        self._evaluator = Evaluator(pipeline, protocols, settings.prediction_metrics)
         self._value: float | None = None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Measures, if it is time to, and writes into `logs`."""
         if self._value is None or epoch % self._every == 0:
-            self._value = evaluate(self._pipeline, self._protocol, tasks=[self._task]).get(self._key, math.nan)
+            self._value = self._evaluator.measured().get(self._key, math.nan)
         if logs is not None:
             logs[f"val_{self._key}"] = self._value
