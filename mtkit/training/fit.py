@@ -295,7 +295,7 @@ class _EndOfEpoch(keras.callbacks.Callback):
         self.training, self.signals = training, signals
 
     def on_epoch_end(self, epoch: int, logs: dict[str, float] | None = None) -> None:
-        training, before = self.training, self.training.rates
+        training, before = self.training, (self.model.resting, self.training.rates)
         if training.validation is not None:
             begin = time.perf_counter()
             with self.signals.allowed():
@@ -305,7 +305,7 @@ class _EndOfEpoch(keras.callbacks.Callback):
             if logs is not None:
                 logs |= {f"{VALIDATION}{key}": value for key, value in figures.items()}
         training.course.end(epoch + 1)
-        if training.rates != before or training.epoch == training.epochs:
+        if (self.model.resting, training.rates) != before or training.epoch == training.epochs:
             self.model.stop_training = True
 
 

@@ -164,7 +164,8 @@ def test_another_training_repeats_the_schedule(make):
 
 
 def test_a_task_has_epochs_a_learning_rate_and_a_decay_of_its_own(make):
-    training, kept = make("task.discounted.epochs=2"), AtEnd()
+    other = 'task.gift={use="user_preference", rows="lines", inputs=["customer"], label="gift"}'
+    training, kept = make("task.discounted.epochs=2", other), AtEnd()
     training.fit([kept])
     assert_same(kept.weights[4], kept.weights[1])
     still = make("task.discounted.learning_rate_factor=1e-9")
