@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -73,17 +73,11 @@ class Course(tf.Module):
         if self._judges:
             nothing = np.full([self._rules.epochs, len(self._judges)], np.nan)
             self.scores = tf.Variable(nothing, trainable=False, name="scores")
-        self.best = {name: [_copy(weight) for weight in self._kept(name)] for name in self._groups()}
-
-    def _groups(self) -> Iterator[str]:
-        """The tasks of which the best epoch is kept."""
-        if self._rules.stop == "task":
-            yield from self._model.heads
-        elif self._rules.stop == "main" and self._repeats is None and self._rules.main:
-            yield self._rules.main
-
-    def _kept(self, task: str) -> list[Any]:
-        return self._model.weights if self._rules.stop == "main" else private_weights(self._model, task)
+        tasks = [*self._model.heads] if self._rules.stop == "task" else []
+        self._own = {task: private_weights(self._model, task) for task in tasks}
+        self.best = {task: [*map(_copy, weights)] for task, weights in self._own.items()}
+        decides = self._rules.stop != "never" and repeats is None
+        self.chosen = [*map(_copy, self._model.weights)] if decides else []
 
     def schedule(self, epoch: int) -> Schedule:
         """The schedule, as it is known after so many epochs."""
@@ -100,13 +94,17 @@ class Course(tf.Module):
         self.scores.assign(values)
 
     def end(self, epoch: int) -> None:
-        """Ends an epoch, from 1: keeps what was the best of a task, and gives back what it was where it leaves."""
+        """Ends an epoch, from 1: keeps what was best so far, and goes back to it where a task leaves, or training ends."""
         schedule = self.schedule(epoch)
-        for task in self.best:
-            if schedule.best(task, epoch) == epoch:
-                _assign(self.best[task], self._kept(task))
+        if self.chosen and schedule.chosen(epoch) == epoch:
+            _assign(self.chosen, self._model.weights)
+        for task, weights in self._own.items():
+            if schedule.best(task, epoch) == epoch and task not in self._model.resting:
+                _assign(self.best[task], weights)
             if schedule.returns(task, epoch):
-                _assign(self._kept(task), self.best[task])
+                _assign(weights, self.best[task])
+        if self.chosen and epoch == schedule.epochs and schedule.chosen(epoch) not in (None, epoch):
+            _assign(self._model.weights, self.chosen)
         self._model.rest(schedule.resting(epoch))
 
 

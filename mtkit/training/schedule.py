@@ -85,15 +85,16 @@ class Schedule:
     """Which tasks train in which epoch, by the scores of validation so far.
 
     An epoch is the best of a task if no earlier one had as high a score. With `stop = "task"` a task leaves when `patience`
-    epochs brought no better one, as it was in its best; with `"main"` all end when that is so for the main task, in its best.
+    epochs brought no better one, as it was in its best; with `"main"` all end when that is so for the main task. In the end the
+    whole model is as it was after the `chosen` epoch.
 
     Args:
         rules: what the recipe says.
         tasks: task -> its row table, for all tasks of the recipe.
         scores: task -> its scores after each epoch, more being better, nan = undefined; tasks that are not measured are
             not there, and do not leave by themselves.
-        repeated: whether all scores are known before: training for the test, which has no validation, ends `"main"` at
-            the best epoch without looking further.
+        repeated: whether all scores are known before: training for the test, which has no validation, ends at the chosen
+            epoch without looking further.
     """
 
     def __init__(
@@ -155,14 +156,30 @@ class Schedule:
                 found.setdefault(self.tasks[task], []).append(float((after - before) / abs(before)))
         return {table: float(np.mean(gains)) for table, gains in found.items()}
 
+    def chosen(self, until: int | None = None) -> int | None:
+        """The best epoch, from 1, of the first `until`: that of the main task, or of all tasks together; None = the last.
+
+        Of all together it is that of the highest mean score, the scores of each task being divided by the size of its first.
+        """
+        if self.rules.stop == "main" and self.rules.main:
+            return self.best(self.rules.main, until)
+        if self.rules.stop == "never":
+            return None
+        found = [scores[:until] for scores in self.scores.values()]
+        relative = [
+            scores / abs(scores[0]) for scores in found if len(scores) and np.isfinite(scores).all() and scores[0]
+        ]
+        return int(np.argmax(np.mean(relative, axis=0))) + 1 if relative else None
+
     @property
     def epochs(self) -> int:
         """The number of epochs, as far as it is known."""
+        if self.repeated and (chosen := self.chosen()):
+            return chosen
         ends = [self.leaves(task) for task in self.tasks]
         last = max((end for end in ends if end is not None), default=0) if None not in ends else self.rules.epochs
-        if self.rules.stop == "main" and (main := self.rules.main):
-            stalled = self.best(main) if self.repeated else self.stalls(main)
-            last = min(last, stalled or last)
+        if self.rules.stop == "main" and self.rules.main:
+            last = min(last, self.stalls(self.rules.main) or last)
         return min(last, self.rules.epochs)
 
     def plain(self) -> dict[str, list[float]]:
@@ -176,10 +193,16 @@ class Schedule:
             passes: row table -> passes over it.
         """
         left = {task: end for task in self.tasks if (end := self.leaves(task)) is not None}
-        best = {task: epoch for task in self.scores if (epoch := self.best(task)) is not None}
-        return {"epochs": self.epochs, "passes": dict(passes), "best_epochs": best, "left_after": left}
+        best = {task: epoch for task in self.scores if (epoch := self.best(task, left.get(task))) is not None}
+        chosen = {"chosen_epoch": epoch} if (epoch := self.chosen()) else {}
+        return {"epochs": self.epochs, **chosen, "passes": dict(passes), "best_epochs": best, "left_after": left}
 
     def returns(self, task: str, epoch: int) -> bool:
-        """Whether what is kept of a task's best epoch takes the place of what this epoch, the last one, made of it."""
-        last = self.epochs if self.rules.stop == "main" else self.leaves(task)
-        return last == epoch and (self.best(task, epoch) or epoch) < epoch
+        """Whether what a task alone trains goes back to its best epoch after this one, in which it leaves, and others go on."""
+        going_on = not self.repeated or epoch < self.epochs
+        return (
+            self.rules.stop == "task"
+            and going_on
+            and self.leaves(task) == epoch
+            and (self.best(task, epoch) or epoch) < epoch
+        )

@@ -34,12 +34,28 @@ def test_equal_scores_are_no_progress_and_undefined_ones_say_nothing():
 def test_the_main_task_ends_training_and_the_test_ends_at_its_best_epoch():
     scores = {"a": [1, 5, 4, 3, 9], "b": [1, 2, 3, 4, 5]}
     seen, repeated = schedule(scores, "main"), schedule(scores, "main", repeated=True)
-    assert (seen.epochs, seen.returns("a", 4), seen.resting(9)) == (4, True, frozenset())
+    assert (seen.epochs, seen.chosen(4), seen.resting(9)) == (4, 2, frozenset())
     assert schedule({"a": [1, 5, 4, 3], "b": [1, 2, 3, 4]}, "main", repeated=True).epochs == 2
     assert repeated.epochs == 5, "what would come later was never seen"
     # Epochs may end before patience does: the best is kept all the same.
     short = schedule({"a": [1, 5, 4], "b": [1, 2, 3]}, "main", epochs=3)
-    assert (short.epochs, short.returns("a", 3)) == (3, True)
+    assert (short.epochs, short.chosen()) == (3, 2)
+
+
+def test_all_tasks_together_choose_the_epoch_of_the_best_mean():
+    scores = {"a": [0.5, 0.6, 0.5], "b": [-2.0, -1.0, -1.1], "c": [NAN, 5.0, 9.0]}
+    seen = schedule(scores)
+    assert [seen.chosen(epoch) for epoch in (1, 2, 3)] == [1, 2, 2], "of 1 and -1, 1.2 and -.5, 1 and -.55"
+    assert schedule(scores, repeated=True).epochs == 2
+    assert schedule(scores, "never").chosen() is None
+    assert schedule({"c": [NAN]}).chosen() is None
+    # A task that leaves in the chosen epoch is what it is there: the whole model is.
+    ends = {"a": [1.0, 0.9, 0.95], "b": [1.0, 2.0, 3.0]}
+    assert schedule(ends, epochs=3).returns("a", 3)
+    assert (schedule(ends, repeated=True, epochs=3).chosen(), schedule(ends, repeated=True).returns("a", 3)) == (
+        3,
+        False,
+    )
 
 
 def test_a_task_may_have_epochs_of_its_own():
@@ -53,9 +69,11 @@ def test_what_is_kept_makes_the_same_schedule_again():
     first = schedule({"a": [1, 3, 2, NAN], "b": [1, 2, 3, 4]})
     kept = {task: [None if np.isnan(value) else value for value in values] for task, values in first.plain().items()}
     again = schedule(kept, repeated=True)
-    assert (again.leaves("a"), again.leaves("b"), again.epochs) == (4, None, 10)
+    assert (again.leaves("a"), again.leaves("b"), again.epochs) == (4, None, 4)
     told = again.told({"lines": 2.5})
-    assert told == {"epochs": 10, "passes": {"lines": 2.5}, "best_epochs": {"a": 2, "b": 4}, "left_after": {"a": 4}}
+    assert told == {
+        "epochs": 4, "chosen_epoch": 4, "passes": {"lines": 2.5}, "best_epochs": {"a": 2, "b": 4}, "left_after": {"a": 4}
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize(
