@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -24,6 +25,9 @@ from mtkit.types import Events, Fold, LabeledRows, MetricKey, RowTable
 _Scorer = Callable[[np.ndarray], np.ndarray]
 """Of the whole catalog, from users or rows."""
 
+Watch = Callable[[str, str], AbstractContextManager[None]]
+"""Shows a baseline at work, from its name and what it does."""
+
 Tuned = Mapping[str, Mapping[str, Baseline]]
 """Baseline -> task that it fits -> the baseline as set for this task."""
 
@@ -39,6 +43,7 @@ class Comparison:
         settings: the metrics, and the one that decides.
         protocol: how rankings are judged.
         rows: the declarations of the row tables.
+        watch: what a baseline is within while it is at work, given its name and what it does (`tuned for click`).
     """
 
     plan: Plan
@@ -47,6 +52,7 @@ class Comparison:
     settings: Evaluate
     protocol: RankingProtocol
     rows: Mapping[str, Rows] = field(default_factory=dict)
+    watch: Watch = lambda _name, _what: nullcontext()
     _known: dict[Where | None, Events] = field(default_factory=dict, init=False, repr=False)
 
     def tune(self, baselines: Mapping[str, Baseline]) -> Tuned:
@@ -55,11 +61,15 @@ class Comparison:
         A task is decided by the metric of `main` if it is measured there, or else by the first one that is.
         """
         ranking, predicting = (_of_form(baselines, form) for form in ("retrieval", "prediction"))
-        tuned = {name: self._tune_ranking(ranking[name]) if name in ranking else {} for name in baselines}
+        tuned: dict[str, dict[str, Baseline]] = {name: {} for name in baselines}
+        for name, baseline in ranking.items():
+            with self.watch(name, "tuned"):
+                tuned[name] = self._tune_ranking(baseline)
         for task in self._tasks("prediction") if predicting else ():
             train, rows = self._labeled(task)
             for name, baseline in predicting.items():
-                values = [self._predicted(setting, task, train, rows) for setting in baseline.grid()]
+                with self.watch(name, f"tuned for {task}"):
+                    values = [self._predicted(setting, task, train, rows) for setting in baseline.grid()]
                 tuned[name][task] = self._best(baseline.grid(), values, task)
         return tuned
 
@@ -68,12 +78,14 @@ class Comparison:
         results = {name: Measured() for name in tuned}
         for name, of_task in tuned.items():
             for baseline, tasks in _by_setting({t: of_task[t] for t in self._tasks("retrieval") if t in of_task}):
-                results[name] |= self._ranked(baseline, dict.fromkeys(tasks, self.protocol))
+                with self.watch(name, f"measured on {', '.join(tasks)}"):
+                    results[name] |= self._ranked(baseline, dict.fromkeys(tasks, self.protocol))
         for task in self._tasks("prediction"):
             if chosen := {name: of_task[task] for name, of_task in tuned.items() if task in of_task}:
                 train, rows = self._labeled(task)
                 for name, baseline in chosen.items():
-                    results[name] |= self._predicted(baseline, task, train, rows)
+                    with self.watch(name, f"measured on {task}"):
+                        results[name] |= self._predicted(baseline, task, train, rows)
         return results
 
     def results(
@@ -128,9 +140,7 @@ class Comparison:
 
     def _deciding(self, task: str) -> tuple[str, ...]:
         """Metric keys of a task; the first that has a value decides."""
-        keys = self.settings.keys(task, self.plan.tasks[task])
-        wanted = self.settings.main and str(MetricKey.parse(self.settings.main)._replace(task=task))
-        return tuple(sorted(keys, key=lambda key: key != wanted))
+        return self.settings.deciding(task, self.plan.tasks[task])
 
     def _tasks(self, form: str) -> list[str]:
         """The tasks beside which baselines of a form stand."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -262,3 +262,25 @@ class Evaluate(_Section):
         slices = ("", *(name for name in self.slices if isinstance(name, str)))
         labels = head.metric_labels(self)
         return tuple(f"{MetricKey(task, part, '').group}/{label}" for part in slices for label in labels)
+
+    def deciding(self, task: str, head: TaskHead) -> tuple[str, ...]:
+        """Metric keys of a task, of which the first that has a value decides: that of `main`, or the first."""
+        wanted = self.main and str(MetricKey.parse(self.main)._replace(task=task))
+        return tuple(sorted(self.keys(task, head), key=lambda key: key != wanted))
+
+    def judged(self, task: str, head: TaskHead, measured: Collection[str]) -> tuple[str, ...]:
+        """Metric keys by which a task stands beside its baselines: what decides, of predictions a score and one of order.
+
+        Args:
+            task: its name.
+            head: its spec.
+            measured: keys that have a value.
+        """
+        keys = [key for key in self.deciding(task, head) if key in measured]
+        if head.baseline_form == "prediction":
+            known = {key: self.prediction_metrics[MetricKey.parse(key).metric] for key in keys}
+            proper = [key for key, metric in known.items() if metric.proper]
+            order = [key for key, metric in known.items() if metric.chance is not None]
+            if found := (*proper[:1], *order[:1]):
+                return found
+        return tuple(keys[:1])

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.padding import Padding
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
     from mtkit.types import Part
 
 PHASES = 2
+_WORTH_A_LINE = 1.0
+"""Seconds of a baseline's work that are said."""
 _MODEL = "mtkit"
 _INDENT = (0, 0, 0, 2)
 _TEST = "test"
@@ -43,6 +48,7 @@ class Reporter:
         self.console = console or Console(highlight=False)
         self._runs = 1
         self._number = 0
+        self._alarms: list[str] = []
 
     def start(self, recipe: Recipe, strategy: Any, directory: Path, runs: int) -> None:
         """Announces a recipe, and how often it runs; no strategy means without a model."""
@@ -149,6 +155,17 @@ class Reporter:
         with bar.live:
             yield [bar, EpochLog(training, epoch)]
 
+    @contextlib.contextmanager
+    def baseline(self, name: str, what: str) -> Iterator[None]:
+        """Shows which baseline is at work, as long as it is, and afterwards how long that took, if it took long."""
+        begin, text = time.perf_counter(), f"baseline {name}, {what}"
+        columns = (TextColumn("  {task.description}"), TimeElapsedColumn())
+        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as shown_:
+            shown_.add_task(escape(shown_line(text)), total=None)
+            yield
+        if (seconds := time.perf_counter() - begin) > _WORTH_A_LINE:
+            self._indented(Text(shown_line(f"{text}: {seconds:,.0f} s"), "dim"))
+
     def exported(self, path: Path) -> None:
         """Says where the servable is."""
         self._indented(Text(shown_line(f"exported {path}")))
@@ -157,12 +174,22 @@ class Reporter:
         """Says what is not as it should be, and does no harm."""
         self._indented(Text(shown(message), "yellow"))
 
+    def alarm(self, messages: Sequence[str]) -> None:
+        """Keeps what nobody should miss; it is printed last."""
+        run = f"{self._last.name}: " if self._runs > 1 else ""
+        self._alarms += [f"{run}{message}" for message in messages]
+
     def results(self, results: RunResults, sections: Sequence[str]) -> None:
-        """Prints the test's metrics beside the baselines, a table per task and slice, and what to try next."""
+        """Prints the test's metrics beside the baselines, a table per task and slice, the verdicts, and what to try next."""
         self._tables({_MODEL: results.test or {}, **results.baselines}, results)
+        if results.verdicts:
+            self.console.print(Text(shown("\nbeside the baseline that is best on validation"), "bold"))
+            self.console.print(verdict_table(results.verdicts))
         for section in sections:
             self.console.print(Text(shown(f"\n{section}")))
         self._next()
+        for message in self._alarms:
+            self.console.print(Text(shown_line(f"warning: {message}"), "bold yellow"))
 
     def baselines(self, results: RunResults) -> None:
         """Prints what baselines reach on the test, a table per task and slice."""
@@ -212,6 +239,28 @@ class Reporter:
 
     def _indented(self, what: Any) -> None:
         self.console.print(Padding(what, _INDENT, expand=False))
+
+
+_STYLES = {"better": "bold green", "worse": "bold yellow"}
+
+
+def verdict_table(verdicts: Sequence[Mapping[str, Any]]) -> Table:
+    """A line for each verdict, as `mtkit.evaluation.verdicts` has them; it fits 60 columns."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), pad_edge=False)
+    table.add_column("metric", overflow="fold")
+    table.add_column(_MODEL, justify="right", no_wrap=True)
+    table.add_column("best", justify="right", no_wrap=True)
+    table.add_column("baseline", overflow="fold")
+    table.add_column("mtkit is", no_wrap=True)
+    for line in verdicts:
+        table.add_row(
+            Text(shown_line(f"{line['task']} {line['metric']}")),
+            _cell(line["model"]),
+            _cell(line["value"]),
+            Text(_name(line["baseline"] or "")),
+            Text(line["verdict"], _STYLES.get(line["verdict"], "")),
+        )
+    return table
 
 
 def result_tables(

@@ -13,10 +13,12 @@ from mtkit.data.catalogs import make_cuts
 from mtkit.data.fingerprint import checksums, fingerprint
 from mtkit.data.row_tables import Tables, left_out, populations
 from mtkit.errors import ModelWarning, MtkitError, shortage
-from mtkit.evaluation.baseline_tuning import Comparison, Tuned, as_tuned
+from mtkit.evaluation.baseline_tuning import Comparison, as_tuned
+from mtkit.evaluation.constants import below_chance, constant_metrics
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.significance import interval_results
 from mtkit.evaluation.user_sums import MODEL, Measured, named, to_table
+from mtkit.evaluation.verdicts import verdicts
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.lock import lock
 from mtkit.runs.console import Reporter
@@ -155,27 +157,36 @@ class Run:
 
     def _results(self, protocol: Mapping[str, Any], valid: Cut, test: Cut, begin: float) -> RunResults:
         tuned = self._phase(valid, None)
-        final = self._phase(test, as_tuned(self.recipe.evaluate.baselines, tuned.tuned))
+        final = self._phase(test, tuned)
         total = {"total_seconds": time.perf_counter() - begin}
-        told = [f"{name}: {text}" for name, of in (("valid", tuned), ("test", final)) for text in of.warnings or ()]
+        phases = {"valid": tuned, "test": final}
+        told = [f"{name}: {text}" for name, of in phases.items() for text in of.warnings or ()]
+        below = [f"{name}: {text}" for name, of in phases.items() for text in self._below_chance(of)]
+        self.report.alarm(below)
         return RunResults(
             protocol=protocol,
             test=final.model,
             baselines=final.baselines,
             counts=final.counts or {},
             intervals=final.intervals or {},
+            verdicts=final.verdicts,
+            constants={name: of.constants for name, of in phases.items() if of.constants} or None,
             valid=PhaseResults(tuned.model, tuned.baselines, tuned.tuned),
             timing={**(tuned.timing or {}), **(final.timing or {}), **total, **self.directory.read_counters()},
-            warnings=told or None,
-            init={name: of.init for name, of in (("valid", tuned), ("test", final)) if of.init} or None,
+            warnings=[*told, *below] or None,
+            init={name: of.init for name, of in phases.items() if of.init} or None,
             left_out={"valid": tuned.left_out or {}, "test": final.left_out or {}},
             training={name: of.training for name, of in (("valid", tuned), ("test", final)) if of.training} or None,
         )
 
-    def _phase(self, cut: Cut, tuned: Tuned | None) -> PhaseResults:
+    def _below_chance(self, of: PhaseResults) -> list[str]:
+        """What is said of heads that are worse than a constant."""
+        return below_chance(self.recipe.plan, self.recipe.evaluate, of.model or {}, of.constants or {})
+
+    def _phase(self, cut: Cut, valid: PhaseResults | None) -> PhaseResults:
         """Measures on one cut, unless that was done before; exports after the test.
 
-        Baselines that are not tuned yet are tuned here.
+        Baselines are tuned here where there is no phase before this one, and else chosen as it says.
         """
         done = self.directory.read_phase(cut.name)
         if self.contestant.agreed(done is not None) and done is not None:
@@ -184,25 +195,26 @@ class Run:
         self.phase, self.warnings = cut.name, self.directory.read_warnings(cut.name)
         self.report.phase(cut)
         with self._warned():
-            results = self._measured(cut, tuned, timing)
+            results = self._measured(cut, valid, timing)
         if self.contestant.resumable:
             self.directory.write_phase(cut.name, results)
         return results
 
-    def _measured(self, cut: Cut, tuned: Tuned | None, timing: Clock) -> PhaseResults:
+    def _measured(self, cut: Cut, valid: PhaseResults | None, timing: Clock) -> PhaseResults:
         contest = self.contestant.measured(self, cut, timing)
-        settings = self.recipe.evaluate
+        settings, plan = self.recipe.evaluate, self.recipe.plan
         comparison = Comparison(
-            self.recipe.plan, contest.fold, contest.tables, settings, contest.protocol, self.recipe.rows
+            plan, contest.fold, contest.tables, settings, contest.protocol, self.recipe.rows, self.report.baseline
         )
         for message in comparison.falling_back(settings.baselines):
             self.warn(message)
-        plain, judged = comparison.results(settings.baselines, tuned)
+        plain, judged = comparison.results(settings.baselines, valid and as_tuned(settings.baselines, valid.tuned))
         baselines = judged | dict(contest.beside)
+        constants = constant_metrics(plan, contest.tables, settings) if contest.model is not None else None
         timing.lap("baselines")
         certainty: dict[str, Any] = {}
-        if cut.name == "test":
-            certainty = self._certainty(contest, baselines)
+        if valid is not None:
+            certainty = self._certainty(contest, baselines, valid)
             timing.lap("intervals")
             if contest.finish is not None:
                 contest.finish()
@@ -211,6 +223,7 @@ class Run:
             contest.model,
             baselines,
             plain,
+            constants,
             **certainty,
             timing=timing.laps,
             warnings=self.warnings.copy() or None,
@@ -219,13 +232,14 @@ class Run:
             training=contest.training,
         )
 
-    def _certainty(self, contest: Contest, baselines: Mapping[str, Measured]) -> dict[str, Any]:
+    def _certainty(self, contest: Contest, baselines: Mapping[str, Measured], valid: PhaseResults) -> dict[str, Any]:
         """How many rows there are, and how certain the values are; keeps what each user adds to them."""
         models = {**({MODEL: contest.model} if contest.model is not None else {}), **baselines}
         sums = named(models, contest.fold)
         write_table(self.directory.per_user, to_table(sums))
         counts = {group: rows for measured in models.values() for group, rows in measured.counts.items()}
-        return {"counts": counts, "intervals": interval_results(sums)}
+        lines = verdicts(self.recipe.plan, self.recipe.evaluate, contest.model or {}, baselines, valid.baselines, sums)
+        return {"counts": counts, "intervals": interval_results(sums), "verdicts": lines or None}
 
     def write_rows(self, fold: Fold, tables: Tables) -> None:
         """Notes on every row table's population, for the user and for the record."""

@@ -11,6 +11,7 @@ from mtkit.data.catalogs import part_sizes
 from mtkit.errors import RunError
 from mtkit.evaluation.significance import interval_results
 from mtkit.evaluation.user_sums import Sums, mean_of
+from mtkit.evaluation.verdicts import verdicts
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.settings import LARGEST_SEED
 from mtkit.runs.results import RunResults
@@ -52,20 +53,26 @@ def split_record(recipe: Recipe, dataset: Dataset, valid: Cut, test: Cut) -> dic
     return record | {"sampled": sampled, "data": list(dataset.notes)}
 
 
-def combined(several: Sequence[RunResults], sums: Sequence[Sums]) -> RunResults:
+def combined(recipe: Recipe, several: Sequence[RunResults], sums: Sequence[Sums]) -> RunResults:
     """Results of several runs; of the protocol and the counts, what is the same in all of them, and else a list.
 
     Args:
+        recipe: of any of them.
         several: what the runs found.
         sums: what their users add to the figures.
     """
-    first = several[0]
+    first, mean = several[0], mean_of(sums)
+    test = None if first.test is None else _spread([one.test or {} for one in several])
+    baselines = _spread([one.baselines for one in several])
+    valid = _spread([one.valid.baselines if one.valid else {} for one in several])
     return RunResults(
         protocol=_common([one.protocol for one in several]),
-        test=None if first.test is None else _spread([one.test or {} for one in several]),
-        baselines=_spread([one.baselines for one in several]),
+        test=test,
+        baselines=baselines,
+        verdicts=verdicts(recipe.plan, recipe.evaluate, test or {}, baselines, valid, mean) or None,
+        constants=None if first.constants is None else _spread([one.constants or {} for one in several]),
         counts=_common([one.counts for one in several]),
-        intervals=interval_results(mean_of(sums)),
+        intervals=interval_results(mean),
         timing=_spread([one.timing for one in several]),
         left_out=_common([one.left_out for one in several]),
         warnings=list(dict.fromkeys(text for one in several for text in one.warnings or ())) or None,

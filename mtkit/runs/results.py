@@ -44,8 +44,10 @@ class PhaseResults(_Kept):
         model: the model's figures; None where there is no model.
         baselines: baseline -> its figures.
         tuned: baseline -> task -> the options that it was set to.
+        constants: what the same answer for every row reaches by proper scores; None where there is no model.
         counts: `task[/slice]` -> rows behind the figures; of the test alone.
         intervals: of the test alone: `test`, metric key -> bounds of the model, and `baselines`, name -> the same.
+        verdicts: of the test alone: each task beside its best baseline, as `mtkit.evaluation.verdicts` says.
         timing: seconds of each part.
         warnings: what was not as it should be.
         init: what the model began with, where that was another run's.
@@ -56,8 +58,10 @@ class PhaseResults(_Kept):
     model: Figures | None
     baselines: Mapping[str, Figures]
     tuned: Mapping[str, Mapping[str, Mapping[str, Any]]]
+    constants: Figures | None = None
     counts: Mapping[str, Any] | None = None
     intervals: Mapping[str, Any] | None = None
+    verdicts: Sequence[Mapping[str, Any]] | None = None
     timing: Mapping[str, float] | None = None
     warnings: Sequence[str] | None = None
     init: Mapping[str, Any] | None = None
@@ -75,6 +79,8 @@ class RunResults(_Kept):
         baselines: baseline -> its figures on the test.
         counts: `task[/slice]` -> rows behind the figures.
         intervals: `test`, metric key -> bounds of the model, and `baselines`, name -> the same.
+        verdicts: each task beside the baseline that is best on validation; None without a model.
+        constants: phase -> what the same answer for every row reaches by proper scores; None without predictions.
         valid: what validation found; None of several runs.
         timing: seconds of each part, and counters such as `texts_encoded`.
         warnings: what was not as it should be in training; None where all was.
@@ -88,6 +94,8 @@ class RunResults(_Kept):
     baselines: Mapping[str, Figures]
     counts: Mapping[str, Any]
     intervals: Mapping[str, Any]
+    verdicts: Sequence[Mapping[str, Any]] | None = None
+    constants: Mapping[str, Figures] | None = None
     valid: PhaseResults | None = None
     timing: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] | None = None

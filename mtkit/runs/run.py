@@ -160,6 +160,6 @@ def _each(
         several.append(Run(one, dataset, RunDirectory(directory / name), report, contestant).execute(resume))
     if len(several) == 1:
         return several[0]
-    results = combined(several, [RunDirectory(directory / name).read_sums() for name in runs])
+    results = combined(recipe, several, [RunDirectory(directory / name).read_sums() for name in runs])
     RunDirectory(directory).write_metrics(results)
     return results

@@ -63,8 +63,11 @@ class PredictionMetric(Spec):
     labels: ClassVar[frozenset[str]]
     #: Whether less is better.
     lower_is_better: ClassVar[bool] = False
-    #: Whether true probabilities, or true means, have the best value that can be expected.
+    #: Whether it is best, in expectation, where predictions are the true probabilities or means (a proper score), so that a
+    #: head that is worse than a constant by it has learned nothing of use.
     proper: ClassVar[bool] = False
+    #: Its value for predictions in any order that says nothing, whatever the labels; None = that depends on them.
+    chance: ClassVar[float | None] = None
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
         """The metric over rows.

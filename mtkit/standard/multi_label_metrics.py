@@ -65,6 +65,7 @@ class MacroAuc(PredictionMetric):
     """Mean over classes of the area under the ROC curve of each; classes that apply to all rows, or to none, do not count."""
 
     labels: ClassVar[frozenset[str]] = frozenset({"multi_label"})
+    chance: ClassVar[float | None] = 0.5
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
         """The mean in [0, 1]; nan where no class counts."""

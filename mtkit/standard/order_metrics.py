@@ -17,6 +17,7 @@ class Auc(PredictionMetric):
     """Area under the ROC curve: how often a positive is above a negative, ties counting one half."""
 
     labels: ClassVar[frozenset[str]] = frozenset({"binary"})
+    chance: ClassVar[float | None] = 0.5
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
         """The area in [0, 1]; nan with fewer than two classes among the labels."""
@@ -87,6 +88,7 @@ class Gauc(GroupedMetric):
     """
 
     labels: ClassVar[frozenset[str]] = frozenset({"binary"})
+    chance: ClassVar[float | None] = 0.5
 
     by: Literal["rows", "users"] = Field("rows", description="users count by the weight of their rows, or all alike")
 

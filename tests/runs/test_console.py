@@ -5,7 +5,7 @@ import pytest
 from rich.console import Console
 
 from mtkit.recipe.settings import Evaluate
-from mtkit.runs.console import Reporter, result_tables
+from mtkit.runs.console import Reporter, result_tables, verdict_table
 from mtkit.runs.progress import EpochTable, clock, short
 from mtkit.runs.results import RunResults
 from mtkit.standard.prediction_metrics import LogLoss
@@ -207,3 +207,51 @@ def test_a_long_name_leaves_room_for_the_rest():
     text = console.file.getvalue()
     assert "train 1,234 all lines" in text
     assert "left out: 1 interaction, no time" in text
+
+
+def test_verdicts_fit_into_60_columns():
+    terminal = console(60)
+    names = {"model": 0.12345, "value": 0.1, "metric": "new/ndcg@10"}
+    words = ("better", "not told apart", "worse", "not tested")
+    lines = [
+        {"task": "recommendation_of_next", "baseline": "recency_popularity", "verdict": word, **names} for word in words
+    ]
+    lines.append({**lines[0], "task": "[b]", "value": None, "baseline": None, "verdict": "no baseline"})
+    terminal.print(verdict_table(lines))
+    shown = printed(terminal)
+    assert max(map(len, shown)) <= 60
+    assert not any("…" in line for line in shown)
+    for word in (*words, "no baseline"):
+        assert sum(line.endswith(word) for line in shown) == 1
+    assert any(line.startswith("[b]") for line in shown)
+
+
+def test_alarms_are_printed_last(tmp_path):
+    terminal = console()
+    reporter = Reporter(terminal)
+    recipe = SimpleNamespace(
+        name="a",
+        task={"next": None},
+        plan=SimpleNamespace(recommending=lambda preferred: None),
+        evaluate=Evaluate(),
+        export=SimpleNamespace(servable=False),
+        document=SimpleNamespace(file="a.toml"),
+        lower_is_better=lambda key: False,
+    )
+    reporter.start(recipe, None, tmp_path, 2)
+    reporter.run("seed-1")
+    reporter.alarm(["test: task a: worse"])
+    reporter.results(RunResults({}, {"next/auc": 0.5}, {}, {"next": 7}, {}), ["a section"])
+    assert printed(terminal)[-1] == "warning: seed-1: test: task a: worse"
+
+
+def test_a_baseline_that_takes_long_has_a_line(monkeypatch):
+    terminal = console()
+    moments = iter([0.0, 0.9, 10.0, 22.4])
+    monkeypatch.setattr("mtkit.runs.console.time.perf_counter", lambda: next(moments))
+    reporter = Reporter(terminal)
+    with reporter.baseline("majority", "tuned for click"):
+        pass
+    with reporter.baseline("ease", "tuned"):
+        pass
+    assert printed(terminal) == ["  baseline ease, tuned: 12 s"]

@@ -96,6 +96,38 @@ def test_seeds_beyond_the_largest_are_refused(tiny_recipe):
         runs_of(recipe, 3)
 
 
+def test_a_task_stands_beside_its_best_baseline(tiny_run):
+    results = read(tiny_run / "metrics.json")
+    lines = {line["task"]: line for line in results["verdicts"]}
+    assert {(line["task"], line["metric"]) for line in results["verdicts"]} == {
+        ("next", "ndcg@3"), ("discounted", "auc"), ("gift", "auc"), ("department", "accuracy"),
+    }  # fmt: skip
+    best = max(("popularity", "own_frequency"), key=lambda name: results["valid"]["baselines"][name]["next/ndcg@3"])
+    assert lines["next"]["baseline"] == best
+    assert lines["next"]["model"] == results["test"]["next/ndcg@3"]
+    assert lines["next"]["value"] == results["baselines"][best]["next/ndcg@3"]
+    assert lines["discounted"]["verdict"] == "better"
+    assert all(line["p"] <= line["p_holm"] <= 1 for line in lines.values())
+
+
+def test_a_head_worse_than_a_constant_is_what_a_run_says_last(tiny_recipe, tmp_path, capsys):
+    """Without any baseline in the recipe, and again where the run is only taken up."""
+    sets = ["train.learning_rate=3.0", "train.epochs=1", 'evaluate.prediction_metrics=["log_loss"]']
+    recipe = load_recipe(tiny_recipe, [*sets, "evaluate.baselines=[]"])
+    for resume in (False, True):
+        run_recipe(recipe, tmp_path / "run", resume=resume)
+        results = read(tmp_path / "run" / "metrics.json")
+        for phase, model in (("valid", results["valid"]["model"]), ("test", results["test"])):
+            constant, value = results["constants"][phase]["gift/log_loss"], model["gift/log_loss"]
+            assert constant < 0.7 < value
+            start = f"{phase}: task gift: gift/log_loss is {value:.4f}, worse than a constant's {constant:.4f}; try "
+            assert any(text.startswith(start) for text in results["warnings"])
+        printed = " ".join(capsys.readouterr().out.split("Try next")[1].split())
+        assert printed.count("warning: ") == sum("worse than a constant" in text for text in results["warnings"])
+        assert printed.endswith("another rate of its rows")
+        assert {line["verdict"] for line in results["verdicts"]} == {"no baseline"}
+
+
 class Toy:
     """Keeps what the hooks are told."""
 
@@ -144,7 +176,8 @@ def test_seeds_are_means_with_their_spread(finished, tiny_recipe, tmp_path, tiny
     write_json(tmp_path / "run" / "seed-2" / "counters.json", {})
     run_recipe(load_recipe(tiny_recipe), tmp_path / "run", seeds=3, resume=True)
     results = read(tmp_path / "run" / "metrics.json")
-    assert list(results) == ["format", "protocol", "test", "baselines", "counts", "intervals", "timing", "left_out"]
+    expected = ["format", "protocol", "test", "baselines", "counts", "intervals", "verdicts", "timing", "left_out"]
+    assert list(results) == expected
     for key, value in read(tiny_run / "metrics.json")["test"].items():
         assert results["test"][key] == {
             "mean": pytest.approx(value + 0.1),
