@@ -237,12 +237,18 @@ class Schema(BaseModel):
                 found[name] = column if kind == column.kind else Column(kind=kind)
         return found
 
-    def not_of_past(self, name: str) -> str:
-        """Why a column of the interactions says nothing of past events; empty if it can."""
+    def ahead(self, name: str) -> str:
+        """Why a column of the interactions is not known when the event happens; empty if it is."""
         for label, column in self.interactions.items():
             if column.horizon is not None and name in (label, *column.sources):
                 what = "looks ahead" if name == label else f"is a source of label {label!r}, which looks ahead"
                 return f"{name!r} {what}: it is not known when the event happens"
+        return ""
+
+    def not_of_past(self, name: str) -> str:
+        """Why a column of the interactions says nothing of past events; empty if it can."""
+        if message := self.ahead(name):
+            return message
         item = next(iter([*self.roles][1:]), "")
         if name in (AGE.column, item, f"{item}_ids"):
             return f"every past has {name!r} as something else; give the column another name"

@@ -377,3 +377,18 @@ class LabeledRows:
     groups: np.ndarray | None = None
     acting: str = ""
     unseen: np.ndarray | None = None
+
+    def take(self, rows: np.ndarray) -> LabeledRows:
+        """Some of the rows, by their numbers int `[n]`."""
+
+        def taken(values: np.ndarray | None) -> np.ndarray | None:
+            return None if values is None else values[rows]
+
+        return replace(
+            self,
+            columns={address: values[rows] for address, values in self.columns.items()},
+            labels=self.labels[rows],
+            weights=self.weights[rows],
+            groups=taken(self.groups),
+            unseen=taken(self.unseen),
+        )

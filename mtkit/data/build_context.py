@@ -51,7 +51,8 @@ def make_context(
     def labels(task: str) -> tuple[np.ndarray, np.ndarray]:
         spec = plan.predictions()[task]
         rows = tables[spec.rows]["train"]
-        return rows.labels[spec.predicts], rows.weights[spec.predicts]
+        weights = rows.weights[spec.predicts]
+        return rows.labels[spec.predicts], np.where(rows.weighed(spec.scales).weights[spec.predicts] > 0, weights, 0)
 
     return BuildContext(
         name="",

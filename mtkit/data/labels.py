@@ -96,14 +96,16 @@ def event_labels(fold: Fold, positions: np.ndarray, names: Sequence[str], part: 
     available = fold.schema.of_kind("label")
     if wrong := sorted(set(names) - set(available)):
         raise DataError(f"{wrong} are no labels of the interactions; they have {list(available)}")
-    before = pa.array(fold.events.time < fold.fit)
-    end = fold.fit if part == "train" else fold.end
+    time, end = fold.events.time, fold.fit if part == "train" else fold.end
     labels = Labels()
     for name in names:
         declared, column = fold.schema.interactions[name], fold.events.columns[name]
-        labels.add(name, column.take(pa.array(positions)), declared, column.filter(before))
-        if declared.horizon is not None:
-            labels.weights[name][fold.events.time[positions] + declared.horizon.total_seconds() > end] = 0
+        ahead = declared.horizon.total_seconds() if declared.horizon else 0
+        # Of a label that looks ahead, training knows what is over by its end; the rest is of time before it.
+        learned = time + ahead <= fold.fit if ahead else time < fold.fit
+        labels.add(name, column.take(pa.array(positions)), declared, column.filter(pa.array(learned)))
+        if ahead:
+            labels.weights[name][time[positions] + ahead > end] = 0
     return labels
 
 

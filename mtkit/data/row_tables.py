@@ -12,13 +12,14 @@ from mtkit.data.asked_rows import PARTS, asked_columns, make_rows
 from mtkit.data.catalogs import make_fold
 from mtkit.data.feature_scopes import scope_of
 from mtkit.data.memory import check_memory
-from mtkit.data.weights import unfit, weighed
+from mtkit.data.weights import masked, unfit, weighed
 from mtkit.errors import RecipeError
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.static_checks import embeddings
 from mtkit.recipe.toml_positions import KeyPath
-from mtkit.spec import Cut
+from mtkit.spec import Cut, TaskHead
+from mtkit.spec.heads import mask_name
 from mtkit.types import Dataset, Fold, Part, RowTable
 
 Tables = Mapping[str, Mapping[Part, RowTable]]
@@ -65,6 +66,9 @@ def tables_of(recipe: Recipe, fold: Fold, *, model: bool) -> dict[str, dict[Part
     for spec in recipe.plan.predictions().values():
         for part in PARTS if len(spec.labels) > 1 else ():
             tables[spec.rows][part] = _with_joined(tables[spec.rows][part], spec.predicts, spec.labels)
+    for name, parts in tables.items():
+        wheres = [head.of_rows for head in recipe.plan.tasks.values() if head.of_rows and head.rows == name]
+        tables[name] = {part: masked(fold, table, wheres) for part, table in parts.items()}
     _check_rows(recipe, fold, tables)
     return _weighed(recipe, fold, tables)
 
@@ -117,10 +121,20 @@ def _check_rows(recipe: Recipe, fold: Fold, tables: Tables) -> None:
     """Refuses tasks whose row tables do not have what they need."""
     plan = recipe.plan
     found: list[tuple[KeyPath, str]] = [
-        (("task", name, *path), message) for name, head in plan.tasks.items() for path, message in head.unfit(tables)
+        (("task", name, *path), message)
+        for name, head in plan.tasks.items()
+        for path, message in head.unfit(_seen(tables, head))
     ]
     found += [*_missing_features(recipe, plan, tables), *_too_many_rows(plan, fold)]
     _refuse(recipe, found or [*_missing_columns(plan, tables)])
+
+
+def _seen(tables: Tables, head: TaskHead) -> Tables:
+    """The tables as a head sees them that leaves out rows."""
+    if head.of_rows is None:
+        return tables
+    mask = mask_name(head.of_rows)
+    return {**tables, head.rows: {part: table.weighed([mask]) for part, table in tables[head.rows].items()}}
 
 
 def _weighed(recipe: Recipe, fold: Fold, tables: Tables) -> dict[str, dict[Part, RowTable]]:

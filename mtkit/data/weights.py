@@ -9,10 +9,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pyarrow as pa
 
+from mtkit.conditions import Where
 from mtkit.data.columns import raw
+from mtkit.data.conditions import holding
 from mtkit.data.feature_scopes import scope_of
 from mtkit.schema import CONTEXT, Address, Column
 from mtkit.spec import TaskHead, TaskMistake
+from mtkit.spec.heads import mask_name
 from mtkit.types import ROW_WEIGHT, Fold, Part, RowTable
 
 
@@ -36,13 +39,27 @@ def weighed(fold: Fold, table: RowTable, asked: Collection[str]) -> RowTable:
     return replace(table, dense={**table.dense, **found}, note=note)
 
 
+def masked(fold: Fold, table: RowTable, wheres: Collection[Where]) -> RowTable:
+    """The table with a column for each condition, by which tasks leave out rows; none where rows are no single interactions."""
+    if table.event is None or not wheres:
+        return table
+    columns, declared = fold.events.columns, fold.schema.interactions
+    found = {}
+    for where in wheres:
+        events = columns.select(list(where.columns)).take(pa.array(table.event))
+        found[mask_name(where)] = holding(where, events, declared).astype(np.float32)
+    return replace(table, dense={**table.dense, **found})
+
+
 def unfit(fold: Fold, task: TaskHead, tables: Mapping[str, Mapping[Part, RowTable]]) -> Iterator[TaskMistake]:
     """Why rows cannot count as a task says: no such column, one that counts already, no numbers of 0 or more, all 0.
 
     Rows to be evaluated on may lack a column that those to train on have: they count alike.
     """
     name, train = task.weight_by, tables[task.rows]["train"]
-    if name and name not in train.dense:
+    if task.of_rows and train.event is None:
+        yield ("where",), f"rows of {task.rows!r} are no single interactions, of which alone a condition can be told"
+    elif name and name not in train.dense:
         yield ("weight_by",), f"rows of {task.rows!r} have no {name!r}; {_what_they_have(train)}"
     elif name and _counts_already(fold, train, name, task.predicts):
         yield ("weight_by",), f"{name} is declared as a weight, by which these rows count already; leave weight_by out"

@@ -186,14 +186,15 @@ class Comparison:
         return predict_metrics(task, predictions, rows, self.settings.prediction_metrics, slices)
 
     def _labeled(self, task: str) -> tuple[LabeledRows, LabeledRows]:
-        """The rows of a prediction task for training and for evaluation."""
+        """The rows of a prediction task for training, those that count, and for evaluation."""
         spec, features = self.plan.tasks[task], self.plan.features(task)
         parts = self.tables[spec.rows]
         train, rows = (
             labeled_rows(self.fold, parts[part].weighed(spec.scales), spec.predicts, features, numeric=spec.numeric)
             for part in ("train", "eval")
         )
-        return train, rows
+        there = train.weights > 0
+        return train if there.all() else train.take(np.flatnonzero(there)), rows
 
 
 def weight_notes(plan: Plan, baselines: Mapping[str, Baseline], schema: Schema) -> Iterator[str]:

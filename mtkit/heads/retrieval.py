@@ -107,6 +107,8 @@ class RetrievalHead(Head):
         embeddings, ids, there = self.candidates(rows), rows.batch.ids[role], rows.batch.present
         if (scale := rows.batch.scale(rows.spec.scales)) is not None:
             there *= tf.cast(scale > 0, tf.float32)  # a row that does not count is no candidate of others either
+        if rows.spec.positive:
+            there *= tf.cast(rows.batch.weights[rows.spec.positive] > 0, tf.float32)  # nor is one without a label
         return Candidates(*map(gather_rolled, (embeddings, ids, there, rows.share(role, ids))))
 
     def answers(self, rows: TaskPass) -> tf.Tensor:

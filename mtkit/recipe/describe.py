@@ -51,6 +51,7 @@ def _cost(plan: Plan, name: str) -> str:
 
 def _task(recipe: Recipe, name: str, head: TaskHead) -> Iterator[str]:
     by = f", rows count by {head.weight_by}" if head.weight_by else ""
+    by += f", of rows where {head.of_rows.in_words()}" if head.of_rows else ""
     yield f"task {name}: {recipe.uses[f'task.{name}']}, weight {head.weight:g}{by}"
     rows = recipe.rows[head.rows]
     rate = f"{rows.batch_size} in a batch" if rows.batch_size else f"{rows.passes:g} passes in an epoch"

@@ -210,6 +210,10 @@ def _conditions(draft: Draft, schema: Schema) -> Iterator[Mistake]:
     for path, where in conditions(draft):
         if path[0] == "events" or where not in named:
             yield from (Mistake(path, message) for message in unfit(where, schema))
+        if path[0] in ("rows", "task") and path[-1] != "past":
+            # Whether a row of training is one would be known after the cut only.
+            found = {name: message for name in where.columns if (message := schema.ahead(name))}
+            yield from (Mistake(path, f"{message}, and rows cannot be chosen by it") for message in found.values())
 
 
 def _catalogs(data: Data, schema: Schema) -> Iterator[Mistake]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
 from pydantic import Field
 
+from mtkit.conditions import Where
 from mtkit.errors import nearest
 from mtkit.schema import CONTEXT, HISTORY, TASK, Address, Schema
 from mtkit.spec.base import Contributions, Name, PositiveFloat, PositiveInt, Spec
@@ -26,6 +28,11 @@ def prediction_of(name: str) -> str:
     """The task whose prediction a name in `inputs` stands for (`task.NAME`); empty if it is that of an embedding."""
     address = Address(name)
     return address.column if address.scope == TASK else ""
+
+
+def mask_name(where: Where) -> str:
+    """The dense column of rows that is 1 where a condition holds, and else 0."""
+    return f"where {json.dumps(where.model_dump(mode='json'), sort_keys=True)}"
 
 
 @dataclass(frozen=True)
@@ -125,9 +132,15 @@ class TaskHead(Spec):
     epochs: PositiveInt | None = Field(None, description="epochs after which it leaves; default: all")
 
     @property
+    def of_rows(self) -> Where | None:
+        """Which of its rows there are for it, in training and in evaluation; None = all."""
+        return None
+
+    @property
     def scales(self) -> tuple[str, ...]:
         """Dense columns of its rows whose product says what a row counts; of rows that lack one, it is 1."""
-        return (ROW_WEIGHT, self.weight_by) if self.weight_by else (ROW_WEIGHT,)
+        mask = mask_name(self.of_rows) if self.of_rows else None
+        return (ROW_WEIGHT, *filter(None, (self.weight_by, mask)))
 
     @property
     def evaluated_on(self) -> Name:
@@ -211,6 +224,16 @@ class PredictionTask(TaskHead):
     inputs: tuple[str, ...] = Field(min_length=1, description="embeddings it reads, and `task.NAME` for predictions")
     label: str = Field(description="label of the row table (`coupon`), or of an entity (`item.department`)")
     stop_gradient: bool = Field(False, description="do not train the tasks whose predictions it reads")
+    where: Where | None = Field(
+        None,
+        description="which of the rows train and evaluate it, and its baselines (conversions of what was clicked): a condition, or "
+        "the name of `[events.NAME]`; default: all",
+    )
+
+    @property
+    def of_rows(self) -> Where | None:
+        """`where`."""
+        return self.where
 
     @property
     def predicts(self) -> str:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from datetime import timedelta
 
 import numpy as np
 import pyarrow as pa
@@ -94,3 +95,35 @@ def test_labels_of_any_number_of_classes():
     assert labels.remarks() == "; 2 with a topics that training lacks"
     labels.add("none", column, declared, known.filter(pa.array([False, True, False])))
     assert labels.values["none"].shape == (5, 0)
+
+
+def test_a_class_that_only_unfinished_horizons_have_is_not_known_of_training(shop):
+    """A row whose horizon is not over at the cut is of unknown label, not of a negative, nor of a class of its own."""
+    schema = shop.schema.model_copy(
+        update={
+            "interactions": {
+                **shop.schema.interactions,
+                "payment": Column(kind="label", classes=True, horizon=timedelta(days=10)),
+            }
+        }
+    )
+    rows = shop.interactions
+    late = seconds(rows[schema.time]) + 10 * DAY > 60 * DAY
+    payment = pa.array(np.where(late, "voucher", "cash"))
+    changed = rows.set_column(rows.column_names.index("payment"), "payment", payment)
+    fold = make_fold(replace(shop, interactions=changed, schema=schema), Cut("test", 60 * DAY, 90 * DAY), {})
+    positions = event_positions(fold, "train")
+    labels = event_labels(fold, positions, ["payment"], "train")
+    assert labels.classes == {"payment": ("cash",)}
+    over = fold.events.time[positions] + 10 * DAY <= 60 * DAY
+    np.testing.assert_array_equal(labels.weights["payment"], over)
+    assert 0 < over.mean() < 1
+
+
+@pytest.mark.parametrize("fit", [None, 40 * DAY])
+def test_a_horizon_of_training_ends_where_the_model_was_trained_to(shop, fit):
+    fold = make_fold(shop, Cut("test", 60 * DAY, 90 * DAY, fit=fit), {})
+    positions = event_positions(fold, "train")
+    weights = event_labels(fold, positions, ["returns"], "train").weights["returns"]
+    np.testing.assert_array_equal(weights, fold.events.time[positions] + 5 * DAY <= fold.fit)
+    assert fold.fit == (fit or 60 * DAY)
