@@ -22,7 +22,9 @@ NO_TIME = np.zeros(0, dtype=np.int64)
 NO_HISTORY = np.zeros((0, 2), dtype=np.int64)
 
 
-def event_positions(fold: Fold, part: Part, since: int | None = None, where: Where | None = None) -> np.ndarray:
+def event_positions(
+    fold: Fold, part: Part, since: int | None = None, where: Where | None = None, length: int | None = None
+) -> np.ndarray:
     """Positions int64 of the events of a part.
 
     Args:
@@ -30,11 +32,13 @@ def event_positions(fold: Fold, part: Part, since: int | None = None, where: Whe
         part: which part.
         since: seconds; of training, what happened so shortly before its end.
         where: those for which it holds.
+        length: seconds; of evaluation, what happened so shortly from the cut on.
     """
     time = fold.events.time
     meant = np.ones(len(time), bool) if where is None else holding(where, fold.events.columns, fold.schema.interactions)
     if part == "eval":
-        return np.flatnonzero(meant & (time >= fold.cut))
+        end = fold.end if length is None else fold.cut + length
+        return np.flatnonzero(meant & (time >= fold.cut) & (time < end))
     begin = fold.fit - since if since is not None else np.iinfo(np.int64).min
     return np.flatnonzero(meant & (time < fold.fit) & (time >= begin))
 

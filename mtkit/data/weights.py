@@ -18,6 +18,9 @@ from mtkit.spec import TaskHead, TaskMistake
 from mtkit.spec.heads import mask_name
 from mtkit.types import ROW_WEIGHT, Fold, Part, RowTable
 
+#: Why rows may have no label.
+NOT_KNOWN = "they are null, of a class that training lacks, or look ahead beyond the end of their part (`horizon`)"
+
 
 def of_all_tasks(columns: pa.Table, declared: Mapping[str, Column], rows: np.ndarray) -> np.ndarray | None:
     """What rows of a table count for all tasks, float32 `[rows]`: the product of its columns; None where there are none."""
@@ -64,12 +67,11 @@ def unfit(fold: Fold, task: TaskHead, tables: Mapping[str, Mapping[Part, RowTabl
     elif name and _counts_already(fold, train, name, task.predicts):
         yield ("weight_by",), f"{name} is declared as a weight, by which these rows count already; leave weight_by out"
     else:
-        yield from _unfit_values(train, task, "training", task.predicts)
-        # That no label of what is evaluated is known is no mistake: figures are not defined then.
-        yield from _unfit_values(tables[task.evaluated_on]["eval"], task, "evaluation")
+        found = [*_unfit_values(train, task, "training")]
+        yield from found or _unfit_values(tables[task.evaluated_on]["eval"], task, "evaluation")
 
 
-def _unfit_values(table: RowTable, task: TaskHead, part: str, label: str = "") -> Iterator[TaskMistake]:
+def _unfit_values(table: RowTable, task: TaskHead, part: str) -> Iterator[TaskMistake]:
     rows = f"rows of {part} of {table.name!r}"
     values = table.dense.get(task.weight_by or "", np.zeros(0))
     if len(wrong := np.flatnonzero(~(values >= 0))):
@@ -78,8 +80,13 @@ def _unfit_values(table: RowTable, task: TaskHead, part: str, label: str = "") -
         yield ("weight_by",), message
         return
     seen = table.weighed(task.scales)
-    if not seen.weights.get(label, seen.dense.get(ROW_WEIGHT, np.ones(1))).any():
+    if not seen.dense.get(ROW_WEIGHT, np.ones(1)).any():
         yield ("rows",), f"all {len(table):,} {rows} have weight 0; expected some that count"
+    elif not seen.weights.get(task.predicts, np.ones(1)).any():
+        message = (
+            f"all {len(table):,} {rows} have weight 0 for {task.predicts!r}; expected some that count: {NOT_KNOWN}"
+        )
+        yield ("label",), message
 
 
 def _what_they_have(table: RowTable) -> str:

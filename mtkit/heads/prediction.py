@@ -38,7 +38,7 @@ class PredictionHead(Head):
         return self.predict(self.outputs(rows))
 
     def labels(self, rows: TaskPass) -> tuple[tf.Tensor, tf.Tensor]:
-        """The labels of the rows, 0 where the weight is, and the weights; these are 0 where the row does not count for the task."""
+        """The labels of the rows, 0 where the weight is, and the weights: 0 where the row does not count for the task."""
         weights = rows.batch.weights[rows.spec.predicts]
         if (scale := rows.batch.scale(rows.spec.scales)) is not None:
             weights = tf.where(scale > 0, weights, tf.zeros_like(weights))

@@ -10,7 +10,9 @@ from mtkit.backend import tf
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.columns import load
 from mtkit.data.event_kinds import unused_kinds
+from mtkit.data.label_counts import check_labels, count_table, label_counts
 from mtkit.data.leakage import find_leaks, refuse
+from mtkit.data.row_tables import make_tables
 from mtkit.errors import WiringError
 from mtkit.evaluation.baseline_tuning import weight_notes
 from mtkit.feed.batch import Batch
@@ -26,11 +28,11 @@ TOLERANCE = 1e-3
 
 
 def check_full(recipe: Recipe) -> list[str]:
-    """Builds the recipe's model on its data and probes it; returns lines: what the rows are, and warnings.
+    """Builds the recipe's model on its data and probes it; returns lines: what the rows are, their labels, and warnings.
 
     Raises:
         DataError: the data do not fit the recipe, or tell what is to be predicted.
-        RecipeError: a task asks for something that its row table does not have.
+        RecipeError: a task asks for something that its row table does not have, or has no label in a part.
         WiringError: a row depends on other rows of its batch, a query on the candidate of its row, or a candidate on
             anything but itself.
     """
@@ -38,7 +40,9 @@ def check_full(recipe: Recipe) -> list[str]:
     valid, test = make_cuts(dataset, recipe.data.split)
     findings = find_leaks(recipe, dataset, valid, test)
     refuse(findings)
+    check_labels(recipe, dataset, valid, test)
     origins = [origin_of(recipe, dataset, cut) for cut in (valid, test)]
+    of_test = label_counts(recipe.plan, make_tables(recipe, dataset, test)[1])
     pipeline = assemble(recipe, dataset, valid)
     check_independent(pipeline)
     check_factorized(pipeline)
@@ -49,6 +53,7 @@ def check_full(recipe: Recipe) -> list[str]:
         for name, parts in pipeline.tables.items()
         for part, table in parts.items()
     ] + [
+        *count_table(label_counts(recipe.plan, pipeline.tables), of_test),
         *(f"data: {note}" for note in dataset.notes),
         *unused_kinds(recipe, dataset),
         *(f"data: {note}" for note in weight_notes(recipe.plan, recipe.evaluate.baselines, dataset.schema)),

@@ -12,6 +12,7 @@ from pathlib import Path
 from mtkit.data.build_context import cache_directory, make_context
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.columns import load
+from mtkit.data.label_counts import check_labels
 from mtkit.data.leakage import find_leaks, refuse
 from mtkit.data.row_tables import left_out, make_tables, populations
 from mtkit.errors import RecipeError
@@ -154,6 +155,8 @@ def _each(
     findings = find_leaks(recipe, dataset, *make_cuts(dataset, recipe.data.split))
     refuse(findings)
     report.leaks(findings)
+    for one in runs.values():
+        check_labels(one, dataset, *make_cuts(dataset, one.data.split))
     several = []
     for name, one in runs.items():
         report.run(name)

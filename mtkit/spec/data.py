@@ -110,6 +110,10 @@ class Split(Spec):
         """
         raise NotImplementedError
 
+    def moved(self, valid: int, test: int) -> str:
+        """What to set so that validation and test begin at these moments, seconds; empty where it has no such settings."""
+        return ""
+
     def each(self) -> tuple[Split, ...]:
         """The splits of one run, one after another; more than one where results are means over folds."""
         return (self,)

@@ -226,8 +226,8 @@ class PredictionTask(TaskHead):
     stop_gradient: bool = Field(False, description="do not train the tasks whose predictions it reads")
     where: Where | None = Field(
         None,
-        description="which of the rows train and evaluate it, and its baselines (conversions of what was clicked): a condition, or "
-        "the name of `[events.NAME]`; default: all",
+        description="which of its rows there are for it and its baselines, to train and to be evaluated on (those that were "
+        "clicked): a condition, or the name of `[events.NAME]`; default: all",
     )
 
     @property
@@ -287,7 +287,10 @@ def unfit_label(table: RowTable, label: str, *, numeric: bool) -> str:
     values = np.unique(table.labels[label][table.weights[label] > 0])
     known = f"label {label!r} of the training rows of {table.name!r}"
     if not len(values):
-        return f"{known} is null in all {len(table):,}; expected some with a value"
+        return (
+            f"{known} is null in all {len(table):,}, or looks ahead of the end of training (`horizon`); expected some with a "
+            "value"
+        )
     classes = table.classes.get(label, ())
     several = table.labels[label].ndim > 1
     if classes and (numeric or several):

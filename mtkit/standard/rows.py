@@ -36,6 +36,11 @@ class _OfEvents(Rows):
         description="which interactions count as the rows' own past: as items had before, in activity and popularity, and as "
         "what makes a user one with a past; default: all. What encoders of a past read, they say themselves",
     )
+    eval_length: Duration | None = Field(
+        None,
+        description="evaluate on so long a time from the cut on, so that labels of other tables may look further ahead; default: "
+        "until the end of the part",
+    )
 
     @property
     def counted(self) -> Where | None:
@@ -46,6 +51,21 @@ class _OfEvents(Rows):
     def targets(self) -> Where | None:
         """`where`."""
         return self.where
+
+    def _end(self, fold: Fold) -> int:
+        """Where evaluation ends, seconds; data end with their last interaction, so a day that has begun is a whole one.
+
+        Raises:
+            DataError: the part is shorter.
+        """
+        if self.eval_length is None:
+            return fold.end
+        if (end := fold.cut + _seconds(self.eval_length)) >= fold.end + DAY:
+            raise DataError(
+                f"eval_length of a row table is {in_words(self.eval_length)}, but {fold.name} ends "
+                f"{(fold.end - fold.cut) / DAY:.3g} days after its cut; set a shorter one, or move the dates of data.split"
+            )
+        return min(end, fold.end)
 
 
 class Windows(_OfEvents):
@@ -100,12 +120,13 @@ class Windows(_OfEvents):
 
         from mtkit.data.row_builders import sample, window_table
 
-        days = (fold.end - fold.cut) / DAY
+        end = self._end(fold)
+        days = (end - fold.cut) / DAY
         when = f"in the {days:g} days from the cut" if days >= 1 else "from the cut on"
         everyone = self.without_past != "leave_out"
         who = f"users who act {when}, with a past or without" if everyone else _WITH_A_PAST.format(when)
         note = f"{who}{self._of}; targets: their distinct items"
-        table = window_table(fold, [(fold.cut, fold.end)], note, self.where, self.past, without_past=everyone)
+        table = window_table(fold, [(fold.cut, end)], note, self.where, self.past, without_past=everyone)
         if self.eval_sample is None:
             return table
         drawn = table.take(sample(np.arange(len(table)), self.eval_sample, self.seed))
@@ -129,7 +150,8 @@ class _EventRows(_OfEvents):
     def _positions(self, fold: Fold, part: Part) -> np.ndarray:
         from mtkit.data.row_builders import event_positions
 
-        return event_positions(fold, part, _seconds(self.since) if self.since else None, self.where)
+        length = self._end(fold) - fold.cut if part == "eval" else None
+        return event_positions(fold, part, _seconds(self.since) if self.since else None, self.where, length)
 
     def _sampled(self, positions: np.ndarray, part: Part) -> np.ndarray:
         from mtkit.data.row_builders import sample
@@ -247,6 +269,7 @@ def _scope(rows: _EventRows, part: Part) -> str:
     some = f", at most {drawn:,} of them" if drawn else ""
     some += f"; {rows.where.in_words()}" if rows.where else ""
     if part == "eval":
-        return f" from the cut on{some}"
+        within = f" in the {in_words(rows.eval_length)}" if rows.eval_length else ""
+        return f"{within} from the cut on{some}"
     since = f" in the {in_words(rows.since)}" if rows.since else ""
     return f"{since} before the cut{some}"

@@ -40,6 +40,11 @@ class Time(Split):
         end = _midnight(self.end) if self.end else max(int(times.max(initial=test)), test) + 1
         return _by_time(times, (valid, test), (test, end), self.refit)
 
+    def moved(self, valid: int, test: int) -> str:
+        """The days."""
+        days = (datetime.fromtimestamp(moment, UTC).date() for moment in (valid, test))
+        return " and ".join(f"data.split.{name} = {day}" for name, day in zip(("valid", "test"), days, strict=True))
+
 
 class Rolling(Split):
     """Several splits by time: the test of each fold is a period that ends a stride before that of the next.

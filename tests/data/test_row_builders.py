@@ -87,6 +87,8 @@ def test_parts_of_events(fold):
     late = event_positions(fold, "train", 10 * DAY)
     np.testing.assert_array_equal(late, np.flatnonzero((time < fold.cut) & (time >= 50 * DAY)))
     np.testing.assert_array_equal(event_positions(fold, "eval", 10 * DAY), np.flatnonzero(time >= fold.cut))
+    soon = event_positions(fold, "eval", length=10 * DAY)
+    np.testing.assert_array_equal(soon, np.flatnonzero((time >= fold.cut) & (time < fold.cut + 10 * DAY)))
 
 
 def test_sample_is_seeded_and_keeps_the_order():

@@ -182,9 +182,20 @@ def test_rows_that_cannot_count_as_a_task_says(shop, make_rows, rows, weight_by,
 def test_a_label_that_counts_nowhere(shop, make_rows):
     fold, tables = make_rows({"interactions": {"w": (weight("cheap"), np.zeros(len(shop.interactions)))}}, LINES)
     ((path, message),) = unfit(fold, Scoring(rows="rows", label="cheap"), tables)
-    assert path == ("rows",)
-    assert "rows of training of 'rows' have weight 0; expected some that count" in message
+    assert path == ("label",)
+    assert "rows of training of 'rows' have weight 0 for 'cheap'; expected some that count" in message
     assert list(unfit(fold, Scoring(rows="rows", label="payment"), tables)) == []
+
+
+def test_a_label_that_nothing_evaluated_has(shop, make_rows):
+    fold, tables = make_rows({}, LINES)
+    held = tables["rows"]["eval"]
+    unknown = replace(held, weights={**held.weights, "cheap": np.zeros(len(held), np.float32)})
+    tables = {"rows": {**tables["rows"], "eval": unknown}}
+    ((path, message),) = unfit(fold, Scoring(rows="rows", label="cheap"), tables)
+    assert path == ("label",)
+    assert "rows of evaluation of 'rows' have weight 0 for 'cheap'" in message
+    assert "(`horizon`)" in message
 
 
 def test_rows_to_be_evaluated_on_may_lack_the_column(make_rows):

@@ -24,7 +24,7 @@ def test_entry_point(name, cls, entry_point):
 def test_options_arrive_in_the_layer(spec, make_context):
     config = spec.build(make_context("this", tasks=("this",))).get_config()
     options = spec.model_dump(
-        mode="json", exclude={"rows", "weight", "weight_by", "evaluate", "label", "stop_gradient"}
+        mode="json", exclude={"rows", "weight", "weight_by", "evaluate", "label", "stop_gradient", "where"}
     )
     assert {key: config[key] for key in options} == options
     assert config["name"] == "this"
