@@ -176,7 +176,7 @@ class Run:
             warnings=[*told, *below] or None,
             init={name: of.init for name, of in phases.items() if of.init} or None,
             left_out={"valid": tuned.left_out or {}, "test": final.left_out or {}},
-            training={name: of.training for name, of in (("valid", tuned), ("test", final)) if of.training} or None,
+            training={name: of.training for name, of in phases.items() if of.training} or None,
         )
 
     def _below_chance(self, of: PhaseResults) -> list[str]:
@@ -208,7 +208,8 @@ class Run:
         )
         for message in comparison.falling_back(settings.baselines):
             self.warn(message)
-        plain, judged = comparison.results(settings.baselines, valid and as_tuned(settings.baselines, valid.tuned))
+        tuned = None if valid is None else as_tuned(settings.baselines, valid.tuned)
+        plain, judged = comparison.results(settings.baselines, tuned)
         baselines = judged | dict(contest.beside)
         constants = constant_metrics(plan, contest.tables, settings) if contest.model is not None else None
         timing.lap("baselines")
