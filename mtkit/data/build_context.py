@@ -50,21 +50,22 @@ def make_context(
 
     def labels(task: str) -> tuple[np.ndarray, np.ndarray]:
         spec = plan.predictions()[task]
-        rows = tables[spec.rows]["train"]
-        weights = rows.weights[spec.predicts]
-        return rows.labels[spec.predicts], np.where(rows.weighed(spec.scales).weights[spec.predicts] > 0, weights, 0)
+        rows = tables[spec.rows]["train"].weighed(spec.scales)
+        return rows.labels[spec.predicts], rows.weights[spec.predicts]
 
+    names = class_names(plan, tables)
     return BuildContext(
         name="",
         tasks=tuple(recipe.task),
         features=dict(features) | {Address.of(name, "id"): FeatureInfo(size=size) for name, size in sizes.items()},
         sizes=sizes,
-        classes={name: max(2, len(names)) for name, names in class_names(plan, tables).items()},
+        classes={task: max(2, len(of_task)) for task, of_task in names.items()},
         candidates={name: sizes[plan.candidate_entity(name)] for name in plan.rankings()},
         cache_dir=cache_dir,
         column=column,
         encoders=recipe.encoder,
         counters=counters,
+        class_names=names,
         labels=labels,
     )
 

@@ -13,6 +13,7 @@ from mtkit.heads.prediction import PredictionHead
 from mtkit.layers.axes import Axis
 from mtkit.layers.joined import joined
 from mtkit.layers.label_scales import SCALES
+from mtkit.layers.losses import ClassLoss
 
 
 @keras.saving.register_keras_serializable(package="mtkit")
@@ -25,11 +26,15 @@ class LinearHead(PredictionHead):
     Args:
         inputs: names in the view, in the order in which they meet the columns of W.
         classes: number of classes of the label; 2 = binary, one logit.
+        loss: options of the `ClassLoss`.
     """
 
-    def __init__(self, inputs: Sequence[str], classes: int = 2, **options: Any) -> None:
+    def __init__(
+        self, inputs: Sequence[str], classes: int = 2, loss: Mapping[str, Any] | None = None, **options: Any
+    ) -> None:
         super().__init__(**options)
         self.inputs, self.classes = tuple(inputs), classes
+        self.of_classes = ClassLoss(classes, **(loss or {}))
         self.dense = keras.layers.Dense(1 if classes == 2 else classes, name="linear")
 
     def call(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
@@ -39,13 +44,11 @@ class LinearHead(PredictionHead):
 
     def loss(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Cross-entropy `[rows]` from logits, with labels 0/1 or class numbers."""
-        if self.classes == 2:
-            return tf.nn.sigmoid_cross_entropy_with_logits(tf.cast(labels, outputs.dtype), outputs)
-        return tf.nn.sparse_softmax_cross_entropy_with_logits(labels, outputs)
+        return self.of_classes(outputs, labels)
 
     def predict(self, outputs: tf.Tensor) -> tf.Tensor:
         """Probabilities: the sigmoid for a binary label, else the softmax over classes."""
-        return tf.sigmoid(outputs) if self.classes == 2 else tf.nn.softmax(outputs)
+        return self.of_classes.probabilities(outputs)
 
     def axes(self) -> list[Axis]:
         """The columns of W, and its rows where they are those of classes."""
@@ -55,7 +58,8 @@ class LinearHead(PredictionHead):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        return {**super().get_config(), "inputs": list(self.inputs), "classes": self.classes}
+        own = {"inputs": list(self.inputs), "classes": self.classes, "loss": self.of_classes.options()}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable(package="mtkit")

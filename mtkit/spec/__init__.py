@@ -22,6 +22,7 @@ from mtkit.spec.base import (
     PositiveInt,
     Spec,
 )
+from mtkit.spec.class_heads import ClassTask
 from mtkit.spec.data import Cut, DataSource, Log, Preprocessor, Rows, Split
 from mtkit.spec.evaluation import (
     Baseline,
@@ -59,6 +60,7 @@ __all__ = [
     "Balancer",
     "Baseline",
     "BuildContext",
+    "ClassTask",
     "ContentBaseline",
     "Contributions",
     "Correlation",

@@ -35,8 +35,11 @@ class BuildContext:
         cache_dir: where results that depend on content alone may be kept between runs.
         column: `(entity or role, column)` -> raw values of the entity table, `[rows]` (row 0 is None); `id` for the ids.
         encoders: the encoders of the recipe by name, for heads that train one.
-        labels: prediction task -> labels and weights of its training rows, `[rows]` each, as they are in the data.
+        labels: prediction task -> labels of its training rows as they are in the data, and what the rows count for the task,
+            `[rows]` each.
         counters: numbers that end in `metrics.json` under `timing` (`texts_encoded`).
+        class_names: prediction task -> names of its label's classes, in the order of their numbers; empty for labels of 0 and
+            1, and for numbers.
     """
 
     name: str
@@ -49,6 +52,7 @@ class BuildContext:
     column: Callable[[str, str], np.ndarray]
     encoders: Mapping[str, Encoder] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
+    class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     labels: Callable[[str], tuple[np.ndarray, np.ndarray]] = _no_labels
 
 

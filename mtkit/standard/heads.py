@@ -8,29 +8,26 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from mtkit.spec import BuildContext, PredictionTask, TaskMistake, prediction_of
+from mtkit.spec import BuildContext, ClassTask, PredictionTask, TaskMistake, prediction_of
 from mtkit.spec.heads import Measures, unfit_label
 
 if TYPE_CHECKING:
     from mtkit.types import Part, RowTable
 
-if TYPE_CHECKING:
-    from mtkit.spec import TaskMistake
-    from mtkit.types import Part, RowTable
 
-
-class _Linear(PredictionTask):
-    """A head that is linear on its inputs side by side."""
+class _Linear(ClassTask):
+    """A head of classes that is linear on its inputs side by side."""
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.reference_heads.LinearHead`."""
         from mtkit.layers.reference_heads import LinearHead
 
-        return LinearHead(self.inputs, classes=context.classes[context.name], name=context.name)
+        classes = context.classes[context.name]
+        return LinearHead(self.inputs, classes, self.loss_options(context), name=context.name)
 
 
-class _OnEmbeddings(_Linear):
-    """A linear head on embeddings alone."""
+class _OnEmbeddings(PredictionTask):
+    """A head on embeddings alone."""
 
     @model_validator(mode="after")
     def _no_predictions(self) -> Self:
@@ -43,7 +40,7 @@ class _OnEmbeddings(_Linear):
         return self
 
 
-class UserPreference(_OnEmbeddings):
+class UserPreference(_OnEmbeddings, _Linear):
     """Whether the user prefers the item: p = sigmoid(W1·[U; C] + b1), on embeddings of the user and of the item.
 
     Labels that only ever say yes need negatives: its row table (`sampled_negatives`) says where they come from. With a
@@ -51,7 +48,7 @@ class UserPreference(_OnEmbeddings):
     """
 
 
-class Content(_OnEmbeddings):
+class Content(_OnEmbeddings, _Linear):
     """What the item is about: f = sigmoid(W2·C + b2), on embeddings of the item.
 
     With a label of several classes the softmax over classes takes the place of the sigmoid.

@@ -1,6 +1,7 @@
 import pytest
 
 from mtkit.errors import WiringError
+from mtkit.spec import ClassTask
 from mtkit.testing import check_import_is_light, check_spec
 from mtkit_tfrs import TfrsRanking, TfrsRetrieval
 
@@ -23,11 +24,15 @@ def test_entry_point(name, cls, entry_point):
 @pytest.mark.parametrize("spec", [RETRIEVAL, RANKING])
 def test_options_arrive_in_the_layer(spec, make_context):
     config = spec.build(make_context("this", tasks=("this",))).get_config()
-    options = spec.model_dump(
-        mode="json", exclude={"rows", "weight", "weight_by", "evaluate", "label", "stop_gradient", "where"}
-    )
+    options = spec.model_dump(mode="json", exclude={*ClassTask.model_fields, "evaluate"} - {"inputs"})
     assert {key: config[key] for key in options} == options
     assert config["name"] == "this"
+
+
+def test_options_of_the_loss_arrive_in_the_layer(make_context):
+    spec = RANKING.model_copy(update={"focal": 2.0, "positive_weight": 5.0, "label_smoothing": 0.1})
+    config = spec.build(make_context("this", tasks=("this",))).get_config()
+    assert config["loss"] == {"weights": [1.0, 5.0], "focal": 2.0, "smoothing": 0.1}
 
 
 def test_ranking_refuses_labels_of_several_classes(make_context):

@@ -7,7 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import Field
 
 from mtkit.errors import WiringError
-from mtkit.spec import Activation, BuildContext, PositiveFloat, PositiveInt, PredictionTask, RetrievalTask
+from mtkit.spec import Activation, BuildContext, ClassTask, PositiveFloat, PositiveInt, RetrievalTask
 
 __all__ = ["TfrsRanking", "TfrsRetrieval"]
 
@@ -56,7 +56,7 @@ class TfrsRetrieval(RetrievalTask):
         )
 
 
-class TfrsRanking(PredictionTask):
+class TfrsRanking(ClassTask):
     """A deep and cross network (Wang et al., 2021) under `tfrs.tasks.Ranking`, for a binary label."""
 
     cross_layers: Annotated[int, Field(ge=0)] = Field(1, description="number of cross layers")
@@ -82,5 +82,6 @@ class TfrsRanking(PredictionTask):
             cross_layers=self.cross_layers,
             units=self.units,
             activation=self.activation,
+            loss=self.loss_options(context),
             name=context.name,
         )

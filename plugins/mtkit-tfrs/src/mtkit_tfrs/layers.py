@@ -9,6 +9,7 @@ from mtkit.backend import keras, tf
 from mtkit.heads import Batch, Candidates, PredictionHead, RetrievalHead
 from mtkit.layers.initializers import SumOfInputs
 from mtkit.layers.joined import joined
+from mtkit.layers.losses import ClassLoss
 from mtkit.optimizers import precision_scope
 
 # isort: split
@@ -137,6 +138,7 @@ class DeepCross(PredictionHead):
         cross_layers: number of cross layers.
         units: widths of the dense layers.
         activation: of the dense layers.
+        loss: options of the `mtkit.layers.losses.ClassLoss`.
     """
 
     def __init__(
@@ -145,6 +147,7 @@ class DeepCross(PredictionHead):
         cross_layers: int = 1,
         units: Sequence[int] = (64,),
         activation: str = "relu",
+        loss: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -153,8 +156,9 @@ class DeepCross(PredictionHead):
         self.activation = keras.activations.get(activation)
         self.dense = [keras.layers.Dense(width, activation) for width in units]
         self.logit = keras.layers.Dense(1)
+        self.binary = ClassLoss(**(loss or {}))
         self.task = _in_float32(
-            tfrs.tasks.Ranking(loss=keras.losses.BinaryCrossentropy(from_logits=True, reduction="none"))
+            tfrs.tasks.Ranking(loss=lambda y_true, y_pred, sample_weight: self.binary(y_pred, y_true))
         )
 
     @_as_written
@@ -169,13 +173,11 @@ class DeepCross(PredictionHead):
 
     def loss(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Sigmoid cross-entropy `[rows]`."""
-        # Keras averages a loss over its last axis, which is of length 1 here so that rows stay apart.
-        labels = tf.cast(labels, tf.float32)
-        return _as_written(self.task)(labels[:, None], outputs[:, None], compute_metrics=False)
+        return _as_written(self.task)(labels, outputs, compute_metrics=False)
 
     def predict(self, outputs: tf.Tensor) -> tf.Tensor:
         """Probabilities `[rows]`."""
-        return tf.sigmoid(outputs)
+        return self.binary.probabilities(outputs)
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -185,4 +187,5 @@ class DeepCross(PredictionHead):
             "cross_layers": len(self.crosses),
             "units": list(self.units),
             "activation": keras.activations.serialize(self.activation),
+            "loss": self.binary.options(),
         }

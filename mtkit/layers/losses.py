@@ -1,0 +1,69 @@
+"""Losses of single rows, from what heads compute, and the probabilities that go with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from mtkit.backend import tf
+
+
+class ClassLoss:
+    """Cross-entropy of classes from logits, with options, and the probabilities of the logits.
+
+    A row of class y, of probability p, has the loss weight_y (1 - p)^γ CE, where CE is the cross-entropy of its label, a
+    share `smoothing` of which is spread evenly over all classes. All are finite, and so are their gradients, at logits of any
+    size that float32 can take the exponential of.
+
+    Sources: Lin et al., Focal Loss for Dense Object Detection, ICCV 2017, equation 4 (its α is a weight of classes); Szegedy
+    et al., Rethinking the Inception Architecture for Computer Vision, CVPR 2016, section 7. With both options, the factor of
+    the focal loss is that of the row's own class.
+
+    Args:
+        classes: number of classes; 2 = binary, one logit.
+        weights: of the rows of each class; empty = 1.
+        focal: γ.
+        smoothing: share of the labels that is spread.
+    """
+
+    def __init__(
+        self, classes: int = 2, weights: Sequence[float] = (), focal: float = 0.0, smoothing: float = 0.0
+    ) -> None:
+        self.classes, self.weights = classes, tuple(weights)
+        self.focal, self.smoothing = focal, smoothing
+
+    def __call__(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """Losses `[rows]`, from logits float32 `[rows]` and labels 0/1, or `[rows, classes]` and numbers of classes."""
+        loss = self._binary(logits, labels) if self.classes == 2 else self._several(logits, labels)
+        if self.focal:
+            loss *= tf.exp(self.focal * self._log_of_others(logits, labels))
+        return loss * tf.gather(tf.constant(self.weights, tf.float32), tf.cast(labels, tf.int32)) if self.weights else loss
+
+    def probabilities(self, logits: tf.Tensor) -> tf.Tensor:
+        """The sigmoid of a binary label's logits, else the softmax over classes."""
+        return tf.sigmoid(logits) if self.classes == 2 else tf.nn.softmax(logits)
+
+    def options(self) -> dict[str, Any]:
+        """The constructor's arguments but for the number of classes."""
+        return {"weights": list(self.weights), "focal": self.focal, "smoothing": self.smoothing}
+
+    def _binary(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        labels = tf.cast(labels, logits.dtype)
+        if self.smoothing:
+            labels = labels * (1 - self.smoothing) + self.smoothing / 2
+        return tf.nn.sigmoid_cross_entropy_with_logits(labels, logits)
+
+    def _several(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        loss = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        if not self.smoothing:
+            return loss
+        spread = -tf.reduce_mean(tf.nn.log_softmax(logits), -1)
+        return (1 - self.smoothing) * loss + self.smoothing * spread
+
+    def _log_of_others(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
+        """log(1 - p) `[rows]`, without the difference, which would be 0 where p is nearly 1."""
+        if self.classes == 2:
+            return tf.math.log_sigmoid(tf.where(labels > 0, -logits, logits))
+        own = tf.one_hot(labels, self.classes, on_value=True, off_value=False, dtype=tf.bool)
+        others = tf.where(own, logits.dtype.min, logits)
+        return tf.reduce_logsumexp(others, -1) - tf.reduce_logsumexp(logits, -1)
