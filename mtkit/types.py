@@ -367,6 +367,7 @@ class LabeledRows:
             stand for themselves.
         acting: the entity whose rows the groups are.
         unseen: int32 `[rows]`, how many classes of a row training lacks, where any number of them applies.
+        form: what the label is to its task, `mtkit.spec.TaskHead.form`.
     """
 
     columns: Mapping[str, np.ndarray]
@@ -377,6 +378,7 @@ class LabeledRows:
     groups: np.ndarray | None = None
     acting: str = ""
     unseen: np.ndarray | None = None
+    form: str = ""
 
     def take(self, rows: np.ndarray) -> LabeledRows:
         """Some of the rows, by their numbers int `[n]`."""

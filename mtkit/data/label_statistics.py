@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from scipy.special import xlogy
 
 #: Values of a label between which ranks are interpolated.
 _KNOTS = 1024
@@ -51,3 +52,36 @@ def _ranks(values: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
         kept = np.unique(np.searchsorted(ranks, np.linspace(ranks[0], ranks[-1], _KNOTS)))
         distinct, ranks = distinct[kept], ranks[kept]
     return {"values": distinct.tolist(), "ranks": ranks.tolist()}
+
+
+def count_statistics(power: float, labels: np.ndarray, weights: np.ndarray) -> dict[str, float]:
+    """The mean of the training rows, and their mean Tweedie deviance from it, both positive; arguments as above."""
+    there = weights > 0
+    values, weights = labels[there].astype(np.float64), weights[there].astype(np.float64)
+    mean = np.average(values, weights=weights)
+    deviance = np.average(tweedie_deviance(values, np.full(len(values), mean), power), weights=weights)
+    return {"mean": float(mean), "deviance": float(deviance)}
+
+
+def tweedie_deviance(labels: np.ndarray, means: np.ndarray, power: float) -> np.ndarray:
+    """Deviances float64 `[rows]`; infinite where the mean is 0 and the label is not.
+
+    Args:
+        labels: 0 or more.
+        means: 0 or more.
+        power: 1, Poisson's, up to 2.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if power == 1:
+            return np.asarray(2 * (xlogy(labels, np.where(labels > 0, labels / means, 1)) - labels + means))
+        one, two = 1 - power, 2 - power
+        lost = labels**two / (one * two) - np.where(labels > 0, labels * means**one, 0) / one + means**two / two
+        return np.asarray(2 * lost)
+
+
+def thresholds(labels: np.ndarray, weights: np.ndarray, classes: int) -> list[float]:
+    """Thresholds between classes in an order, by which each has its share of the training rows: log-odds, ascending."""
+    weight = np.bincount(labels[weights > 0].astype(int), weights[weights > 0], minlength=classes)
+    # A class that is in none of the rows has a little, too, since thresholds ascend.
+    below = np.cumsum(weight + weight.mean() * 1e-3)
+    return np.log(below[:-1] / (below[-1] - below[:-1])).tolist()

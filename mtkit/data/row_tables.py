@@ -64,6 +64,12 @@ def tables_of(recipe: Recipe, fold: Fold, *, model: bool) -> dict[str, dict[Part
         for name, rows in recipe.rows.items()
     }
     for spec in recipe.plan.predictions().values():
+        for part in PARTS:
+            table = tables[spec.rows][part]
+            if len(spec.labels) > 1:
+                table = _with_joined(table, spec.predicts, spec.labels)
+            names = table.classes.get(spec.predicts, ())
+            tables[spec.rows][part] = _renumbered(table, spec.predicts, tuple(spec.in_order(names)))
         for part in PARTS if len(spec.labels) > 1 else ():
             tables[spec.rows][part] = _with_joined(tables[spec.rows][part], spec.predicts, spec.labels)
     for name, parts in tables.items():
@@ -87,6 +93,19 @@ def _with_joined(table: RowTable, name: str, labels: Sequence[str]) -> RowTable:
         labels={**table.labels, name: values},
         weights={**table.weights, name: weights},
         classes={**table.classes, name: tuple(labels)},
+    )
+
+
+def _renumbered(table: RowTable, label: str, order: tuple[str, ...]) -> RowTable:
+    """The table with the classes of a label, one in a row, numbered in this order."""
+    names = table.classes.get(label, ())
+    if order == names:
+        return table
+    place = np.array([order.index(name) for name in names], np.int32)
+    return replace(
+        table,
+        labels={**table.labels, label: place[table.labels[label]]},
+        classes={**table.classes, label: order},
     )
 
 

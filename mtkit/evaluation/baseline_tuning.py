@@ -194,7 +194,7 @@ class Comparison:
             for part in ("train", "eval")
         )
         there = train.weights > 0
-        return train if there.all() else train.take(np.flatnonzero(there)), rows
+        return train if there.all() else train.take(np.flatnonzero(there)), replace(rows, form=spec.form)
 
 
 def weight_notes(plan: Plan, baselines: Mapping[str, Baseline], schema: Schema) -> Iterator[str]:

@@ -194,7 +194,8 @@ def predict_metrics(
         slices: slice -> which rows belong to it, bool `[rows]`.
     """
     there = rows.weights > 0
-    fitting = {name: metric for name, metric in metrics.items() if _form(rows) in metric.labels}
+    forms = _forms(rows)
+    fitting = {name: metric for name, metric in metrics.items() if forms & metric.labels}
     measured = Measured()
     for name, inside in {"": there, **(slices or {})}.items():
         measured |= _of_predictions(_path(task, name), predictions, rows, fitting, np.flatnonzero(there & inside))
@@ -247,15 +248,21 @@ def own_metrics(
     return measured
 
 
-def _form(rows: LabeledRows) -> str:
+def _forms(rows: LabeledRows) -> set[str]:
+    """What metrics have to be for (`PredictionMetric.labels`): one of these."""
+    if rows.form == "scores":
+        return {"scores"}
     if rows.labels.ndim == 2:
-        return "multi_label"
-    return {0: "numeric", 2: "binary"}.get(rows.classes, "classes")
+        return {"multi_label"}
+    form = {0: "numeric", 2: "binary"}.get(rows.classes, "classes")
+    return {form, rows.form} if rows.form else {form}
 
 
-def labeled(table: RowTable, label: str, *, numeric: bool = False) -> LabeledRows:
-    """The table's rows with one label, without columns; `numeric` labels are numbers."""
+def labeled(table: RowTable, label: str, *, numeric: bool = False, form: str = "") -> LabeledRows:
+    """The table's rows with one label, without columns; `numeric` labels are numbers, `form` is `TaskHead.form`."""
     classes = 0 if numeric else max(2, len(table.classes.get(label, ())))
     acting, groups = next(iter(table.ids.items()), ("", None))
     values, unseen = table.labels[label], table.unseen.get(label)
-    return LabeledRows({}, values, table.weights[label], classes, groups=groups, acting=acting, unseen=unseen)
+    return LabeledRows(
+        {}, values, table.weights[label], classes, groups=groups, acting=acting, unseen=unseen, form=form
+    )

@@ -25,7 +25,7 @@ class PredictionHead(Head):
         raise NotImplementedError
 
     def predict(self, outputs: tf.Tensor) -> tf.Tensor:
-        """Probabilities of the shape of `outputs`; for numeric labels, numbers in their unit."""
+        """Probabilities of the shape of `outputs`; for numeric labels, numbers in their unit; or scores, if the spec says so."""
         raise NotImplementedError
 
     def losses(self, rows: TaskPass) -> tuple[tf.Tensor, tf.Tensor]:
@@ -55,7 +55,7 @@ class PredictionHead(Head):
 
     def evaluate(self, rows: TaskEvaluation) -> Measured:
         """The metrics of predictions that fit the label."""
-        labels = labeled(rows.table, rows.spec.predicts, numeric=rows.spec.numeric)
+        labels = labeled(rows.table, rows.spec.predicts, numeric=rows.spec.numeric, form=rows.spec.form)
         return predict_metrics(rows.name, rows.answers(), labels, rows.metrics, rows.slices)
 
     def signatures(self, serving: TaskServing) -> Mapping[str, Any]:
@@ -73,7 +73,7 @@ class PredictionHead(Head):
 
     def _signature(self, serving: TaskServing, question: Question) -> Any:
         classes, label = serving.classes, serving.spec.predicts
-        name = "value" if serving.spec.numeric else "probability"
+        name = "score" if serving.spec.form == "scores" else "value" if serving.spec.numeric else "probability"
 
         def answer(given: Tensors) -> Tensors:
             probabilities = self.answers(serving.task_pass(question.batch(given)))

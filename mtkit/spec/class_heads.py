@@ -38,8 +38,8 @@ class ClassTask(PredictionTask):
     )
     focal: Annotated[float, Field(ge=0)] = Field(
         0.0,
-        description="γ of the focal loss (Lin et al., 2017): a row counts (1 - p)^γ, p being the probability of its class, so "
-        "that rows that are right already count little; 0 = cross-entropy",
+        description="gamma of the focal loss (Lin et al., 2017): a row counts (1 - p)^gamma, p being the probability of its "
+        "class, so that rows that are right already count little; 0 = cross-entropy",
     )
     label_smoothing: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0, description="share of each label that is spread evenly over all classes (Szegedy et al., 2016)"

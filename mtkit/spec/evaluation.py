@@ -59,7 +59,9 @@ class PredictionMetric(Spec):
     """A metric over predictions and labels."""
 
     kind: ClassVar[str] = "prediction_metric"
-    #: Some of `binary`, `classes`, `multi_label` (any number of classes) and `numeric`.
+    #: Some of `binary`, `classes`, `multi_label` (any number of classes) and `numeric`; and of what only some heads make of such
+    #: labels: `count` (numbers, 0 or more), `ordinal` (classes numbered in their order), `scores` (an order of rows with binary
+    #: labels). What is for `numeric` is measured for `count`, too, and what is for `classes`, for `ordinal`.
     labels: ClassVar[frozenset[str]]
     #: Whether less is better.
     lower_is_better: ClassVar[bool] = False
@@ -74,7 +76,8 @@ class PredictionMetric(Spec):
 
         Args:
             labels: `[rows]`, 0/1 or class numbers; `[rows, classes]`, 0/1, where any number of classes applies.
-            predictions: probabilities, `[rows]` for binary labels, `[rows, classes]` otherwise.
+            predictions: probabilities, `[rows]` for binary labels, `[rows, classes]` otherwise; scores or numbers, `[rows]`,
+                for labels of these forms.
             weights: float32 `[rows]`, positive.
 
         Returns:

@@ -20,6 +20,8 @@ from mtkit.types import ROW_WEIGHT
 if TYPE_CHECKING:
     from mtkit.types import Part, RowTable
 
+LabelForm = Literal["", "count", "ordinal", "scores"]
+
 #: Where in the task's table, as keys and indices, and what is wrong there.
 TaskMistake = tuple[tuple[str | int, ...], str]
 
@@ -99,6 +101,9 @@ class TaskHead(Spec):
     numeric: ClassVar[bool] = False
     #: Whether any number of classes of the label applies to a row.
     multi_label: ClassVar[bool] = False
+    #: What it makes of its label, for metrics (`PredictionMetric.labels`): `count`, means of numbers from 0 on; `ordinal`,
+    #: classes in their order; `scores`, an order of rows and no probabilities; empty = what the label is.
+    form: ClassVar[LabelForm] = ""
     #: Whether its evaluation measures baselines of its own beside the model, in the same pass (`Measured.beside`).
     brings_baselines: ClassVar[bool] = False
     #: Whether names that it reads may be predictions of other tasks, `task.NAME`.
@@ -165,6 +170,10 @@ class TaskHead(Spec):
     def reads(self) -> tuple[Read, ...]:
         """Everything that it reads."""
         raise NotImplementedError
+
+    def in_order(self, classes: Sequence[str]) -> Sequence[str]:
+        """The classes of its label in the order of their numbers, if it has one for them; default: as they are."""
+        return classes
 
     def columns(self, part: Part) -> tuple[str, ...]:
         """Names of columns, lists and shared columns that its layer reads of the rows to train or to be evaluated on."""

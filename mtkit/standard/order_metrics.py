@@ -1,4 +1,4 @@
-"""Metrics of the order of predicted probabilities, over all rows or within users; nan where undefined."""
+"""Metrics of the order of predicted probabilities or scores, over all rows or within users; nan where undefined."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class Auc(PredictionMetric):
     """Area under the ROC curve: how often a positive is above a negative, ties counting one half."""
 
-    labels: ClassVar[frozenset[str]] = frozenset({"binary"})
+    labels: ClassVar[frozenset[str]] = frozenset({"binary", "scores"})
     chance: ClassVar[float | None] = 0.5
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
@@ -54,7 +54,7 @@ class Auc(PredictionMetric):
 class PrAuc(PredictionMetric):
     """Area under the curve of precision over recall, as a step function (average precision); ties are one step."""
 
-    labels: ClassVar[frozenset[str]] = frozenset({"binary"})
+    labels: ClassVar[frozenset[str]] = frozenset({"binary", "scores"})
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
         """The area in [0, 1]; nan without positives."""
@@ -87,7 +87,7 @@ class Gauc(GroupedMetric):
     network for click-through rate prediction", 2018, weighted by rows.
     """
 
-    labels: ClassVar[frozenset[str]] = frozenset({"binary"})
+    labels: ClassVar[frozenset[str]] = frozenset({"binary", "scores"})
     chance: ClassVar[float | None] = 0.5
 
     by: Literal["rows", "users"] = Field("rows", description="users count by the weight of their rows, or all alike")

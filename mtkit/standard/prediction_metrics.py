@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
@@ -178,13 +178,17 @@ class Rmse(PredictionMetric):
 
 
 class Mae(PredictionMetric):
-    """Mean absolute error of predicted numbers."""
+    """Mean absolute error of predicted numbers; of classes in an order, by how many classes the predicted one is off.
 
-    labels: ClassVar[frozenset[str]] = frozenset({"numeric"})
+    That is the median of the predicted probabilities, which has the least expected error: the first class up to which they sum
+    up to one half.
+    """
+
+    labels: ClassVar[frozenset[str]] = frozenset({"numeric", "ordinal"})
     lower_is_better: ClassVar[bool] = True
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
-        """The mean over weights, in the unit of the label."""
+        """The mean over weights, in the unit of the label, or in classes."""
         import numpy as np
 
         return float(np.average(np.abs(_errors(labels, predictions)), weights=weights)) if len(labels) else NAN
@@ -196,10 +200,111 @@ class Mae(PredictionMetric):
         return (np.abs(_errors(labels, predictions)), weights) if finite(predictions) else None
 
 
+class _Deviance(PredictionMetric):
+    """A mean Tweedie deviance of predicted means, 0 or more, from labels."""
+
+    labels: ClassVar[frozenset[str]] = frozenset({"count"})
+    lower_is_better: ClassVar[bool] = True
+
+    def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
+        """The mean over weights; nan with labels or predictions below 0, or a mean of 0 where the label is above."""
+        import numpy as np
+
+        found = self.contributions(labels, predictions, weights)
+        return float(np.average(found[0], weights=weights)) if found else NAN
+
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Contributions | None:
+        """The deviance of each row."""
+        from mtkit.data.label_statistics import tweedie_deviance
+
+        if not finite(predictions) or (predictions < 0).any() or (labels < 0).any():
+            return None
+        values = tweedie_deviance(labels.astype(float), predictions.astype(float), self._power)
+        return (values, weights) if finite(values) else None
+
+    @property
+    def _power(self) -> float:
+        raise NotImplementedError
+
+
+class PoissonDeviance(_Deviance):
+    """Mean Poisson deviance of predicted means: 2 (y log(y / μ) - y + μ), for labels from 0 on, whole numbers or not.
+
+    Source: McCullagh and Nelder, Generalized Linear Models, 1989, section 2.3.
+    """
+
+    @property
+    def _power(self) -> float:
+        return 1.0
+
+
+class TweedieDeviance(_Deviance):
+    """Mean Tweedie deviance of predicted means, for amounts that are often 0 and otherwise vary the more, the larger they are.
+
+    Source: Jørgensen, Exponential Dispersion Models, JRSS B 49 (2), 1987.
+    """
+
+    power: Annotated[float, Field(gt=1, lt=2)] = Field(1.5, description="p of the variance, which grows as mean^p")
+
+    @property
+    def _power(self) -> float:
+        return self.power
+
+
+class QuadraticKappa(PredictionMetric):
+    """Cohen's kappa of classes in an order, by squared distances: 1 is right everywhere, 0 as chance.
+
+    The predicted class is the median, as for `mae`.
+
+    Source: Cohen, Weighted Kappa, Psychological Bulletin 70 (4), 1968.
+    """
+
+    labels: ClassVar[frozenset[str]] = frozenset({"ordinal"})
+
+    def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
+        """1 less the mean squared distance over that of labels and predictions of different rows; nan where that is 0."""
+        found = self._distances(labels, predictions, weights)
+        return NAN if found is None else 1 - found[0][0] / found[1][0]
+
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Contributions | None:
+        """Influences through both distances."""
+        found = self._distances(labels, predictions, weights)
+        if found is None:
+            return None
+        (own, of_rows), (chance, of_pairs) = found
+        return 1 - own / chance - of_rows / chance + own / chance**2 * of_pairs, weights
+
+    def _distances(
+        self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray
+    ) -> tuple[tuple[float, np.ndarray], tuple[float, np.ndarray]] | None:
+        """Mean squared distances in rows, and between different ones, each with the influences of the rows."""
+        import numpy as np
+
+        if not finite(predictions):
+            return None
+        label, found = labels.astype(np.float64), median_class(predictions).astype(np.float64)
+        one, other = (float(np.average(values, weights=weights)) for values in (label, found))
+        in_rows = (label - found) ** 2
+        between = label**2 + found**2 - 2 * (label * other + found * one - one * other)
+        own, chance = (float(np.average(values, weights=weights)) for values in (in_rows, between))
+        return ((own, in_rows - own), (chance, between - chance)) if chance > 0 else None
+
+
 def _errors(labels: np.ndarray, predictions: np.ndarray) -> np.ndarray:
     import numpy as np
 
-    return np.asarray(np.asarray(predictions, np.float64) - labels)
+    predictions = np.asarray(predictions, np.float64)
+    if predictions.ndim == 2:
+        predictions = np.where(finite(predictions), median_class(predictions), NAN)
+    return np.asarray(predictions - labels)
+
+
+def median_class(probabilities: np.ndarray) -> np.ndarray:
+    """The first class up to which probabilities `[rows, classes]` sum up to one half of their sum, int `[rows]`."""
+    import numpy as np
+
+    below = np.cumsum(probabilities, axis=1, dtype=np.float64)
+    return np.asarray((below < below[:, -1:] / 2).sum(axis=1))
 
 
 def _per_class(predictions: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from mtkit.testing.data import sample_data
 from mtkit.types import DAY, Events, LabeledRows, Ragged, Ranking
 
 _ROWS, _ITEMS, _TOP = 40, 60, 10
-_FORMS = {"binary": 2, "classes": 4, "numeric": 0, "multi_label": -4}
+_FORMS = {"binary": 2, "classes": 4, "numeric": 0, "multi_label": -4, "count": 0, "ordinal": 4, "scores": 2}
 """Form of a label -> `LabeledRows.classes`, negative where any number of them applies."""
 
 
@@ -66,9 +66,9 @@ def check_prediction_metric(metric: PredictionMetric) -> None:
 
     A row of weight 2 is two rows. `lower_is_better` says in which direction the labels themselves are best.
     """
-    assert metric.labels, "labels is empty; expected some of binary, classes, multi_label and numeric"
+    assert metric.labels, f"labels is empty; expected some of {', '.join(_FORMS)}"
     for form in sorted(metric.labels):
-        labels, predictions, weights, groups = _predictions(_FORMS[form])
+        labels, predictions, weights, groups = _predictions(form)
         given = _Given(metric, labels, predictions, weights, groups)
         value = given.value()
         assert np.isfinite(value), f"{form}: the value is {value}"
@@ -120,14 +120,15 @@ class _Given:
         return self.labels.astype(np.float32)
 
 
-def _predictions(classes: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+def _predictions(form: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Labels, predictions with ties, weights of 1 and 2, and groups of 200 rows."""
-    rng = np.random.default_rng(0)
+    classes, rng = _FORMS[form], np.random.default_rng(0)
     weights = rng.integers(1, 3, 200).astype(np.float32)
     groups = rng.integers(1, 9, 200)
     predictions = (rng.integers(1, 20, 200) / 20).astype(np.float32)
     if not classes:
-        return rng.normal(size=200).astype(np.float32), predictions, weights, groups
+        numbers = rng.poisson(1, 200) if form == "count" else rng.normal(size=200)
+        return numbers.astype(np.float32), predictions, weights, groups
     if classes < 0:
         several = (rng.integers(1, 20, (200, -classes)) / 20).astype(np.float32)
         return (rng.random((200, -classes)) < 0.3).astype(np.float32), several, weights, groups
@@ -213,7 +214,7 @@ def _check_predictions(baseline: Baseline, form: str) -> bool:
 def _labeled(form: str, seed: int) -> LabeledRows:
     """Rows with features of every kind, which tell something of the label."""
     rng = np.random.default_rng(seed)
-    labels, _, _, groups = _predictions(_FORMS[form])
+    labels, _, _, groups = _predictions(form)
     labels = labels[rng.permutation(200)]
     columns = {
         "user.id": groups.astype(np.int32),

@@ -2,8 +2,9 @@ import json
 
 import numpy as np
 import pytest
+from sklearn.metrics import mean_tweedie_deviance
 
-from mtkit.data.label_statistics import label_statistics
+from mtkit.data.label_statistics import count_statistics, label_statistics, thresholds, tweedie_deviance
 
 LABELS, WEIGHTS = np.float32([0, 0, 3, 8, 1e6]), np.float32([1, 1, 1, 2, 0])
 
@@ -44,3 +45,23 @@ def test_a_constant_divides_by_nothing(target, value):
     found = label_statistics(target, np.full(7, value, np.float32), np.ones(7))
     assert found.get("std", 1) == 1
     assert json.loads(json.dumps(found, allow_nan=False)) == found
+
+
+@pytest.mark.parametrize("power", [1, 1.5])
+def test_counts_have_their_mean_and_the_deviance_from_it(power):
+    rows = np.array([0, 0, 3, 8, 8])
+    found = count_statistics(power, LABELS, WEIGHTS)
+    expected = mean_tweedie_deviance(rows, np.full(5, rows.mean()), power=power)
+    assert found == pytest.approx({"mean": rows.mean(), "deviance": expected})
+
+
+def test_a_mean_of_0_fits_a_label_of_0_alone():
+    np.testing.assert_array_equal(tweedie_deviance(np.array([0.0, 2]), np.zeros(2), 1), [0, np.inf])
+    assert tweedie_deviance(np.array([0.0]), np.zeros(1), 1.5).tolist() == [0]
+
+
+def test_thresholds_are_log_odds_of_the_shares_of_classes():
+    labels, weights = np.array([0, 0, 1, 3, 3, 3, 2]), np.array([1, 1, 2, 1, 2, 1, 0])
+    found = np.array(thresholds(labels, weights, 4))
+    np.testing.assert_allclose(1 / (1 + np.exp(-found)), [0.25, 0.5, 0.5], atol=1e-3)
+    assert (np.diff(found) > 0).all()

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from mtkit.backend import tf
-from mtkit.layers.losses import ClassLoss
+from mtkit.layers.losses import ClassLoss, pairwise_loss, tweedie_deviance
 
 LABELS = np.arange(24) % 4
 LOGITS = np.random.default_rng(0).normal(size=(24, 4)) * 3
@@ -80,3 +80,37 @@ def test_probabilities():
     logits, _ = given(4)
     softmax = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     np.testing.assert_allclose(ClassLoss(4, focal=2.0).probabilities(tf.constant(logits)), softmax)
+
+
+DEVIANCES = np.array([0.0, 0.3, 1, 7, 0, 250]), np.array([0.1, 0.3, 5, 2, 40, 200])
+
+
+@pytest.mark.parametrize("power", [1.0, 1.0001, 1.3, 1.5, 1.9999])
+def test_deviances_are_those_of_the_formula(power):
+    y, mean = DEVIANCES
+    if power == 1:
+        expected = 2 * (np.where(y > 0, y * np.log(np.where(y > 0, y, 1) / mean), 0) - y + mean)
+    else:
+        one, two = 1 - power, 2 - power
+        expected = 2 * (y**two / (one * two) - y * mean**one / one + mean**two / two)
+    found = tweedie_deviance(tf.constant(np.log(mean), tf.float32), tf.constant(y, tf.float32), power)
+    np.testing.assert_allclose(found, expected, rtol=1e-4 if power == 1.9999 else 1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("power", [1.0, 1.0001, 1.5, 1.95])
+@pytest.mark.parametrize("logs", [-80.0, 80.0])
+@pytest.mark.parametrize("label", [0.0, 1e-3, 1.0, 1e3])
+def test_gradients_of_deviances_are_finite_at_extreme_means(power, logs, label):
+    logs = tf.constant([logs])
+    with tf.GradientTape() as tape:
+        tape.watch(logs)
+        loss = tweedie_deviance(logs, tf.constant([label]), power)
+    assert np.isfinite(loss).all()
+    assert np.isfinite(tape.gradient(loss, logs)).all()
+
+
+def test_rows_without_others_have_no_pairs():
+    same = tf.constant([[True, False], [False, False], [True, True]])
+    losses, paired = pairwise_loss(tf.zeros([3]), tf.constant([1.0, 2]), same, tf.constant([1.0, 0]))
+    np.testing.assert_array_equal(paired, [True, False, True])
+    np.testing.assert_allclose(losses, [np.log1p(np.e), 0, np.log1p(np.e)], rtol=1e-6)

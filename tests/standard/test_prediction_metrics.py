@@ -2,10 +2,21 @@ import math
 
 import numpy as np
 import pytest
+from sklearn.metrics import cohen_kappa_score, mean_tweedie_deviance
 
 from mtkit.standard.decision_metrics import F1, Accuracy, Precision, Recall
 from mtkit.standard.order_metrics import Auc, PrAuc
-from mtkit.standard.prediction_metrics import Brier, CalibrationError, LogLoss, Mae, NormalizedEntropy, Rmse
+from mtkit.standard.prediction_metrics import (
+    Brier,
+    CalibrationError,
+    LogLoss,
+    Mae,
+    NormalizedEntropy,
+    PoissonDeviance,
+    QuadraticKappa,
+    Rmse,
+    TweedieDeviance,
+)
 from mtkit.testing import check_spec
 
 BOTH = [LogLoss(), NormalizedEntropy(), Brier(), CalibrationError(), Accuracy(), Recall(), Precision(), F1()]
@@ -293,3 +304,39 @@ def test_log_loss_of_certainty_is_finite():
 def test_few_rows_of_many_classes_raise_no_warning(metric):
     predictions = np.full((30, 25), 1 / 25, np.float32)
     assert math.isfinite(metric.value(np.arange(30, dtype=np.int32) % 25, predictions, np.ones(30, np.float32)))
+
+
+def test_deviances_are_those_of_scikit_learn():
+    rng = np.random.default_rng(0)
+    labels, weights = rng.poisson(2, 100).astype(np.float32), rng.random(100) + 0.1
+    means = (rng.random(100) * 4 + 0.1).astype(np.float32)
+    for metric, power in ((PoissonDeviance(), 1), (TweedieDeviance(), 1.5), (TweedieDeviance(power=1.9), 1.9)):
+        expected = mean_tweedie_deviance(labels, means, sample_weight=weights, power=power)
+        assert metric.value(labels, means, weights) == pytest.approx(expected, rel=1e-6)
+    ones = np.ones(2)
+    for labels, means in (([-1, 0], [1, 1]), ([1, 0], [-1, 1]), ([1, 0], [0, 1]), ([1, 0], [np.nan, 1])):
+        assert math.isnan(PoissonDeviance().value(np.array(labels), np.array(means, float), ones))
+    assert PoissonDeviance().value(np.zeros(2), np.zeros(2), ones) == 0
+
+
+def test_classes_in_an_order_are_predicted_by_their_median():
+    labels, predictions, weights = classes()
+    chosen = np.array([int(np.argmax(np.cumsum(p) >= p.sum() / 2)) for p in predictions.astype(float)])
+    assert Mae().value(labels, predictions, weights) == pytest.approx(
+        np.average(np.abs(chosen - labels), weights=weights)
+    )
+    expected = cohen_kappa_score(labels, chosen, weights="quadratic", sample_weight=weights)
+    assert QuadraticKappa().value(labels, predictions, weights) == pytest.approx(expected)
+    assert math.isnan(QuadraticKappa().value(np.zeros(3), predictions[:1].repeat(3, 0) * 0 + np.eye(5)[0], np.ones(3)))
+
+
+def test_influences_on_the_kappa_are_its_derivatives_by_the_weights():
+    labels, predictions, weights = classes(50)
+    weights = weights.astype(float)
+    values, _ = QuadraticKappa().contributions(labels, predictions, weights)
+    kappa = QuadraticKappa().value(labels, predictions, weights)
+    for row in range(0, 50, 7):
+        moved = weights.copy()
+        moved[row] += 1e-5 * weights.sum()
+        slope = (QuadraticKappa().value(labels, predictions, moved) - kappa) / 1e-5
+        assert values[row] - kappa == pytest.approx(slope, abs=1e-3)

@@ -157,9 +157,7 @@ class DeepCross(PredictionHead):
         self.dense = [keras.layers.Dense(width, activation) for width in units]
         self.logit = keras.layers.Dense(1)
         self.binary = ClassLoss(**(loss or {}))
-        self.task = _in_float32(
-            tfrs.tasks.Ranking(loss=lambda y_true, y_pred, sample_weight: self.binary(y_pred, y_true))
-        )
+        self.task = _in_float32(tfrs.tasks.Ranking(loss=lambda y_true, y_pred, **_weights: self.binary(y_pred, y_true)))
 
     @_as_written
     def call(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
