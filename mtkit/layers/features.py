@@ -26,6 +26,10 @@ class Features(keras.layers.Layer):
         dropout: dropout rate of the output.
         listed: addresses of integer features of several values.
         combiner: how the embeddings of several values become one, `sum`, `mean` or `sqrtn`.
+        feature_dropout: share of a training row's features that are left out; the others are divided by 1 - share, so that the
+            expected sum is as without.
+        l2: weight in the loss of the mean over rows of the squared lengths of the embeddings that they look up.
+        l1: the same of the sums of absolute values.
 
     Call: a dictionary address -> int `[rows]`, float `[rows, width]`, or int `[rows, n]` where a row has several values, the
     known ones first and then 0; `<address>/weight` float `[rows, n]` are their weights. Returns `[rows, dim]`.
@@ -41,6 +45,9 @@ class Features(keras.layers.Layer):
         dropout: float = 0.0,
         listed: Sequence[str] = (),
         combiner: str = "mean",
+        feature_dropout: float = 0.0,
+        l2: float = 0.0,
+        l1: float = 0.0,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -48,6 +55,7 @@ class Features(keras.layers.Layer):
         self.dim, self.hidden = dim, tuple(hidden)
         self.id_dropout, self.dropout = id_dropout, dropout
         self.listed, self.combiner = tuple(listed), combiner
+        self.feature_dropout, self.l2, self.l1 = feature_dropout, l2, l1
         self._tables = {
             address: keras.layers.Embedding(size, dim, _small(), name=_variable_name(address))
             for address, size in sizes.items()
@@ -60,17 +68,40 @@ class Features(keras.layers.Layer):
         self._output = keras.layers.Dense(dim) if self.hidden else None
         self._id_dropout = keras.layers.Dropout(id_dropout, rng_type="stateful")
         self._dropout = keras.layers.Dropout(dropout, rng_type="stateful")
+        if feature_dropout:
+            self._feature_dropout = keras.layers.Dropout(feature_dropout, rng_type="stateful")
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """The embedding of each row."""
         parts = [self._embedded(address, inputs, training) for address in self._tables]
         parts += [linear(inputs[address]) for address, linear in self._maps.items()]
+        if training and self.feature_dropout:
+            parts = self._some(parts)
         state = tf.add_n(parts)
         for layer in self._hidden:
             state = layer(state)
         if self._output is not None:
             state = self._output(state)
         return self._dropout(state, training=training)
+
+    def penalties(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor | None:
+        """What each row adds to the loss, float32 `[rows]`, by the embeddings that it looks up; None without `l2` and `l1`.
+
+        A row of a table is so held near 0 as often as it occurs, and one that does not occur is left where it is.
+        """
+        if not self._tables or not (self.l2 or self.l1):
+            return None
+        return tf.add_n([self._penalty(address, inputs[address]) for address in self._tables])
+
+    def _penalty(self, address: str, ids: tf.Tensor) -> tf.Tensor:
+        looked_up = tf.cast(tf.gather(self._tables[address].embeddings, ids), tf.float32)
+        of_value = self.l2 * tf.reduce_sum(tf.square(looked_up), -1) + self.l1 * tf.reduce_sum(tf.abs(looked_up), -1)
+        return tf.reduce_sum(of_value * _there(ids), -1) if address in self.listed else of_value
+
+    def _some(self, parts: Sequence[tf.Tensor]) -> list[tf.Tensor]:
+        """The features without those that each row leaves out."""
+        kept = self._feature_dropout(tf.ones([tf.shape(parts[0])[0], len(parts)], parts[0].dtype), training=True)
+        return [part * factor[:, None] for part, factor in zip(parts, tf.unstack(kept, axis=1), strict=True)]
 
     def _embedded(self, address: str, inputs: Mapping[str, tf.Tensor], training: bool) -> tf.Tensor:
         table, ids = self._tables[address], inputs[address]
@@ -101,20 +132,30 @@ class Features(keras.layers.Layer):
             "dropout": self.dropout,
             "listed": list(self.listed),
             "combiner": self.combiner,
+            "feature_dropout": self.feature_dropout,
+            "l2": self.l2,
+            "l1": self.l1,
         }
 
 
 def _shares(ids: tf.Tensor, weights: tf.Tensor | None, combiner: str) -> tf.Tensor:
     """Factors of the embeddings of values, float32 `[rows, n]`; 1 for the 0 of a row without any."""
-    there = tf.cast(ids > 0, tf.float32)
-    weights = there if weights is None else weights * there
-    alone = tf.cast(ids[:, :1] == 0, tf.float32)
-    weights = tf.concat([weights[:, :1] + alone, weights[:, 1:]], 1)
+    weights = _there(ids) if weights is None else weights * tf.cast(ids > 0, tf.float32) + _alone(ids)
     if combiner == "mean":
         return weights / tf.reduce_sum(weights, 1, keepdims=True)
     return (
         weights if combiner == "sum" else weights * tf.math.rsqrt(tf.reduce_sum(tf.square(weights), 1, keepdims=True))
     )
+
+
+def _there(ids: tf.Tensor) -> tf.Tensor:
+    """1 for the values that a row has, or for the first 0 of a row without any, float32 `[rows, n]`."""
+    return tf.cast(ids > 0, tf.float32) + _alone(ids)
+
+
+def _alone(ids: tf.Tensor) -> tf.Tensor:
+    """1 for the first 0 of a row without any value, float32 `[rows, n]`."""
+    return tf.concat([tf.cast(ids[:, :1] == 0, tf.float32), tf.zeros_like(ids[:, 1:], tf.float32)], 1)
 
 
 def _small() -> keras.initializers.Initializer:

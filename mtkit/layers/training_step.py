@@ -43,10 +43,12 @@ class Pass:
             several tasks read to a loss leads through exactly one of them, so the gradient of a loss by the encoder's weights
             is what its gradients by the cut pull back. Two kinds of ways lead past it: those of a head that calls an
             encoder's layer itself (`TaskPass.encoder`), and those to the weights of a head whose predictions other tasks read.
+        regularization: this replica's share of what layers add to the losses, a scalar, which is part of what is minimized.
     """
 
     losses: Mapping[str, TaskLoss]
     cut: Sequence[tf.Tensor]
+    regularization: tf.Tensor | float = 0.0
 
 
 class StepScope(Protocol):
@@ -63,9 +65,6 @@ class StepScope(Protocol):
 
         Shares add up over replicas; the others are 1 or 0.
         """
-
-    def regularization(self) -> tf.Tensor:
-        """This replica's share of what layers add to the loss."""
 
     def scaled(self, objective: tf.Tensor) -> tf.Tensor:
         """The objective as it is to be differentiated: in half precision, scaled so that gradients do not vanish."""
@@ -107,13 +106,13 @@ class PlainStep:
         """The gradient of the balanced losses and what layers add to them."""
         with tf.GradientTape() as tape:
             found = run()
-            scaled = scope.scaled(self.objective(found.losses, scope))
+            scaled = scope.scaled(self.objective(found.losses, scope) + found.regularization)
         return found, scope.unscaled(tape.gradient(scaled, scope.trainable_variables))
 
     def objective(self, losses: Mapping[str, TaskLoss], scope: StepScope) -> tf.Tensor:
-        """This replica's share of the scalar to minimize."""
+        """This replica's share of the balanced losses."""
         shares, present = scope.shares(losses)
-        return self.balancer(shares, present=present) + scope.regularization()
+        return self.balancer(shares, present=present)
 
 
 def step_of(balancer: Any) -> Any:

@@ -11,6 +11,7 @@ from mtkit.feed.interface import Feed, Past
 from mtkit.heads.base import Tensors
 from mtkit.layers.task_states import task_states
 from mtkit.recipe.plan import Plan
+from mtkit.runtime.collectives import global_sum
 from mtkit.schema import Address
 from mtkit.spec import TaskHead, prediction_of
 
@@ -92,6 +93,7 @@ class Forward:
         self._whole_lanes: dict[str, Lane] = {}
         self._of_batch: dict[tuple[str, int], Lane] = {}
         self._prepared: dict[str, Tensors] = {}
+        self._penalties: dict[str, list[tuple[tf.Tensor, tf.Tensor]]] = {}
 
     def task(self, name: str, batch: Batch) -> RowsOfTask:
         """The pass as one task sees it on a batch's rows."""
@@ -111,6 +113,22 @@ class Forward:
         lanes = [*self._whole_lanes.items(), *((name, lane) for (name, _), lane in self._of_batch.items())]
         tensors = [tensor for name, lane in lanes if self.plan.is_shared(name) for tensor in lane.cut]
         return tuple({id(tensor): tensor for tensor in tensors}.values())
+
+    def penalty(self) -> tf.Tensor:
+        """This replica's share of what rows cost their encoders: of each the mean over the rows that it was called with."""
+        shares = [tf.constant(0.0)]
+        for of_encoder in self._penalties.values():
+            totals, counts = map(tf.add_n, zip(*of_encoder, strict=True))
+            shares.append(tf.math.divide_no_nan(totals, global_sum(counts)))
+        return tf.add_n(shares)
+
+    def _penalize(self, encoder: str, inputs: Tensors, batch: Batch) -> None:
+        penalties = getattr(self.model.encoders[encoder], "penalties", None)
+        if penalties is None or (values := penalties(inputs)) is None:
+            return
+        there = tf.ones_like(values) if batch.present is None else batch.present
+        found = tf.reduce_sum(tf.where(there > 0, values, 0.0)), tf.reduce_sum(there)
+        self._penalties.setdefault(encoder, []).append(found)
 
     def states(self, embedding: str, batch: Batch) -> tf.Tensor:
         """An embedding after all correlations on the batch's rows: `[rows, dim]` or `[rows, tasks, dim]`."""
@@ -199,7 +217,10 @@ class Forward:
             return tf.gather(self._encoded[embedding], batch.ids[entity])
         inputs = self.inputs(embedding, batch)
         inputs |= self._content(embedding)
-        return self.model.encoders[embedding](inputs, training=self.training)
+        encoded = self.model.encoders[embedding](inputs, training=self.training)
+        if self.training:
+            self._penalize(embedding, inputs, batch)
+        return encoded
 
     def _content(self, embedding: str) -> Tensors:
         """What an encoder reads of a whole entity, prepared once for all of its calls if it can do so."""

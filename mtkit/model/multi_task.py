@@ -101,7 +101,7 @@ class MultiTaskModel(keras.Model):
             self.train_function = None
 
     def run(self, batches: Mapping[str, Batch], training: bool) -> Pass:
-        """One forward pass: losses and weights row by row of the tasks whose row tables are there, and the cut.
+        """One forward pass: losses and weights row by row of the tasks whose row tables are there, and what goes with them.
 
         In training, without the tasks that rest.
         """
@@ -110,7 +110,7 @@ class MultiTaskModel(keras.Model):
             name: spec.rows for name, spec in self.plan.tasks.items() if spec.rows in batches and name not in resting
         }
         losses = {name: TaskLoss(*forward.losses(name, batches[rows])) for name, rows in tasks.items()}
-        return Pass(losses, forward.cut())
+        return Pass(losses, forward.cut(), self._regularization(forward))
 
     def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **options: Any) -> None:
         """Configures training. Losses, their weights and metrics belong to the task heads and the recipe.
@@ -247,9 +247,9 @@ class MultiTaskModel(keras.Model):
             present[name] = tf.cast(weight > 0, tf.float32)
         return shares, present
 
-    def regularization(self) -> tf.Tensor:
-        """This replica's share of what layers add to the loss."""
-        return tf.add_n([tf.constant(0.0), *self.losses]) / replicas()
+    def _regularization(self, forward: Forward) -> tf.Tensor:
+        """This replica's share of what layers add to the loss: those of Keras, and what rows cost their encoders."""
+        return tf.add_n([tf.constant(0.0), *self.losses]) / replicas() + forward.penalty()
 
     def scaled(self, objective: tf.Tensor) -> tf.Tensor:
         """The objective, scaled where the optimizer scales losses."""

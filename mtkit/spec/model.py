@@ -79,7 +79,9 @@ class Encoder(Spec):
     Columns of past events (`history.rating`) are read behind `history.<role>`: int32 `[rows, n]`, or float32 `[rows, n, width]`,
     0 where it is 0.
     It returns `[rows, dim]`. If the layer has a method `prepare`, that is called once per step with the `catalog.<encoder>`,
-    and the tensors that it returns take their place.
+    and the tensors that it returns take their place. If it has a method `penalties`, that is called in training as the layer
+    is, and says what each row adds to the loss, float32 `[rows]`, or None: the core adds their mean over the rows that a step
+    encodes, on however many replicas. (Keras' `add_loss` keeps what the last of a layer's calls in a step adds.)
     """
 
     kind: ClassVar[str] = "encoder"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -20,6 +20,19 @@ class Features(Encoder):
     hidden: tuple[PositiveInt, ...] = Field((), description="widths of hidden layers after the sum")
     id_dropout: Fraction = Field(0.1, description="share of training rows whose id is hidden: trains the unknown")
     dropout: Fraction = Field(0.0, description="dropout rate of the output")
+    feature_dropout: Fraction = Field(
+        0.0,
+        description="share of a training row's features that are left out of the sum; the others are divided by 1 - share",
+    )
+    l2: Annotated[float, Field(ge=0)] = Field(
+        0.0,
+        description="weight in the loss of the squared lengths of embeddings, summed over a row's features and averaged over the "
+        "rows that a step encodes: an embedding is regularized as often as it occurs. Where a step encodes a whole catalog, all "
+        "its rows occur once",
+    )
+    l1: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="the same of the sums of absolute values, which makes what is not needed 0, or nearly so"
+    )
     combiner: Literal["sum", "mean", "sqrtn"] = Field(
         "mean",
         description="how the embeddings of a list's values become one: their sum, by their weights; that over the sum of the "
@@ -53,6 +66,9 @@ class Features(Encoder):
             dropout=self.dropout,
             listed=[address for address, info in known.items() if info.listed],
             combiner=self.combiner,
+            feature_dropout=self.feature_dropout,
+            l2=self.l2,
+            l1=self.l1,
             name=context.name,
         )
 

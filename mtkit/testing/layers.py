@@ -94,6 +94,12 @@ def check_encoder(layer: Any, inputs: Mapping[str, Any], dim: int) -> None:
     assert_rows_apart(lambda some: layer(some | catalogs), rows)
     assert_gradients(layer, tape, total)
     assert_axes(layer)
+    if hasattr(layer, "penalties") and (penalties := layer.penalties(given)) is not None:
+        assert penalties.shape == shape[:1], (
+            f"expected what each row adds to the loss, {list(shape[:1])}, got {penalties.shape}"
+        )
+        assert_finite(penalties, "what rows add to the loss")
+        assert_rows_apart(lambda some: layer.penalties(some | catalogs), rows)
 
 
 def check_correlation(layer: Any, tasks: int, dim: int, *, shared: bool = False) -> None:

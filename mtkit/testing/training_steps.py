@@ -98,12 +98,6 @@ class _Scope:
         means = {task: tf.math.divide_no_nan(loss.total, loss.weight) for task, loss in losses.items()}
         return means, {task: tf.cast(loss.weight > 0, tf.float32) for task, loss in losses.items()}
 
-    def regularization(self) -> Any:
-        """None."""
-        from mtkit.backend import tf
-
-        return tf.constant(0.0)
-
     def scaled(self, objective: Any) -> Any:
         """The objective as it is."""
         return objective

@@ -3,7 +3,7 @@ import pytest
 
 from mtkit.backend import tf
 from mtkit.layers.features import Features
-from mtkit.testing import check_layer_config
+from mtkit.testing import check_encoder, check_layer_config
 
 
 def _inputs(rows=5):
@@ -67,6 +67,50 @@ def test_gradients_of_tables_are_rows():
 
 def test_config():
     check_layer_config(_layer(hidden=(7,), id_dropout=0.1, dropout=0.2, name="user"))
+    check_layer_config(_layer(feature_dropout=0.1, l2=0.2, l1=0.3))
+
+
+def test_conforms():
+    check_encoder(_layer(hidden=(7,), l2=0.1, l1=0.2), _inputs(), 4)
+
+
+def test_features_are_left_out_as_a_whole_row_by_row_in_training_alone():
+    layer = Features({"user.id": 3, "user.town": 3}, {}, 2, feature_dropout=0.25)
+    inputs = {"user.id": tf.ones([4000], tf.int32), "user.town": tf.ones([4000], tf.int32)}
+    layer(inputs)
+    for name, value in (("user.id", 3.0), ("user.town", 30.0)):
+        layer._tables[name].set_weights([np.full((3, 2), value)])
+    np.testing.assert_array_equal(layer(inputs), np.full((4000, 2), 33))
+    found = layer(inputs, training=True).numpy()
+    np.testing.assert_array_equal(found[:, 0], found[:, 1])
+    assert set(found[:, 0].round()) == {0, 4, 40, 44}
+    assert found.mean() == pytest.approx(33, rel=0.05)
+    assert np.mean(found[:, 0] == 0) == pytest.approx(0.0625, abs=0.02)
+
+
+@pytest.mark.parametrize(("l2", "l1"), [(0.5, 0.0), (0.0, 0.5), (0.2, 0.3)])
+def test_rows_cost_as_much_as_the_embeddings_that_they_look_up(l2, l1):
+    layer, inputs = _layer(l2=l2, l1=l1), _inputs()
+    layer(inputs)
+    rows = [layer._tables[name].embeddings.numpy()[inputs[name]].astype(float) for name in layer.sizes]
+    expected = sum(l2 * (values**2).sum(1) + l1 * np.abs(values).sum(1) for values in rows)
+    np.testing.assert_allclose(layer.penalties(inputs), expected, rtol=1e-5)
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(layer.penalties(inputs))
+    assert isinstance(tape.gradient(total, layer._tables["user.id"].embeddings), tf.IndexedSlices)
+
+
+def test_without_regularization_and_without_embeddings_nothing_is_added():
+    assert _layer().penalties(_inputs()) is None
+    assert Features({}, {"user.age": 2}, 4, l2=0.5).penalties(_inputs()) is None
+
+
+def test_values_of_a_list_cost_each():
+    layer = Features({TAGS: 6}, {}, 4, listed=[TAGS], l2=1.0)
+    layer({TAGS: tf.constant(LISTS)})
+    squares = (layer._tables[TAGS].embeddings.numpy().astype(float) ** 2).sum(1)
+    expected = [squares[1] + squares[3] + squares[4], squares[2], squares[0], squares[2] + squares[5]]
+    np.testing.assert_allclose(layer.penalties({TAGS: tf.constant(LISTS)}), expected, rtol=1e-5)
 
 
 TAGS = "item.tags"

@@ -354,6 +354,36 @@ def test_a_task_is_the_weighted_mean_of_its_rows_times_its_weight(make_model):
     assert float(objective) == pytest.approx(0.5 * expected["click"] + expected["like"], rel=1e-4)
 
 
+def test_rows_cost_their_mean_over_all_rows_of_a_step_in_training_alone(make_model):
+    model = make_model({**CLICK, "next": NEXT})
+    model.encoders["user"].l2, model.encoders["item"].l1 = 0.5, 0.25
+    batches = model.gather(_rows(lines=[0, 1, -1], windows=[2, 3]))
+    tables = {name: [*model.encoders[name]._tables.values()] for name in ("user", "item")}
+    users = np.append(batches["lines"].ids["user"][:2], batches["windows"].ids["user"])
+    of_users = 0.5 * np.square(tables["user"][0].embeddings.numpy()[users]).sum(1).mean()
+    # A head that ranks the catalog needs every item.
+    colors = Forward(model).inputs("item", Batch({"item": tf.range(ITEMS)}))["item.color"].numpy()
+    ids, color = (table.embeddings.numpy() for table in tables["item"])
+    of_items = 0.25 * (np.abs(ids) + np.abs(color[colors])).sum(1).mean()
+    assert float(model.run(batches, training=True).regularization) == pytest.approx(of_users + of_items, rel=1e-5)
+    assert float(model.run(batches, training=False).regularization) == 0
+
+
+def test_a_step_minimizes_what_rows_cost_too(make_model):
+    model = make_model(CLICK)
+    rows = _rows(lines=[1, 4, 7])  # without labels
+    _, plain = model.step.gradients(lambda: model.run(model.gather(rows), training=True), model)
+    model.encoders["user"].l2 = 3.0
+    _, found = model.step.gradients(lambda: model.run(model.gather(rows), training=True), model)
+    moved = [
+        variable.name
+        for variable, one, other in zip(model.trainable_variables, plain, found, strict=True)
+        if np.any(tf.convert_to_tensor(one) != tf.convert_to_tensor(other))
+    ]
+    assert len(moved) == 1
+    assert "user_id" in moved[0]
+
+
 def test_whole_entities_are_looked_up_as_rows_are_encoded(make_model):
     experts = {"experts": correlations.Mmoe(experts=2, units=DIM, residual=True)}
     model = make_model({**CLICK, "next": NEXT}, experts)

@@ -46,6 +46,24 @@ def test_two_replicas_train_as_one_does(train_tiny, two_replicas, name):
     assert _losses(two) == pytest.approx(_losses(one), rel=1e-4)
 
 
+def test_two_replicas_regularize_as_one_does(train_tiny, two_replicas):
+    """Of batches that do not divide evenly, of rows of several tables, and of a catalog that each encodes as a whole."""
+    options = [
+        *WITHOUT_DROPOUT,
+        "train.epochs=1",
+        "rows.lines.batch_size=33",
+        "train.optimizer=sgd",
+        "train.learning_rate=0.05",
+    ]
+    options += [f"encoder.{name}.l2=20" for name in ("customer", "product", "visit")]
+    one, two = (_weights(train_tiny(f"train.strategy={name}", *options)) for name in ("one_device", "mirrored"))
+    _assert_same(two, one)
+    free = _weights(train_tiny("train.strategy=one_device", *WITHOUT_DROPOUT, *options[len(WITHOUT_DROPOUT) : -3]))
+    for name in one:
+        if "product" in name and "embeddings" in name:
+            assert np.square(one[name]).sum() < 0.5 * np.square(free[name]).sum()
+
+
 WORKER = """
 import sys
 from pathlib import Path
