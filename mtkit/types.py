@@ -261,6 +261,8 @@ class RowTable:
         unseen: label -> int32 `[rows]`, for labels of any number of classes: how many of a row's training lacks.
         note: one line that states the population ("lines of purchase", "30-day windows of households with a past").
         event: int64 `[rows]`, the rows' places among the fold's events; None where they are none.
+        kept: label of 0 and 1 -> which share of its negatives are among the rows. Those that are count as many as they stand for,
+            but for tasks of the label, for which they count 1: it is their heads that correct what they predict.
     """
 
     name: str
@@ -279,6 +281,7 @@ class RowTable:
     unseen: Mapping[str, np.ndarray] = field(default_factory=dict)
     note: str = ""
     event: np.ndarray | None = None
+    kept: Mapping[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.ids.values()), self.time))
@@ -323,6 +326,16 @@ class RowTable:
         scale = math.prod(found[1:], start=found[0])
         weights = {label: values * scale for label, values in self.weights.items()}
         return replace(self, weights=weights, dense={**self.dense, ROW_WEIGHT: scale})
+
+    def of_population(self, label: str) -> RowTable:
+        """The table with weights by which kept negatives stand for all of them, for who learns from the label's weights alone."""
+        import numpy as np
+
+        if label not in self.kept:
+            return self
+        weights = self.weights[label]
+        weights = np.where(self.labels[label] > 0, weights, weights / np.float32(self.kept[label]))
+        return replace(self, weights={**self.weights, label: weights}, kept={})
 
 
 @dataclass(frozen=True)

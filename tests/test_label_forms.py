@@ -176,6 +176,43 @@ def test_classes_are_balanced_by_what_rows_count(tmp_path):
         np.testing.assert_allclose(total, scale.sum() / 4, rtol=1e-5)
 
 
+def test_some_negatives_are_learned_from_and_all_are_predicted(tmp_path):
+    tasks = {
+        "liked": head(UserPreference, "liked"),
+        "plays": head(Count, "plays"),
+        "pairs": head(Pairwise, "liked"),
+    }
+    made = recipe(**tasks)
+    rows = {"lines": made.rows["lines"].model_copy(update={"negatives_of": "liked", "keep_negatives": 0.25})}
+    pipeline = pipeline_of(made.model_copy(update={"rows": rows}), tmp_path)
+    whole = pipeline_of(made, tmp_path).tables["lines"]
+    train, evaluated = (pipeline.tables["lines"][part] for part in ("train", "eval"))
+    assert len(train) < 0.6 * len(whole["train"])
+    assert len(evaluated) == len(whole["eval"])
+    assert train.labels["liked"].mean() > 1.4 * whole["train"].labels["liked"].mean()
+
+    Training(pipeline).fit()
+    found, constant = evaluate(pipeline), majority(pipeline)
+    predicted = answers(pipeline.model, list(tasks), pipeline.model.feed.rows["lines/eval"])
+    for label in ("liked", "plays"):
+        assert predicted[label].mean() == pytest.approx(evaluated.labels[label].mean(), rel=0.15)
+    # The constant of the baseline is that of all rows, too: about the best constant there is.
+    share = evaluated.labels["liked"].mean()
+    best = -(share * np.log(share) + (1 - share) * np.log(1 - share))
+    assert constant["liked/log_loss"] == pytest.approx(best, abs=0.01)
+    assert found["liked/log_loss"] < constant["liked/log_loss"] - 0.05
+    assert found["pairs/auc"] > 0.6
+
+    table = evaluated.take(np.arange(6))
+    ids = {role: pipeline.fold.catalog(role).ids[numbers].astype(str) for role, numbers in table.ids.items()}
+    rank = tf.saved_model.load(str(save(pipeline, tmp_path / "export"))).signatures["rank"]
+    served = rank(
+        user_id=tf.constant(ids["user"]), item_id=tf.constant(ids["item"]),
+        **{"context.channel": tf.constant(table.context["channel"].astype(str))},
+    )  # fmt: skip
+    np.testing.assert_allclose(served["liked"], predicted["liked"][:6], rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("task", "message"),
     [

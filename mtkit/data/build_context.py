@@ -66,6 +66,11 @@ def make_context(
         encoders=recipe.encoder,
         counters=counters,
         class_names=names,
+        kept_negatives={
+            task: rate
+            for task, spec in plan.predictions().items()
+            if (rate := tables[spec.rows]["train"].kept.get(spec.predicts))
+        },
         labels=labels,
     )
 

@@ -1,4 +1,4 @@
-"""Sampled negatives for labels that only ever say yes."""
+"""Negatives that are drawn: sampled ones for labels that only ever say yes, and some of too many."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from mtkit.types import Events, Fold, RowTable
+from mtkit.errors import DataError, nearest
+from mtkit.types import ROW_WEIGHT, Events, Fold, RowTable
 
 
 def with_negatives(fold: Fold, positives: RowTable, label: str, number: int, known_before: int, seed: int) -> RowTable:
@@ -55,3 +56,31 @@ def unknown_items(events: Events, user: np.ndarray, catalog: int, before: int, s
     wanted = user * np.int64(catalog) + rank
     had_below = np.searchsorted(had_user * catalog + free_below, wanted, side="right") - offsets[user]
     return np.where(free > 0, rank + had_below + 1, 0).astype(np.int32)
+
+
+def some_negatives(table: RowTable, label: str, rate: float, seed: int) -> RowTable:
+    """The rows without some of those with 0 in a label, of which each stays with probability `rate`.
+
+    Those that stay count 1 / rate, so that means over the rows are what they were, but for tasks of the label they count 1: their
+    heads correct what they predict (`RowTable.kept`), and the loss is not ruled by few rows.
+
+    Raises:
+        DataError: there is no such label of 0 and 1.
+    """
+    if label not in table.labels:
+        raise DataError(f"negatives_of: the rows have no label {label!r}; {nearest(label, table.labels)}")
+    values, there = table.labels[label], table.weights[label] > 0
+    if label in table.classes or ((values[there] != 0) & (values[there] != 1)).any():
+        raise DataError(f"negatives_of: label {label!r} is not of 0 and 1, so it has no negatives; name one that is")
+    negative = there & (values == 0)
+    kept = np.flatnonzero(~negative | (np.random.default_rng((seed, 1)).random(len(table)) < rate))
+    some, negative = table.take(kept), negative[kept]
+    counts = np.where(negative, np.float32(1 / rate), np.float32(1))
+    weights = {**some.weights, label: np.where(negative, np.float32(rate), np.float32(1)) * some.weights[label]}
+    note = (
+        f"{table.note}; of those with 0 in {label} a share of {rate:g} (seed {seed}), {negative.sum():,} rows, which count "
+        f"{1 / rate:g} for tasks of other labels"
+    )
+    return replace(
+        some, weights=weights, dense={**some.dense, ROW_WEIGHT: counts}, kept={**some.kept, label: rate}, note=note
+    )

@@ -147,7 +147,7 @@ def _by_columns(fold: Fold, table: RowTable) -> RowTable:
             weights[label] = of_label * values
             note += f"; {label} counts by {', '.join(by)}"
     if (of_row := of_all_tasks(own.columns, own.declared, own.rows)) is not None:
-        dense[ROW_WEIGHT] = of_row
+        dense[ROW_WEIGHT] = of_row * dense.get(ROW_WEIGHT, np.float32(1))
         note += f"; rows count by {', '.join(_names(own.declared))}"
     return replace(table, weights=weights, dense=dense, note=note)
 

@@ -188,10 +188,10 @@ class Comparison:
     def _labeled(self, task: str) -> tuple[LabeledRows, LabeledRows]:
         """The rows of a prediction task for training, those that count, and for evaluation."""
         spec, features = self.plan.tasks[task], self.plan.features(task)
-        parts = self.tables[spec.rows]
+        parts = {part: table.weighed(spec.scales) for part, table in self.tables[spec.rows].items()}
         train, rows = (
-            labeled_rows(self.fold, parts[part].weighed(spec.scales), spec.predicts, features, numeric=spec.numeric)
-            for part in ("train", "eval")
+            labeled_rows(self.fold, table, spec.predicts, features, numeric=spec.numeric)
+            for table in (parts["train"].of_population(spec.predicts), parts["eval"])
         )
         there = train.weights > 0
         return train if there.all() else train.take(np.flatnonzero(there)), replace(rows, form=spec.form)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -24,13 +25,21 @@ class ClassLoss:
         weights: of the rows of each class; empty = 1.
         focal: gamma.
         smoothing: share of the labels that is spread.
+        kept_negatives: share of the rows with 0 that are learned from, for a binary label. Log-odds that are learned so are too
+            high by log(1 / share), which probabilities are corrected for (King and Zeng, Logistic Regression in Rare Events
+            Data, Political Analysis 9 (2), 2001, section 4.1; He et al., 2014, section 6.3: q = p / (p + (1 - p) / w)).
     """
 
     def __init__(
-        self, classes: int = 2, weights: Sequence[float] = (), focal: float = 0.0, smoothing: float = 0.0
+        self,
+        classes: int = 2,
+        weights: Sequence[float] = (),
+        focal: float = 0.0,
+        smoothing: float = 0.0,
+        kept_negatives: float = 1.0,
     ) -> None:
         self.classes, self.weights = classes, tuple(weights)
-        self.focal, self.smoothing = focal, smoothing
+        self.focal, self.smoothing, self.kept_negatives = focal, smoothing, kept_negatives
 
     def __call__(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Losses `[rows]`, from logits float32 `[rows]` and labels 0/1, or `[rows, classes]` and numbers of classes."""
@@ -42,12 +51,15 @@ class ClassLoss:
         )
 
     def probabilities(self, logits: tf.Tensor) -> tf.Tensor:
-        """The sigmoid of a binary label's logits, else the softmax over classes."""
-        return tf.sigmoid(logits) if self.classes == 2 else tf.nn.softmax(logits)
+        """The sigmoid of a binary label's logits, as of all rows, else the softmax over classes."""
+        if self.classes > 2:
+            return tf.nn.softmax(logits)
+        return tf.sigmoid(logits if self.kept_negatives == 1 else logits + math.log(self.kept_negatives))
 
     def options(self) -> dict[str, Any]:
         """The constructor's arguments but for the number of classes."""
-        return {"weights": list(self.weights), "focal": self.focal, "smoothing": self.smoothing}
+        own = {"weights": list(self.weights), "focal": self.focal, "smoothing": self.smoothing}
+        return {**own, "kept_negatives": self.kept_negatives}
 
     def _binary(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         labels = tf.cast(labels, logits.dtype)

@@ -136,6 +136,8 @@ class RegressionHead(PredictionHead):
         """The sums of weights, and of what they weigh in the mean that the scale asks for, float32 `[2]`."""
         labels, weights = self.labels(rows)
         weights = tf.cast(weights, tf.float32) * rows.batch.present
+        if (scale := rows.batch.scale(rows.spec.scales)) is not None:
+            weights *= scale
         smeared = tf.where(weights > 0, self.scale.smeared(labels, self.outputs(rows)), 0.0)
         return tf.stack([tf.reduce_sum(weights), tf.reduce_sum(weights * smeared)])
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -27,6 +27,8 @@ class ClassTask(PredictionTask):
     The options change the loss alone: nothing that is measured or baselines learn from counts otherwise. Probabilities follow
     the weights of classes, so with `positive_weight` they are higher than what is observed.
     """
+
+    corrects_negatives: ClassVar[bool] = True
 
     class_weights: Literal["balanced"] | Mapping[str, PositiveFloat] | None = Field(
         None,
@@ -75,7 +77,12 @@ class ClassTask(PredictionTask):
 
     def loss_options(self, context: BuildContext) -> dict[str, Any]:
         """The arguments of a `mtkit.layers.losses.ClassLoss` beside the number of classes, JSON-able; those set alone."""
-        found = {"weights": self._weights(context), "focal": self.focal, "smoothing": self.label_smoothing}
+        found: dict[str, Any] = {
+            "weights": self._weights(context),
+            "focal": self.focal,
+            "smoothing": self.label_smoothing,
+        }
+        found["kept_negatives"] = context.kept_negatives.get(context.name)
         return {name: value for name, value in found.items() if value}
 
     def _weights(self, context: BuildContext) -> list[float]:

@@ -229,6 +229,9 @@ class PredictionTask(TaskHead):
 
     baseline_form: ClassVar[str] = "prediction"
     reads_predictions: ClassVar[bool] = True
+    #: Whether its layer corrects what it predicts where only a share of the label's negatives are among the training rows
+    #: (`BuildContext.kept_negatives`); others are refused there.
+    corrects_negatives: ClassVar[bool] = False
 
     inputs: tuple[str, ...] = Field(min_length=1, description="embeddings it reads, and `task.NAME` for predictions")
     label: str = Field(description="label of the row table (`coupon`), or of an entity (`item.department`)")
@@ -278,8 +281,20 @@ class PredictionTask(TaskHead):
 
     def unfit(self, tables: Mapping[str, Mapping[Part, RowTable]]) -> Iterator[TaskMistake]:
         """A label that is not there, has no values, or not those that the head can learn."""
-        if message := unfit_label(tables[self.rows]["train"], self.label, numeric=self.numeric):
+        table = tables[self.rows]["train"]
+        message = unfit_label(table, self.label, numeric=self.numeric) or self.unfit_negatives(table)
+        if message:
             yield ("label",), message
+
+    def unfit_negatives(self, table: RowTable) -> str:
+        """Why it cannot learn a label of the table of which not all negatives are there; empty if it can."""
+        lacking = [label for label in self.labels if label in table.kept]
+        if self.corrects_negatives or not lacking:
+            return ""
+        return (
+            f"row table {table.name!r} keeps a share of the rows with 0 in {lacking[0]!r}, by which this head would predict too "
+            "much; leave keep_negatives out, or predict the label by a head of classes (`content`, `user_preference`)"
+        )
 
     def describe(self) -> Iterator[str]:
         """The label, and the inputs."""

@@ -40,6 +40,8 @@ class BuildContext:
         counters: numbers that end in `metrics.json` under `timing` (`texts_encoded`).
         class_names: prediction task -> names of its label's classes, in the order of their numbers; empty for labels of 0 and
             1, and for numbers.
+        kept_negatives: prediction task -> which share of the negatives of its label are among its training rows, where that are
+            not all: log-odds that are learned from these are too high by log(1 / share).
     """
 
     name: str
@@ -53,6 +55,7 @@ class BuildContext:
     encoders: Mapping[str, Encoder] = field(default_factory=dict)
     counters: dict[str, int] = field(default_factory=dict)
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    kept_negatives: Mapping[str, float] = field(default_factory=dict)
     labels: Callable[[str], tuple[np.ndarray, np.ndarray]] = _no_labels
 
 

@@ -88,7 +88,7 @@ class MultiLabel(_OnEmbeddings):
     def unfit(self, tables: Mapping[str, Mapping[Part, RowTable]]) -> Iterator[TaskMistake]:
         """Labels that are not there, or not of any number of classes, or of which no row has a value."""
         table = tables[self.rows]["train"]
-        for message in map(partial(self._unfit, table), self.labels):
+        for message in (*map(partial(self._unfit, table), self.labels), self.unfit_negatives(table)):
             if message:
                 yield ("label",), message
                 return
@@ -273,6 +273,8 @@ class Pairwise(PredictionTask):
     """
 
     form: ClassVar[LabelForm] = "scores"
+    #: An order of rows is the same with some of the negatives.
+    corrects_negatives: ClassVar[bool] = True
 
     def unfit(self, tables: Mapping[str, Mapping[Part, RowTable]]) -> Iterator[TaskMistake]:
         """What all predictions need of a label, one of several classes, and rows without pairs."""

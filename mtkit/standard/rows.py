@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 from datetime import timedelta
-from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mtkit.conditions import Where
 from mtkit.durations import in_words
@@ -168,17 +168,40 @@ class Interactions(_EventRows):
         description="makes a label `chosen`: 1 where the condition holds, and 0 for the other rows, which were shown and not "
         "chosen (explicit negatives)",
     )
+    negatives_of: Name | None = Field(
+        None, description="a label of 0 and 1 with far more 0 than 1, of which training keeps `keep_negatives`"
+    )
+    keep_negatives: Annotated[float, Field(gt=0, le=1)] = Field(
+        1.0,
+        description="share of the rows with 0 in `negatives_of` that training keeps, drawn by `seed`; all are evaluated. "
+        "Probabilities of the label are those of all rows, and for tasks of other labels a row that is kept counts for 1 / share",
+    )
+
+    @model_validator(mode="after")
+    def _negatives_of_a_label(self) -> Self:
+        names = (*self.labels, *(("chosen",) if self.chosen else ()))
+        if (self.negatives_of is None) != (self.keep_negatives == 1):
+            raise ValueError(
+                "negatives_of says of which label, and keep_negatives which share (0.1); give both, or none"
+            )
+        if (name := self.negatives_of) and self.labels and name not in names:
+            raise ValueError(f"negatives_of is {name!r}, which is no label of these rows; {nearest(name, names)}")
+        return self
 
     def make(self, fold: Fold, part: Part) -> RowTable:
         """Events with ids, context, labels, and the history before their group."""
         from mtkit.data.labels import event_labels
+        from mtkit.data.negatives import some_negatives
         from mtkit.data.row_builders import event_table
 
         positions = self._sampled(self._positions(fold, part), part)
         labels = event_labels(fold, positions, self.labels or fold.schema.of_kind("label"), part)
         if self.chosen:
             labels.add_condition("chosen", self.chosen, fold, positions)
-        return event_table(fold, positions, labels, f"interactions that took place{_scope(self, part)}")
+        table = event_table(fold, positions, labels, f"interactions that took place{_scope(self, part)}")
+        if part == "eval" or self.negatives_of is None:
+            return table
+        return some_negatives(table, self.negatives_of, self.keep_negatives, self.seed)
 
 
 class SampledNegatives(_EventRows):

@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 
 from mtkit.data.catalogs import make_fold
-from mtkit.data.negatives import unknown_items
+from mtkit.data.negatives import some_negatives, unknown_items
+from mtkit.errors import DataError
 from mtkit.spec import Cut
+from mtkit.types import ROW_WEIGHT, RowTable
 
 DAY = 86400
 
@@ -37,3 +39,53 @@ def test_draws_are_seeded(events):
     first, again, other = (unknown_items(events, user, 6, 0, seed) for seed in (0, 0, 1))
     np.testing.assert_array_equal(first, again)
     assert (first != other).any()
+
+
+def _rows(count=4000, share=0.05):
+    rng = np.random.default_rng(3)
+    like = (rng.random(count) < share).astype(np.float32)
+    known = (rng.random(count) < 0.9).astype(np.float32)
+    other = np.where(like > 0, 5, rng.integers(0, 3, count)).astype(np.float32)
+    return RowTable(
+        "lines", {"user": np.arange(count, dtype=np.int32)}, np.arange(count), np.zeros((0, 2)), np.arange(count),
+        labels={"like": like * known, "seconds": other}, weights={"like": 2 * known, "seconds": np.ones(count, np.float32)},
+        note="all",
+    )  # fmt: skip
+
+
+def test_some_negatives_are_drawn_and_all_else_stays():
+    table = _rows()
+    some = some_negatives(table, "like", 0.1, seed=0)
+    negative = (table.labels["like"] == 0) & (table.weights["like"] > 0)
+    kept = np.isin(table.ids["user"], some.ids["user"])
+    assert kept[~negative].all()
+    assert kept[negative].mean() == pytest.approx(0.1, abs=0.02)
+    assert (np.diff(some.ids["user"]) > 0).all()
+    assert dict(some.kept) == {"like": 0.1}
+    shown = f"all; of those with 0 in like a share of 0.1 (seed 0), {kept[negative].sum():,} rows, which count 10 for"
+    assert some.note.startswith(shown)
+    again, other = (some_negatives(table, "like", 0.1, seed) for seed in (0, 1))
+    np.testing.assert_array_equal(again.ids["user"], some.ids["user"])
+    assert not np.array_equal(other.ids["user"], some.ids["user"])
+
+
+def test_kept_negatives_count_1_for_their_label_and_what_they_stand_for_elsewhere():
+    table = _rows(40_000)
+    some = some_negatives(table, "like", 0.1, seed=0)
+    as_seen = some.weighed([ROW_WEIGHT])
+    there = some.weights["like"] > 0
+    np.testing.assert_allclose(as_seen.weights["like"][there], 2, rtol=1e-6)
+    for label, seen in (("seconds", as_seen), ("like", as_seen.of_population("like"))):
+        expected = np.average(table.labels[label], weights=table.weights[label])
+        assert np.average(seen.labels[label], weights=seen.weights[label]) == pytest.approx(expected, rel=0.03)
+        assert seen.weights[label].sum() == pytest.approx(table.weights[label].sum(), rel=0.03)
+    assert as_seen.of_population("seconds") is as_seen
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [("likes", "no label 'likes'; did you mean 'like'?"), ("seconds", "'seconds' is not of 0 and 1")],
+)
+def test_negatives_are_of_a_label_of_0_and_1(label, message):
+    with pytest.raises(DataError, match=message):
+        some_negatives(_rows(), label, 0.1, seed=0)

@@ -2,6 +2,8 @@
 
 import numpy as np
 import pytest
+from hypothesis import given as given_by
+from hypothesis import strategies as st
 
 from mtkit.backend import tf
 from mtkit.layers.losses import ClassLoss, pairwise_loss, tweedie_deviance
@@ -80,6 +82,20 @@ def test_probabilities():
     logits, _ = given(4)
     softmax = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     np.testing.assert_allclose(ClassLoss(4, focal=2.0).probabilities(tf.constant(logits)), softmax)
+
+
+@given_by(chance=st.floats(1e-4, 0.999), rate=st.floats(1e-3, 1))
+def test_what_is_learned_of_some_negatives_becomes_the_base_rate(chance, rate):
+    """The best logit on kept rows is that of the share of positives among them."""
+    among_kept = chance / (chance + (1 - chance) * rate)
+    logit = tf.constant([np.log(among_kept / (1 - among_kept))], tf.float64)
+    found = ClassLoss(kept_negatives=rate).probabilities(logit)
+    np.testing.assert_allclose(found, [chance], rtol=1e-6)
+
+
+def test_losses_and_classes_know_nothing_of_kept_negatives():
+    logits, labels = tensors(*given(2), 2)
+    np.testing.assert_array_equal(ClassLoss(kept_negatives=0.1)(logits, labels), ClassLoss()(logits, labels))
 
 
 DEVIANCES = np.array([0.0, 0.3, 1, 7, 0, 250]), np.array([0.1, 0.3, 5, 2, 40, 200])

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from mtkit.standard.heads import Content, UserPreference
+from mtkit.standard.heads import Content, Count, MultiLabel, Regression, UserPreference
 from mtkit.types import RowTable
 
 
@@ -106,4 +106,29 @@ def test_balanced_classes_weigh_the_same_and_rows_1_on_average(make_context):
 def test_all_heads_of_classes_have_them(make_context):
     spec = UserPreference(rows="pairs", inputs=("user", "item"), label="liked", focal=1.0, positive_weight=3.0)
     layer = spec.build(make_context("this", classes={"this": 2}))
-    assert layer.get_config()["loss"] == {"weights": [1.0, 3.0], "focal": 1.0, "smoothing": 0.0}
+    assert layer.get_config()["loss"] == {"weights": [1.0, 3.0], "focal": 1.0, "smoothing": 0.0, "kept_negatives": 1.0}
+
+
+def test_the_share_of_kept_negatives_is_told(make_context):
+    context = replace(make_context("this", classes={"this": 2}), kept_negatives={"this": 0.1})
+    assert head().loss_options(context) == {"kept_negatives": 0.1}
+
+
+def test_heads_that_cannot_correct_for_kept_negatives_are_refused():
+    rows = replace(BINARY, kept={"topic": 0.1})
+    assert unfit(head(), rows) == []
+    for spec in (
+        Regression(rows="pairs", inputs=("item",), label="topic"),
+        Count(rows="pairs", inputs=("item",), label="topic"),
+        MultiLabel(rows="pairs", inputs=("item",), label=("topic", "other")),
+    ):
+        several = replace(
+            rows,
+            labels={**rows.labels, "other": rows.labels["topic"], spec.predicts: rows.labels["topic"]},
+            weights={**rows.weights, "other": rows.weights["topic"], spec.predicts: rows.weights["topic"]},
+        )
+        [(path, message)] = unfit(spec, several)
+        assert path == ("label",)
+        assert message.startswith(
+            "row table 'pairs' keeps a share of the rows with 0 in 'topic', by which this head would"
+        )

@@ -8,6 +8,7 @@ from mtkit.data.catalogs import make_fold
 from mtkit.errors import DataError
 from mtkit.spec import Cut
 from mtkit.standard.rows import EntityRows, Interactions, SampledNegatives, Windows
+from mtkit.testing import check_rows
 
 DAY = 86400
 VALID, TEST = Cut("valid", 50 * DAY, 70 * DAY), Cut("test", 70 * DAY, 100 * DAY)
@@ -147,3 +148,30 @@ def test_the_group_must_be_a_column(fold):
 def test_windows_refuse_what_makes_no_sense(values):
     with pytest.raises(ValidationError):
         Windows(batch_size=8, **values)
+
+
+def test_training_keeps_some_negatives_and_evaluation_all(fold):
+    rows = Interactions(batch_size=8, negatives_of="cheap", keep_negatives=0.3)
+    whole = Interactions(batch_size=8)
+    train, evaluated = (rows.make(fold, part) for part in ("train", "eval"))
+    every = whole.make(fold, "train")
+    negatives = [np.count_nonzero((t.labels["cheap"] == 0) & (t.weights["cheap"] > 0)) for t in (train, every)]
+    assert 0.15 < negatives[0] / negatives[1] < 0.45
+    assert len(every) - len(train) == negatives[1] - negatives[0]
+    assert "; of those with 0 in cheap a share of 0.3 (seed 0), " in train.note
+    np.testing.assert_array_equal(evaluated.event, whole.make(fold, "eval").event)
+    assert not evaluated.kept
+    check_rows(Interactions(batch_size=8, negatives_of="liked", keep_negatives=0.5))
+
+
+def test_kept_negatives_are_of_a_label_and_a_share():
+    for options, message in (
+        ({"negatives_of": "cheap"}, "give both, or none"),
+        ({"keep_negatives": 0.1}, "give both, or none"),
+        (
+            {"negatives_of": "chea", "keep_negatives": 0.1, "labels": ("cheap",)},
+            "no label of these rows; did you mean 'cheap'",
+        ),
+    ):
+        with pytest.raises(ValidationError, match=message):
+            Interactions(batch_size=8, **options)

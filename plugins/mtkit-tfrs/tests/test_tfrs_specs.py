@@ -32,7 +32,7 @@ def test_options_arrive_in_the_layer(spec, make_context):
 def test_options_of_the_loss_arrive_in_the_layer(make_context):
     spec = RANKING.model_copy(update={"focal": 2.0, "positive_weight": 5.0, "label_smoothing": 0.1})
     config = spec.build(make_context("this", tasks=("this",))).get_config()
-    assert config["loss"] == {"weights": [1.0, 5.0], "focal": 2.0, "smoothing": 0.1}
+    assert config["loss"] == {"weights": [1.0, 5.0], "focal": 2.0, "smoothing": 0.1, "kept_negatives": 1.0}
 
 
 def test_ranking_refuses_labels_of_several_classes(make_context):
