@@ -92,6 +92,26 @@ def replaced(name, values):
             "encoder.past.reads=['item.id']",
             r"encoder\.past: reads 'item\.id', expected a past, such as 'history\.item'$",
         ),
+        (
+            "task.next.focal=2",
+            r"task\.next\.focal: unknown key; known: .*; it is an option of content, ordinal, recommendation, user_preference$",
+        ),
+        (
+            "task.department.positive_weight=2",
+            r"task\.department\.positive_weight: label 'item\.department' has \d classes, none of which is the positive one;",
+        ),
+        (
+            "task.department.class_weights={'red hevy' = 2}",
+            r"task\.department\.class_weights: label 'item\.department' has no class 'red hevy'; did you mean 'red heavy'\?",
+        ),
+        (
+            "task.gift={use='regression', inputs=['customer'], focal=2}",
+            r"task\.gift\.focal: unknown key; known: .*; it is an option of content, ordinal, recommendation, user_preference$",
+        ),
+        (
+            "rows.lines.keep_negatives=0.1",
+            r"rows\.lines: negatives_of says of which label, and keep_negatives which share \(0\.1\); give both, or none$",
+        ),
         ("train.epoch=3", r"--set: train\.epoch: unknown key; did you mean 'epochs'\?"),
         ("encoder.past.use=histroy", r"encoder\.past\.use: no encoder is named 'histroy'; did you mean 'history'\?"),
         ("data.interactions=gone.parquet", r"gone\.parquet: there is no such file"),

@@ -84,4 +84,5 @@ def thresholds(labels: np.ndarray, weights: np.ndarray, classes: int) -> list[fl
     weight = np.bincount(labels[weights > 0].astype(int), weights[weights > 0], minlength=classes)
     # A class that is in none of the rows has a little, too, since thresholds ascend.
     below = np.cumsum(weight + weight.mean() * 1e-3)
-    return np.log(below[:-1] / (below[-1] - below[:-1])).tolist()
+    found: list[float] = np.log(below[:-1] / (below[-1] - below[:-1])).tolist()
+    return found

@@ -278,10 +278,25 @@ class _Reader:
         self._uses[dotted(path)] = use
         self._distributions[entry.distribution] = entry.version
         if issubclass(model, Spec):
-            return self._valid(model, values, path, reserved)
+            before = len(self._mistakes)
+            made = self._valid(model, values, path, reserved)
+            self._mistakes[before:] = [self._with_owners(mistake, kind, path) for mistake in self._mistakes[before:]]
+            return made
         for key in values:
             self._add((*path, key), f"unknown key; {use!r} has no options")
         return model
+
+    def _with_owners(self, mistake: Mistake, kind: str, path: KeyPath) -> Mistake:
+        """A mistake that also says, of a key that others of the kind have, which ones these are."""
+        key = str(mistake.path[-1])
+        if mistake.path != (*path, key) or not mistake.message.startswith("unknown key"):
+            return mistake
+        owners = self._registry.with_option(kind, key)
+        return (
+            mistake._replace(message=f"{mistake.message}; it is an option of {', '.join(owners)}")
+            if owners
+            else mistake
+        )
 
     def _data(self) -> Data | None:
         if "data" not in self._values:

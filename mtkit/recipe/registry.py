@@ -133,6 +133,11 @@ class Registry:
         """
         return self.entry(kind, name).load()
 
+    def with_option(self, kind: str, key: str) -> tuple[str, ...]:
+        """Names of mtkit's own components of a kind that have an option; those of plugins need not be there to say it."""
+        own = (entry for entry in self._entries if entry.kind == kind and entry.distribution == "mtkit")
+        return tuple(entry.name for entry in own if key in getattr(entry.load(), "model_fields", ()))
+
     def check(self) -> dict[Entry, str]:
         """Imports everything, one process for each module, and returns what is wrong: entry -> reason."""
         modules: dict[str, list[Entry]] = defaultdict(list)

@@ -268,8 +268,8 @@ class Pairwise(PredictionTask):
     """An order of a user's rows: scores w·x, of which those of rows with label 1 shall be above those with 0.
 
     The loss of a row with 1 is the mean over the rows with 0 of the same user in the batch of log(1 + exp(other - own)); other
-    rows are in no pair and have none. So batches have to hold several rows of a user: use a large `batch_size`. Scores are no
-    probabilities, and only metrics of order are measured (`auc`, `pr_auc`, `gauc`).
+    rows are in no pair and have none. So batches have to hold several rows of a user: use a large `batch_size`, by whose square
+    its memory grows. Scores are no probabilities, and only metrics of order are measured (`auc`, `pr_auc`, `gauc`).
     """
 
     form: ClassVar[LabelForm] = "scores"

@@ -78,6 +78,17 @@ def test_a_weight_of_all_is_a_column_and_one_of_a_label_multiplies_its_weights(s
     np.testing.assert_array_equal(seen.weights["payment"], plain.weights["payment"] * of_row)
 
 
+def test_columns_multiply_what_kept_negatives_count(shop, make_rows):
+    numbers = np.arange(len(shop.interactions), dtype=float) % 5
+    rows = Interactions(batch_size=8, labels=("cheap", "payment"), negatives_of="cheap", keep_negatives=0.5)
+    fold, tables = make_rows({"interactions": {"w": (weight(), numbers)}}, rows)
+    plain, table = rows.make(fold, "train"), tables["rows"]["train"]
+    of_row = np.asarray(fold.events.columns["w"])[plain.event]
+    np.testing.assert_array_equal(table.dense[ROW_WEIGHT], plain.dense[ROW_WEIGHT] * of_row)
+    seen = table.weighed(Scoring(rows="rows").scales)
+    np.testing.assert_allclose(seen.weights["cheap"], (plain.weights["cheap"] > 0) * of_row)
+
+
 def test_rows_of_an_entity_count_by_its_own_columns(shop, make_rows):
     numbers = np.arange(len(shop.entities["item"]), dtype=float)
     columns = {"w": (weight(), numbers), "v": (weight("shelf"), numbers + 1)}

@@ -35,6 +35,19 @@ def test_get_returns_the_object():
     assert registry.get("prediction_metric", "auc") is Auc
 
 
+def test_own_components_say_which_options_they_have():
+    own = Registry(
+        [
+            entry("baseline", "popularity", "toy_components:Popularity", distribution="mtkit"),
+            entry("baseline", "recency", "toy_components:Recency", distribution="mtkit"),
+            entry("baseline", "other", "broken_import:Other"),
+            entry("encoder", "deep", "toy_components:Deep", distribution="mtkit"),
+        ]
+    )
+    assert own.with_option("baseline", "half_life") == ("recency",)
+    assert own.with_option("baseline", "rate") == ()
+
+
 @pytest.mark.parametrize(
     ("kind", "value", "message"),
     [

@@ -293,6 +293,11 @@ class Flat(Lookup):
         return [Axis(self.table.embeddings, 2, "item.id")]
 
 
+class Costly(Lookup):
+    def penalties(self, inputs):
+        return tf.fill([len(inputs["item.id"])], tf.reduce_sum(tf.square(self.table(inputs["item.id"]))))
+
+
 ENCODED = {"item.id": np.array([1, 4, 4, 7]), "catalog.text": VIEW["x"]}
 
 
@@ -304,6 +309,7 @@ def test_encoder():
         (Unused(), 4, "the gradient to .*more"),
         (Elsewhere(), 4, "axes.. names stranger.*, which is no weight"),
         (Flat(), 4, "axes.. names axis 2 of .*embeddings"),
+        (Costly(), 4, "outputs of rows when row 0 changes"),
     ):
         with pytest.raises(AssertionError, match=message):
             check_encoder(layer, ENCODED, dim)
