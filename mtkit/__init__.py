@@ -1,7 +1,7 @@
 """mtkit: a multi-task recommender toolkit for TensorFlow and Keras, assembled from plugins.
 
 `mtkit.build` makes the model of a recipe for use in Keras code, `mtkit.load_run` takes up a trained one, `mtkit.evaluate`
-measures them, `mtkit.compose` makes a recipe of specs.
+measures them, `mtkit.calibrate` corrects their probabilities, `mtkit.compose` makes a recipe of specs.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from mtkit.model.calibration import calibrate as calibrate
     from mtkit.model.model_evaluation import evaluate as evaluate
     from mtkit.recipe.compose import compose as compose
     from mtkit.runs.keras_api import build as build
@@ -20,6 +21,7 @@ __version__ = "0.1.0"
 #: Imported when they are asked for: `import mtkit` stays light.
 _LAZY = {
     "build": "mtkit.runs.keras_api",
+    "calibrate": "mtkit.model.calibration",
     "compose": "mtkit.recipe.compose",
     "evaluate": "mtkit.model.model_evaluation",
     "load_run": "mtkit.runs.keras_api",

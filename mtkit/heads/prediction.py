@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from typing import Any
 
 from mtkit.backend import tf
+from mtkit.evaluation.calibration import Calibration
 from mtkit.evaluation.metrics import labeled, predict_metrics
 from mtkit.evaluation.user_sums import Measured
 from mtkit.heads.base import Head, Question, TaskEvaluation, TaskPass, TaskServing, Tensors
+from mtkit.heads.calibration import calibrated
 from mtkit.spec import prediction_of
 
 
@@ -19,6 +21,9 @@ class PredictionHead(Head):
 
     To write: `call`, `loss` and `predict`.
     """
+
+    #: What corrects its answers once it is trained, as validation teaches; None = nothing does.
+    calibration: Calibration | None = None
 
     def loss(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Per-row loss `[rows]`; the core masks, weights and normalizes."""
@@ -34,7 +39,11 @@ class PredictionHead(Head):
         return self.loss(self.outputs(rows), labels), weights
 
     def answers(self, rows: TaskPass) -> tf.Tensor:
-        """Probabilities `[rows]` or `[rows, classes]`, or numbers."""
+        """Probabilities `[rows]` or `[rows, classes]`, calibrated, or numbers."""
+        return calibrated(self.predict(self.outputs(rows)), self.calibration)
+
+    def handed_on(self, rows: TaskPass) -> tf.Tensor:
+        """What it predicts, never calibrated: what reads it was trained before there was a calibration."""
         return self.predict(self.outputs(rows))
 
     def labels(self, rows: TaskPass) -> tuple[tf.Tensor, tf.Tensor]:

@@ -30,6 +30,7 @@ def evaluate(
     protocol: RankingProtocol | None = None,
     metrics: Mapping[str, PredictionMetric] | None = None,
     tasks: Collection[str] = (),
+    answers: dict[str, np.ndarray] | None = None,
 ) -> Measured:
     """Metric key -> value on the pipeline's evaluation rows.
 
@@ -38,6 +39,7 @@ def evaluate(
         protocol: how rankings are judged; default: as the recipe says.
         metrics: name -> metric of predictions; default: those of the recipe.
         tasks: what is measured; empty = every task.
+        answers: receives task -> what its head answers for each row, of tasks that predict a label.
 
     Warns:
         ModelWarning: weights are not finite, or all 0, or predictions are not finite.
@@ -46,7 +48,7 @@ def evaluate(
     protocol = pipeline.protocol() if protocol is None else protocol
     metrics = pipeline.recipe.evaluate.prediction_metrics if metrics is None else metrics
     asked = [task for task in pipeline.plan.tasks if not tasks or task in tasks]
-    return Evaluator(pipeline, dict.fromkeys(asked, protocol), metrics).measured()
+    return Evaluator(pipeline, dict.fromkeys(asked, protocol), metrics).measured(answers)
 
 
 class Evaluator:
@@ -73,9 +75,13 @@ class Evaluator:
         self._answers: dict[str, np.ndarray] = {}
         self._traced: dict[Any, Any] = {}
 
-    def measured(self) -> Measured:
-        """Metric key -> value of all tasks."""
-        self.encoded, self._answers = self._encode(), {}
+    def measured(self, answers: dict[str, np.ndarray] | None = None) -> Measured:
+        """Metric key -> value of all tasks.
+
+        Args:
+            answers: receives task -> what its head answers for the rows, of those that predict.
+        """
+        self.encoded, self._answers = self._encode(), {} if answers is None else answers
         measured = Measured()
         for task in self.protocols:
             measured |= self.model.heads[task].evaluate(RowsToEvaluate(self, task))

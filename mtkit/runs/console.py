@@ -170,6 +170,11 @@ class Reporter:
         """Says where the servable is."""
         self._indented(Text(shown_line(f"exported {path}")))
 
+    def calibration(self, lines: Mapping[str, str]) -> None:
+        """Says how the probabilities of tasks are corrected."""
+        for task, line in lines.items():
+            self._indented(Text(shown_line(f"calibration of {task}: {line}")))
+
     def warn(self, message: str) -> None:
         """Says what is not as it should be, and does no harm."""
         self._indented(Text(shown(message), "yellow"))

@@ -22,11 +22,12 @@ import pyarrow.parquet as pq
 
 from mtkit.data.kept_weights import Beginning
 from mtkit.errors import RecipeError, RunError
+from mtkit.evaluation.calibration import Learned
 from mtkit.evaluation.user_sums import Sums, from_table
 from mtkit.files import held, holding, refuse_link, versions, whole, write_text, writing
 from mtkit.recipe.loader import Recipe, load_recipe
 from mtkit.runs.damage import read_json, reading
-from mtkit.runs.results import DataRecord, PhaseResults, RunResults, Scores
+from mtkit.runs.results import DataRecord, KeptCalibration, PhaseResults, RunResults, Scores
 from mtkit.shown import shown_values
 
 FORMAT = 1
@@ -97,6 +98,7 @@ class RunDirectory:
         self.data = path / "data.json"
         self.counters = path / "counters.json"
         self.warnings = path / "warnings.json"
+        self.calibration = path / "calibration.json"
         self._claim = path / ".lock"
         try:
             self.lock.exists()
@@ -324,6 +326,17 @@ class RunDirectory:
         path = self.catalog(fold, entity)
         with reading(path, self.again(fold, path)):
             return pq.read_table(path).select(columns)
+
+    def read_calibration(self, tasks: Collection[str]) -> Mapping[str, Learned]:
+        """What phase valid learned of the probabilities of tasks.
+
+        Raises:
+            RunError: the file cannot be read, or says nothing of one of them.
+        """
+        remedy = self.again("valid", self.calibration)
+        kept: KeptCalibration = read_json(self.calibration, KeptCalibration, remedy)
+        with reading(self.calibration, remedy):
+            return {task: kept.tasks[task] for task in tasks}
 
     def kept_weights(self, fold: str) -> Path:
         """The file that says what the weights of a trained model are of."""

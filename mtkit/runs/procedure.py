@@ -57,6 +57,7 @@ class Contest:
         beside: baselines that were measured in the same pass.
         finish: what remains to be done after the test; None = nothing.
         init: what the model began with, where that was another run's.
+        calibration: task -> what there is to say of its probabilities; None where none are calibrated.
         training: how long the model trained.
     """
 
@@ -67,6 +68,7 @@ class Contest:
     beside: Mapping[str, Measured] = field(default_factory=dict)
     finish: Callable[[], None] | None = None
     init: Mapping[str, Any] | None = None
+    calibration: Mapping[str, Any] | None = None
     training: Mapping[str, Any] | None = None
 
 
@@ -175,6 +177,7 @@ class Run:
             timing={**(tuned.timing or {}), **(final.timing or {}), **total, **self.directory.read_counters()},
             warnings=[*told, *below] or None,
             init={name: of.init for name, of in phases.items() if of.init} or None,
+            calibration={name: of.calibration for name, of in phases.items() if of.calibration} or None,
             left_out={"valid": tuned.left_out or {}, "test": final.left_out or {}},
             training={name: of.training for name, of in phases.items() if of.training} or None,
         )
@@ -229,6 +232,7 @@ class Run:
             timing=timing.laps,
             warnings=self.warnings.copy() or None,
             init=contest.init,
+            calibration=contest.calibration,
             left_out=left_out(contest.fold, contest.tables),
             training=contest.training,
         )

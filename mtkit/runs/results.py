@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
 
+from mtkit.evaluation.calibration import Learned
+
 #: Metric key (`task/[slice/]metric[@k]`) -> value; of several runs, mean, standard deviation and values.
 Figures = Mapping[str, Any]
 
@@ -23,6 +25,13 @@ class Scores:
     """What `scores.json` holds: task -> its figure after each epoch, more being better; None = undefined."""
 
     scores: dict[str, list[float | None]]
+
+
+@dataclass(frozen=True)
+class KeptCalibration:
+    """What `calibration.json` holds: task -> what phase valid learned of its probabilities."""
+
+    tasks: Mapping[str, Learned]
 
 
 @dataclass(frozen=True)
@@ -51,6 +60,8 @@ class PhaseResults(_Kept):
         timing: seconds of each part.
         warnings: what was not as it should be.
         init: what the model began with, where that was another run's.
+        calibration: task -> in `valid`, how its probabilities are corrected, and what that does to them, measured on rows of
+            other users; in `test`, their calibration error beside that of labels drawn from them.
         left_out: interactions, and rows by row table, that are not there: reason -> how many.
         training: how long the model trained: epochs, passes over row tables, and when tasks left.
     """
@@ -65,6 +76,7 @@ class PhaseResults(_Kept):
     timing: Mapping[str, float] | None = None
     warnings: Sequence[str] | None = None
     init: Mapping[str, Any] | None = None
+    calibration: Mapping[str, Any] | None = None
     left_out: Mapping[str, Any] | None = None
     training: Mapping[str, Any] | None = None
 
@@ -85,6 +97,7 @@ class RunResults(_Kept):
         timing: seconds of each part, and counters such as `texts_encoded`.
         warnings: what was not as it should be in training; None where all was.
         init: phase -> what its model began with; None where no other run's weights were taken.
+        calibration: phase -> what it found, as of `PhaseResults`; None of several runs, and where nothing is calibrated.
         left_out: phase -> interactions, and rows by row table, that are not there: reason -> how many.
         training: phase -> how long its model trained; None of baselines alone.
     """
@@ -100,5 +113,6 @@ class RunResults(_Kept):
     timing: Mapping[str, Any] = field(default_factory=dict)
     warnings: Sequence[str] | None = None
     init: Mapping[str, Any] | None = None
+    calibration: Mapping[str, Any] | None = None
     left_out: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] | None = None

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import numpy as np
 import pluggy
 import pyarrow as pa
 
@@ -23,6 +24,7 @@ from mtkit.model.model_evaluation import evaluate
 from mtkit.model.named_weights import kept_weights
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.lock import model_tables
+from mtkit.runs.calibrating import calibration_results, take_calibration
 from mtkit.runs.console import Reporter
 from mtkit.runs.directory import INIT_FROM, RunDirectory, write_json, write_table
 from mtkit.runs.origins import checksum, origin_of
@@ -90,9 +92,12 @@ class Trainer:
         timing.lap("build")
         training = self._fit(run, pipeline, cut)
         timing.lap("fit")
-        protocol = pipeline.protocol()
-        model = evaluate(pipeline, protocol)
+        take_calibration(run.directory, pipeline)
+        protocol, answers = pipeline.protocol(), dict[str, np.ndarray]()
+        model = evaluate(pipeline, protocol, answers=answers)
         timing.lap("evaluate")
+        calibration = calibration_results(run, pipeline, answers)
+        timing.lap("calibrate")
         init = run.directory.read_init(cut.trained)
         return Contest(
             pipeline.fold,
@@ -102,6 +107,7 @@ class Trainer:
             model.beside,
             lambda: self._export(run, pipeline),
             init.plain() if init else None,
+            calibration or None,
             training.course.schedule(training.epoch).told(training.passes()),
         )
 
@@ -227,4 +233,5 @@ def trained_pipeline(directory: RunDirectory) -> Pipeline:
     if training.restore() < training.steps:
         found = f"{directory.path}: trained for {training.step} of {training.steps} steps"
         raise RunError("; ".join((*damages, found, directory.again("test"))))
+    take_calibration(directory, pipeline)
     return pipeline

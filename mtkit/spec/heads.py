@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Protocol
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from mtkit.conditions import Where
 from mtkit.errors import nearest
@@ -241,6 +241,29 @@ class PredictionTask(TaskHead):
         description="which of its rows there are for it and its baselines, to train and to be evaluated on (those that were "
         "clicked): a condition, or the name of `[events.NAME]`; default: all",
     )
+    calibrate: Literal["temperature", "isotonic", "none"] | None = Field(
+        None,
+        description="how probabilities are corrected by what validation teaches: a slope and a bias of the logit (for classes, "
+        "one temperature), a function that increases (labels of 0 and 1 alone), or not at all; default: `temperature` where "
+        "there are probabilities of one label",
+    )
+
+    @field_validator("calibrate")
+    @classmethod
+    def _of_probabilities(cls, calibrate: str | None) -> str | None:
+        if calibrate not in (None, "none") and not cls._one_label():
+            raise ValueError("calibrates probabilities of 0 and 1, or of one class a row, which are not here; leave it out")
+        return calibrate
+
+    @classmethod
+    def _one_label(cls) -> bool:
+        return not (cls.numeric or cls.multi_label)
+
+    @property
+    def calibration(self) -> Literal["temperature", "isotonic"] | None:
+        """How its probabilities are calibrated; None = they are not, or there are none."""
+        use = self.calibrate or ("temperature" if self._one_label() else "none")
+        return None if use == "none" else use
 
     @property
     def of_rows(self) -> Where | None:
@@ -280,11 +303,14 @@ class PredictionTask(TaskHead):
                 yield ("label",), f"no entity has a label {label!r}; {nearest(label, known)}"
 
     def unfit(self, tables: Mapping[str, Mapping[Part, RowTable]]) -> Iterator[TaskMistake]:
-        """A label that is not there, has no values, or not those that the head can learn."""
+        """A label that is not there, has no values, or not those that the head can learn, or that can be calibrated."""
         table = tables[self.rows]["train"]
         message = unfit_label(table, self.label, numeric=self.numeric) or self.unfit_negatives(table)
         if message:
             yield ("label",), message
+        elif self.calibration == "isotonic" and (classes := table.classes.get(self.label, ())):
+            message = f"is for labels of 0 and 1, and {self.label!r} has {len(classes)} classes; set \"temperature\""
+            yield ("calibrate",), message
 
     def unfit_negatives(self, table: RowTable) -> str:
         """Why it cannot learn a label of the table of which not all negatives are there; empty if it can."""

@@ -111,47 +111,38 @@ class Brier(PredictionMetric):
 
 
 class CalibrationError(PredictionMetric):
-    """Expected calibration error: mean absolute difference of confidence and frequency, over bins of equal width.
+    """Expected calibration error: mean absolute difference of confidence and frequency, over bins of equal weight.
 
     For binary labels, confidence is the probability of the positive, and frequency the share of positives; for classes,
-    confidence is that of the most probable one, and frequency how often it is right. Bins count by weight; a bin holds
-    its lower bound, the last one also 1.
+    confidence is that of the most probable one, and frequency how often it is right. Rows of one confidence are in one bin.
+    Labels drawn from the predictions themselves have an error above 0, too, the larger the fewer rows there are: `calibration`
+    in `metrics.json` has it (`calibration_error_by_chance`).
 
-    Source: Naeini et al., 2015; Guo et al., "On calibration of modern neural networks", 2017, equation 3.
+    Source: Naeini et al., 2015, equation 3; bins of equal weight as in Nixon et al., "Measuring calibration in deep
+    learning", 2019.
     """
 
     labels: ClassVar[frozenset[str]] = frozenset({"binary", "classes"})
     lower_is_better: ClassVar[bool] = True
 
-    bins: PositiveInt = Field(10, description="number of bins")
+    bins: PositiveInt = Field(15, description="number of bins")
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
         """The error in [0, 1]."""
-        import numpy as np
+        from mtkit.evaluation.calibration import error
 
-        if not finite(predictions):
-            return NAN
-        place, gap = self._gaps(labels, predictions)
-        return float(np.abs(np.bincount(place, weights * gap)).sum() / weights.sum(dtype=np.float64))
+        return error(labels, predictions, weights, self.bins) if finite(predictions) else NAN
 
     def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Contributions | None:
         """The difference of each row, with the sign of its bin's."""
         import numpy as np
 
+        from mtkit.evaluation.calibration import gaps
+
         if not finite(predictions):
             return None
-        place, gap = self._gaps(labels, predictions)
+        place, gap = gaps(labels, predictions, weights, self.bins)
         return np.sign(np.bincount(place, weights * gap))[place] * gap, weights
-
-    def _gaps(self, labels: np.ndarray, predictions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """The bin of each row, and its confidence less whether it is right."""
-        import numpy as np
-
-        confidence, right = predictions.astype(np.float64), labels
-        if predictions.ndim == 2:
-            confidence, right = confidence.max(axis=1), predictions.argmax(axis=1) == labels
-        place = np.floor(confidence * self.bins).astype(int).clip(0, self.bins - 1)
-        return place, confidence - right
 
 
 class Rmse(PredictionMetric):

@@ -108,12 +108,14 @@ def brier(labels, predictions, weights):
     return np.average(errors, weights=weights)
 
 
-def calibration_error(labels, predictions, weights, bins=10):
+def calibration_error(labels, predictions, weights, bins=15):
     error = 0.0
     confidence = predictions.max(axis=1) if predictions.ndim == 2 else predictions
     right = decided(predictions) == labels if predictions.ndim == 2 else labels
+    below = [weights[confidence < own].sum() + weights[confidence == own].sum() / 2 for own in confidence]
+    place = np.floor(np.array(below) / weights.sum() * bins)
     for number in range(bins):
-        inside = (confidence >= number / bins) & ((confidence < (number + 1) / bins) | (number == bins - 1))
+        inside = place == number
         if inside.any():
             share = weights[inside].sum() / weights.sum()
             error += share * abs(np.average((confidence - right)[inside], weights=weights[inside]))
