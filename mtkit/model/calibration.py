@@ -9,6 +9,8 @@ import numpy as np
 
 from mtkit.evaluation.calibration import Calibration, Learned, error, error_by_chance, learn
 from mtkit.evaluation.metrics import labeled
+from mtkit.heads.base import Head
+from mtkit.heads.prediction import PredictionHead
 from mtkit.model.assembly import Pipeline
 from mtkit.model.model_evaluation import evaluate
 from mtkit.model.multi_task import MultiTaskModel
@@ -59,8 +61,13 @@ def learn_calibration(pipeline: Pipeline, answers: Mapping[str, np.ndarray]) -> 
         pipeline: of the rows.
         answers: task -> its predictions on them, not calibrated.
     """
-    uses = calibrated_tasks(pipeline.plan)
-    return {task: learn(use, answers[task], _rows(pipeline, task)) for task, use in uses.items()}
+    found = {}
+    for task, use in calibrated_tasks(pipeline.plan).items():
+        if _usual(pipeline.model.heads[task]):
+            found[task] = learn(use, answers[task], _rows(pipeline, task))
+        else:
+            found[task] = Learned(None, "its layer answers, or evaluates, in a way of its own", 0)
+    return found
 
 
 def calibration_errors(pipeline: Pipeline, answers: Mapping[str, np.ndarray]) -> dict[str, dict[str, float]]:
@@ -72,6 +79,8 @@ def calibration_errors(pipeline: Pipeline, answers: Mapping[str, np.ndarray]) ->
     """
     found: dict[str, dict[str, float]] = {}
     for task in calibrated_tasks(pipeline.plan):
+        if not _usual(pipeline.model.heads[task]):
+            continue
         rows = _rows(pipeline, task)
         there = rows.weights > 0
         labels, predictions, weights = rows.labels[there], answers[task][there], rows.weights[there]
@@ -81,6 +90,13 @@ def calibration_errors(pipeline: Pipeline, answers: Mapping[str, np.ndarray]) ->
                 "calibration_error_by_chance": error_by_chance(predictions, weights),
             }
     return found
+
+
+def _usual(head: Head) -> bool:
+    """Whether the answers of a head are those of its base class, which calibrates them."""
+    return isinstance(head, PredictionHead) and all(
+        getattr(type(head), name) is getattr(PredictionHead, name) for name in ("answers", "evaluate")
+    )
 
 
 def _rows(pipeline: Pipeline, task: str) -> LabeledRows:

@@ -243,21 +243,22 @@ class PredictionTask(TaskHead):
     )
     calibrate: Literal["temperature", "isotonic", "none"] | None = Field(
         None,
-        description="how probabilities are corrected by what validation teaches: a slope and a bias of the logit (for classes, "
-        "one temperature), a function that increases (labels of 0 and 1 alone), or not at all; default: `temperature` where "
-        "there are probabilities of one label",
+        description="how validation corrects its probabilities; default: `temperature` for labels of 0 and 1, or of one class "
+        "a row",
     )
 
     @field_validator("calibrate")
     @classmethod
     def _of_probabilities(cls, calibrate: str | None) -> str | None:
         if calibrate not in (None, "none") and not cls._one_label():
-            raise ValueError("calibrates probabilities of 0 and 1, or of one class a row, which are not here; leave it out")
+            raise ValueError(
+                "is for labels of 0 and 1, or of one class a row, which this head does not predict; leave it out"
+            )
         return calibrate
 
     @classmethod
     def _one_label(cls) -> bool:
-        return not (cls.numeric or cls.multi_label)
+        return not (cls.numeric or cls.multi_label or cls.form == "scores")
 
     @property
     def calibration(self) -> Literal["temperature", "isotonic"] | None:
@@ -309,7 +310,7 @@ class PredictionTask(TaskHead):
         if message:
             yield ("label",), message
         elif self.calibration == "isotonic" and (classes := table.classes.get(self.label, ())):
-            message = f"is for labels of 0 and 1, and {self.label!r} has {len(classes)} classes; set \"temperature\""
+            message = f'is for labels of 0 and 1, and {self.label!r} has {len(classes)} classes; set "temperature"'
             yield ("calibrate",), message
 
     def unfit_negatives(self, table: RowTable) -> str:

@@ -119,7 +119,9 @@ def test_rows_without_labels_do_not_count_and_weights_are_rows():
     assert twice.calibration.slope == pytest.approx(whole.calibration.slope, abs=1e-5)
     assert twice.figures["log_loss"].after == pytest.approx(whole.figures["log_loss"].after, abs=1e-6)
     gone = np.arange(1500) % 2 == 0
-    masked = learn("temperature", np.where(gone, np.nan, given), rows_of(np.where(gone, 7, labels), weights * ~gone, users))
+    masked = learn(
+        "temperature", np.where(gone, np.nan, given), rows_of(np.where(gone, 7, labels), weights * ~gone, users)
+    )
     absent = learn("temperature", given[~gone], rows_of(labels[~gone], weights[~gone], users[~gone]))
     assert masked == absent
 
@@ -156,7 +158,9 @@ def test_too_few_rows_of_a_label_teach_nothing(positives):
     labels = (np.arange(1000) < positives).astype(np.float32)
     found = learn("temperature", np.full(1000, 0.3, np.float32), rows_of(labels, np.ones(1000)))
     assert found.calibration is None
-    assert found.why == f"validation has {positives:,} rows with 1 and {1000 - positives:,} with 0; expected 50 of either"
+    assert (
+        found.why == f"validation has {positives:,} rows with 1 and {1000 - positives:,} with 0; expected 50 of either"
+    )
     assert found.about() == f"not calibrated: {found.why}"
 
 
@@ -197,10 +201,9 @@ def test_error_is_that_of_plain_loops_over_bins_of_equal_weight():
 
 def test_error_by_chance_is_the_mean_of_labels_that_are_drawn():
     _, true, weights = made_up(900)
-    random, errors = np.random.default_rng(5), []
-    for _ in range(400):
-        errors.append(error((random.random(900) < true).astype(float), true, weights))
-    assert error_by_chance(true, weights) == pytest.approx(np.mean(errors), rel=0.03)
+    random = np.random.default_rng(5)
+    drawn = [error((random.random(900) < true).astype(float), true, weights) for _ in range(400)]
+    assert error_by_chance(true, weights) == pytest.approx(np.mean(drawn), rel=0.03)
     assert error_by_chance(true, weights) == error_by_chance(true, weights)
     classes = softmax(np.random.default_rng(0).normal(size=(900, 3)), axis=1)
     drawn = [

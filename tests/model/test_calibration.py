@@ -40,7 +40,7 @@ def test_which_tasks_are_calibrated():
     assert calibrated_tasks(SimpleNamespace(tasks=tasks)) == {"usual": "temperature", "steps": "isotonic"}
     assert Regression(**head, calibrate="none").calibration is None
     for kind in (Regression, MultiLabel):
-        with pytest.raises(ValueError, match="calibrates probabilities of 0 and 1, or of one class a row"):
+        with pytest.raises(ValueError, match="is for labels of 0 and 1, or of one class a row"):
             kind(**head, calibrate="temperature")
 
 
@@ -94,6 +94,16 @@ def test_a_model_is_calibrated_on_its_evaluation_rows(pipeline):
     for task in used:
         expected = found[task].calibration(raw[task])
         np.testing.assert_allclose(predicted(pipeline, "lines")[task], expected, atol=1e-6)
+
+
+def test_a_head_that_answers_by_itself_is_left_as_it_is(pipeline, monkeypatch):
+    class Own(type(pipeline.model.heads["gift"])):
+        def answers(self, rows):
+            return super().answers(rows) ** 2
+
+    monkeypatch.setattr(pipeline.model.heads["gift"], "__class__", Own)
+    found = mtkit.calibrate(pipeline)["gift"]
+    assert (found.calibration, found.why) == (None, "its layer answers, or evaluates, in a way of its own")
 
 
 def test_calibration_errors_are_of_labeled_rows(pipeline):

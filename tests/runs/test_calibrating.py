@@ -139,7 +139,10 @@ def test_what_was_learned_is_read_as_it_was_written(tmp_path, calibration):
     directory = RunDirectory(tmp_path)
     learned = Learned(calibration, "" if calibration else "too few", 7, {"log_loss": BeforeAfter(0.2, 0.1)})
     plain = {"calibration": calibration and vars(calibration), "why": learned.why, "rows": 7}
-    write_text(directory.calibration, to_json({"tasks": {"a": {**plain, "figures": {"log_loss": {"before": 0.2, "after": 0.1}}}}}))
+    write_text(
+        directory.calibration,
+        to_json({"tasks": {"a": {**plain, "figures": {"log_loss": {"before": 0.2, "after": 0.1}}}}}),
+    )
     assert directory.read_calibration(["a"]) == {"a": learned}
 
 
@@ -150,7 +153,9 @@ def test_without_refit_the_model_of_validation_is_calibrated(tiny_recipe, tmp_pa
     metrics = run_recipe(recipe, tmp_path / "run")
     assert metrics.calibration["valid"]["discounted"]["use"] == "isotonic"
     tested = load_run(tmp_path / "run")
-    assert len(tested.model.heads["discounted"].calibration.inputs) == metrics.calibration["valid"]["discounted"]["knots"]
+    assert (
+        len(tested.model.heads["discounted"].calibration.inputs) == metrics.calibration["valid"]["discounted"]["knots"]
+    )
     assert dict(evaluate(tested)) == pytest.approx(dict(metrics.test))
 
 
@@ -164,5 +169,5 @@ def test_what_is_not_to_be_calibrated_is_not(recipe, tmp_path, monkeypatch):
 
 
 def test_isotonic_is_for_two_classes(tiny_recipe):
-    with pytest.raises(Exception, match=r'calibrate: is for labels of 0 and 1, and .item.department. has 6 classes'):
+    with pytest.raises(Exception, match=r"calibrate: is for labels of 0 and 1, and .item.department. has 6 classes"):
         build(load_recipe(tiny_recipe, ['task.department.calibrate="isotonic"']))
