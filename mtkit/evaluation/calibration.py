@@ -313,4 +313,4 @@ def _bins(confidence: np.ndarray, weights: np.ndarray, bins: int) -> np.ndarray:
     mass = np.bincount(place, weights.astype(np.float64))
     middle = (mass.cumsum() - mass / 2) / mass.sum()
     # A middle on a bound belongs above it, however its sum was rounded.
-    return np.minimum((middle * bins + 1e-9).astype(int), bins - 1)[place]
+    return np.asarray(np.minimum((middle * bins + 1e-9).astype(int), bins - 1)[place])
