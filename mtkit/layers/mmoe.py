@@ -7,6 +7,8 @@ from typing import Any
 from mtkit.backend import keras, tf
 from mtkit.errors import WiringError
 from mtkit.layers.axes import Axis
+from mtkit.layers.parallel import ParallelNetworks, Widths, plain, widths
+from mtkit.layers.task_states import require_tasks
 
 
 @keras.saving.register_keras_serializable(package="mtkit")
@@ -14,18 +16,17 @@ class Mmoe(keras.layers.Layer):
     """Mixes shared experts by one softmax gate per task.
 
     Takes `[rows, dim]`, one state shared by all tasks, or `[rows, tasks, dim]`, in which case each task's own state
-    goes through the shared experts. Returns `[rows, tasks, units]`.
+    goes through the shared experts. Returns `[rows, tasks, units]`, the last width.
 
     Source: Ma et al., Modeling Task Relationships in Multi-task Learning with Multi-gate Mixture-of-Experts, KDD 2018,
-    equations 6 and 7. Deviations: experts are one layer deep, gates have a bias, and tasks may have states of their
-    own.
+    equations 6 and 7. Deviations: gates have a bias, and tasks may have states of their own.
 
     Args:
         tasks: number of tasks.
         experts: number of experts.
-        units: width of an expert.
-        activation: of the experts.
-        residual: add the input to the mixture, so that a task can keep what its encoder gave; `units` is then the width
+        units: width of each layer of an expert; an int is one layer.
+        activation: of each layer of an expert.
+        residual: add the input to the mixture, so that a task can keep what its encoder gave; the last width is then that
             of the input.
     """
 
@@ -33,7 +34,7 @@ class Mmoe(keras.layers.Layer):
         self,
         tasks: int,
         experts: int,
-        units: int,
+        units: Widths,
         activation: str = "relu",
         residual: bool = False,
         **options: Any,
@@ -41,9 +42,13 @@ class Mmoe(keras.layers.Layer):
         super().__init__(**options)
         self.tasks, self.experts, self.units, self.residual = tasks, experts, units, residual
         self.activation = keras.activations.get(activation)
-        # All experts are one matrix, which is several times faster than many small ones. Its initializer looks at the
-        # fan-in alone, because the fan-out of the wide matrix is not that of an expert.
-        self.expert = keras.layers.Dense(experts * units, activation, kernel_initializer="he_uniform", name="experts")
+        first, *deeper = widths(units)
+        if deeper:
+            self.expert = ParallelNetworks(experts, units, activation, name="experts", dtype=self.dtype_policy)
+            return
+        # Experts of one layer are one matrix, whose outputs need not be divided. Its initializer looks at the fan-in alone,
+        # because the fan-out of the wide matrix is not that of an expert.
+        self.expert = keras.layers.Dense(experts * first, activation, kernel_initializer="he_uniform", name="experts")
 
     def build(self, input_shape: Any) -> None:
         """Creates the gates.
@@ -51,13 +56,12 @@ class Mmoe(keras.layers.Layer):
         Raises:
             WiringError: the input has states of another number of tasks, or cannot be added to the mixture.
         """
-        dim = input_shape[-1]
-        if len(input_shape) == 3 and input_shape[1] != self.tasks:
-            raise WiringError(f"{self.name}: expected the states of {self.tasks} tasks, got those of {input_shape[1]}")
-        if self.residual and dim != self.units:
+        dim, last = input_shape[-1], widths(self.units)[-1]
+        require_tasks(self.name, input_shape, self.tasks)
+        if self.residual and dim != last:
             raise WiringError(
                 f"{self.name}: residual = true adds the input to the mixture, but the input is {dim} wide and "
-                f"units = {self.units}; set units = {dim} or residual = false"
+                f"units = {plain(self.units)}; set units = {plain(_ending(self.units, dim))} or residual = false"
             )
         self.gate_kernel = self.add_weight("gate_kernel", (dim, self.tasks * self.experts))
         self.gate_bias = self.add_weight("gate_bias", (self.tasks * self.experts,), initializer="zeros")
@@ -67,14 +71,19 @@ class Mmoe(keras.layers.Layer):
         """Task states `[rows, tasks, units]`."""
         by_task = inputs.shape.rank == 3
         gates = tf.nn.softmax(self._gate_logits(inputs, by_task))
-        if by_task:
-            experts = tf.reshape(self.expert(inputs), [-1, self.tasks, self.experts, self.units])
-            mixture = tf.squeeze(tf.matmul(gates[:, :, None], experts), 2)
-        else:
-            mixture = tf.matmul(gates, tf.reshape(self.expert(inputs), [-1, self.experts, self.units]))
+        experts = self._experts(inputs)
+        mixture = tf.squeeze(tf.matmul(gates[:, :, None], experts), 2) if by_task else tf.matmul(gates, experts)
         if not self.residual:
             return mixture
         return mixture + (inputs if by_task else inputs[:, None])
+
+    def _experts(self, inputs: tf.Tensor) -> tf.Tensor:
+        """`[rows, experts, units]`, or `[rows, tasks, experts, units]`."""
+        shape = [-1, *inputs.shape[1:-1], self.experts, widths(self.units)[-1]]
+        if isinstance(self.expert, keras.layers.Dense):
+            return tf.reshape(self.expert(inputs), shape)
+        states = self.expert(tf.reshape(inputs, [-1, inputs.shape[-1]]))
+        return tf.reshape(tf.stack(states, 1), shape)
 
     def _gate_logits(self, inputs: tf.Tensor, by_task: bool) -> tf.Tensor:
         """`[rows, tasks, experts]`."""
@@ -88,7 +97,10 @@ class Mmoe(keras.layers.Layer):
     def axes(self) -> list[Axis]:
         """The gates of the tasks, and the experts side by side."""
         number = (f"{self.experts} experts",)
-        experts = [Axis(self.expert.kernel, 1, number), Axis(self.expert.bias, 0, number)]
+        if isinstance(self.expert, keras.layers.Dense):
+            experts = [Axis(self.expert.kernel, 1, number), Axis(self.expert.bias, 0, number)]
+        else:
+            experts = self.expert.axes_of(number)
         return [*experts, Axis(self.gate_kernel, 1, "task"), Axis(self.gate_bias, 0, "task")]
 
     def get_config(self) -> dict[str, Any]:
@@ -97,7 +109,12 @@ class Mmoe(keras.layers.Layer):
             **super().get_config(),
             "tasks": self.tasks,
             "experts": self.experts,
-            "units": self.units,
+            "units": plain(self.units),
             "activation": keras.activations.serialize(self.activation),
             "residual": self.residual,
         }
+
+
+def _ending(units: Widths, last: int) -> Widths:
+    """Widths with another last one."""
+    return last if isinstance(units, int) else [*units[:-1], last]

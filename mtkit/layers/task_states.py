@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mtkit.backend import tf
+from mtkit.errors import WiringError
 
 
 class TaskStates(NamedTuple):
@@ -26,3 +27,13 @@ class TaskStates(NamedTuple):
 def task_states(output: tf.Tensor | TaskStates) -> TaskStates:
     """What a layer returned, whether it says more than a tensor or not."""
     return output if isinstance(output, TaskStates) else TaskStates(output)
+
+
+def require_tasks(name: str, input_shape: Any, tasks: int) -> None:
+    """Refuses states of another number of tasks than a layer has.
+
+    Raises:
+        WiringError: the input is `[rows, tasks, dim]` with another number.
+    """
+    if len(input_shape) == 3 and input_shape[1] != tasks:
+        raise WiringError(f"{name}: expected the states of {tasks} tasks, got those of {input_shape[1]}")

@@ -259,18 +259,33 @@ def _stored(
 
 def _layers(recipe: Recipe, plan: Plan, context: BuildContext, inputs: Mapping[str, tuple[Address, ...]]) -> Layers:
     encoders = {name: spec.build(replace(context, name=name)) for name, spec in recipe.encoder.items()}
-    correlations: dict[str, dict[str, Any]] = {}
-    for name, spec in recipe.correlation.items():
-        correlations[name] = {
-            e: spec.build(replace(context, name=f"{name}_{e}", tasks=plan.tasks_of(name, e)))
-            for e in plan.targets(name)
-            if plan.tasks_of(name, e)
-        }
+    correlations = {name: _correlating(recipe, plan, context, name) for name in recipe.correlation}
     heads = {name: spec.build(replace(context, name=name)) for name, spec in recipe.task.items()}
     # Losses are sums over many rows, which half precision cannot hold.
     with precision_scope("float32"):
         balancer = recipe.balance.build(replace(context, name="balance"))
     return Layers(encoders, inputs, correlations, heads, balancer)
+
+
+def _correlating(recipe: Recipe, plan: Plan, context: BuildContext, name: str) -> dict[str, Any]:
+    """Embedding -> the layer of a correlation.
+
+    Raises:
+        RecipeError: embeddings that are to share one are of different tasks.
+    """
+    spec = recipe.correlation[name]
+    tasks = {embedding: of for embedding in plan.targets(name) if (of := plan.tasks_of(name, embedding))}
+    if not spec.share:
+        return {e: spec.build(replace(context, name=f"{name}_{e}", tasks=of)) for e, of in tasks.items()}
+    first = next(iter(tasks))
+    for embedding, of in tasks.items():
+        if of != tasks[first]:
+            message = (
+                f"{first!r} is of {', '.join(tasks[first])} and {embedding!r} of {', '.join(of)}, by a correlation before it "
+                'with tasks = "reading"; one layer is for the same tasks: set tasks = "all" there, or share = false'
+            )
+            raise RecipeError([recipe.problem(("correlation", name, "share"), message)])
+    return dict.fromkeys(tasks, spec.build(replace(context, name=name, tasks=tasks[first])))
 
 
 def _refuse_batch_norm(model: MultiTaskModel) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from mtkit.backend import tf
+from mtkit.errors import WiringError
 from mtkit.feed.batch import Batch
 from mtkit.feed.interface import Feed, Past
 from mtkit.heads.base import Tensors
@@ -94,6 +95,7 @@ class Forward:
         self._of_batch: dict[tuple[str, int], Lane] = {}
         self._prepared: dict[str, Tensors] = {}
         self._penalties: dict[str, list[tuple[tf.Tensor, tf.Tensor]]] = {}
+        self._entered: dict[str, tuple[str, tf.TensorShape]] = {}
 
     def task(self, name: str, batch: Batch) -> RowsOfTask:
         """The pass as one task sees it on a batch's rows."""
@@ -188,14 +190,26 @@ class Forward:
     def _correlated(self, correlation: str, embedding: str, lane: Lane) -> Lane:
         tasks = self.plan.tasks_of(correlation, embedding)
         entering, layer = lane.of(tasks), self.model.correlations[correlation][embedding]
+        if self.plan.correlations[correlation].share:
+            self._require_alike(correlation, embedding, entering.shape[1:])
         if not self.plan.correlations[correlation].takes_shared:
             output = task_states(layer(entering, training=self.training))
-            return Lane(output.own, tasks, output.shared, output.cut or (entering,))
+            return Lane(output.own, tasks, output.shared, output.cut or _last(output.own, (entering,)))
         # Tensors of their own: one of the two may have been made of the other.
         entering, shared = tf.identity(entering), None if lane.shared is None else tf.identity(lane.shared)
         output = task_states(layer(entering, shared=shared, training=self.training))
         read = (entering,) if shared is None else (entering, shared)
-        return Lane(output.own, tasks, output.shared, output.cut or read)
+        return Lane(output.own, tasks, output.shared, output.cut or _last(output.own, read))
+
+    def _require_alike(self, correlation: str, embedding: str, shape: tf.TensorShape) -> None:
+        """Refuses an embedding of another shape than one that went through the same layer."""
+        other, first = self._entered.setdefault(correlation, (embedding, shape))
+        if shape != first:
+            raise WiringError(
+                f"correlation.{correlation}: share = true is one layer for all embeddings of `on`, but {other!r} comes as "
+                f"{_shown(first)} and {embedding!r} as {_shown(shape)}; make them alike (`dim` of encoders), name other "
+                "embeddings in `on`, or set share = false"
+            )
 
     def _joined(self, pair: str, encode: Callable[[str], tf.Tensor]) -> Lane:
         """What a correlation makes of the embeddings that it joins."""
@@ -203,9 +217,7 @@ class Forward:
         members = _by_task([self._through(name, encode, pair).of(tasks) for name in self.plan.on(pair)])
         joined = tf.concat(members, axis=-1) if self.plan.correlations[pair].joined else members
         output = task_states(self.model.correlations[pair][pair](joined, training=self.training))
-        # One state for all tasks is the last that they share; states of their own come from the members.
-        last = (output.own,) if output.own.shape.rank == 2 else tuple(members)
-        return Lane(output.own, tasks, output.shared, output.cut or last)
+        return Lane(output.own, tasks, output.shared, output.cut or _last(output.own, members))
 
     def _encode(self, embedding: str, batch: Batch) -> tf.Tensor:
         entity = self.plan.entity(embedding)
@@ -280,6 +292,16 @@ def _beginning(state: tf.Tensor) -> Lane:
     # A tensor of its own: what other encoders read of the same state is no part of this lane, nor of its cut.
     state = tf.identity(state)
     return Lane(state, (), None, (state,))
+
+
+def _shown(shape: tf.TensorShape) -> str:
+    """What a state of a row is, for messages."""
+    return f"{shape[-1]} numbers" if shape.rank == 1 else f"{shape[-1]} numbers for each of {shape[0]} tasks"
+
+
+def _last(own: tf.Tensor, read: Sequence[tf.Tensor]) -> tuple[tf.Tensor, ...]:
+    """What tasks have in common last: one state for all of them, or what their own states are made of."""
+    return (own,) if own.shape.rank == 2 else tuple(read)
 
 
 def _by_task(states: Sequence[tf.Tensor]) -> list[tf.Tensor]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Field, ValidationInfo, field_validator
 
 from mtkit.conditions import Where
 from mtkit.schema import Address, ColumnKind
@@ -168,11 +168,12 @@ class Encoder(Spec):
 class Correlation(Spec):
     """Lets tasks inform one another: task states in, task states out.
 
-    The layer takes `[rows, dim]` (one state shared by all tasks) or `[rows, tasks, dim]` and returns `[rows, tasks, dim]`, or a
-    `mtkit.layers.task_states.TaskStates`, which says more. The axis has the tasks of its `BuildContext`.
-    With `apply = "each"` every named embedding gets a layer of its own, so that what depends on the user alone still does.
-    With `apply = "pair"` the embeddings of `on` are concatenated, and the result has the component's name; it may be one
-    state for all tasks again, `[rows, dim]`.
+    The layer takes `[rows, dim]` (one state shared by all tasks) or `[rows, tasks, dim]` and returns `[rows, tasks, dim]`, or
+    one state for all tasks again, `[rows, dim]`, or a `mtkit.layers.task_states.TaskStates`, which says more. The axis has the
+    tasks of its `BuildContext`.
+    With `apply = "each"` every named embedding gets a layer of its own, so that what depends on the user alone still does; with
+    `share` they go through one layer, each for itself. With `apply = "pair"` the embeddings of `on` are concatenated, and the
+    result has the component's name.
     """
 
     kind: ClassVar[str] = "correlation"
@@ -188,6 +189,22 @@ class Correlation(Spec):
         "all",
         description="tasks that it runs for: all, or those that read the embedding, as do then those after it",
     )
+    share: bool = Field(
+        False, description="one layer for all embeddings of `on`, which are equally wide, instead of one for each"
+    )
+
+    @field_validator("share")
+    @classmethod
+    def _shares_between_embeddings(cls, share: bool, info: ValidationInfo) -> bool:
+        if share and info.data.get("apply") == "pair":
+            raise ValueError('share = true is one layer for several embeddings; expected apply = "each" with it')
+        if share and info.data.get("tasks") == "reading":
+            raise ValueError('share = true is one layer for the same tasks; expected tasks = "all" with it')
+        return share
+
+    def among(self, tasks: Sequence[str]) -> Correlation:
+        """The same where there are these tasks alone, in a recipe that was made for more; of those it names, these."""
+        return self
 
     def build(self, context: BuildContext) -> Any:
         """A tf_keras layer."""

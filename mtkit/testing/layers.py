@@ -105,6 +105,9 @@ def check_encoder(layer: Any, inputs: Mapping[str, Any], dim: int) -> None:
 def check_correlation(layer: Any, tasks: int, dim: int, *, shared: bool = False) -> None:
     """Task states of the right shape from rows that stay apart; every task and every variable gets a gradient.
 
+    One state for all tasks, `[rows, dim]`, is as good. Where the layer names a cut (`TaskStates`), gradients by it are all that
+    comes back to the input.
+
     Args:
         layer: the correlation's layer, not yet built.
         tasks: number of tasks.
@@ -112,19 +115,28 @@ def check_correlation(layer: Any, tasks: int, dim: int, *, shared: bool = False)
         shared: whether the input is one state per row, `[rows, dim]`, instead of `[rows, tasks, dim]`.
     """
     from mtkit.backend import tf
+    from mtkit.layers.task_states import task_states
 
     inputs = tf.constant(_normal((_ROWS, dim) if shared else (_ROWS, tasks, dim)))
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(inputs)
-        outputs = layer(inputs)
-        by_task = [tf.reduce_sum(tf.sin(outputs[:, task])) for task in range(tasks)]
+        found = task_states(layer(inputs))
+        outputs = found.own
+        states = [outputs] * tasks if outputs.shape.rank == 2 else tf.unstack(outputs, axis=1)
+        by_task = [tf.reduce_sum(tf.sin(state)) for state in states]
         total = tf.add_n(by_task)
-    assert outputs.shape[:2] == (_ROWS, tasks), f"expected [{_ROWS}, {tasks}, dim], got {outputs.shape}"
+    assert len(outputs) == _ROWS, f"expected {_ROWS} rows, got {outputs.shape}"
+    assert len(states) == tasks, f"expected [{_ROWS}, {tasks}, dim], got {outputs.shape}"
     assert outputs.dtype == inputs.dtype, f"expected {inputs.dtype}, got {outputs.dtype}"
     assert_finite(outputs, "outputs")
-    assert_rows_apart(layer, inputs)
+    assert_rows_apart(lambda some: task_states(layer(some)).own, inputs)
     for task, value in enumerate(by_task):
-        assert_nonzero(tape.gradient(value, inputs), f"the gradient from task {task} to the input")
+        gradient = tape.gradient(value, inputs)
+        assert_nonzero(gradient, f"the gradient from task {task} to the input")
+        if cut := list(found.cut):
+            by_cut = tape.gradient(value, cut, unconnected_gradients="zero")
+            pulled = tape.gradient(cut, inputs, output_gradients=by_cut, unconnected_gradients="zero")
+            assert_equal(pulled, gradient, f"gradients from task {task} to the input, by way of the cut and straight,")
     assert_gradients(layer, tape, total)
     assert_axes(layer)
 

@@ -1,6 +1,8 @@
 import numpy as np
 import pytest
+from sharing import built
 
+from mtkit.backend import keras
 from mtkit.errors import WiringError
 from mtkit.layers.mmoe import Mmoe
 from mtkit.testing import check_correlation, check_layer_config
@@ -59,6 +61,21 @@ def test_config():
 def test_refuses_a_residual_of_another_width():
     with pytest.raises(WiringError, match=r"experts: .*the input is 6 wide and units = 8; set units = 6"):
         Mmoe(3, experts=4, units=8, residual=True, name="experts")(np.zeros((2, 6), np.float32))
+
+
+def test_one_layer_in_a_list_is_one_layer():
+    layers = []
+    for units in (8, [8]):
+        keras.utils.set_random_seed(0)
+        layers.append(built(Mmoe(3, 4, units), (5, 6)))
+    for one, listed in zip(*(layer.get_weights() for layer in layers), strict=True):
+        np.testing.assert_array_equal(one, listed)
+
+
+def test_a_residual_is_of_the_last_width():
+    assert Mmoe(3, 4, [8, 6], residual=True)(np.zeros((5, 6), np.float32)).shape == (5, 3, 6)
+    with pytest.raises(WiringError, match=r"the input is 6 wide and units = \[6, 8\]; set units = \[6, 6\]"):
+        Mmoe(3, 4, [6, 8], residual=True)(np.zeros((5, 6), np.float32))
 
 
 def test_refuses_states_of_other_tasks():

@@ -3,8 +3,12 @@ import pytest
 from pydantic import ValidationError
 
 from mtkit.backend import tf
+from mtkit.errors import RecipeError, WiringError
 from mtkit.model.forward import Forward
-from mtkit.standard.correlations import Fusion, Mmoe
+from mtkit.model.model_evaluation import evaluate
+from mtkit.model.named_weights import named_weights
+from mtkit.serving.export import save
+from mtkit.standard.correlations import CrossStitch, Fusion, Mmoe, Ple, SharedBottom
 from mtkit.testing import check_import_is_light, check_spec
 
 
@@ -17,6 +21,97 @@ def test_builds_a_state_per_task(make_context):
     config = layer.get_config()
     expected = {"name": "experts", "tasks": 4, "experts": 3, "units": 16, "activation": "gelu", "residual": True}
     assert {key: config[key] for key in expected} == expected
+
+
+SHARING = [
+    SharedBottom(units=[16, 8], activation="swish"),
+    Mmoe(experts=3, units=[16, 8], activation="gelu"),
+    Ple(levels=2, own=2, shared=3, units=[16, 8], activation="swish"),
+    CrossStitch(units=[16, 8], alpha=0.5, activation="gelu"),
+]
+
+
+@pytest.mark.parametrize("spec", SHARING, ids=lambda spec: type(spec).__name__)
+def test_sharing_builds_what_it_says(spec, make_context):
+    check_spec(spec)
+    layer = spec.build(make_context("sharing", tasks="abcd"))
+    config = layer.get_config()
+    expected = spec.model_dump(exclude={"apply", "on", "tasks", "share", "residual", "units"})
+    assert {key: config[key] for key in expected} == expected
+    assert config["units"] == [16, 8]
+    assert config["name"] == "sharing"
+    assert config.get("tasks", 4) == 4
+
+
+@pytest.mark.parametrize("kind", [SharedBottom, Mmoe, Ple, CrossStitch])
+def test_widths_are_one_or_several(kind):
+    assert kind(units=8).units == 8
+    assert kind(units=[8, 4]).units == (8, 4)
+    for wrong in (0, [], [8, 0]):
+        with pytest.raises(ValidationError):
+            kind(units=wrong)
+
+
+ASKED = {"user_id": ["101", "102"], "item_id": ["p01", "p02"], "context_channel": ["web"] * 2, "context_hour": [9.0] * 2}
+
+
+@pytest.mark.parametrize("apply", ["each", "pair"])
+@pytest.mark.parametrize(
+    "options",
+    [
+        "use='shared_bottom', units=[16, 8]",
+        "use='mmoe', experts=2, units=[16, 8]",
+        "use='ple', levels=1, units=8",
+        "use='ple', levels=2, units=[16, 8]",
+        "use='cross_stitch', units=[16, 8]",
+    ],
+)
+def test_recipes_train_evaluate_and_export(train_tiny, tmp_path, options, apply):
+    """After a correlation that gives tasks states of their own where each is for itself, and joined without one."""
+    sets = [f"correlation.sharing={{{options}, apply='{apply}', on=['customer', 'look']}}", "train.epochs=1"]
+    sets += ["rows.windows.count=1"]
+    if apply == "pair":
+        sets.append("task.discounted.inputs=['sharing', 'product']")
+    pipeline = train_tiny(*sets, unsets=() if apply == "each" else ("correlation",))
+    assert all(np.isfinite(value) for value in evaluate(pipeline).values())
+    trained = [name for name in named_weights(pipeline.model) if name.startswith("correlations/sharing/")]
+    assert trained
+    signature = tf.saved_model.load(str(save(pipeline, tmp_path / "export"))).signatures["rank"]
+    answers = signature(**{name: tf.constant(value) for name, value in ASKED.items()})
+    assert np.isfinite(answers["discounted"]).all()
+
+
+SHARE = "correlation.experts={use='mmoe', experts=2, units=8, share=true, on=['customer', 'look', 'product']}"
+
+
+def test_embeddings_may_share_one_layer(train_tiny):
+    pipeline = train_tiny(SHARE, "train.epochs=1", "rows.windows.count=1", unsets=("correlation",))
+    layers = pipeline.model.correlations["experts"]
+    assert list(layers) == ["customer", "look", "product"]
+    assert len({id(layer) for layer in layers.values()}) == 1
+    weights = {name.split("/")[2] for name in named_weights(pipeline.model) if name.startswith("correlations/experts/")}
+    assert weights == {"customer"}
+
+
+def test_embeddings_that_share_a_layer_are_alike(train_tiny):
+    message = (
+        r"correlation\.experts: share = true is one layer for all embeddings of `on`, but '\w+' comes as \d+ numbers and "
+        r"'\w+' as \d+ numbers; make them alike"
+    )
+    with pytest.raises(WiringError, match=message):
+        train_tiny(SHARE, "encoder.look.dim=6", unsets=("correlation",))
+    before = "correlation.before={use='mmoe', experts=2, units=8, on=['customer']}"
+    with pytest.raises(WiringError, match="comes as 8 numbers for each of 4 tasks and"):
+        train_tiny(before, SHARE, unsets=("correlation",))
+
+
+def test_a_layer_is_shared_for_the_same_tasks(train_tiny):
+    before = "correlation.before={use='shared_bottom', units=8, tasks='reading', on=['customer']}"
+    with pytest.raises(RecipeError, match=r"correlation\.experts\.share: 'customer' is of next, discounted, gift and 'look' of next"):
+        train_tiny(before, SHARE, unsets=("correlation",))
+    for options in ({"apply": "pair"}, {"tasks": "reading"}):
+        with pytest.raises(ValidationError, match="share = true is one layer"):
+            Mmoe(share=True, **options)
 
 
 @pytest.mark.parametrize("method", ["concatenate", "gated", "attention", "cascade"])

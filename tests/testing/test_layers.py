@@ -10,6 +10,7 @@ from mtkit.layers.balancing import Sum
 from mtkit.layers.mmoe import Mmoe
 from mtkit.layers.preprocessing import Standardize as StandardizeLayer
 from mtkit.layers.reference_heads import LinearHead
+from mtkit.layers.task_states import TaskStates
 from mtkit.standard.preprocessors import Buckets, Standardize, Vocabulary
 from mtkit.testing import (
     check_balancer,
@@ -48,6 +49,14 @@ class OneTask(Mmoe):
         return tf.concat([outputs[:, :1], tf.zeros_like(outputs[:, 1:])], 1)
 
 
+class Past(Mmoe):
+    """Names a cut past which a way leads."""
+
+    def call(self, inputs, training=False):
+        half = tf.identity(inputs)
+        return TaskStates(super().call(half) + super().call(inputs), cut=(half,))
+
+
 class Idle(Mmoe):
     def build(self, input_shape):
         super().build(input_shape)
@@ -60,6 +69,7 @@ class Idle(Mmoe):
         (OverRows, "outputs of rows when row 0 changes"),
         (OneTask, "the gradient from task 1 to the input"),
         (Idle, "the gradient to .*unused"),
+        (Past, "gradients from task 0 to the input, by way of the cut and straight, differ"),
     ],
 )
 def test_correlation(layer, message):
