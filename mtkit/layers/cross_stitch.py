@@ -30,9 +30,7 @@ class CrossStitch(keras.layers.Layer):
         activation: of each layer.
     """
 
-    def __init__(
-        self, tasks: int, units: Widths, alpha: float = 0.9, activation: str = "relu", **options: Any
-    ) -> None:
+    def __init__(self, tasks: int, units: Widths, alpha: float = 0.9, activation: str = "relu", **options: Any) -> None:
         super().__init__(**options)
         self.tasks, self.units, self.alpha = tasks, units, alpha
         self.activation = keras.activations.get(activation)

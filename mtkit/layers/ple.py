@@ -28,9 +28,7 @@ class _Level(keras.layers.Layer):
     ) -> None:
         super().__init__(**options)
         self.tasks, self.own, self.shared, self.last = tasks, own, shared, last
-        self.own_experts = ParallelNetworks(
-            tasks * own, units, activation, name="own_experts", dtype=self.dtype_policy
-        )
+        self.own_experts = ParallelNetworks(tasks * own, units, activation, name="own_experts", dtype=self.dtype_policy)
         self.shared_experts = ParallelNetworks(
             shared, units, activation, name="shared_experts", dtype=self.dtype_policy
         )

@@ -108,6 +108,21 @@ def load_recipe(
         RecipeError: with every mistake that was found, up to a hundred.
     """
     document, mistakes = read_document(Path(path), sets, unsets)
+    return resolve(document, mistakes, registry)
+
+
+def resolve(document: Document, found: Sequence[Mistake] = (), registry: Registry | None = None) -> Recipe:
+    """A recipe from what it says.
+
+    Args:
+        document: what it says.
+        found: mistakes that were found in it before.
+        registry: the components that can be named; default: the installed ones.
+
+    Raises:
+        RecipeError: with every mistake that was found, up to a hundred.
+    """
+    mistakes = list(found)
     reader = _Reader(document, registry or Registry.installed(), mistakes)
     draft = reader.draft()
     header = reader.header()
@@ -116,7 +131,7 @@ def load_recipe(
     ordered = sorted(dict.fromkeys(mistakes), key=lambda mistake: document.line(mistake.path))
     problems = [document.problem(mistake) for mistake in ordered[:MOST_SHOWN]]
     if (more := len(ordered) - MOST_SHOWN) > 0:
-        problems.append(Problem(str(path), "", f"has {more:,} more mistakes"))
+        problems.append(Problem(str(document.file), "", f"has {more:,} more mistakes"))
     raise RecipeError(problems)
 
 

@@ -52,7 +52,12 @@ def test_widths_are_one_or_several(kind):
             kind(units=wrong)
 
 
-ASKED = {"user_id": ["101", "102"], "item_id": ["p01", "p02"], "context_channel": ["web"] * 2, "context_hour": [9.0] * 2}
+ASKED = {
+    "user_id": ["101", "102"],
+    "item_id": ["p01", "p02"],
+    "context_channel": ["web"] * 2,
+    "context_hour": [9.0] * 2,
+}
 
 
 @pytest.mark.parametrize("apply", ["each", "pair"])
@@ -107,7 +112,9 @@ def test_embeddings_that_share_a_layer_are_alike(train_tiny):
 
 def test_a_layer_is_shared_for_the_same_tasks(train_tiny):
     before = "correlation.before={use='shared_bottom', units=8, tasks='reading', on=['customer']}"
-    with pytest.raises(RecipeError, match=r"correlation\.experts\.share: 'customer' is of next, discounted, gift and 'look' of next"):
+    with pytest.raises(
+        RecipeError, match=r"correlation\.experts\.share: 'customer' is of next, discounted, gift and 'look' of next"
+    ):
         train_tiny(before, SHARE, unsets=("correlation",))
     for options in ({"apply": "pair"}, {"tasks": "reading"}):
         with pytest.raises(ValidationError, match="share = true is one layer"):

@@ -6,19 +6,19 @@ from pathlib import Path
 
 import click
 
-from mtkit.cli.commands._options import recipe_arguments
+from mtkit.cli.commands._options import alone_option, given_recipe, recipe_arguments
 
 
 @click.command()
 @recipe_arguments
+@alone_option
 @click.option("--fast", is_flag=True, help="Leave out what needs data or TensorFlow.")
-def command(recipe: Path, sets: tuple[str, ...], unsets: tuple[str, ...], *, fast: bool) -> None:
+def command(recipe: Path, sets: tuple[str, ...], unsets: tuple[str, ...], alone: str | None, *, fast: bool) -> None:
     """Check a recipe and print how its parts are wired."""
     from mtkit.recipe.describe import describe
-    from mtkit.recipe.loader import load_recipe
     from mtkit.shown import shown
 
-    loaded = load_recipe(recipe, sets, unsets)
+    loaded = given_recipe(recipe, sets, unsets, alone)
     click.echo(shown(describe(loaded)))
     if not fast:
         from mtkit.runs.probes import check_full

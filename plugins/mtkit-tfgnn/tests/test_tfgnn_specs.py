@@ -47,3 +47,10 @@ def test_refuses_edges_that_join_no_two_tasks(edge, message, make_context):
 
 def test_import_is_light():
     check_import_is_light("mtkit_tfgnn")
+
+
+def test_among_fewer_tasks_the_edges_between_them_are_left():
+    graph = TaskGraph(edges=[["a", "b"], ["b", "c"]], layers=2)
+    assert graph.among(["a", "b"]) == TaskGraph(edges=[["a", "b"]], layers=2)
+    assert graph.among(["a", "c"]) == TaskGraph(edges="none", layers=2)
+    assert TaskGraph(edges="complete").among(["a"]) == TaskGraph(edges="complete")

@@ -25,6 +25,13 @@ class TaskGraph(Correlation):
     activation: Activation = Field("relu", description="of an update")
     residual: bool = Field(True, description="add the update to the state instead of replacing it")
 
+    def among(self, tasks: Sequence[str]) -> TaskGraph:
+        """The edges between these tasks."""
+        if isinstance(self.edges, str):
+            return self
+        edges = tuple(edge for edge in self.edges if set(edge) <= set(tasks))
+        return self.model_copy(update={"edges": edges or "none"})
+
     def build(self, context: BuildContext) -> Any:
         """A `mtkit_tfgnn.layers.TaskGraph`.
 

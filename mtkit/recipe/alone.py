@@ -1,0 +1,144 @@
+"""A recipe for one of its tasks: what the task does not need is left out, as if it had been written so."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Container, Iterator
+from copy import deepcopy
+from dataclasses import replace
+from typing import Any
+
+from mtkit.errors import Problem, RecipeError, nearest
+from mtkit.recipe.loader import Recipe, resolve
+from mtkit.recipe.plan import Plan
+from mtkit.recipe.settings import By
+from mtkit.recipe.source_text import Document, value_at
+from mtkit.recipe.toml_positions import KeyPath
+from mtkit.schema import CONTEXT, Address
+
+
+def alone(recipe: Recipe, task: str) -> Recipe:
+    """The recipe with one task, and those whose predictions it reads, which train as they did.
+
+    Of row tables, encoders, correlations, metrics, baselines and slices it keeps what these tasks need; correlations that remain
+    run for them alone. An epoch is a pass over a table of the task, and validation chooses by a metric of it.
+
+    Args:
+        recipe: read from a file.
+        task: its name; the new recipe is called `NAME-alone-TASK`.
+
+    Raises:
+        RecipeError: there is no such task, or what remains is no recipe, such as one that exports a network of another task.
+    """
+    if task not in recipe.task:
+        raise RecipeError([Problem("--alone", task, f"the recipe has no such task; {nearest(task, recipe.task)}")])
+    plan, edit = recipe.plan, _Edit(recipe.document)
+    tasks = plan.with_read([task])
+    edit.keep("task", tasks)
+    edit.keep("rows", {table for name in tasks for table in (recipe.task[name].rows, recipe.task[name].evaluated_on)})
+    edit.keep("encoder", {*_encoders(plan, tasks), *_measures(recipe, tasks, edit)})
+    _correlations(recipe, tasks, edit)
+    _settings(recipe, task, edit)
+    return resolve(edit.document())
+
+
+def _encoders(plan: Plan, tasks: Collection[str]) -> Iterator[str]:
+    """The encoders that tasks need."""
+    needed = frozenset().union(*map(plan.within, tasks))
+    yield from (name for name in plan.encoders if name in needed)
+
+
+def _correlations(recipe: Recipe, tasks: tuple[str, ...], edit: _Edit) -> None:
+    """Leaves those that work on nothing that the tasks read, and in the others what they work on for other tasks."""
+    plan, kept = recipe.plan, []
+    in_order = [name for name in recipe.task if name in tasks]
+    for name, spec in recipe.correlation.items():
+        read = [e for e in plan.targets(name) if not set(tasks).isdisjoint(plan.readers(e))]
+        if not read:
+            continue
+        kept.append(name)
+        if spec.apply == "each" and spec.on:
+            edit.filter(("correlation", name, "on"), lambda _, at, spec=spec, read=read: spec.on[at] in read)
+        among = spec.among(in_order)
+        for key, value in among.model_dump(mode="json").items():
+            if getattr(among, key) != getattr(spec, key):
+                edit.set(("correlation", name, key), value)
+    edit.keep("correlation", kept)
+
+
+def _measures(recipe: Recipe, tasks: Collection[str], edit: _Edit) -> Iterator[str]:
+    """Leaves metrics and baselines that are not of the tasks; the encoders by which the others compare items."""
+    evaluate, heads = recipe.evaluate, [recipe.task[name] for name in tasks]
+    labels = {label for head in heads for label in head.metric_labels(evaluate)}
+    kept = {
+        "metrics": [n for n, metric in evaluate.metrics.items() if not labels.isdisjoint(metric.keys(n, evaluate.k))],
+        "prediction_metrics": [name for name in evaluate.prediction_metrics if name in labels],
+        "baselines": [n for n, b in evaluate.baselines.items() if b.form in {head.baseline_form for head in heads}],
+    }
+    for key, names in kept.items():
+        edit.filter(("evaluate", key), lambda given, _, names=names: _use(given) in names)
+        for name in names:
+            reads = getattr(getattr(evaluate, key)[name], "reads", ())
+            yield from (read for read in reads if not Address(read).scope)
+
+
+def _use(given: Any) -> str:
+    """The name of a metric or a baseline, given alone or with options."""
+    return str(given if isinstance(given, str) else given["use"])
+
+
+def _settings(recipe: Recipe, task: str, edit: _Edit) -> None:
+    """The pass of an epoch, what chooses, and the slices, where they are of other tasks."""
+    head, evaluate = recipe.task[task], recipe.evaluate
+    edit.set(("name",), f"{recipe.name}-alone-{task}")
+    edit.set(("train", "epoch_of"), head.rows)
+    if evaluate.main_task != task:
+        edit.set(("evaluate", "main"), next(iter(evaluate.keys(task, head)), None))
+    of_users = recipe.rows[head.evaluated_on].of_share(0.5) is not None
+    context = not head.ranks
+    edit.filter(("evaluate", "slices"), lambda _, at: of_users and (context or not _of_context(evaluate.slices[at])))
+
+
+def _of_context(asked: str | By) -> bool:
+    """Whether a slice is by a column of interactions, which a list of targets does not have."""
+    return isinstance(asked, By) and asked.by.scope == CONTEXT
+
+
+class _Edit:
+    """Changes of what a recipe says, as written and as it is meant.
+
+    Args:
+        document: of the recipe, which stays as it is.
+    """
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._both = [deepcopy(dict(document.raw)), deepcopy(dict(document.values))]
+
+    def document(self) -> Document:
+        """The changed one."""
+        raw, values = self._both
+        return replace(self._document, raw=raw, values=values)
+
+    def keep(self, section: str, names: Container[str]) -> None:
+        """Leaves the other components of a section."""
+        for values in self._both:
+            if section in values:
+                values[section] = {name: given for name, given in values[section].items() if name in names}
+
+    def set(self, path: KeyPath, value: Any) -> None:
+        """Sets a value, or removes it: None."""
+        *tables, key = path
+        for table in self._both:
+            for name in tables:
+                table = table.setdefault(name, {})  # noqa: PLW2901 - the way down
+            table.pop(key, None)
+            if value is not None:
+                table[key] = value
+
+    def filter(self, path: KeyPath, keeps: Any) -> None:
+        """Leaves elements of a list, if there is one, by `keeps(element, position)`."""
+        *tables, key = path
+        for values in self._both:
+            table = value_at(values, tuple(tables))
+            if isinstance(table, dict) and isinstance(given := table.get(key), list):
+                table[key] = [element for at, element in enumerate(given) if keeps(element, at)]
