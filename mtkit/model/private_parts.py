@@ -10,9 +10,9 @@ from mtkit.spec import prediction_of
 
 
 def private_weights(model: Network, task: str) -> list[Any]:
-    """The weights that no other task reads: of its head, its encoders and correlations, and its own in shared ones.
+    """The weights that no other task trains: of its head, and of the encoders and correlations that it alone reads.
 
-    A correlation's layer names those by `task_weights(number)`, the task being number `number` along its axis.
+    Of a correlation that several tasks read, all weights are shared, experts and gates of one task among them.
     """
     return list({id(weight): weight for weight in _weights(model, task)}.values())
 
@@ -24,10 +24,7 @@ def _weights(model: Network, task: str) -> Iterator[Any]:
     for name, encoder in model.encoders.items():
         if plan.trained_by(name) == (task,):
             yield from encoder.weights
-    for name, layers in model.correlations.items():
+    for layers in model.correlations.values():
         for embedding, layer in layers.items():
-            tasks = plan.tasks_of(name, embedding)
             if plan.readers(embedding) == (task,):
                 yield from layer.weights
-            elif task in tasks and hasattr(layer, "task_weights"):
-                yield from layer.task_weights(tasks.index(task))
