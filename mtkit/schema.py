@@ -14,9 +14,10 @@ ColumnKind = Literal["id", "categorical", "numeric", "text", "time", "list", "la
 
 INTERACTIONS = "interactions"
 
-#: Scopes of addresses that are no entities: what lies on the row itself, the row's own past, and what tasks predict.
-CONTEXT, HISTORY, TASK = "context", "history", "task"
-SCOPES = (CONTEXT, HISTORY, TASK)
+#: Scopes of addresses that are no entities: what lies on the row itself, the row's own past, what preprocessors make of all
+#: that was known before the row, and what tasks predict.
+CONTEXT, HISTORY, KNOWN, TASK = "context", "history", "known", "task"
+SCOPES = (CONTEXT, HISTORY, KNOWN, TASK)
 
 #: What follows the name of a column of lists, where the weights of its values lie beside them.
 WEIGHT = "/weight"
@@ -25,9 +26,9 @@ WEIGHT = "/weight"
 class Address(str):
     """Where a value is found: `scope.column`, as in `item.text`.
 
-    The scope is an entity or a role, `context` (the row itself), or `history` (the row's own past, `history.item`). What an
-    encoder derives of a column stands behind a slash (`item.text/words`). A label of the row itself has no scope. It is an
-    ordinary string otherwise.
+    The scope is an entity or a role, `context` (the row itself), `history` (the row's own past, `history.item`), or `known`
+    (what a preprocessor makes of what was known before the row, `known.clicks`). What an encoder derives of a column stands
+    behind a slash (`item.text/words`). A label of the row itself has no scope. It is an ordinary string otherwise.
     """
 
     __slots__ = ()
@@ -128,12 +129,14 @@ class Schema(BaseModel):
     Attributes:
         interactions: columns of the interaction table; at most one has kind `time`.
         entities: entity name -> its columns; the key column is called `id` and is not listed.
+        known: names of what a recipe's preprocessors make of what was known before each row; sources declare none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     interactions: Mapping[str, Column]
     entities: Mapping[str, Mapping[str, Column]]
+    known: tuple[str, ...] = ()
 
     def of_kind(self, kind: ColumnKind, table: str = INTERACTIONS) -> tuple[str, ...]:
         """Names of the columns of `table` (an entity, or `interactions`) that have this kind."""
@@ -237,28 +240,28 @@ class Schema(BaseModel):
                 found[name] = column if kind == column.kind else Column(kind=kind)
         return found
 
-    def ahead(self, name: str) -> str:
-        """Why a column of the interactions is not known when the event happens; empty if it is."""
-        for label, column in self.interactions.items():
-            if column.horizon is not None and name in (label, *column.sources):
-                what = "looks ahead" if name == label else f"is a source of label {label!r}, which looks ahead"
-                return f"{name!r} {what}: it is not known when the event happens"
-        return ""
-
     def not_of_past(self, name: str) -> str:
         """Why a column of the interactions says nothing of past events; empty if it can."""
-        if message := self.ahead(name):
+        if message := self.known_later(name):
             return message
         item = next(iter([*self.roles][1:]), "")
         if name in (AGE.column, item, f"{item}_ids"):
             return f"every past has {name!r} as something else; give the column another name"
         return ""
 
+    def known_later(self, name: str) -> str:
+        """Why a column of the interactions is not known when they happen; empty if it is."""
+        for label, column in self.interactions.items():
+            if column.horizon is not None and name in (label, *column.sources):
+                what = "looks ahead" if name == label else f"is a source of label {label!r}, which looks ahead"
+                return f"{name!r} {what}: it is not known when the event happens"
+        return ""
+
     def features(self) -> dict[Address, Column]:
         """Every address that an encoder may read (`user.age`, `context.hour`), with its column.
 
         Labels, their sources, weights, ids of other rows and the time are left out. `<entity>.id`, the past
-        (`history.<role>` of what is acted on) and what is known of its events (`past_columns`) are included.
+        (`history.<role>` of what is acted on), what is known of its events (`past_columns`), and `known` are included.
         """
         hidden = {s for c in self.interactions.values() for s in c.sources}
         addresses: dict[Address, Column] = {}
@@ -277,4 +280,4 @@ class Schema(BaseModel):
         for name, column in self.interactions.items():
             if column.kind in ("categorical", "numeric", "list") and name not in hidden:
                 addresses[Address.of(CONTEXT, name)] = column
-        return addresses
+        return addresses | {Address.of(KNOWN, name): Column(kind="numeric") for name in self.known}

@@ -250,6 +250,7 @@ class RowTable:
         known: int64 `[rows]`, what happened strictly before it is known of the row: `time`, or when the row's basket began;
             empty as `time` is.
         context: column -> `[rows]`.
+        statistics: name -> float32 `[rows, n]`, what a preprocessor makes of what was known before each row.
         labels: label -> `[rows]`, float32 for binary and numeric labels, int32 for classes; float32 0 and 1 `[rows, classes]`
             where any number of classes applies. Placeholders are finite.
         weights: label -> float32 `[rows]`; 0 = the row does not exist for the tasks of this label.
@@ -271,6 +272,7 @@ class RowTable:
     history: np.ndarray
     known: np.ndarray
     context: Mapping[str, np.ndarray] = field(default_factory=dict)
+    statistics: Mapping[str, np.ndarray] = field(default_factory=dict)
     labels: Mapping[str, np.ndarray] = field(default_factory=dict)
     weights: Mapping[str, np.ndarray] = field(default_factory=dict)
     dense: Mapping[str, np.ndarray] = field(default_factory=dict)
@@ -306,6 +308,7 @@ class RowTable:
             history=timed(self.history),
             known=timed(self.known),
             context=taken(self.context),
+            statistics=taken(self.statistics),
             labels=taken(self.labels),
             weights=taken(self.weights),
             unseen=taken(self.unseen),

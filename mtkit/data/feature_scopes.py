@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from mtkit.data.columns import raw
 from mtkit.errors import DataError
-from mtkit.schema import CONTEXT, HISTORY, Address
+from mtkit.schema import CONTEXT, HISTORY, KNOWN, Address
 from mtkit.types import Fold, Part, RowTable
 
 
@@ -76,6 +76,27 @@ class _History:
         return raw(fold.events.columns[column].filter(before), fold.schema.interactions[column])
 
 
+class _Known:
+    """What preprocessors make of what was known before the row: several numbers, which go together."""
+
+    def is_in(self, table: RowTable, column: str) -> bool:
+        return column in table.statistics
+
+    def of_rows(self, fold: Fold, table: RowTable, column: str) -> np.ndarray:
+        """The numbers, float32 `[rows, width]`."""
+        return table.statistics[column]
+
+    def of_catalog(self, fold: Fold, column: str) -> np.ndarray | None:
+        return None
+
+    def of_training(self, fold: Fold, tables: Mapping[str, Mapping[Part, RowTable]], column: str) -> np.ndarray:
+        """Those of the training rows of the first table that has them."""
+        for parts in tables.values():
+            if column in parts["train"].statistics:
+                return parts["train"].statistics[column]
+        raise DataError(f"{KNOWN}.{column} is read by an encoder, but no row table has it")
+
+
 class _Entity:
     """The row of an entity that the row has in a role."""
 
@@ -99,5 +120,5 @@ class _Entity:
 
 def scope_of(address: Address) -> Scope:
     """How the columns of an address' scope are found."""
-    rows: dict[str, Scope] = {CONTEXT: _Context(), HISTORY: _History()}
+    rows: dict[str, Scope] = {CONTEXT: _Context(), HISTORY: _History(), KNOWN: _Known()}
     return rows.get(address.scope) or _Entity(address.scope)

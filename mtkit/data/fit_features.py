@@ -13,8 +13,8 @@ import pyarrow.compute as pc
 from mtkit.data.columns import codes, layer_input, plain, raw
 from mtkit.data.feature_scopes import scope_of
 from mtkit.recipe.registry import Registry
-from mtkit.schema import CONTEXT, HISTORY, WEIGHT, Address, Column
-from mtkit.spec import FeatureInfo, Preprocessor
+from mtkit.schema import CONTEXT, HISTORY, KNOWN, WEIGHT, Address, Column
+from mtkit.spec import FeatureInfo, Preprocessor, RowStatistics
 from mtkit.types import Fold, Part, RowTable
 
 #: Kind of a column -> entry point of the preprocessor that it gets where a recipe names none. Other kinds have none:
@@ -57,18 +57,20 @@ class FeatureTables:
         }
 
     def apply(self, table: RowTable) -> RowTable:
-        """The table with only the context columns that encoders read, preprocessed."""
+        """The table with only the columns of its own that encoders read, preprocessed; statistics are dense ones, by address."""
         read = {name: Address.of(CONTEXT, name) for name in table.context}
         context: dict[str, np.ndarray] = {}
         for name, address in read.items():
             if address in self.layers:
                 context |= columns_of(name, _run(self.layers[address], table.context[name]))
-        return replace(table, context=context)
+        known = {Address.of(KNOWN, name): values for name, values in table.statistics.items()}
+        dense = {address: _run(self.layers[address], values) for address, values in known.items()}
+        return replace(table, context=context, statistics={}, dense={**table.dense, **dense})
 
 
 def fit_features(
     addresses: Iterable[str],
-    preprocessors: Iterable[Preprocessor],
+    preprocessors: Mapping[str, Preprocessor],
     fold: Fold,
     tables: Mapping[str, Mapping[Part, RowTable]],
 ) -> FeatureTables:
@@ -76,7 +78,7 @@ def fit_features(
 
     Args:
         addresses: what the encoders read.
-        preprocessors: the recipe's; a column that none of them names gets its kind's default.
+        preprocessors: the recipe's, by name; a column that none of them names gets its kind's default.
         fold: entity columns are learned on its catalogs, which are as of the cut.
         tables: context columns are learned on the training rows of the first table that has them; columns of past events
             on the events of the fold that the model is trained on.
@@ -84,7 +86,10 @@ def fit_features(
     Raises:
         DataError: no row table has a column that is read.
     """
-    chosen = {address: spec for spec in preprocessors for address in spec.columns}
+    chosen: dict[Address, Preprocessor] = {}
+    for name, preprocessor in preprocessors.items():
+        statistics = isinstance(preprocessor, RowStatistics)
+        chosen |= dict.fromkeys((Address.of(KNOWN, name),) if statistics else preprocessor.columns, preprocessor)
     declared, defaults = fold.schema.features(), Registry.installed()
     infos: dict[str, FeatureInfo] = {}
     states, values, layers = {}, {}, {}

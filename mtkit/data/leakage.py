@@ -18,7 +18,7 @@ from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
 from mtkit.schema import CONTEXT, HISTORY, Address, Column
 from mtkit.shown import counted
-from mtkit.spec import Cut
+from mtkit.spec import Cut, RowStatistics
 from mtkit.types import DAY, Dataset
 
 #: Rows, or distinct values, from which on a coincidence can be ruled out.
@@ -56,7 +56,7 @@ def find_leaks(recipe: Recipe, dataset: Dataset, valid: Cut, test: Cut) -> list[
     """
     plan, parts, data = recipe.plan, recipe.data.split.reads, Encoded(dataset)
     found = [*_recoded(plan, data), *_ahead(plan, data), *_statistics(plan, data, test)]
-    found += [*_dividing(plan, parts, dataset), *_divided(data, valid), *_divided(data, test)]
+    found += [*_dividing(recipe, parts, dataset), *_divided(data, valid), *_divided(data, test)]
     found += _repeated(data, test, parts)
     found += [*_later(data, test), *_new(recipe, data, test)]
     return sorted(found, key=lambda finding: ("error", "warning", "note").index(finding.level))
@@ -296,9 +296,11 @@ def _levels(values: np.ndarray, statistic: np.ndarray) -> int:
     return levels if rising else -1
 
 
-def _dividing(plan: Plan, parts: Collection[str], dataset: Dataset) -> Iterator[Finding]:
-    """Features that say which part an interaction is in."""
-    for address in dict.fromkeys(Address(address) for spec in plan.encoders.values() for address in spec.reads):
+def _dividing(recipe: Recipe, parts: Collection[str], dataset: Dataset) -> Iterator[Finding]:
+    """Features that say which part an interaction is in, and statistics by them."""
+    read = [Address(address) for spec in recipe.encoder.values() for address in spec.reads]
+    statistics = [spec for spec in recipe.preprocess.values() if isinstance(spec, RowStatistics)]
+    for address in dict.fromkeys([*read, *(address for spec in statistics for key in spec.keys for address in key)]):
         if address.scope in (CONTEXT, HISTORY) and address.column in parts:
             what = "says which part an interaction is in, so training and test never have the same values"
             yield Finding("error", address, what, len(dataset.interactions), "do not read it")

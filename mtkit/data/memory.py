@@ -21,7 +21,7 @@ from mtkit.types import Events, Fold, Part, RowTable
 
 _FLOAT = 4
 _COPIES = 2
-"""What a step holds of embeddings: values, and their gradient."""
+"""What a step holds of embeddings: values, and their gradient; and what is held of statistics: as they are, and preprocessed."""
 _SLOTS = {"sgd": 0, "adagrad": 1, "adam": 2, "adamw": 2}
 """Numbers that an optimizer keeps beside a weight."""
 _SAMPLE = 50_000
@@ -72,21 +72,23 @@ def check_memory(recipe: Recipe, fold: Fold, *, model: bool) -> None:
 
 def _rows(recipe: Recipe, fold: Fold) -> Iterator[Need]:
     """Row tables, by those of some of the users."""
-    asked, step = asked_columns(recipe), max(1, len(fold.events) // _SAMPLE)
+    plan, asked, step = recipe.plan, asked_columns(recipe), max(1, len(fold.events) // _SAMPLE)
     some = replace(fold, events=_of_users(fold.events, step))
     share = len(some.events) / max(len(fold.events), 1)
     for name, rows in recipe.rows.items():
         for part in PARTS if share else ():
             rows_of_some = rows.of_share(share)
-            size = 0 if rows_of_some is None else int(_bytes_made(name, rows_of_some, some, part, asked) / share)
+            numbers = sum(recipe.preprocess[known].width for known in plan.statistics(name))
+            size = 0 if rows_of_some is None else _bytes_made(name, rows_of_some, some, part, asked, numbers)
             what = f"rows.{name}: rows of {part}; make it smaller (`since`, `sample`, `eval_sample`, `count`, `length`)"
-            yield Need(size, what)
+            yield Need(int(size / share), what)
 
 
-def _bytes_made(name: str, rows: Rows, fold: Fold, part: Part, asked: Asked) -> int:
+def _bytes_made(name: str, rows: Rows, fold: Fold, part: Part, asked: Asked, numbers: int) -> int:
     try:
         # Popularity is by moment, not by user; where it is made, it is looked at.
-        return bytes_of(make_rows(name, rows, fold, part, asked[name, part] - {"popularity"}))
+        table = make_rows(name, rows, fold, part, asked[name, part] - {"popularity"})
+        return bytes_of(table) + len(table) * numbers * _FLOAT * _COPIES
     except DataError:
         return 0  # there are no rows of these users
 

@@ -16,9 +16,9 @@ from mtkit.data.weights import masked, unfit, weighed
 from mtkit.errors import RecipeError
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
-from mtkit.recipe.static_checks import embeddings
+from mtkit.recipe.static_checks import embeddings, with_known
 from mtkit.recipe.toml_positions import KeyPath
-from mtkit.spec import Cut, TaskHead
+from mtkit.spec import Cut, RowStatistics, TaskHead
 from mtkit.spec.heads import mask_name
 from mtkit.types import Dataset, Fold, Part, RowTable
 
@@ -63,6 +63,8 @@ def tables_of(recipe: Recipe, fold: Fold, *, model: bool) -> dict[str, dict[Part
         name: {part: make_rows(name, rows, fold, part, asked[name, part]) for part in PARTS}
         for name, rows in recipe.rows.items()
     }
+    for name, parts in tables.items():
+        tables[name] = {part: _with_statistics(recipe, fold, table) for part, table in parts.items()}
     for spec in recipe.plan.predictions().values():
         for part in PARTS:
             table = tables[spec.rows][part]
@@ -70,13 +72,23 @@ def tables_of(recipe: Recipe, fold: Fold, *, model: bool) -> dict[str, dict[Part
                 table = _with_joined(table, spec.predicts, spec.labels)
             names = table.classes.get(spec.predicts, ())
             tables[spec.rows][part] = _renumbered(table, spec.predicts, tuple(spec.in_order(names)))
-        for part in PARTS if len(spec.labels) > 1 else ():
-            tables[spec.rows][part] = _with_joined(tables[spec.rows][part], spec.predicts, spec.labels)
     for name, parts in tables.items():
         wheres = [head.of_rows for head in recipe.plan.tasks.values() if head.of_rows and head.rows == name]
         tables[name] = {part: masked(fold, table, wheres) for part, table in parts.items()}
     _check_rows(recipe, fold, tables)
     return _weighed(recipe, fold, tables)
+
+
+def _with_statistics(recipe: Recipe, fold: Fold, table: RowTable) -> RowTable:
+    """The table with what preprocessors make of what was known before its rows, where its tasks read that and it can be told."""
+    found: dict[str, np.ndarray] = {}
+    for name in sorted(recipe.plan.statistics(table.name)):
+        spec = recipe.preprocess[name]
+        assert isinstance(spec, RowStatistics), "a recipe that was checked says it"
+        addresses = [address for key in spec.keys for address in key]
+        if len(table.known) and all(scope_of(address).is_in(table, address.column) for address in addresses):
+            found[name] = spec.of_rows(fold, table)
+    return replace(table, statistics=found)
 
 
 def _with_joined(table: RowTable, name: str, labels: Sequence[str]) -> RowTable:
@@ -133,7 +145,8 @@ def fold_of(recipe: Recipe, dataset: Dataset, cut: Cut, numbered: Mapping[str, n
     unlisted = {name for name, catalog in catalogs.items() if catalog.unlisted != "refuse"}
     unknown = {name for name, catalog in catalogs.items() if catalog.unlisted == "unknown"}
     counting = {name: catalog.where for name, catalog in catalogs.items() if catalog.where}
-    return make_fold(dataset, cut, minima, unlisted, numbered, counting, unknown)
+    fold = make_fold(dataset, cut, minima, unlisted, numbered, counting, unknown)
+    return replace(fold, schema=with_known(fold.schema, recipe.preprocess))
 
 
 def _check_rows(recipe: Recipe, fold: Fold, tables: Tables) -> None:

@@ -18,7 +18,7 @@ from mtkit.evaluation.metrics import RankingProtocol, labeled, predict_metrics, 
 from mtkit.evaluation.user_sums import Measured
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.settings import Evaluate
-from mtkit.schema import HISTORY, INTERACTIONS, Address, ColumnKind, Schema
+from mtkit.schema import HISTORY, INTERACTIONS, KNOWN, Address, ColumnKind, Schema
 from mtkit.spec import Baseline, ContentBaseline, EventsBaseline, Rows
 from mtkit.types import Events, Fold, LabeledRows, MetricKey, RowTable
 
@@ -239,8 +239,15 @@ def labeled_rows(
     for address in (address for address in map(Address, (*texts, *features)) if address.scope != HISTORY):
         kind = declared[address].kind
         if kind in ("text", "categorical", "numeric", "list") or address.column == "id":
-            columns[address], kinds[address] = scope_of(address).of_rows(fold, table, address.column), kind
+            values = scope_of(address).of_rows(fold, table, address.column)
+            made = _apart(address, values) if address.scope == KNOWN else {address: values}
+            columns, kinds = columns | made, kinds | dict.fromkeys(made, kind)
     return replace(labeled(table, label, numeric=numeric), columns=columns, kinds=kinds)
+
+
+def _apart(address: str, values: np.ndarray) -> dict[str, np.ndarray]:
+    """Numbers `[rows, width]` as columns of their own."""
+    return {f"{address}/{place}": column for place, column in enumerate(values.T)}
 
 
 def without_past(table: RowTable) -> np.ndarray:

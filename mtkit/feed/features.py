@@ -12,7 +12,7 @@ from mtkit.backend import tf
 from mtkit.conditions import Where
 from mtkit.feed.batch import Batch
 from mtkit.feed.interface import Past
-from mtkit.schema import AGE, CONTEXT, HISTORY, WEIGHT, Address
+from mtkit.schema import AGE, CONTEXT, HISTORY, KNOWN, WEIGHT, Address
 from mtkit.types import DAY, Events
 
 
@@ -54,6 +54,14 @@ class Context:
             return with_weights(address, batch.given)
         columns = with_weights(address.column, batch.context)
         return {Address.of(CONTEXT, column): values for column, values in columns.items()}
+
+
+class Known:
+    """What preprocessors make of what was known before the row."""
+
+    def feature(self, address: Address, batch: Batch, past: Past) -> dict[str, tf.Tensor]:
+        """The numbers of the batch's rows."""
+        return {address: batch.given[address] if address in batch.given else batch.dense[address]}
 
 
 class EntityTable(tf.Module):
@@ -223,7 +231,7 @@ def with_weights(name: str, columns: Mapping[Any, Any]) -> dict[Any, Any]:
 
 def providers(entities: Mapping[str, EntityTable], events: EventLog | None) -> dict[str, Provider]:
     """Scope -> what gives its features."""
-    found: dict[str, Provider] = {**entities, CONTEXT: Context()}
+    found: dict[str, Provider] = {**entities, CONTEXT: Context(), KNOWN: Known()}
     return found if events is None else {**found, HISTORY: events}
 
 

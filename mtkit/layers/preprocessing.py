@@ -112,6 +112,30 @@ class Standardize(keras.layers.Layer):
 
 
 @keras.saving.register_keras_serializable(package="mtkit")
+class StandardizeEach(keras.layers.Layer):
+    """Float32 `[rows, n]` to the same: (value - mean) / std by columns.
+
+    Args:
+        means: subtracted, one of each column.
+        stds: divided by; positive.
+        **kwargs: of the Keras layer.
+    """
+
+    def __init__(self, means: Sequence[float], stds: Sequence[float], **kwargs: Any) -> None:
+        super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
+        self.means, self.stds = list(means), list(stds)
+
+    def call(self, inputs: tf.Tensor) -> tf.Tensor:
+        """Standardizes."""
+        scales = tf.constant([1 / std for std in self.stds], inputs.dtype)
+        return (inputs - tf.constant(self.means, inputs.dtype)) * scales
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        return {**super().get_config(), "means": self.means, "stds": self.stds}
+
+
+@keras.saving.register_keras_serializable(package="mtkit")
 class Buckets(keras.layers.Layer):
     """Float32 `[rows]` to int32 `[rows]`: 1 + the number of edges that are not above the value, 0 for nan.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from mtkit.schema import SCOPES, Address
+from mtkit.schema import KNOWN, SCOPES, Address
 from mtkit.spec import Correlation, Encoder, Read, TaskHead, prediction_of
 from mtkit.types import Part
 
@@ -138,6 +138,12 @@ class Plan:
         return frozenset(
             column for name, rows in of_part.items() if rows == table for column in self.tasks[name].columns(part)
         )
+
+    def statistics(self, table: str) -> frozenset[str]:
+        """Names of the statistics of what was known before (`known.NAME`) that tasks read of the rows of a table."""
+        read = {name for task in self.tasks for _, name in self.reads(task).get(table, ())}
+        addresses = (address for name in read for address in self._addresses(name))
+        return frozenset(address.column for address in addresses if address.scope == KNOWN)
 
     def candidate_entity(self, task: str) -> str:
         """The entity, or role, that a task ranks."""

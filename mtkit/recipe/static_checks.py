@@ -15,7 +15,7 @@ from mtkit.recipe.past_checks import unfit_pasts
 from mtkit.recipe.settings import By, Data, Evaluate, NamedEvents, Train
 from mtkit.recipe.source_text import Mistake
 from mtkit.recipe.toml_positions import KeyPath
-from mtkit.schema import CONTEXT, HISTORY, TASK, Address, ColumnKind, Schema
+from mtkit.schema import CONTEXT, HISTORY, KNOWN, TASK, Address, ColumnKind, Schema
 from mtkit.spec import (
     Balancer,
     ContentBaseline,
@@ -24,6 +24,7 @@ from mtkit.spec import (
     Exporter,
     Preprocessor,
     Rows,
+    RowStatistics,
     Spec,
     Split,
     TaskHead,
@@ -52,7 +53,7 @@ class Draft:
 
 def check_wiring(draft: Draft) -> list[Mistake]:
     """What does not fit: names that do not exist, features that are labels, cycles, and what heads say of themselves."""
-    schema = draft.data.source.schema() if draft.data else None
+    schema = with_known(draft.data.source.schema(), draft.preprocess) if draft.data else None
     mistakes = [
         *_contents(draft),
         *_correlations(draft),
@@ -64,6 +65,12 @@ def check_wiring(draft: Draft) -> list[Mistake]:
         mistakes += [*_addresses(draft, schema), *_pasts(draft, schema), *_catalogs(draft.data, schema)]
         mistakes += [*_measured(draft, schema), *_divided(draft.data.split, schema), *_conditions(draft, schema)]
     return mistakes
+
+
+def with_known(schema: Schema, preprocessors: Mapping[str, Preprocessor | None]) -> Schema:
+    """The schema with what preprocessors make of what was known before rows; of one that is not valid, that is not known."""
+    names = (name for name, spec in preprocessors.items() if spec is None or isinstance(spec, RowStatistics))
+    return schema.model_copy(update={"known": tuple(names)})
 
 
 def embeddings(
@@ -84,12 +91,12 @@ def embeddings(
 def _addresses(draft: Draft, schema: Schema) -> Iterator[Mistake]:
     owner: dict[str, str] = {}
     for name, preprocessor in draft.preprocess.items():
+        if isinstance(preprocessor, RowStatistics):
+            yield from (Mistake(("preprocess", name, *path), text) for path, text in _statistics(preprocessor, schema))
+            continue
         for index, address in enumerate(map(Address, preprocessor.columns if preprocessor else ())):
             path = ("preprocess", name, "columns", index)
-            kinds = preprocessor.column_kinds if preprocessor else ()
-            message = _not_a_feature(address, schema) or _of_another_kind(
-                address, schema, kinds, "this preprocessor is for"
-            )
+            message = _not_preprocessed(address, preprocessor, schema)
             if message:
                 yield Mistake(path, message)
             elif address in owner:
@@ -101,6 +108,25 @@ def _addresses(draft: Draft, schema: Schema) -> Iterator[Mistake]:
             message = _not_a_feature(address, schema) or _of_another_kind(address, schema, kinds, "this encoder reads")
             if message:
                 yield Mistake(("encoder", name, "reads", index), message)
+
+
+def _statistics(spec: RowStatistics, schema: Schema) -> Iterator[tuple[KeyPath, str]]:
+    """What does not fit of a preprocessor that looks at the past by keys: (path, message)."""
+    for address in dict.fromkeys(address for key in spec.keys for address in key):
+        message = _not_preprocessed(address, spec, schema)
+        if not message and address.scope in (HISTORY, KNOWN):
+            message = (
+                f"{address} is no single value that events have, too; expected ids, or columns of entities or rows"
+            )
+        if message:
+            yield (_key_of(spec, address, "together"),), message
+    yield from spec.mistakes(schema)
+
+
+def _not_preprocessed(address: Address, spec: Preprocessor | None, schema: Schema) -> str:
+    """Why a preprocessor does not apply to an address; empty if it does."""
+    kinds = spec.column_kinds if spec else ()
+    return _not_a_feature(address, schema) or _of_another_kind(address, schema, kinds, "this preprocessor is for")
 
 
 def _of_another_kind(address: Address, schema: Schema, kinds: Collection[ColumnKind], what: str) -> str:
@@ -212,7 +238,7 @@ def _conditions(draft: Draft, schema: Schema) -> Iterator[Mistake]:
             yield from (Mistake(path, message) for message in unfit(where, schema))
         if path[0] in ("rows", "task") and path[-1] != "past":
             # Whether a row of training is one would be known after the cut only.
-            found = {name: message for name in where.columns if (message := schema.ahead(name))}
+            found = {name: message for name in where.columns if (message := schema.known_later(name))}
             yield from (Mistake(path, f"{message}, and rows cannot be chosen by it") for message in found.values())
 
 

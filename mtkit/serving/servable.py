@@ -24,6 +24,7 @@ from mtkit.schema import AGE, CONTEXT, HISTORY, Address
 from mtkit.serving.request_checks import same_shape
 from mtkit.serving.request_features import Form, Given, GivenFeatures
 from mtkit.serving.request_past import past_events
+from mtkit.serving.request_statistics import RequestStatistics
 from mtkit.spec import ServingInput, Trained
 from mtkit.types import Fold, RowTable
 
@@ -93,9 +94,10 @@ class Servable(tf.Module):
         model, fold, plan = pipeline.model, pipeline.fold, pipeline.plan
         features = GivenFeatures(pipeline, derive=unseen, strings=strings)
         self._main, self.unseen = main, unseen
-        self._pipeline, self._features = _Untracked(pipeline), _Untracked(features)
+        statistics = RequestStatistics(pipeline)
+        self._pipeline, self._features, self._statistics = map(_Untracked, (pipeline, features, statistics))
         # Layers would be saved as Keras objects with a function each; what they hold is all that serving needs.
-        self.weights, self.feature_state = list(model.variables), features.state()
+        self.weights, self.feature_state = list(model.variables), [*features.state(), *statistics.state()]
         self.data = list(model.feed.state())
         lookups = {name: Lookup(name, entity.ids) for name, entity in fold.entities.items()}
         self.lookups = {scope: lookups[entity] for scope, entity in fold.schema.scopes.items()}
@@ -128,7 +130,7 @@ class Servable(tf.Module):
 
     def new_item(self, entity: str, tasks: Iterable[str], form: Form = Form.IDS) -> Given | None:
         """Raw features of an entity without a past; None if it has none that could be given in this form."""
-        features = self._features.value.of(entity, tasks, form) if self.unseen else None
+        features = self._new(entity, tasks, form)
         if not features or not features.inputs:
             return None
         first = next(iter(features.inputs))
@@ -136,7 +138,7 @@ class Servable(tf.Module):
 
     def new_user(self, tasks: Collection[str], form: Form = Form.IDS) -> Given | None:
         """Raw features of a user and what he or she bought; None if they cannot be given in this form."""
-        features = self._features.value.of(self.user, tasks, form) if self.unseen else None
+        features = self._new(self.user, tasks, form)
         if features is None:
             return None
         ids, age = f"{HISTORY}_{self.item}_ids", f"{HISTORY}_age"
@@ -173,19 +175,26 @@ class Servable(tf.Module):
 
         return Given({**inputs, **events.inputs}, batch) | features
 
+    def _new(self, entity: str, tasks: Iterable[str], form: Form) -> Given | None:
+        """Raw features of an entity that is not in the data, and what its statistics are looked up by."""
+        features = self._features.value.of(entity, tasks, form) if self.unseen else None
+        return None if features is None else features | self._statistics.value.of_request(entity, self._encoders(tasks))
+
+    def _encoders(self, tasks: Iterable[str]) -> list[str]:
+        return list(dict.fromkeys(name for task in tasks for name in self.pipeline.plan.encoders_of(task)))
+
     def _past_events(self, tasks: Collection[str], counted: Where | None, ids: str) -> Given:
         """What encoders of some tasks read of past events, and what conditions look at."""
         pipeline = self.pipeline
-        names = dict.fromkeys(name for task in tasks for name in pipeline.plan.encoders_of(task))
-        encoders = [pipeline.plan.encoders[name] for name in names]
+        encoders = [pipeline.plan.encoders[name] for name in self._encoders(tasks)]
         conditions = [] if counted is None else [counted]
         return past_events(encoders, conditions, pipeline.fold.schema.interactions, pipeline.features.layers, ids)
 
     def context(self, tasks: Iterable[str]) -> Given:
-        """Raw context features that the tasks read."""
+        """Raw context features that the tasks read, or what they read is looked up by."""
         context = self._features.value.of(CONTEXT, tasks)
         assert context is not None
-        return context
+        return context | self._statistics.value.of_request(CONTEXT, self._encoders(tasks))
 
     @property
     def pipeline(self) -> Trained:
@@ -223,6 +232,7 @@ class Servable(tf.Module):
 
     def request(self, task: str, batch: Batch) -> TaskPass:
         """A forward pass, as a task sees it."""
+        batch = self._statistics.value.added(batch)
         return Forward(self.pipeline.model, whole=frozenset(), encoded=self.encoded).task(task, batch)
 
     def recommend(self, batch: Batch, k: tf.Tensor, exclude_ids: tf.Tensor) -> dict[str, tf.Tensor]:

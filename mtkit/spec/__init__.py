@@ -52,6 +52,7 @@ from mtkit.spec.model import (
     ServingInput,
 )
 from mtkit.spec.serving import Exporter, Trained
+from mtkit.spec.statistics import Key, KeyColumn, KeyNumbers, RowStatistics
 
 __all__ = [
     "BASES",
@@ -74,6 +75,9 @@ __all__ = [
     "Fraction",
     "GroupedMetric",
     "ItemsBy",
+    "Key",
+    "KeyColumn",
+    "KeyNumbers",
     "Log",
     "Measures",
     "Name",
@@ -87,6 +91,7 @@ __all__ = [
     "RankingMetric",
     "Read",
     "RetrievalTask",
+    "RowStatistics",
     "Rows",
     "SelfSupervisedTask",
     "ServingInput",

@@ -1,17 +1,22 @@
-"""Preprocessors of raw columns: missing values, vocabularies, standardization, buckets."""
+"""Preprocessors: vocabularies, standardization and buckets of raw columns; statistics of what was known before a row."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
-from mtkit.schema import ColumnKind
-from mtkit.spec import FeatureInfo, PositiveInt, Preprocessor
+from mtkit.durations import Duration
+from mtkit.errors import nearest
+from mtkit.schema import Address, Column, ColumnKind, Schema
+from mtkit.spec import FeatureInfo, Key, KeyNumbers, PositiveFloat, PositiveInt, Preprocessor, RowStatistics
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from mtkit.data.target_statistics import TargetPast
+    from mtkit.types import Fold, RowTable
 
 
 class Vocabulary(Preprocessor):
@@ -98,3 +103,72 @@ class Buckets(Preprocessor):
         from mtkit.layers.preprocessing import Buckets as Layer
 
         return Layer(**state)
+
+
+class TargetStatistics(RowStatistics):
+    """What became of earlier events with the same user, item, author, ...: how many there were, and the mean of each label.
+
+    Encoders read them as `known.NAME`, for each key log(1 + events) and the means, (sum + smoothing * m) / (n + smoothing), where
+    m is the mean of all events known by then. They count what was known strictly before the row's own basket or moment: not the
+    row itself, nor what is of the same second, nor a label with a horizon that was not over. Rows that are evaluated, and
+    requests, get what was known at the cut. Values that are missing, or new, have no events.
+    """
+
+    column_kinds: ClassVar[tuple[ColumnKind, ...]] = ("id", "categorical")
+
+    columns: tuple[Address, ...] = Field((), description="keys of one address each: ids, or categorical columns")
+    together: tuple[Annotated[tuple[Address, ...], Field(min_length=2)], ...] = Field(
+        (), description='keys of several addresses, as in `[["user.id", "item.category"]]`'
+    )
+    labels: tuple[str, ...] = Field(
+        min_length=1,
+        description="labels of the interactions, of 0 and 1 or of numbers, or other numbers of past interactions",
+    )
+    smoothing: PositiveFloat = Field(20, description="events with the mean of all that are added to those of a key")
+    half_life: Duration | None = Field(None, description="age at which an event counts half; default: all count alike")
+
+    @property
+    def keys(self) -> Sequence[Key]:
+        """Those of one address, then those of several."""
+        return (*((address,) for address in self.columns), *self.together)
+
+    @property
+    def width(self) -> int:
+        """A count and a mean of each label, for each key."""
+        return len(self.keys) * (1 + len(self.labels))
+
+    def mistakes(self, schema: Schema) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """No keys, and labels that are no numbers, or are not known later either."""
+        if not self.keys:
+            yield ("columns",), "there is no key; expected ids or categorical columns, here or in `together`"
+        known = [name for name, column in schema.interactions.items() if _is_number(column)]
+        for index, name in enumerate(self.labels):
+            if name not in known:
+                found = schema.interactions.get(name)
+                what = f"is {_shown_kind(found)}" if found else "is no column of the interactions"
+                yield ("labels", index), f"{name!r} {what}; expected numbers: {nearest(name, known)}"
+            elif schema.interactions[name].kind == "numeric" and (message := schema.known_later(name)):
+                yield ("labels", index), message
+
+    def of_rows(self, fold: Fold, table: RowTable) -> np.ndarray:
+        """The statistics of each row."""
+        return self._past(fold).of_rows(table, self.keys)
+
+    def by_key(self, fold: Fold) -> Sequence[KeyNumbers]:
+        """The statistics as of the cut."""
+        return tuple(self._past(fold).by_key(self.keys))
+
+    def _past(self, fold: Fold) -> TargetPast:
+        from mtkit.data.target_statistics import TargetPast
+
+        half_life = None if self.half_life is None else self.half_life.total_seconds()
+        return TargetPast(fold, self.labels, self.smoothing, half_life)
+
+
+def _is_number(column: Column) -> bool:
+    return column.kind == "numeric" or (column.kind == "label" and not column.classes and not column.multi_label)
+
+
+def _shown_kind(column: Column) -> str:
+    classes = column.kind == "label" and (column.classes or column.multi_label)
+    return "a label of several classes" if classes else f"declared as {column.kind}"

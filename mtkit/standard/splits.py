@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, date, datetime, time, timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
 
 from pydantic import Field, model_validator
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+SplitType = TypeVar("SplitType", bound=Split)
 
 
 class Time(Split):
@@ -44,6 +45,29 @@ class Time(Split):
         """The days."""
         days = (datetime.fromtimestamp(moment, UTC).date() for moment in (valid, test))
         return " and ".join(f"data.split.{name} = {day}" for name, day in zip(("valid", "test"), days, strict=True))
+
+
+class TimeShares(Split):
+    """Cuts where shares of the interactions lie before, in the order of time; what is of the second of a cut lies after it."""
+
+    valid: Share = Field(0.1, description="share of the interactions that validates, before the test")
+    test: Share = Field(0.1, description="share of the interactions that tests, the last ones")
+
+    @model_validator(mode="after")
+    def _leaves_something(self) -> Self:
+        return _leaving(self, self.valid, self.test)
+
+    def cuts(self, log: Log) -> tuple[Cut, Cut]:
+        """The cuts for validation and test."""
+        import numpy as np
+
+        times = np.sort(_times(log))
+        if not len(times):
+            raise DataError(f"the training part is empty: {_range(times)}")
+        shares = 1 - self.valid - self.test, 1 - self.test
+        # Shares such as 0.1 are no binary fractions, and a row less than what they mean would be one too few.
+        valid, test = (int(times[int(share * len(times) + 1e-6)]) for share in shares)
+        return _by_time(times, (valid, test), (test, int(times[-1]) + 1), self.refit)
 
 
 class Rolling(Split):
@@ -115,9 +139,7 @@ class _Drawn(Split):
 
     @model_validator(mode="after")
     def _leaves_something(self) -> Self:
-        if self.valid + self.test >= 1:
-            raise ValueError(f"expected valid + test < 1, got {self.valid:g} + {self.test:g}")
-        return self
+        return _leaving(self, self.valid, self.test)
 
     def cuts(self, log: Log) -> tuple[Cut, Cut]:
         """The cuts for validation and test."""
@@ -230,6 +252,13 @@ class ByColumn(Split):
         some = f"{values[0]!r}" if values[0] is not None else "null"
         have = counted(len(values), "value is none", "values are none")
         return f"{self.column}: {have} of {known}, such as {some}; name each part's"
+
+
+def _leaving(split: SplitType, valid: float, test: float) -> SplitType:
+    """The split, if its shares leave something to train on."""
+    if valid + test >= 1:
+        raise ValueError(f"expected valid + test < 1, got {valid:g} + {test:g}")
+    return split
 
 
 def _times(log: Log) -> np.ndarray:

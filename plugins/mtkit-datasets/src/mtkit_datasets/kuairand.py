@@ -24,10 +24,11 @@ _SIGNALS = {
 _PLAYED = ("play_time_ms", "duration_ms")
 _USER_NUMBERS = ("follow_user_num", "fans_user_num", "friend_user_num", "register_days")
 _USER_CLASSES = (
-    "user_active_degree", "is_live_streamer", "is_video_author", *(f"onehot_feat{number}" for number in range(18)),
+    "user_active_degree", "is_live_streamer", "is_video_author", "follow_user_num_range", "fans_user_num_range",
+    "friend_user_num_range", "register_days_range", *(f"onehot_feat{number}" for number in range(18)),
 )  # fmt: skip
 _VIDEO_NUMBERS = ("video_duration", "server_width", "server_height")
-_VIDEO_CLASSES = ("author_id", "video_type", "upload_type", "music_type", "tag")
+_VIDEO_CLASSES = ("author_id", "video_type", "upload_type", "upload_dt", "music_id", "music_type", "tag")
 
 
 class KuairandPure(Published):
@@ -37,7 +38,7 @@ class KuairandPure(Published):
     (`user_features_pure.csv`) and `videos.parquet` (`video_features_basic_pure.csv`), with the columns of the published
     files (folder `kuairand-pure-slice`). Labels of a row, given that the video was shown: `click`, `like`, `follow`,
     `comment`, `forward`, `hate`, `profile_enter`, and `long_view`, which follows from the time played. Context: the
-    tab of the app. How many followed, or how active a user was, is a snapshot whose moment is not published.
+    tab of the app, and the hour of the day (China). How many followed, or how active a user was, is a snapshot whose moment is not published.
 
     License: CC BY-SA 4.0. Files: https://kuairand.com. Source: Gao et al., "KuaiRand: an unbiased sequential
     recommendation dataset with randomly exposed videos", 2022.
@@ -59,6 +60,7 @@ class KuairandPure(Published):
                 "item": Column(kind="id", entity="item"),
                 "time": Column(kind="time"),
                 "tab": categorical,
+                "hour": categorical,
                 **dict.fromkeys(_PLAYED, numeric),
                 **dict.fromkeys(_SIGNALS.values(), Column(kind="label")),
                 "long_view": Column(kind="label", sources=_PLAYED),
@@ -72,11 +74,13 @@ class KuairandPure(Published):
     def load(self) -> Dataset:
         """Reads three files."""
         import pyarrow as pa
+        import pyarrow.compute as pc
 
-        names = {"user_id": "user", "video_id": "item", "time_ms": "time", "tab": "tab"}
+        names = {"user_id": "user", "video_id": "item", "time_ms": "time", "tab": "tab", "hourmin": "hour"}
         names |= {name: name for name in (*_PLAYED, "long_view")} | _SIGNALS
         shown = self._read("interactions", names)
         shown = shown.set_column(2, "time", shown["time"].cast(pa.timestamp("ms")))
+        shown = shown.set_column(4, "hour", pc.divide(shown["hour"], 100))  # 2359 is a minute before midnight
         users = self._read("users", {"user_id": "id"} | {name: name for name in (*_USER_NUMBERS, *_USER_CLASSES)})
         videos = self._read("videos", {"video_id": "id"} | {name: name for name in (*_VIDEO_NUMBERS, *_VIDEO_CLASSES)})
         self.check(
