@@ -64,6 +64,7 @@ ACROSS = {
     "test_rows_of_events": "conditions of all kinds of rows, against pandas",
     "test_secrets": "what is shown of the environment and of data, through the command line",
     "test_self_supervised": "a kind of head, through a run",
+    "test_target_statistics": "statistics of earlier events, through a run and an export",
     "test_weights": "what rows count, in losses, metrics, baselines and a run",
 }
 #: Modules without a test of their name, and what tests them.
@@ -93,6 +94,7 @@ UNTESTED = {
             "spec.heads",
             "spec.model",
             "spec.serving",
+            "spec.statistics",
             "heads.base",
             "feed.batch",
             "feed.interface",
@@ -117,6 +119,7 @@ UNTESTED = {
     "model.forward": "model/test_multi_task",
     "recipe.condition_checks": "test_named_events",
     "serving.request_past": "test_past_events",
+    "serving.request_statistics": "test_target_statistics",
     "recipe.compose": "runs/test_keras_api",
     "recipe.settings": "recipe/test_loader",
     "recipe.source_text": "recipe/test_loader",

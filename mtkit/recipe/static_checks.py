@@ -343,7 +343,9 @@ class _Wiring:
 
     def depends(self, embedding: str, *, content: bool = False) -> frozenset[Address]:
         names = _with_content(embedding, self.draft) if content else {embedding}
-        return frozenset().union(*(self.embeddings.get(name, frozenset()) for name in names))
+        read = frozenset().union(*(self.embeddings.get(name, frozenset()) for name in names))
+        statistics = [self.draft.preprocess.get(address.column) for address in read if address.scope == KNOWN]
+        return read.union(*(key for spec in statistics if isinstance(spec, RowStatistics) for key in spec.keys))
 
 
 def _with_content(name: str, draft: Draft) -> set[str]:

@@ -84,7 +84,7 @@ class NumbersByKey(tf.Module):
         codes = tf.convert_to_tensor(self.codes)
         place = tf.searchsorted(codes, code)
         there = known & (tf.gather(codes, place) == code)
-        return tf.gather(self.numbers, tf.where(there, place, len(self.codes) - 1))
+        return tf.gather(self.numbers, tf.where(there, place, self.codes.shape[0] - 1))
 
 
 class RequestStatistics:
@@ -105,7 +105,7 @@ class RequestStatistics:
         columns = {column.address: column for keys in known.values() for key in keys for column in key.columns}
         self._columns = {address: ColumnNumbers(column) for address, column in columns.items()}
         self._keys = {
-            name: [NumbersByKey(f"{name}.{place}", key, self._columns) for place, key in enumerate(keys)]
+            name: [NumbersByKey(f"{name}_{place}", key, self._columns) for place, key in enumerate(keys)]
             for name, keys in known.items()
         }
 

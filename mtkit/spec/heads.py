@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 
 from mtkit.conditions import Where
 from mtkit.errors import nearest
-from mtkit.schema import CONTEXT, HISTORY, TASK, Address, Schema
+from mtkit.schema import SCOPES, TASK, Address, Schema
 from mtkit.spec.base import Contributions, Name, PositiveFloat, PositiveInt, Spec
 from mtkit.spec.evaluation import PredictionMetric, RankingMetric
 from mtkit.spec.model import BuildContext, Encoder
@@ -474,7 +474,7 @@ class SelfSupervisedTask(TaskHead):
         if encoder is None:
             return
         scopes = sorted({Address(address).scope for address in encoder.reads})
-        if len(scopes) > 1 or scopes[0] in (CONTEXT, HISTORY):
+        if len(scopes) > 1 or scopes[0] in SCOPES:
             yield ("encoder",), f"{self.encoder!r} reads {' and '.join(scopes)}; expected an encoder of one entity"
         elif message := self.refusal(encoder):
             yield ("encoder",), message

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mtkit.schema import Address
-from mtkit.spec.base import FeatureInfo
 from mtkit.spec.data import Preprocessor
 
 if TYPE_CHECKING:
@@ -84,21 +83,3 @@ class RowStatistics(Preprocessor):
     def by_key(self, fold: Fold) -> Sequence[KeyNumbers]:
         """For each of `keys`, what `of_rows` says of rows after the cut; side by side these are their numbers."""
         raise NotImplementedError
-
-    def fit(self, values: np.ndarray) -> Mapping[str, Any]:
-        """Means and standard deviations of the training rows' numbers: `{"means": [...], "stds": [...]}`."""
-        deviations = values.std(axis=0, dtype="float64")
-        return {
-            "means": values.mean(axis=0, dtype="float64").tolist(),
-            "stds": [deviation or 1.0 for deviation in deviations.tolist()],
-        }
-
-    def info(self, state: Mapping[str, Any]) -> FeatureInfo:
-        """Floats."""
-        return FeatureInfo(width=len(state["means"]))
-
-    def build(self, state: Mapping[str, Any]) -> Any:
-        """A layer from float32 `[rows, width]` to the same, standardized."""
-        from mtkit.layers.preprocessing import StandardizeEach as Layer
-
-        return Layer(**state)

@@ -158,6 +158,22 @@ class TargetStatistics(RowStatistics):
         """The statistics as of the cut."""
         return tuple(self._past(fold).by_key(self.keys))
 
+    def fit(self, values: np.ndarray) -> Mapping[str, Any]:
+        """Means and standard deviations of the training rows' numbers: `{"means": [...], "stds": [...]}`."""
+        deviations = values.std(axis=0, dtype="float64").tolist()
+        means: list[float] = values.mean(axis=0, dtype="float64").tolist()
+        return {"means": means, "stds": [deviation or 1.0 for deviation in deviations]}
+
+    def info(self, state: Mapping[str, Any]) -> FeatureInfo:
+        """Floats."""
+        return FeatureInfo(width=len(state["means"]))
+
+    def build(self, state: Mapping[str, Any]) -> Any:
+        """A layer from float32 `[rows, width]` to the same, standardized."""
+        from mtkit.layers.preprocessing import StandardizeEach as Layer
+
+        return Layer(**state)
+
     def _past(self, fold: Fold) -> TargetPast:
         from mtkit.data.target_statistics import TargetPast
 
