@@ -28,7 +28,7 @@ def tables(fold):
 
 
 def test_entity_columns_are_learned_on_the_catalog(fold, tables):
-    features = fit_features(["item.family", "item.weight", "user.id", "item.text"], [], fold, tables)
+    features = fit_features(["item.family", "item.weight", "user.id", "item.text"], {}, fold, tables)
     family = fold.entities["item"].columns["family"].to_pylist()
     values = sorted({value for value in family if value is not None})
     assert features.infos["item.family"].size == len(values) + 1
@@ -48,8 +48,8 @@ def test_entity_columns_are_learned_on_the_catalog(fold, tables):
 def test_context_columns_are_learned_on_training_rows_alone(fold, tables):
     train, evaluated = tables["lines"]["train"], tables["lines"]["eval"]
     changed = replace(evaluated, context={**evaluated.context, "amount": evaluated.context["amount"] + 1000})
-    same = fit_features(["context.amount"], [], fold, {"lines": {"train": train, "eval": changed}})
-    features = fit_features(["context.amount", "context.store"], [], fold, tables)
+    same = fit_features(["context.amount"], {}, fold, {"lines": {"train": train, "eval": changed}})
+    features = fit_features(["context.amount", "context.store"], {}, fold, tables)
     assert features.states["context.amount"] == same.states["context.amount"]
     amount = train.context["amount"]
     assert features.states["context.amount"]["mean"] == pytest.approx(np.nanmean(amount.astype(float)))
@@ -61,7 +61,10 @@ def test_context_columns_are_learned_on_training_rows_alone(fold, tables):
 
 
 def test_the_recipe_chooses(fold, tables):
-    chosen = [Buckets(columns=("context.amount",), count=4), Vocabulary(columns=("item.family",), min_count=3)]
+    chosen = {
+        "amount": Buckets(columns=("context.amount",), count=4),
+        "family": Vocabulary(columns=("item.family",), min_count=3),
+    }
     features = fit_features(["context.amount", "item.family"], chosen, fold, tables)
     assert features.infos["context.amount"].size == 5
     family = fold.entities["item"].columns["family"].to_pylist()
@@ -71,7 +74,7 @@ def test_the_recipe_chooses(fold, tables):
 
 def test_columns_of_past_events_are_learned_on_what_the_model_is_trained_on(fold, tables, shop):
     addresses = [f"history.{name}" for name in ("amount", "store", "payment", "cheap", "price")]
-    chosen = [Buckets(columns=("history.price",), count=4)]
+    chosen = {"price": Buckets(columns=("history.price",), count=4)}
     features = fit_features(["history.item", *addresses], chosen, fold, tables)
     columns, before = fold.events.columns, fold.events.time < fold.fit
     assert 0 < before.sum() < len(before)
@@ -101,4 +104,4 @@ def test_columns_of_past_events_are_learned_on_what_the_model_is_trained_on(fold
 
 def test_a_context_column_that_no_table_has(fold, tables):
     with pytest.raises(DataError, match=r"context\.amount is read by an encoder, but no row table has it"):
-        fit_features(["context.amount"], [], fold, {"items": tables["items"]})
+        fit_features(["context.amount"], {}, fold, {"items": tables["items"]})

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mtkit.backend import keras, tf
-from mtkit.layers.preprocessing import Buckets, ListVocabulary, Standardize, Vocabulary
+from mtkit.layers.preprocessing import Buckets, ListVocabulary, Standardize, StandardizeEach, Vocabulary
 from mtkit.testing import check_layer_config
 
 NUMBERS = np.concatenate(
@@ -51,6 +51,14 @@ def test_float32_under_mixed_precision():
         keras.mixed_precision.set_global_policy("float32")
     assert outputs.dtype == tf.float32
     np.testing.assert_array_equal(outputs, [[1, 0]])
+
+
+def test_columns_are_standardized_each_for_itself():
+    layer, values = StandardizeEach([0.5, -2.0], [2.5, 0.01]), NUMBERS[:400].reshape(-1, 2)
+    np.testing.assert_allclose(layer(values), (values - [0.5, -2.0]) / [2.5, 0.01], rtol=1e-5)
+    in_graph = tf.function(layer, input_signature=[tf.TensorSpec([None, 2])])(values)
+    np.testing.assert_array_equal(in_graph, layer(values))
+    check_layer_config(layer)
 
 
 def test_goes_into_a_saved_model(tmp_path):

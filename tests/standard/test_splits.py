@@ -12,7 +12,7 @@ from mtkit.errors import DataError
 from mtkit.schema import Column
 from mtkit.spec import Cut, Log
 from mtkit.standard.rows import EntityRows, Interactions, SampledNegatives, Windows
-from mtkit.standard.splits import ByColumn, LeaveOneOut, Random, Rolling, Time, UserStratified
+from mtkit.standard.splits import ByColumn, LeaveOneOut, Random, Rolling, Time, TimeShares, UserStratified
 
 
 @pytest.fixture
@@ -87,6 +87,7 @@ DRAWN = [
 ]  # fmt: skip
 SPLITS = [
     Time(valid="1970-02-20", test="1970-03-10"), Time(valid="1970-02-20", test="1970-03-10", refit=False),
+    TimeShares(valid=0.2, test=0.3), TimeShares(refit=False),
     Rolling(length="10d"), Rolling(length="10d", fold=1, refit=False),
     LeaveOneOut(), LeaveOneOut(count=2, refit=False), *DRAWN, UserStratified(refit=False),
     ByColumn(column="part", valid="valid"), ByColumn(column="part", valid="valid", refit=False),
@@ -219,9 +220,23 @@ def test_folds_roll(shop):
         Rolling(fold=4)
 
 
+def test_shares_are_of_interactions_in_the_order_of_time():
+    times = np.random.default_rng(0).permutation(100)
+    valid, test = TimeShares(valid=0.08, test=0.2).cuts(at(times))
+    assert [(cut.cut, cut.end) for cut in (valid, test)] == [(72, 80), (80, 100)]
+    # What is of one second is on one side.
+    valid, test = TimeShares(valid=0.1, test=0.1).cuts(at(np.repeat(np.arange(10), 7)))
+    assert [(cut.cut, cut.end) for cut in (valid, test)] == [(8, 9), (9, 10)]
+    with pytest.raises(DataError, match="the training part is empty"):
+        TimeShares(valid=0.4, test=0.5).cuts(at(np.zeros(5, int)))
+    with pytest.raises(DataError, match="the training part is empty: there are no interactions"):
+        TimeShares().cuts(at(TIMES[:0]))
+
+
 @pytest.mark.parametrize(
     ("split", "log", "message"),
     [
+        (TimeShares(), Log(None, np.arange(5), None), "needs times.*use random"),
         (Time(valid="2017-11-01", test="2017-12-01"), Log(None, np.arange(5), None), "needs times.*use random"),
         (LeaveOneOut(), Log(np.zeros(5, int), np.arange(5), None), "needs times"),
         (LeaveOneOut(), at(TIMES), "needs users"),

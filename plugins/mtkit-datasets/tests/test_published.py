@@ -107,15 +107,17 @@ def test_s3rec_of_which_the_time_split_leaves_one_out(tmp_path):
 def test_kuairand(tmp_path):
     shown = {name: [0, 1] for name in (*_SIGNALS, "long_view", "play_time_ms", "duration_ms")}
     shown |= {"user_id": [3, 4], "video_id": [8, 9], "time_ms": [1650812741436, 1650812934945], "tab": [1, 4]}
+    shown["hourmin"] = [59, 2359]
     users = {"user_id": [3, 4]} | {n: [1, 2] for n in _USER_NUMBERS} | {n: [1.0, None] for n in _USER_CLASSES}
     videos = {"video_id": [8, 9]} | {n: [1, 2] for n in _VIDEO_NUMBERS} | {n: ["a", None] for n in _VIDEO_CLASSES}
     for name, table in {"interactions": shown, "users": users, "videos": videos}.items():
         pa.parquet.write_table(pa.table(table | {"other": [0, 0]}), tmp_path / f"{name}.parquet")
     data = load(KuairandPure, tmp_path)
     assert seconds(data.interactions["time"]).tolist() == [1650812741, 1650812934]
+    assert data.interactions["hour"].to_pylist() == [0, 23]
     assert data.entities["user"]["onehot_feat4"].to_pylist() == [1, None]
     features = set(data.schema.features())
-    assert {"context.tab", "user.register_days", "item.tag"} <= features
+    assert {"context.tab", "context.hour", "user.register_days", "item.tag"} <= features
     assert features.isdisjoint({f"context.{name}" for name in (*_SIGNALS.values(), *shown)} - {"context.tab"})
     pa.parquet.write_table(pa.table({"user_id": [1]}), tmp_path / "users.parquet")
     with pytest.raises(DataError, match=r"users\.parquet: no column 'follow_user_num'; it has user_id"):

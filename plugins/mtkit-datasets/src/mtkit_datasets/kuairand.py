@@ -38,7 +38,8 @@ class KuairandPure(Published):
     (`user_features_pure.csv`) and `videos.parquet` (`video_features_basic_pure.csv`), with the columns of the published
     files (folder `kuairand-pure-slice`). Labels of a row, given that the video was shown: `click`, `like`, `follow`,
     `comment`, `forward`, `hate`, `profile_enter`, and `long_view`, which follows from the time played. Context: the
-    tab of the app, and the hour of the day (China). How many followed, or how active a user was, is a snapshot whose moment is not published.
+    tab of the app, and the hour of the day (China). How many followed, or how active a user was, is a snapshot whose moment
+    is not published.
 
     License: CC BY-SA 4.0. Files: https://kuairand.com. Source: Gao et al., "KuaiRand: an unbiased sequential
     recommendation dataset with randomly exposed videos", 2022.
