@@ -166,7 +166,8 @@ class Train(_Section):
         "phase; 0 = none",
     )
     optimizer: Literal["adam", "adagrad", "sgd", "adamw"] = Field(
-        "adam", description="optimizer; tables of more than 4096 rows are updated by rows"
+        "adam",
+        description="optimizer; tables of more than 32768 rows are updated by rows, which for Adam is about the dense rule",
     )
     learning_rate: PositiveFloat | None = Field(
         None, description="learning rate after warm-up; default: by the batch of `epoch_of`, .001 to .003"

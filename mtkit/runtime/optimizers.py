@@ -1,7 +1,8 @@
 """Optimizers by name, and their learning rate over the steps of a run.
 
 The optimizers of tf_keras update every row of an embedding table in each step, whatever the gradient touches. Those
-here update the touched rows alone where a table is so large that this is faster.
+here update the touched rows alone where a table is so large that this is faster; what the steps between would have done
+to a row is made up for when it is touched.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from mtkit.backend import keras, tf
 if TYPE_CHECKING:
     from mtkit.recipe.settings import Train
 
-DENSE_ROWS = 4_096
-"""Tables of at most so many rows are updated whole: by rows would save less than a millisecond (width 64, one CPU)."""
+DENSE_ROWS = 32_768
+"""Tables of at most so many rows are updated whole: by rows would take as long (a batch of 4,096, one CPU)."""
 
 FINAL_RATE = 0.02
 """Where a cosine schedule ends, as a share of the learning rate."""
@@ -27,8 +28,7 @@ class _RowSparse(keras.optimizers.Optimizer):
     """Mixed into an optimizer of tf_keras, updates only the rows of large tables that a gradient touches.
 
     Rows that a batch looks up several times count with the sum of their gradients, in the rule and in the norm to be
-    clipped. Deviation from the dense rule: where a row is not touched, its moments do not decay, its momentum does not
-    move it, and it has no weight decay. Where all rows are touched, the two are the same.
+    clipped. Where all rows are touched in each step, the rule is the dense one; what it is elsewhere, each optimizer says.
     """
 
     #: Key of a variable -> factor of its learning rate, where that is not 1.
@@ -73,10 +73,21 @@ class _RowSparse(keras.optimizers.Optimizer):
         finally:
             self._factor = 1.0
 
+    def apply_gradients(self, grads_and_vars: Any, *arguments: Any, **options: Any) -> Any:
+        """Applies gradients: those of small tables as dense ones, those of large tables by rows."""
+        pairs = [(self._as_applied(gradient, variable), variable) for gradient, variable in grads_and_vars]
+        return super().apply_gradients(pairs, *arguments, **options)
+
+    def _as_applied(self, gradient: Any, variable: Any) -> Any:
+        by_rows = gradient is None or self.is_large(variable)
+        return gradient if by_rows else tf.convert_to_tensor(gradient)
+
+    def is_large(self, variable: Any) -> bool:
+        """Whether a variable is updated by rows, if its gradient is one of rows."""
+        return bool(variable.shape.rank and variable.shape[0] > DENSE_ROWS)
+
     def _update(self, gradient: Any, variable: Any) -> None:
-        by_rows = isinstance(gradient, tf.IndexedSlices) and variable.shape[0] > DENSE_ROWS
-        if not by_rows:
-            gradient = tf.convert_to_tensor(gradient)
+        by_rows = isinstance(gradient, tf.IndexedSlices)
         decay = self._decays.get(self._var_key(variable), self.weight_decay)
         if decay is not None and self._use_weight_decay(variable):
             self._decay(variable, decay, gradient.indices if by_rows else None)
@@ -98,7 +109,12 @@ class _RowSparse(keras.optimizers.Optimizer):
         if rows is None:
             variable.assign_sub(factor * variable)
         else:
+            factor = 1 - tf.pow(1 - factor, self.steps_since(rows, variable))
             variable.scatter_sub(tf.IndexedSlices(factor * tf.gather(variable, rows), rows))
+
+    def steps_since(self, rows: tf.Tensor, variable: Any) -> tf.Tensor:
+        """How many steps the rows `[n]` decay by, `[n, 1]`, if that is known."""
+        return tf.ones([1, 1], variable.dtype)
 
     def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
         """Nothing, for weights decay where they are updated."""
@@ -139,13 +155,35 @@ class _Shared:
 class Adam(_RowSparse, keras.optimizers.Adam):
     """Adam, by rows on large tables.
 
-    Source: Kingma and Ba, Adam: A Method for Stochastic Optimization, ICLR 2015. Deviation: moments of untouched rows
-    stay as they are, and their bias is corrected by the steps of the run, not of the row.
+    The dense rule goes on moving a row after its gradient, by β₁ of the move before in each step, while its moments decay.
+    By rows, all of that is done when the row is touched: moments decay by the steps since the last time, moves that were
+    missed are made up for, and so many moves are made ahead as steps lay between. So a row that is looked up finds
+    about what the dense rule would have made of it, and rows that are touched in each step find just that.
+
+    Source: Kingma and Ba, Adam: A Method for Stochastic Optimization, ICLR 2015. Deviations: moves that are made ahead, or
+    up for, are made at the learning rate of the step that makes them; a row that is touched no more stays where it is.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self._shared = _Shared()
+
+    def build(self, var_list: Sequence[Any]) -> None:
+        """Makes the moments, and what large tables keep beside them: the last step of each row, and the moves it made."""
+        known = getattr(self, "_built", False)
+        super().build(var_list)
+        if not known:
+            # As floats, which all devices gather, and which count to 2^24.
+            self._visits = [
+                self.add_variable_from_reference(
+                    variable, "visits", [variable.shape[0] if self.is_large(variable) else 0, 2]
+                )
+                for variable in var_list
+            ]
+
+    def is_large(self, variable: Any) -> bool:
+        """Whether a variable is updated by rows; the variants of the rule are dense."""
+        return super().is_large(variable) and not (self.amsgrad or self.adaptive_epsilon)
 
     def apply_gradients(self, *arguments: Any, **options: Any) -> Any:
         """Applies gradients; what variables share is computed once a step."""
@@ -153,46 +191,75 @@ class Adam(_RowSparse, keras.optimizers.Adam):
             return super().apply_gradients(*arguments, **options)
 
     def update_whole(self, gradient: tf.Tensor, variable: Any) -> None:
-        """Moves a variable and its moments, to the bit as tf_keras does, in half as many operations."""
+        """Moves a variable and its moments, in one operation where tf_keras has ten."""
         if self.amsgrad or self.adaptive_epsilon:
             super().update_whole(gradient, variable)
             return
         mean, square = self._moments(variable)
-        rate, first, second, epsilon = self._scalars(variable)
-        mean.assign_add((gradient - mean) * first, read_value=False)
-        square.assign_add((tf.square(gradient) - square) * second, read_value=False)
-        variable.assign_sub((mean * rate) / (tf.sqrt(square) + epsilon), read_value=False)
+        first, second = self._scalars(variable)[2:]
+        rate, beta_1, beta_2, epsilon = (
+            tf.cast(value, variable.dtype) for value in (self.learning_rate, self.beta_1, self.beta_2, self.epsilon)
+        )
+        tf.raw_ops.ResourceApplyAdam(
+            var=variable.handle,
+            m=mean.handle,
+            v=square.handle,
+            beta1_power=first,
+            beta2_power=second,
+            lr=rate,
+            beta1=beta_1,
+            beta2=beta_2,
+            epsilon=epsilon,
+            grad=gradient,
+        )
 
     def update_rows(self, gradient: tf.Tensor, rows: tf.Tensor, variable: Any) -> None:
-        """Moves the rows and their moments."""
+        """Moves the rows and their moments by all steps since they were touched."""
         means, squares = self._moments(variable)
-        mean = _averaged(means, rows, gradient, self.beta_1)
-        square = _averaged(squares, rows, tf.square(gradient), self.beta_2)
-        change = self._scalars(variable)[0] * mean / (tf.sqrt(square) + self.epsilon)
-        variable.scatter_sub(tf.IndexedSlices(change, rows))
+        visits = self._visits[self._number(variable)]
+        rate, step = self._scalars(variable)[:2]
+        mean, square = tf.gather(means, rows), tf.gather(squares, rows)
+        last, done = tf.split(tf.gather(visits, rows), 2, axis=1)
+        steps = step - last
+        faded = tf.pow(self.beta_1, steps)
+        # Of a move m, n steps make m (1 - β₁ⁿ) / (1 - β₁).
+        missed = (tf.pow(self.beta_1, done) - faded) / (1 - self.beta_1) * mean / (tf.sqrt(square) + self.epsilon)
+        mean = faded * mean + (1 - self.beta_1) * gradient
+        square = tf.pow(self.beta_2, steps) * square + (1 - self.beta_2) * tf.square(gradient)
+        ahead = (1 - faded) / (1 - self.beta_1) * mean / (tf.sqrt(square) + self.epsilon)
+        means.scatter_update(tf.IndexedSlices(mean, rows))
+        squares.scatter_update(tf.IndexedSlices(square, rows))
+        visits.scatter_update(tf.IndexedSlices(tf.concat([step + tf.zeros_like(last), steps], 1), rows))
+        variable.scatter_sub(tf.IndexedSlices(rate * (missed + ahead), rows))
+
+    def steps_since(self, rows: tf.Tensor, variable: Any) -> tf.Tensor:
+        """The steps since the rows were touched, this one included."""
+        return self._scalars(variable)[1] - tf.gather(self._visits[self._number(variable)], rows)[:, :1]
+
+    def _number(self, variable: Any) -> int:
+        return self._index_dict[self._var_key(variable)]
 
     def _moments(self, variable: Any) -> tuple[Any, Any]:
-        number = self._index_dict[self._var_key(variable)]
+        number = self._number(variable)
         return self._momentums[number], self._velocities[number]
 
     def _scalars(self, variable: Any) -> Sequence[tf.Tensor]:
-        """What variables share: the learning rate that makes up for moments that began at 0, 1 - β₁, 1 - β₂, and ε."""
+        """What variables share: the learning rate that makes up for moments that began at 0, the step t, β₁ᵗ and β₂ᵗ."""
 
         def make() -> Sequence[tf.Tensor]:
             step = tf.cast(self.iterations + 1, variable.dtype)
             first, second = (tf.pow(tf.cast(beta, variable.dtype), step) for beta in (self.beta_1, self.beta_2))
             rate = tf.cast(self.learning_rate, variable.dtype) * tf.sqrt(1 - second) / (1 - first)
-            constants = (1 - self.beta_1, 1 - self.beta_2, self.epsilon)
-            return [rate, *(tf.cast(constant, variable.dtype) for constant in constants)]
+            return [rate, step, first, second]
 
         return self._shared.get((self._factor, variable.dtype), make)
 
 
 @keras.saving.register_keras_serializable(package="mtkit")
 class AdamW(Adam):
-    """Adam with decoupled weight decay, by rows on large tables.
+    """Adam with decoupled weight decay, by rows on large tables: a row decays, too, by the steps since it was touched.
 
-    Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization, ICLR 2019. Deviation: that of `Adam`.
+    Source: Loshchilov and Hutter, Decoupled Weight Decay Regularization, ICLR 2019. Deviations: those of `Adam`.
     """
 
     def __init__(self, learning_rate: Any = 0.001, weight_decay: float = 0.004, **options: Any) -> None:
@@ -253,10 +320,3 @@ def steps_at_full_rate(settings: Train, steps: int) -> float:
     """How many steps after warm-up the first `steps` of a run are worth, by the sum of their learning rates."""
     warm = settings.warmup_steps
     return steps - warm / 2 if steps > warm else steps**2 / (2 * warm)
-
-
-def _averaged(moments: Any, rows: tf.Tensor, values: tf.Tensor, beta: float) -> tf.Tensor:
-    """The moving average of the rows, after `values` went into it."""
-    moved = beta * tf.gather(moments, rows) + (1 - beta) * values
-    moments.scatter_update(tf.IndexedSlices(moved, rows))
-    return moved
