@@ -64,10 +64,6 @@ class Lane(NamedTuple):
             return self.own
         return tf.gather(self.own, [self.tasks.index(task) for task in tasks], axis=1)
 
-    def of_task(self, task: str) -> tf.Tensor:
-        """The state for one task, `[rows, dim]`."""
-        return self.own if self.own.shape.rank == 2 else self.own[:, self.tasks.index(task)]
-
 
 class Forward:
     """One forward pass: what was computed for a whole entity is computed once and shared by all tables and tasks.
@@ -96,6 +92,7 @@ class Forward:
         self._prepared: dict[str, Tensors] = {}
         self._penalties: dict[str, list[tuple[tf.Tensor, tf.Tensor]]] = {}
         self._entered: dict[str, tuple[str, tf.TensorShape]] = {}
+        self._apart: dict[Any, list[tf.Tensor]] = {}
 
     def task(self, name: str, batch: Batch) -> RowsOfTask:
         """The pass as one task sees it on a batch's rows."""
@@ -146,6 +143,22 @@ class Forward:
         if key not in self._of_batch:
             self._of_batch[key] = self._through(embedding, lambda name: self._encode(name, batch))
         return self._of_batch[key]
+
+    def state(self, task: str, embedding: str, batch: Batch) -> tf.Tensor:
+        """An embedding after all correlations on the batch's rows, for one task: `[rows, dim]`."""
+        entity = self.plan.entity(embedding)
+        if entity is not None and embedding in self.whole:
+            return tf.gather(self.of_task(task, self.entity_lane(embedding)), batch.ids[entity])
+        return self.of_task(task, self.lane(embedding, batch))
+
+    def of_task(self, task: str, lane: Lane) -> tf.Tensor:
+        """The state of a lane for one task, `[rows, dim]`."""
+        if lane.own.shape.rank == 2:
+            return lane.own
+        # All tasks are taken apart at once: the gradient of a slice would be as large as all of them.
+        if (key := lane.own.ref()) not in self._apart:
+            self._apart[key] = tf.unstack(lane.own, axis=1)
+        return self._apart[key][lane.tasks.index(task)]
 
     def entity_lane(self, embedding: str) -> Lane:
         """An embedding of one entity after all correlations, for all rows of the entity."""
@@ -263,11 +276,11 @@ class RowsOfTask:
     def _embedding(self, name: str) -> tf.Tensor:
         if other := prediction_of(name):
             return self._forward.model.heads[other].handed_on(self.beside(other))
-        return self._forward.lane(name, self.batch).of_task(self._task)
+        return self._forward.state(self._task, name, self.batch)
 
     def catalog(self, names: Sequence[str]) -> dict[str, tf.Tensor]:
         """Name -> `[entity rows, dim]` for every row of the embedding's entity."""
-        return {name: self._forward.entity_lane(name).of_task(self._task) for name in names}
+        return {name: self._forward.of_task(self._task, self._forward.entity_lane(name)) for name in names}
 
     def entity(self, name: str) -> str:
         """The entity, or role, on which alone an embedding depends."""
