@@ -12,6 +12,9 @@ from mtkit.recipe.loader import Recipe
 from mtkit.recipe.settings import Stop
 from mtkit.types import MetricKey
 
+LEAST_RANGE = 0.01
+"""Of the size of a score: what its regret is a share of at least."""
+
 MOST_SHARE = 4.0
 """The rate of a table that is learned is at most so many times that which is stated, and at least that part of it."""
 
@@ -157,19 +160,19 @@ class Schedule:
         return {table: float(np.mean(gains)) for table, gains in found.items()}
 
     def chosen(self, until: int | None = None) -> int | None:
-        """The best epoch, from 1, of the first `until`: that of the main task, or of all tasks together; None = the last.
+        """The epoch, from 1, in which the model is in the end, of the first `until`; None = the last.
 
-        Of all together it is that of the highest mean score, the scores of each task being divided by the size of its first.
+        That of the main task's best score, or of the least mean regret of all tasks, each as a share of the range of its
+        scores. Ranges widen as scores come, so it is the last epoch that had the least regret of all until then: those are the
+        epochs of which the weights are kept.
         """
         if self.rules.stop == "main" and self.rules.main:
             return self.best(self.rules.main, until)
-        if self.rules.stop == "never":
-            return None
         found = [scores[:until] for scores in self.scores.values()]
-        relative = [
-            scores / abs(scores[0]) for scores in found if len(scores) and np.isfinite(scores).all() and scores[0]
-        ]
-        return int(np.argmax(np.mean(relative, axis=0))) + 1 if relative else None
+        known = np.array([scores for scores in found if len(scores) and np.isfinite(scores).all()])
+        if self.rules.stop == "never" or not known.size:
+            return None
+        return max(epoch for epoch in range(1, known.shape[1] + 1) if _least_regret(known[:, :epoch]) == epoch)
 
     @property
     def epochs(self) -> int:
@@ -206,3 +209,15 @@ class Schedule:
             and self.leaves(task) == epoch
             and (self.best(task, epoch) or epoch) < epoch
         )
+
+
+def _least_regret(scores: np.ndarray) -> int:
+    """The epoch, from 1, of the least mean regret.
+
+    Args:
+        scores: `[tasks, epochs]`, finite.
+    """
+    best, worst = scores.max(1, keepdims=True), scores.min(1, keepdims=True)
+    # What moves by less than a hundredth only wavers.
+    ranges = np.maximum(best - worst, np.abs(best) * LEAST_RANGE + np.finfo(np.float64).tiny)
+    return int(np.argmin(np.mean((best - scores) / ranges, axis=0))) + 1
