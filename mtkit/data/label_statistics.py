@@ -55,12 +55,12 @@ def _ranks(values: np.ndarray, weights: np.ndarray) -> dict[str, Any]:
 
 
 def count_statistics(power: float, labels: np.ndarray, weights: np.ndarray) -> dict[str, float]:
-    """The mean of the training rows, and their mean Tweedie deviance from it, both positive; arguments as above."""
+    """The mean of the training rows, and their mean Tweedie deviance from it; 1 for what is 0. Arguments as above."""
     there = weights > 0
     values, weights = labels[there].astype(np.float64), weights[there].astype(np.float64)
-    mean = np.average(values, weights=weights)
+    mean = np.average(values, weights=weights) or 1.0
     deviance = np.average(tweedie_deviance(values, np.full(len(values), mean), power), weights=weights)
-    return {"mean": float(mean), "deviance": float(deviance)}
+    return {"mean": float(mean), "deviance": float(deviance) or 1.0}
 
 
 def tweedie_deviance(labels: np.ndarray, means: np.ndarray, power: float) -> np.ndarray:
@@ -84,5 +84,4 @@ def thresholds(labels: np.ndarray, weights: np.ndarray, classes: int) -> list[fl
     weight = np.bincount(labels[weights > 0].astype(int), weights[weights > 0], minlength=classes)
     # A class that is in none of the rows has a little, too, since thresholds ascend.
     below = np.cumsum(weight + weight.mean() * 1e-3)
-    found: list[float] = np.log(below[:-1] / (below[-1] - below[:-1])).tolist()
-    return found
+    return [float(odds) for odds in np.log(below[:-1] / (below[-1] - below[:-1]))]

@@ -55,6 +55,14 @@ def test_counts_have_their_mean_and_the_deviance_from_it(power):
     assert found == pytest.approx({"mean": rows.mean(), "deviance": expected})
 
 
+@pytest.mark.parametrize("power", [1, 1.5])
+@pytest.mark.parametrize("value", [0.0, 0.25, 3.0])
+def test_counts_that_are_all_the_same_divide_by_nothing(power, value):
+    found = count_statistics(power, np.full(5, value, np.float32), np.ones(5))
+    assert found["mean"] == (value or 1)
+    assert found["deviance"] > 0
+
+
 def test_a_mean_of_0_fits_a_label_of_0_alone():
     np.testing.assert_array_equal(tweedie_deviance(np.array([0.0, 2]), np.zeros(2), 1), [0, np.inf])
     assert tweedie_deviance(np.array([0.0]), np.zeros(1), 1.5).tolist() == [0]
