@@ -16,6 +16,7 @@ from mtkit.evaluation.baseline_tuning import Comparison
 from mtkit.model.assembly import assemble
 from mtkit.model.model_evaluation import evaluate
 from mtkit.recipe.settings import Evaluate, Train
+from mtkit.runtime.strategies import one_device
 from mtkit.schema import Column, Schema
 from mtkit.serving.export import save
 from mtkit.standard.encoders import Features
@@ -84,10 +85,10 @@ def recipe(**tasks):
     )
 
 
-def pipeline_of(made, tmp_path):
+def pipeline_of(made, tmp_path, strategy=None):
     dataset = made.data.source.load()
     _, test = make_cuts(dataset, made.data.split)
-    return assemble(made, dataset, test, cache_dir=tmp_path)
+    return assemble(made, dataset, test, cache_dir=tmp_path, strategy=strategy)
 
 
 def majority(pipeline):
@@ -211,6 +212,25 @@ def test_some_negatives_are_learned_from_and_all_are_predicted(tmp_path):
         **{"context.channel": tf.constant(table.context["channel"].astype(str))},
     )  # fmt: skip
     np.testing.assert_allclose(served["liked"], predicted["liked"][:6], rtol=1e-5)
+
+
+def test_two_replicas_train_as_one_does(tmp_path, two_replicas):
+    tasks = {name: HEADS[name][0] for name in ("tweedie", "grades", "pairs", "focal")}
+    made = recipe(**tasks)
+    rows = made.rows["lines"].model_copy(update={"batch_size": 63, "negatives_of": "liked", "keep_negatives": 0.5})
+    made = made.model_copy(
+        update={
+            "rows": {"lines": rows},
+            "train": Train(epochs=1, optimizer="sgd", learning_rate=0.05, epoch_of="lines"),
+        }
+    )
+    found = []
+    for strategy in (one_device(), two_replicas):
+        pipeline = pipeline_of(made, tmp_path, strategy)
+        Training(pipeline).fit()
+        found.append({variable.name: variable.numpy() for variable in pipeline.model.trainable_variables})
+    for name, weights in found[0].items():
+        np.testing.assert_allclose(found[1][name], weights, atol=1e-5, err_msg=name)
 
 
 @pytest.mark.parametrize(

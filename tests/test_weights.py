@@ -12,6 +12,7 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from passes import answers
+from tiny_shop import COLORS
 
 from mtkit.backend import tf
 from mtkit.cli.program import main
@@ -31,7 +32,20 @@ TASKS = {"gated_retrieval": "next", "user_preference": "discounted", "recommenda
 ELSEWHERE = {
     "regression": ["task.discounted.use=regression"],
     "multi_label": ["task.discounted.use=multi_label", 'task.discounted.label=["discounted", "gift"]'],
+    "count": ["task.discounted.use=count"],
+    "ordinal": [
+        "task.department.use=ordinal",
+        f"task.department.order={[f'{color} {load}' for color in COLORS for load in ('light', 'heavy')]}",
+    ],
+    "pairwise": ["task.discounted.use=pairwise"],
 }
+#: What a head makes of a label -> number of its classes, and the form (`LabeledRows.form`).
+FORMS = {
+    "binary": (2, ""), "classes": (3, ""), "numeric": (0, ""),
+    "count": (0, "count"), "ordinal": (3, "ordinal"), "scores": (2, "scores"),
+}  # fmt: skip
+#: Metrics of these labels are measured for what heads make of them, too.
+ALSO = {"count": "numeric", "ordinal": "classes"}
 few = settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -67,7 +81,7 @@ def _mean(model, task, batch):
     """The mean of a task's losses by their weights on a batch, and its gradients."""
     with tf.GradientTape() as tape:
         losses, weights = Forward(model).losses(task, batch)
-        mean = tf.reduce_sum(weights * losses) / tf.reduce_sum(weights)
+        mean = tf.math.divide_no_nan(tf.reduce_sum(weights * losses), tf.reduce_sum(weights))
     gradients = tape.gradient(mean, model.trainable_variables, unconnected_gradients="zero")
     return float(mean), [tf.convert_to_tensor(gradient).numpy() for gradient in gradients]
 
@@ -76,7 +90,7 @@ def _mean(model, task, batch):
 @given(counts, st.integers(0, 1000))
 @pytest.mark.parametrize("task", TASKS.values())
 def test_losses(tiny_pipeline, task, times, seed):
-    """Dropout is off, and no loss of these heads couples rows."""
+    """Dropout is off, and losses that couple rows see rows of the same user beside one another."""
     _check_losses(tiny_pipeline, task, times, seed)
 
 
@@ -84,7 +98,7 @@ def test_losses(tiny_pipeline, task, times, seed):
 @given(counts, st.integers(0, 1000))
 @pytest.mark.parametrize("head", ELSEWHERE)
 def test_losses_of_other_heads(other_heads, head, times, seed):
-    _check_losses(other_heads(head), "discounted", times, seed)
+    _check_losses(other_heads(head), "department" if head == "ordinal" else "discounted", times, seed)
 
 
 @pytest.fixture
@@ -95,7 +109,8 @@ def other_heads(tiny_recipe):
 
 def _check_losses(pipeline, task, times, seed):
     model, rows = pipeline.model, pipeline.plan.tasks[task].rows
-    numbers = np.random.default_rng(seed).integers(0, model.feed.size(rows), len(times))
+    rng, size = np.random.default_rng(seed), model.feed.size(rows)
+    numbers = (rng.integers(0, size) + rng.integers(0, 30, len(times))) % size
     batch = model.feed.batch(rows, tf.constant(numbers))
     weighed = replace(batch, dense={**batch.dense, ROW_WEIGHT: tf.constant(times, tf.float32)})
     one, other = (
@@ -145,9 +160,9 @@ def _same(one, other):
 @pytest.mark.parametrize("name", METRICS["prediction_metric"])
 def test_metrics_of_predictions(name, times, seed):
     metric = METRICS["prediction_metric"][name]
-    for form, classes in {"binary": 2, "classes": 3, "numeric": 0}.items():
+    for form, (classes, made_of_it) in FORMS.items():
         rng = np.random.default_rng(seed)
-        rows = _labeled(rng, classes)
+        rows = replace(_labeled(rng, classes), form=made_of_it)
         predictions = rng.integers(1, 9, (12, 3)) / 10 if classes > 2 else rng.integers(1, 9, 12) / 10
         predictions = (predictions / predictions.sum(1, keepdims=True) if classes > 2 else predictions).astype(
             np.float32
@@ -158,7 +173,7 @@ def test_metrics_of_predictions(name, times, seed):
         twice = predict_metrics(
             "task", predictions[repeated], _taken(rows, repeated), {name: metric}, {"some": slices["some"][repeated]}
         )
-        assert bool(weighed) == (form in metric.labels)
+        assert bool(weighed) == bool({form, ALSO.get(form)} & metric.labels)
         _same(weighed, twice)
 
 
