@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from hypothesis import settings
 
 from mtkit.recipe.loader import Recipe, load_recipe
 from mtkit.shown import forget
@@ -18,6 +19,10 @@ from mtkit.spec import BuildContext, Spec
 
 if TYPE_CHECKING:
     from mtkit.model.assembly import Pipeline
+
+# Times of a busy machine say nothing of what is tested.
+settings.register_profile("mtkit", deadline=None)
+settings.load_profile("mtkit")
 
 TESTS = Path(__file__).parent / "tests"
 

@@ -22,14 +22,16 @@ _ADVICE = "fewer epochs, more regularization, `calibrate`, or another rate of it
 def constant_metrics(plan: Plan, tables: Tables, settings: Evaluate) -> Measured:
     """`task/metric` -> what a constant reaches by the proper scores that are measured, whatever the baselines.
 
-    The constant is the mean of the labels of the training rows, or the share of each class, by weight.
+    The constant is the mean of the labels of the training rows, or the share of each class, by weight; of tables that keep a
+    share of the negatives, as of all rows.
     """
     proper = {name: metric for name, metric in settings.prediction_metrics.items() if metric.proper}
     measured = Measured()
     for task, head in plan.predictions().items() if proper else ():
         parts = tables[head.rows]
         train, rows = (
-            labeled(parts[part].weighed(head.scales), head.predicts, numeric=head.numeric) for part in ("train", "eval")
+            labeled(table.weighed(head.scales), head.predicts, numeric=head.numeric)
+            for table in (parts["train"].of_population(head.predicts), parts["eval"])
         )
         measured |= predict_metrics(task, _constant(train, len(rows.labels)), rows, proper)
     return measured
