@@ -93,6 +93,23 @@ def test_is_of_use_in_a_model_of_keras(make, reference, tmp_path):
     np.testing.assert_array_equal(again(numbers((8, DIM))), model(numbers((8, DIM))))
 
 
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda tasks: Mmoe(tasks, 4, [8, 4]),
+        lambda tasks: CrossStitch(tasks, [8, 4]),
+        lambda tasks: Ple(tasks, 2, 2, 3, [8, 4]),
+    ],
+)
+def test_axes_of_tasks_are_those_that_grow_with_them(make):
+    """So that a model for more tasks can begin with the weights of one for fewer."""
+    few, many = (built(make(tasks), (ROWS, DIM)) for tasks in (2, 6))
+    of_tasks = {(axis.variable.name, axis.axis) for axis in few.axes() if axis.of == "task"}
+    for one, other in zip(few.weights, many.weights, strict=True):
+        for axis, (before, now) in enumerate(zip(one.shape, other.shape, strict=True)):
+            assert now == before * (3 if (one.name, axis) in of_tasks else 1), f"{one.name} axis {axis}"
+
+
 @pytest.mark.parametrize("name", ["mmoe", "cross_stitch", "cgc", "ple"])
 def test_refuses_states_of_other_tasks(name):
     with pytest.raises(WiringError, match="expected the states of 3 tasks, got those of 2"):

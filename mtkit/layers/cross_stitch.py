@@ -70,7 +70,7 @@ class CrossStitch(keras.layers.Layer):
         """One product for all tasks, over rows and units as one axis."""
         units = states[0].shape[-1]
         mixed = tf.matmul(shares, tf.reshape(tf.stack(states), [self.tasks, -1]))
-        return tf.unstack(tf.reshape(mixed, [self.tasks, -1, units]))
+        return list(tf.unstack(tf.reshape(mixed, [self.tasks, -1, units])))
 
     def axes(self) -> list[Axis]:
         """The networks of the tasks, and whose share of whom."""

@@ -127,7 +127,7 @@ class _Edit:
 
     def set(self, path: KeyPath, value: Any) -> None:
         """Sets a value, or removes it: None."""
-        *tables, key = path
+        *tables, key = map(str, path)
         for table in self._both:
             for name in tables:
                 table = table.setdefault(name, {})  # noqa: PLW2901 - the way down

@@ -52,15 +52,9 @@ def test_widths_are_one_or_several(kind):
             kind(units=wrong)
 
 
-ASKED = {
-    "user_id": ["101", "102"],
-    "item_id": ["p01", "p02"],
-    "context_channel": ["web"] * 2,
-    "context_hour": [9.0] * 2,
-}
+ASKED = {"user_id": ["101", "102"], "item_id": ["p01", "p02"]}
 
 
-@pytest.mark.parametrize("apply", ["each", "pair"])
 @pytest.mark.parametrize(
     "options",
     [
@@ -71,19 +65,20 @@ ASKED = {
         "use='cross_stitch', units=[16, 8]",
     ],
 )
-def test_recipes_train_evaluate_and_export(train_tiny, tmp_path, options, apply):
-    """After a correlation that gives tasks states of their own where each is for itself, and joined without one."""
-    sets = [f"correlation.sharing={{{options}, apply='{apply}', on=['customer', 'look']}}", "train.epochs=1"]
-    sets += ["rows.windows.count=1"]
-    if apply == "pair":
-        sets.append("task.discounted.inputs=['sharing', 'product']")
-    pipeline = train_tiny(*sets, unsets=() if apply == "each" else ("correlation",))
+def test_recipes_train_evaluate_and_export(train_tiny, tmp_path, options):
+    """On embeddings for themselves, and then on these, joined."""
+    sets = [f"correlation.sharing={{{options}, on=['customer', 'look']}}"]
+    sets += [f"correlation.joined={{{options}, apply='pair', on=['customer', 'look', 'product']}}"]
+    sets += ["task.discounted.inputs=['joined', 'customer']", "train.epochs=1", "rows.lines.since='30d'"]
+    unsets = ("correlation", "task.next", "task.gift", "rows.windows", "encoder.past", "encoder.visit", "evaluate.main")
+    pipeline = train_tiny(*sets, unsets=unsets)
     assert all(np.isfinite(value) for value in evaluate(pipeline).values())
-    trained = [name for name in named_weights(pipeline.model) if name.startswith("correlations/sharing/")]
-    assert trained
-    signature = tf.saved_model.load(str(save(pipeline, tmp_path / "export"))).signatures["rank"]
+    trained = [name.split("/")[1:3] for name in named_weights(pipeline.model) if name.startswith("correlations/")]
+    assert {tuple(names) for names in trained} == {("sharing", "customer"), ("sharing", "look"), ("joined", "joined")}
+    signature = tf.saved_model.load(str(save(pipeline, tmp_path / "export", unseen=False))).signatures["rank"]
     answers = signature(**{name: tf.constant(value) for name, value in ASKED.items()})
     assert np.isfinite(answers["discounted"]).all()
+    assert answers["discounted"][0] != answers["discounted"][1]
 
 
 SHARE = "correlation.experts={use='mmoe', experts=2, units=8, share=true, on=['customer', 'look', 'product']}"
