@@ -17,6 +17,7 @@ from mtkit.testing.layers import (
 from mtkit.testing.measures import check_baseline, check_prediction_metric, check_ranking_metric
 from mtkit.testing.self_supervised import check_self_supervised_head
 from mtkit.testing.specs import HEAVY, check_exporter, check_hooks, check_import_is_light, check_spec
+from mtkit.testing.statistics import check_row_statistics
 from mtkit.testing.training_steps import check_training_step
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "check_preprocessor",
     "check_ranking_metric",
     "check_retrieval_head",
+    "check_row_statistics",
     "check_rows",
     "check_self_supervised_head",
     "check_spec",
