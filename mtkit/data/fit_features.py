@@ -64,7 +64,9 @@ class FeatureTables:
             if address in self.layers:
                 context |= columns_of(name, _run(self.layers[address], table.context[name]))
         known = {Address.of(KNOWN, name): values for name, values in table.statistics.items()}
-        dense = {address: _run(self.layers[address], values) for address, values in known.items()}
+        dense: dict[str, np.ndarray] = {
+            address: _run(self.layers[address], values) for address, values in known.items()
+        }
         return replace(table, context=context, statistics={}, dense={**table.dense, **dense})
 
 

@@ -31,14 +31,16 @@ def key_column(fold: Fold, address: Address) -> KeyColumn:
 def of_events(fold: Fold, column: KeyColumn) -> np.ndarray:
     """The number of each event's value, int64 `[events]`."""
     if column.rows is not None:
-        return column.rows[fold.events.ids[column.address.scope]]
+        numbers: np.ndarray = column.rows[fold.events.ids[column.address.scope]]
+        return numbers
     return _places(_strings(fold.events.columns[column.address.column]), pa.array(column.values, pa.string()))
 
 
 def of_rows(table: RowTable, column: KeyColumn) -> np.ndarray:
     """The number of each row's value, int64 `[rows]`."""
     if column.rows is not None:
-        return column.rows[table.ids[column.address.scope]]
+        numbers: np.ndarray = column.rows[table.ids[column.address.scope]]
+        return numbers
     values = pa.array(column.values, pa.string())
     return _places(pa.array(table.context[column.address.column], pa.string()), values)
 

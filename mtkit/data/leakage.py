@@ -18,7 +18,7 @@ from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
 from mtkit.schema import CONTEXT, HISTORY, Address, Column
 from mtkit.shown import counted
-from mtkit.spec import Cut, RowStatistics
+from mtkit.spec import Cut
 from mtkit.types import DAY, Dataset
 
 #: Rows, or distinct values, from which on a coincidence can be ruled out.
@@ -299,8 +299,8 @@ def _levels(values: np.ndarray, statistic: np.ndarray) -> int:
 def _dividing(recipe: Recipe, parts: Collection[str], dataset: Dataset) -> Iterator[Finding]:
     """Features that say which part an interaction is in, and statistics by them."""
     read = [Address(address) for spec in recipe.encoder.values() for address in spec.reads]
-    statistics = [spec for spec in recipe.preprocess.values() if isinstance(spec, RowStatistics)]
-    for address in dict.fromkeys([*read, *(address for spec in statistics for key in spec.keys for address in key)]):
+    keys = [address for spec in recipe.statistics.values() for key in spec.keys for address in key]
+    for address in dict.fromkeys([*read, *keys]):
         if address.scope in (CONTEXT, HISTORY) and address.column in parts:
             what = "says which part an interaction is in, so training and test never have the same values"
             yield Finding("error", address, what, len(dataset.interactions), "do not read it")

@@ -78,7 +78,7 @@ def _rows(recipe: Recipe, fold: Fold) -> Iterator[Need]:
     for name, rows in recipe.rows.items():
         for part in PARTS if share else ():
             rows_of_some = rows.of_share(share)
-            numbers = sum(recipe.preprocess[known].width for known in plan.statistics(name))
+            numbers = sum(recipe.statistics[known].width for known in plan.statistics(name))
             size = 0 if rows_of_some is None else _bytes_made(name, rows_of_some, some, part, asked, numbers)
             what = f"rows.{name}: rows of {part}; make it smaller (`since`, `sample`, `eval_sample`, `count`, `length`)"
             yield Need(int(size / share), what)

@@ -18,7 +18,7 @@ from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.static_checks import embeddings, with_known
 from mtkit.recipe.toml_positions import KeyPath
-from mtkit.spec import Cut, RowStatistics, TaskHead
+from mtkit.spec import Cut, TaskHead
 from mtkit.spec.heads import mask_name
 from mtkit.types import Dataset, Fold, Part, RowTable
 
@@ -83,8 +83,7 @@ def _with_statistics(recipe: Recipe, fold: Fold, table: RowTable) -> RowTable:
     """The table with what preprocessors make of what was known before its rows, where its tasks read that and it can be told."""
     found: dict[str, np.ndarray] = {}
     for name in sorted(recipe.plan.statistics(table.name)):
-        spec = recipe.preprocess[name]
-        assert isinstance(spec, RowStatistics), "a recipe that was checked says it"
+        spec = recipe.statistics[name]
         addresses = [address for key in spec.keys for address in key]
         if len(table.known) and all(scope_of(address).is_in(table, address.column) for address in addresses):
             found[name] = spec.of_rows(fold, table)

@@ -71,10 +71,12 @@ class RunningSums:
 
     def _kept(self) -> np.ndarray:
         """What is left of the sum before each event when it happens: 0 at the first of its key."""
-        same = np.diff(self._number, prepend=-1) == 0
+        same: np.ndarray = np.diff(self._number, prepend=-1) == 0
         if self._half_life is None:
             return same.astype(np.float64)
-        return same * np.exp2(-np.diff(self._moment, prepend=self._moment[:1]).clip(0) / self._half_life)
+        gaps = np.diff(self._moment, prepend=self._moment[:1]).clip(0)
+        kept: np.ndarray = same * np.exp2(-gaps / self._half_life)
+        return kept
 
 
 def _recurrence(values: np.ndarray, kept: np.ndarray) -> np.ndarray:

@@ -30,7 +30,7 @@ class _Place(NamedTuple):
 
     delay: int
     total: int
-    count: int
+    number: int
 
 
 @dataclass(frozen=True)
@@ -116,7 +116,8 @@ class TargetPast:
         sums = self._sums(np.ones(len(self._before), np.int64))
         moments, row = np.unique(moment, return_inverse=True)
         _, totals, counts = self._found(sums, np.ones(len(moments), np.int64), moments)
-        return np.divide(totals, counts, out=np.zeros_like(totals), where=counts > 0)[row]
+        means: np.ndarray = np.divide(totals, counts, out=np.zeros_like(totals), where=counts > 0)[row]
+        return means
 
     def _numbers(
         self, sums: Mapping[int, RunningSums], code: np.ndarray, moment: np.ndarray, prior: np.ndarray
@@ -133,5 +134,5 @@ class TargetPast:
         found = {delay: past.before(code, moment) for delay, past in sums.items()}
         _, places = self._channels
         totals = np.column_stack([found[place.delay][:, place.total] for place in places])
-        counts = np.column_stack([found[place.delay][:, place.count] for place in places])
+        counts = np.column_stack([found[place.delay][:, place.number] for place in places])
         return found[0][:, 0], totals, counts

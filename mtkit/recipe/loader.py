@@ -30,6 +30,7 @@ from mtkit.spec import (
     Name,
     Preprocessor,
     Rows,
+    RowStatistics,
     Spec,
     TaskHead,
 )
@@ -81,6 +82,11 @@ class Recipe(Header):
     def plan(self) -> Plan:
         """Who reads what."""
         return Plan(self.encoder, self.correlation, self.task)
+
+    @property
+    def statistics(self) -> dict[str, RowStatistics]:
+        """The preprocessors that make `known.NAME`."""
+        return {name: spec for name, spec in self.preprocess.items() if isinstance(spec, RowStatistics)}
 
     def lower_is_better(self, key: str) -> bool:
         """Whether less of what a metric key (`task/[slice/]metric[@k]`) stands for is better."""

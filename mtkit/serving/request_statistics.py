@@ -14,7 +14,7 @@ from mtkit.feed.batch import Batch
 from mtkit.layers.preprocessing import Vocabulary
 from mtkit.schema import KNOWN, Address
 from mtkit.serving.request_features import Given
-from mtkit.spec import KeyColumn, KeyNumbers, RowStatistics, ServingInput, Trained
+from mtkit.spec import KeyColumn, KeyNumbers, ServingInput, Trained
 
 
 class ColumnNumbers(tf.Module):
@@ -97,11 +97,10 @@ class RequestStatistics:
     def __init__(self, pipeline: Trained) -> None:
         reads = {name: [Address(address) for address in spec.reads] for name, spec in pipeline.plan.encoders.items()}
         self._read = {name: {a.column for a in of if a.scope == KNOWN} for name, of in reads.items()}
-        self._layers, known = pipeline.features.layers, dict[str, Sequence[KeyNumbers]]()
-        for name in sorted(set().union(*self._read.values())):
-            spec = pipeline.recipe.preprocess[name]
-            assert isinstance(spec, RowStatistics), "a recipe that was checked says it"
-            known[name] = spec.by_key(pipeline.fold)
+        self._layers, statistics = pipeline.features.layers, pipeline.recipe.statistics
+        known: dict[str, Sequence[KeyNumbers]] = {
+            name: statistics[name].by_key(pipeline.fold) for name in sorted(set().union(*self._read.values()))
+        }
         columns = {column.address: column for keys in known.values() for key in keys for column in key.columns}
         self._columns = {address: ColumnNumbers(column) for address, column in columns.items()}
         self._keys = {
@@ -121,7 +120,7 @@ class RequestStatistics:
 
     def added(self, batch: Batch) -> Batch:
         """The batch with all statistics whose keys it has."""
-        found = {}
+        found: dict[str, tf.Tensor] = {}
         for name, keys in self._keys.items():
             if all(column.is_in(batch) for key in keys for column in key.columns):
                 address = Address.of(KNOWN, name)

@@ -95,7 +95,8 @@ class Servable(tf.Module):
         features = GivenFeatures(pipeline, derive=unseen, strings=strings)
         self._main, self.unseen = main, unseen
         statistics = RequestStatistics(pipeline)
-        self._pipeline, self._features, self._statistics = map(_Untracked, (pipeline, features, statistics))
+        self._pipeline, self._features = _Untracked(pipeline), _Untracked(features)
+        self._statistics = _Untracked(statistics)
         # Layers would be saved as Keras objects with a function each; what they hold is all that serving needs.
         self.weights, self.feature_state = list(model.variables), [*features.state(), *statistics.state()]
         self.data = list(model.feed.state())
