@@ -237,7 +237,8 @@ class Adam(_RowSparse, keras.optimizers.Adam):
         return self._scalars(variable)[1] - tf.gather(self._visits[self._number(variable)], rows)[:, :1]
 
     def _number(self, variable: Any) -> int:
-        return self._index_dict[self._var_key(variable)]
+        number: int = self._index_dict[self._var_key(variable)]
+        return number
 
     def _moments(self, variable: Any) -> tuple[Any, Any]:
         number = self._number(variable)

@@ -450,6 +450,27 @@ def test_tasks_read_states_of_their_own(make_model):
     assert np.abs(states[:, 0] - states[:, 1]).max() > 0.01
 
 
+def test_states_of_tasks_are_taken_apart_at_once(make_model):
+    """The gradient of a slice is as large as the states of all tasks; that of taking them apart puts them together."""
+    likes = {"like": _prediction("user", "item", label="liked")}
+    model = make_model({**CLICK, **likes}, {"experts": correlations.Mmoe(on=("user", "item"), units=DIM)})
+
+    @tf.function
+    def step(rows):
+        with tf.GradientTape() as tape:
+            objective = model.step.objective(model.run(model.gather({"lines": rows}), training=True).losses, model)
+        return tape.gradient(objective, model.trainable_variables)
+
+    operations = step.get_concrete_function(tf.constant([0, 5, 7], tf.int64)).graph.get_operations()
+    of_states = [op.type for op in operations if op.type in ("Unpack", "StridedSliceGrad") and _is_of_states(op)]
+    assert of_states == ["Unpack"] * 2
+
+
+def _is_of_states(operation):
+    states = operation.inputs[0] if operation.type == "Unpack" else operation.outputs[0]
+    return states.shape.rank == 3
+
+
 def test_correlations_apply_in_order(make_model):
     """A pair joins what is there before it, and what comes after works on the result."""
     first = correlations.Mmoe(on=("user",), units=3)
