@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import Discriminator, Field, Tag
 
 from mtkit.spec import Activation, BuildContext, Correlation, Name, PositiveInt
 
 #: The width of a network's one layer, or of each of its layers.
-Widths = PositiveInt | Annotated[tuple[PositiveInt, ...], Field(min_length=1)]
+Widths = Annotated[
+    Annotated[PositiveInt, Tag("one")] | Annotated[tuple[PositiveInt, ...], Field(min_length=1), Tag("several")],
+    Discriminator(lambda given: "several" if isinstance(given, list | tuple) else "one"),
+]
 
 
 class SharedBottom(Correlation):

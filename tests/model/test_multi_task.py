@@ -688,11 +688,21 @@ def _pair(*on):
         (BOTH, {}, {"user"}),
         (BOTH, {name: Extraction(on=("user",)) for name in ("first", "second")}, {"user"}),
         (BOTH, {"bottom": SharedBottom(on=("user",))}, {"user"}),
+        (BOTH, {"shared": correlations.SharedBottom(on=("user",), units=[5, DIM])}, {"user"}),
+        (BOTH, {"cgc": correlations.Ple(on=("user",), levels=1, units=DIM)}, {"user"}),
+        (
+            BOTH,
+            {
+                "stitched": correlations.CrossStitch(on=("user",), units=[5, DIM]),
+                "levels": correlations.Ple(on=("user",), levels=2, own=2, units=DIM),
+            },
+            {"user"},
+        ),
         ({"click": _prediction("both"), "like": _prediction("user", label="liked")}, _pair("user", "item"), {"user"}),
         ({"click": _prediction("past"), "like": _prediction("item", label="liked")}, {}, {"item"}),
         ({"click": _prediction("past", "item"), "next": NEXT}, {}, {"item", "past"}),
     ],
-    ids=["plain", "levels", "bottom", "pair", "content", "catalog"],
+    ids=["plain", "levels", "bottom", "shared", "cgc", "stitched", "pair", "content", "catalog"],
 )
 def test_the_cut_leads_to_all_that_is_shared(make_model, tasks, after, shared):
     """Pulled back from the cut, the gradient of each loss is its gradient by what several tasks share, once."""

@@ -47,8 +47,8 @@ def test_sharing_builds_what_it_says(spec, make_context):
 def test_widths_are_one_or_several(kind):
     assert kind(units=8).units == 8
     assert kind(units=[8, 4]).units == (8, 4)
-    for wrong in (0, [], [8, 0]):
-        with pytest.raises(ValidationError):
+    for wrong, place in ((0, "one"), ("a", "one"), ([], "several"), ([8, 0], "several")):
+        with pytest.raises(ValidationError, match=rf"1 validation error for \w+\nunits\.{place}"):
             kind(units=wrong)
 
 
