@@ -8,12 +8,14 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
-from mtkit.data.catalogs import make_fold
+from mtkit.data.catalogs import make_cuts, make_fold
 from mtkit.data.columns import raw
 from mtkit.errors import DataError
+from mtkit.schema import Column, Schema
 from mtkit.spec import Cut
 from mtkit.standard.preprocessors import TargetStatistics
 from mtkit.standard.rows import Interactions, SampledNegatives, Windows
+from mtkit.standard.splits import Random
 from mtkit.types import Dataset
 
 DAY = 86400
@@ -173,3 +175,19 @@ def test_too_many_addresses_together(make_shop):
     spec = TargetStatistics(together=((*("item.id",) * 9,),), labels=("cheap",))
     with pytest.raises(DataError, match="more combinations of values than 64 bits tell apart"):
         spec.of_rows(fold, Interactions(batch_size=1).make(fold, "train"))
+
+
+def test_rows_that_stand_for_themselves_have_statistics_by_the_clock_of_their_split():
+    rng = np.random.default_rng(0)
+    schema = Schema(interactions={"job": Column(kind="categorical"), "rich": Column(kind="label")}, entities={})
+    table = pa.table({"job": rng.integers(0, 5, 300), "rich": rng.random(300) < 0.3})
+    dataset = Dataset(table, {}, schema)
+    fold = make_fold(dataset, make_cuts(dataset, Random())[1], {})
+    spec = TargetStatistics(columns=("context.job",), labels=("rich",), smoothing=4)
+    train, evaluated = (Interactions(batch_size=1, labels=["rich"]).make(fold, part) for part in ("train", "eval"))
+    rich, job = train.labels["rich"], train.context["job"]
+    for row, (count, mean) in enumerate(spec.of_rows(fold, evaluated)):
+        same = rich[job == evaluated.context["job"][row]]
+        assert count == pytest.approx(np.log1p(len(same)))
+        assert mean == pytest.approx((same.sum() + 4 * rich.mean()) / (len(same) + 4), rel=1e-5)
+    assert len(np.unique(spec.of_rows(fold, train), axis=0)) > len(train) // 2
