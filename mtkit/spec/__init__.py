@@ -35,10 +35,7 @@ from mtkit.spec.evaluation import (
 )
 from mtkit.spec.heads import (
     Measures,
-    PredictionTask,
     Read,
-    RetrievalTask,
-    SelfSupervisedTask,
     TaskHead,
     TaskMistake,
     Wiring,
@@ -51,6 +48,9 @@ from mtkit.spec.model import (
     Encoder,
     ServingInput,
 )
+from mtkit.spec.prediction_heads import PredictionTask
+from mtkit.spec.retrieval_heads import RetrievalTask
+from mtkit.spec.self_supervised_heads import SelfSupervisedTask
 from mtkit.spec.serving import Exporter, Trained
 from mtkit.spec.statistics import Key, KeyColumn, KeyNumbers, RowStatistics
 

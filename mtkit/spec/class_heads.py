@@ -9,8 +9,9 @@ from pydantic import Field, model_validator
 
 from mtkit.errors import nearest
 from mtkit.spec.base import PositiveFloat
-from mtkit.spec.heads import PredictionTask, TaskMistake
+from mtkit.spec.heads import TaskMistake
 from mtkit.spec.model import BuildContext
+from mtkit.spec.prediction_heads import PredictionTask
 
 if TYPE_CHECKING:
     import numpy as np

@@ -11,7 +11,8 @@ from pydantic import Field, model_validator
 
 from mtkit.errors import nearest
 from mtkit.spec import BuildContext, ClassTask, PredictionTask, TaskMistake, prediction_of
-from mtkit.spec.heads import LabelForm, Measures, unfit_label
+from mtkit.spec.heads import LabelForm, Measures
+from mtkit.spec.prediction_heads import unfit_label
 
 if TYPE_CHECKING:
     from mtkit.types import Part, RowTable
