@@ -13,7 +13,7 @@ from mtkit.data.item_vectors import item_vectors
 from mtkit.evaluation.rank import Scorer, of_items, of_rows, rank, user_shares
 from mtkit.evaluation.sampled_ranking import SomeScorer, against_sample
 from mtkit.evaluation.slices import Slice, make_slices
-from mtkit.evaluation.user_sums import Measured, UserSums
+from mtkit.evaluation.user_sums import ROWS, Measured, UserSums
 from mtkit.recipe.settings import LISTS, Evaluate
 from mtkit.schema import Address
 from mtkit.spec import (
@@ -215,8 +215,7 @@ def _of_predictions(
         measured[path + name] = metric.value(*given, **extra)
         if (values := metric.contributions(*given, **extra)) is not None:
             means[name] = values
-    if rows.groups is not None:
-        measured.sums[path] = UserSums.of(rows.acting, groups, given[2], means)
+    measured.sums[path] = UserSums.of(rows.acting or ROWS, groups, given[2], means)
     measured.counts[path[:-1]] = len(kept)
     return measured
 

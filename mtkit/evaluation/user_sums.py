@@ -18,7 +18,8 @@ class UserSums:
     """Sums of metrics' values per row, by user; a metric is the sum of its totals over that of its weights.
 
     Attributes:
-        entity: whose rows the users are: the entity that acts, or that of the rows where nothing acts.
+        entity: whose rows the users are: the entity that acts, or that of the rows where nothing acts; `ROWS` where rows are of
+            no entity, and each stands for itself.
         users: `[users]`, distinct: row numbers of the entity, or ids of the data.
         rows: float64 `[users]`, weight of the rows that were measured.
         totals: `metric[@k]` -> float64 `[users]`.
@@ -94,6 +95,9 @@ class Measured(dict[str, float]):
 Sums = Mapping[str, Mapping[str, UserSums]]
 """Model -> `task/[slice/]` -> sums; users are ids of the data, as strings, sorted."""
 
+ROWS = "row"
+"""The entity of rows that are of none: each is a user of its own."""
+
 MODEL = "model"
 """Key of the model in `Sums`; the others are baselines."""
 
@@ -101,9 +105,14 @@ MODEL = "model"
 def named(measured: Mapping[str, Measured], fold: Fold) -> Sums:
     """The sums of models, with users by their ids in the data."""
     return {
-        name: {path: _named(sums, fold.catalog(sums.entity).ids) for path, sums in of_model.sums.items()}
+        name: {path: _named(sums, _ids(sums, fold)) for path, sums in of_model.sums.items()}
         for name, of_model in measured.items()
     }
+
+
+def _ids(sums: UserSums, fold: Fold) -> np.ndarray:
+    """The ids of the users, by their numbers."""
+    return np.arange(sums.users.max(initial=-1) + 1) if sums.entity == ROWS else fold.catalog(sums.entity).ids
 
 
 def mean_of(several: Sequence[Sums]) -> Sums:

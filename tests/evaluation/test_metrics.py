@@ -11,6 +11,7 @@ from mtkit.data.item_vectors import item_vectors
 from mtkit.data.known_as_of import known_columns
 from mtkit.errors import DataError
 from mtkit.evaluation.metrics import RankingProtocol, labeled, predict_metrics, rank_metrics
+from mtkit.evaluation.user_sums import named
 from mtkit.recipe.settings import By, Evaluate
 from mtkit.spec import BuildContext, Cut, Encoder
 from mtkit.standard.order_metrics import Auc, Gauc
@@ -18,7 +19,7 @@ from mtkit.standard.prediction_metrics import LogLoss, Rmse
 from mtkit.standard.ranking_metrics import Auc as RankingAuc
 from mtkit.standard.ranking_metrics import Coverage, Diversity, Ndcg, Recall
 from mtkit.standard.rows import EntityRows, Interactions, Windows
-from mtkit.types import MetricKey
+from mtkit.types import LabeledRows, MetricKey
 
 CUT = Cut("test", 60 * 86400, 100 * 86400)
 SLICES = (
@@ -172,6 +173,17 @@ def test_rows_of_an_entity_are_their_own(fold):
     assert len(found.sums["shelf/"].users) == len(table)
     assert "shelf/tail/log_loss" in found
     assert "shelf/cold_user/log_loss" not in found
+
+
+def test_rows_of_no_entity_are_users_of_their_own(fold):
+    labels, weights = np.array([0.0, 1.0, 1.0, 0.0]), np.array([1.0, 1.0, 0.0, 2.0], np.float32)
+    rows = LabeledRows({}, labels, weights, 2)
+    predictions = np.array([0.2, 0.7, 0.5, 0.4], np.float32)
+    found = predict_metrics("income", predictions, rows, {"log_loss": LogLoss()})
+    (sums,) = named({"model": found}, fold)["model"].values()
+    assert (sums.entity, sorted(sums.users), sorted(sums.rows)) == ("row", ["0", "1", "3"], [1, 1, 2])
+    value = sums.totals["log_loss"].sum() / sums.weights["log_loss"].sum()
+    assert value == pytest.approx(found["income/log_loss"])
 
 
 def test_diversity_is_by_categories_or_words(fold, windows, scores):
