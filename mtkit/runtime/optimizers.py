@@ -223,14 +223,15 @@ class Adam(_RowSparse, keras.optimizers.Adam):
         steps = step - last
         faded = tf.pow(self.beta_1, steps)
         # Of a move m, n steps make m (1 - β₁ⁿ) / (1 - β₁).
-        missed = (tf.pow(self.beta_1, done) - faded) / (1 - self.beta_1) * mean / (tf.sqrt(square) + self.epsilon)
+        rate = rate / (1 - self.beta_1)
+        missed = rate * (tf.pow(self.beta_1, done) - faded) * mean / (tf.sqrt(square) + self.epsilon)
         mean = faded * mean + (1 - self.beta_1) * gradient
         square = tf.pow(self.beta_2, steps) * square + (1 - self.beta_2) * tf.square(gradient)
-        ahead = (1 - faded) / (1 - self.beta_1) * mean / (tf.sqrt(square) + self.epsilon)
+        ahead = rate * (1 - faded) * mean / (tf.sqrt(square) + self.epsilon)
         means.scatter_update(tf.IndexedSlices(mean, rows))
         squares.scatter_update(tf.IndexedSlices(square, rows))
         visits.scatter_update(tf.IndexedSlices(tf.concat([step + tf.zeros_like(last), steps], 1), rows))
-        variable.scatter_sub(tf.IndexedSlices(rate * (missed + ahead), rows))
+        variable.scatter_sub(tf.IndexedSlices(missed + ahead, rows))
 
     def steps_since(self, rows: tf.Tensor, variable: Any) -> tf.Tensor:
         """The steps since the rows were touched, this one included."""
