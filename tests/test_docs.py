@@ -291,7 +291,7 @@ def test_the_plugin_of_the_readme(install):
     from mtkit.testing import check_correlation, check_spec
 
     install("README.md")
-    loaded = Registry.installed().get("correlation", "shared_bottom")
+    loaded = Registry.installed().get("correlation", "one_layer")
     check_spec(loaded(units=8))
     context = type("Context", (), {"name": "bottom", "tasks": ("a", "b")})
     check_correlation(loaded(units=8).build(context), tasks=2, dim=4, shared=True)

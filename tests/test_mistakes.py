@@ -170,7 +170,11 @@ def constant(name, value):
             constant("gift", "yes"),
             r"'gift', row 1: 'yes' is no number; write 1 and 0, .* \(it is declared label\)",
         ),
-        ("lines", constant("gift", None), r"label 'gift' of the training rows of 'lines' is null in all"),
+        (
+            "lines",
+            constant("gift", None),
+            r"task\.gift\.label: no row of training for valid \(.* of 'lines'\) has a known 'gift'",
+        ),
         ("lines", lambda t: t.slice(0, 0), "the training part is empty: .* there are no interactions"),
         ("item", constant("department", "all"), "label 'item.department' of .* is 'all' in all that have one"),
         (

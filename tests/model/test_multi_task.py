@@ -433,7 +433,10 @@ def test_learning_rates_of_layers_need_an_optimizer_that_follows(make_model):
     model = make_model(CLICK)
     layer = model.encoders["user"]
     layer.learning_rate_factors = lambda: [(layer.trainable_variables[0], 0.5)]
-    with pytest.raises(ValueError, match=r"has a learning rate of its own, which Adam of Keras cannot follow; compile"):
+    with pytest.raises(
+        ValueError,
+        match=r"has a learning rate, or a weight decay, of its own, which Adam of Keras cannot follow; compile",
+    ):
         model.compile("adam")
     model.compile(OPTIMIZERS["adam"](0.1))
     key = model.optimizer._var_key(layer.trainable_variables[0])

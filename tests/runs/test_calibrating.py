@@ -70,7 +70,7 @@ def test_what_is_on_record(finished):
 
 def test_figures_of_validation_are_of_the_model_as_it_was_trained(finished, recipe):
     pipeline, answers = build(recipe, fold="valid"), {}
-    training = Training(pipeline, finished / "checkpoints" / "valid")
+    training = Training(pipeline, finished / "checkpoints" / "valid", validates=True)
     assert training.restore() == training.steps
     plain = evaluate(pipeline, answers=answers)
     assert dict(plain) == pytest.approx(read(finished / "metrics.json")["valid"]["model"])

@@ -271,7 +271,7 @@ def test_without_refit_the_model_of_validation_is_tested(tiny_recipe, tmp_path):
     tested = trained_pipeline(RunDirectory(tmp_path / "run"))
     assert dict(evaluate(tested)) == pytest.approx(dict(metrics.test))
     valid = build(recipe, fold="valid")
-    training = Training(valid, tmp_path / "run" / "checkpoints" / "valid")
+    training = Training(valid, tmp_path / "run" / "checkpoints" / "valid", validates=True)
     assert training.restore() == training.steps
     assert len(valid.tables["lines"]["train"]) == len(tested.tables["lines"]["train"])
     for one, other in zip(valid.model.weights, tested.model.weights, strict=True):

@@ -50,7 +50,7 @@ def test_a_small_change_is_one_that_all_epochs_do_not_make_up_for(model):
 def test_an_epoch_of_warm_up_tells_less(model):
     movement, (kernel, _) = Movement(model), model.trainable_variables
     kernel.assign_add(np.full(kernel.shape, 0.004))
-    settings = Train(warmup_steps=20)
+    settings = Train(epochs=3, learning_rate=1e-3, warmup_steps=20)
     schedule = make_optimizer(settings, 300)._learning_rate
     for steps in (10, 20, 300):
         summed = sum(float(schedule(step)) for step in range(steps)) / settings.learning_rate
