@@ -39,8 +39,8 @@ LARGEST_SEED = 2**32 - 1
 """Larger ones NumPy's and Keras' generators do not take."""
 
 
-MOST_EPOCHS = 30
-"""Of a recipe that leaves their number to validation."""
+MOST_EPOCHS = 10
+"""Of a recipe that leaves their number to validation; over so many a cosine falls far enough for the last ones to be quiet."""
 
 Stop = Literal["never", "main", "task"]
 
@@ -133,7 +133,7 @@ class Train(_Section):
     """How the model is trained; batch sizes belong to the row tables."""
 
     epochs: PositiveInt | None = Field(
-        None, description='number of epochs; default: as many as `stop = "task"` lets, at most 30'
+        None, description='number of epochs; default: as many as `stop = "task"` lets, at most 10'
     )
     epoch_of: Name | None = Field(None, description="row table whose pass is an epoch; default: the first task's")
     rates: Literal["fixed", "learned"] = Field(
@@ -177,7 +177,11 @@ class Train(_Section):
         description="added to the denominator of an Adam or Adagrad step; gradients that are smaller move weights less, "
         "which keeps rounding from growing; default: the optimizer's",
     )
-    schedule: Literal["constant", "cosine"] = Field("constant", description="learning rate after warm-up, over steps")
+    schedule: Literal["constant", "cosine"] | None = Field(
+        None,
+        description="learning rate after warm-up, over the steps of all `epochs`; default: `constant` where `epochs` is given, "
+        "else `cosine`",
+    )
     warmup_steps: Annotated[int, Field(ge=0)] = Field(0, description="steps of linear warm-up")
     clip_norm: PositiveFloat | None = Field(None, description="largest global norm of the gradient; default: any")
     strategy: str = Field("auto", description="entry point of mtkit.strategy")
@@ -196,6 +200,11 @@ class Train(_Section):
     def most_epochs(self) -> int:
         """The number of epochs, unless training stops before."""
         return self.epochs or MOST_EPOCHS
+
+    @property
+    def anneals(self) -> bool:
+        """Whether the learning rate falls."""
+        return (self.schedule or ("constant" if self.epochs else "cosine")) == "cosine"
 
     @property
     def stops(self) -> Stop:

@@ -309,8 +309,8 @@ def make_optimizer(settings: Train, steps: int) -> Any:
     """The recipe's optimizer, its learning rate scheduled over `steps`."""
     rate: Any = settings.learning_rate
     warm = min(settings.warmup_steps, steps - 1)
-    if warm or settings.schedule == "cosine":
-        final = FINAL_RATE if settings.schedule == "cosine" else 1.0
+    if warm or settings.anneals:
+        final = FINAL_RATE if settings.anneals else 1.0
         rate = keras.optimizers.schedules.CosineDecay(
             0.0 if warm else rate, steps - warm, final, warmup_target=rate if warm else None, warmup_steps=warm
         )

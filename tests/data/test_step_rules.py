@@ -38,3 +38,11 @@ def test_temperature_divides_a_step_by_sizes():
 
 def test_the_learning_rate_grows_with_the_batch_within_bounds():
     assert [learning_rate_of(batch) for batch in (64, 256, 1024, 10**6)] == [1e-3, 1e-3, 2e-3, 3e-3]
+
+
+def test_a_recipe_that_says_nothing_of_training_stops_task_by_task_and_anneals():
+    open_, given = Train(), Train(epochs=3)
+    assert (open_.stops, open_.anneals, open_.most_epochs) == ("task", True, 10)
+    assert (given.stops, given.anneals, given.most_epochs) == ("never", False, 3)
+    assert Train(epochs=3, schedule="cosine").anneals
+    assert Train(stop="never").stops == "never"
