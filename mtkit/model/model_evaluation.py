@@ -122,7 +122,9 @@ class Evaluator:
         if key not in self._traced:
             encoded = {name: tf.TensorSpec.from_tensor(tensor) for name, tensor in self.encoded.items()}
             signature = [tf.TensorSpec([None], tf.int64), encoded, *given]
-            self._traced[key] = tf.function(function, input_signature=signature, autograph=False)
+            # Concrete, for TensorFlow warns of functions that are made in a loop, and there is one for each task.
+            made = tf.function(function, input_signature=signature, autograph=False)
+            self._traced[key] = made.get_concrete_function()
         return self._traced[key]
 
 
