@@ -277,7 +277,7 @@ def test_config(name):
 
 
 def _rates(steps, **settings):
-    optimizer = make_optimizer(Train(learning_rate=0.5, optimizer="sgd", **settings), steps)
+    optimizer = make_optimizer(Train(epochs=1, learning_rate=0.5, optimizer="sgd", **settings), steps)
     rates, weight = [], tf.Variable(0.0)
     for _ in range(steps):
         before = weight.numpy()
