@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -80,9 +81,15 @@ class Training:
                 generators=self.generators,
                 course=self.course,
             )
-        self.validation = Validation(pipeline, settings.validation_rows) if validates else None
+        self._validates = validates
         self.validation_seconds = 0.0
         self._checkpoints = checkpoints and Checkpoints(checkpoint, checkpoints, warn)
+
+    @cached_property
+    def validation(self) -> Validation | None:
+        """What measures the tasks after each epoch, where something does; made when it is needed, for it looks at all events."""
+        train = self.pipeline.recipe.train
+        return Validation(self.pipeline, train.validation_rows) if self._validates else None
 
     @property
     def step(self) -> int:

@@ -24,7 +24,8 @@ VALIDATION = "val_"
 class Validation:
     """Measures the tasks of a pipeline on a sample of its evaluation rows, as its model is now.
 
-    Of rankings it measures the figure by which they are judged alone, of predictions all metrics, without slices.
+    Of rankings it measures the figure by which they are judged alone, of predictions all metrics; of slices none but that of
+    such a figure.
 
     Args:
         pipeline: the model and its rows.
@@ -33,7 +34,7 @@ class Validation:
 
     def __init__(self, pipeline: Pipeline, rows: int) -> None:
         self.judges = judges(pipeline.recipe)
-        whole = replace(pipeline.protocol(), slices=[])
+        whole = pipeline.protocol()
         protocols = {task: whole.only(MetricKey.parse(judge.key)) for task, judge in self.judges.items()}
         self._evaluator = Evaluator(pipeline, protocols, pipeline.recipe.evaluate.prediction_metrics, rows)
 

@@ -101,6 +101,14 @@ def test_a_sample_is_spread_over_the_rows(make):
     assert Validation(pipeline, 7).measured()["discounted/accuracy"] == pytest.approx(accuracy)
 
 
+@pytest.mark.parametrize("main", ["next/tail/ndcg@3", "next/new/ndcg@3"])
+def test_a_figure_of_a_slice_can_judge(make, main):
+    training = make("evaluate.slices=['new','tail']", f"evaluate.main={main}", script=None, unsets=())
+    found = training.validation.measured()
+    assert training.judged()["next"] == main
+    assert found[main] == evaluate(training.pipeline)[main]
+
+
 def test_a_task_leaves_as_it_was_at_its_best_and_others_go_on(make):
     training, kept, epochs = make("train.stop=task"), AtEnd(), []
     assert training.rates.keys() == {"lines", "items"}
