@@ -152,7 +152,7 @@ def _step(recipe: Recipe, plan: Plan, fold: Fold) -> Iterator[Need]:
     for name, task in plan.rankings().items():
         batch = recipe.rows[task.rows].batch_size or MOST_BATCH
         items = sizes[plan.candidate_entity(name)]
-        candidates = items if any(read.trains and not read.rows for read in task.reads()) else batch
+        candidates = items if any(read.whole for read in task.reads()) else batch
         what = f"task.{name}: scores of {batch:,} rows x {candidates:,} candidates; lower rows.{task.rows}.batch_size"
         yield Need(batch * candidates * _FLOAT * task.step_matrices, what)
 

@@ -78,7 +78,7 @@ class RowStore(tf.Module):
         self.shared = {key: SharedColumn(key, values) for key, values in table.shared.items()}
         self.shares = {
             role: variable(f"{name}.{role}.share", _shares(ids, (sizes or {}).get(role, 0)))
-            for role, ids in table.ids.items()
+            for role, ids in _ranked(table, sizes or {}).items()
         }
 
     def seen(self, table: RowTable) -> RowTable:
@@ -133,6 +133,7 @@ class DeviceTables:
     ) -> None:
         self.entities, self.events, self.rows = dict(entities), events, dict(rows)
         self._providers = providers(entities, events)
+        self._cumulative: dict[tuple[str, str, float], tf.Tensor] = {}
 
     def size(self, table: str) -> int:
         """How many rows a table has."""
@@ -149,6 +150,15 @@ class DeviceTables:
     def share(self, table: str, role: str, ids: tf.Tensor) -> tf.Tensor:
         """How frequent ids are among the rows of a table."""
         return tf.gather(self.rows[table].shares[role], ids)
+
+    def cumulative(self, table: str, role: str, power: float) -> tf.Tensor:
+        """Shares of ids to a power, added up; computed once."""
+        key = (table, role, power)
+        if key not in self._cumulative:
+            # Outside of the graph that asks first: others ask, too.
+            with tf.init_scope():
+                self._cumulative[key] = _cumulative(self.rows[table].shares[role], power)
+        return self._cumulative[key]
 
     def entity_rows(self, scope: str) -> int:
         """How many rows an entity has."""
@@ -174,6 +184,20 @@ def _variables(prefix: str, columns: Mapping[str, np.ndarray]) -> dict[str, tf.V
 
 def _seen(held: Mapping[str, tf.Variable], columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {key: seen(held[key], values) for key, values in columns.items()}
+
+
+def _ranked(table: RowTable, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
+    """Role -> ids of which the shares are told: those of the rows, and their targets as each role that the rows lack."""
+    targets = table.lists["target"].values["item"] if "target" in table.lists else None
+    lacking = sizes.keys() - table.ids.keys() if targets is not None else ()
+    return {**table.ids, **dict.fromkeys(lacking, targets)}
+
+
+def _cumulative(shares: tf.Variable, power: float) -> tf.Tensor:
+    shares = tf.cast(shares, tf.float64)
+    drawn = tf.where((shares > 0) & (tf.range(tf.shape(shares)[0]) > 0), tf.pow(shares, power), 0.0)
+    added = tf.cumsum(drawn)
+    return added / added[-1]
 
 
 def _shares(ids: np.ndarray, size: int) -> np.ndarray:

@@ -42,7 +42,13 @@ class Feed(Protocol):
         """Whether rows of a table have lists, so that the shapes of their columns depend on values."""
 
     def share(self, table: str, role: str, ids: tf.Tensor) -> tf.Tensor:
-        """How frequent ids are among the rows of a table, float32 of the shape of `ids`."""
+        """How frequent ids are among the rows of a table, or among their targets, float32 of the shape of `ids`."""
+
+    def cumulative(self, table: str, role: str, power: float) -> tf.Tensor:
+        """Shares of ids among the rows of a table to a power, each divided by the sum of all and added to those of smaller ids.
+
+        float64, one for each row of the role's entity; the last is 1, and the first, of the unknown, 0.
+        """
 
     def entity_rows(self, scope: str) -> int:
         """How many rows an entity has, by its own name or that of a role, the unknown included."""

@@ -45,8 +45,21 @@ class TaskPass(Protocol):
     def catalog_ids(self, name: str) -> tf.Tensor:
         """The ids of all rows of an embedding's entity, int32."""
 
+    def of_ids(self, names: Sequence[str], ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Name -> `[n, dim]` for rows of the embedding's entity, `ids` int32 `[n]`; no others are encoded for it."""
+
     def share(self, role: str, ids: tf.Tensor) -> tf.Tensor:
-        """How frequent ids are among the training rows of the task."""
+        """How frequent ids are among the training rows of the task, or among their targets."""
+
+    def cumulative(self, role: str, power: float) -> tf.Tensor:
+        """For draws by frequency: shares of all ids among the training rows to a power, added up; see `Feed.cumulative`."""
+
+    def stream(self) -> tf.Tensor:
+        """The seed of what the task draws in a step, int64 `[2]`, for `tf.random.stateless_*`.
+
+        It follows from the run's seed, the task and the number of updates that there were: it is the same on all replicas, and
+        in a run that was taken up again.
+        """
 
     def encoder(self, name: str) -> tuple[Mapping[str, tf.Tensor], Any]:
         """What an encoder's layer is called with for the rows, and the layer itself."""

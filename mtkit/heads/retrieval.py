@@ -16,21 +16,40 @@ from mtkit.heads.base import Head, TaskEvaluation, TaskPass
 from mtkit.runtime.collectives import gather_rolled
 
 
+class Positives(NamedTuple):
+    """What rows are to be followed by, end to end: the row's own item, or its targets.
+
+    Attributes:
+        row: int32 `[n]`, ascending.
+        ids: int32 `[n]`; of one row ascending.
+        embeddings: `[n, dim]`.
+    """
+
+    row: tf.Tensor
+    ids: tf.Tensor
+    embeddings: tf.Tensor
+
+
 class Candidates(NamedTuple):
     """The candidates that a retrieval loss sees.
 
     Attributes:
         embeddings: `[candidates, dim]`. Of the `batch`: of the rows of the global batch, rolled so that candidate i is the
-            positive of local row i. Of the `catalog`: of every item, row i = item i, row 0 = the unknown.
+            positive of local row i. Of the `catalog`: of every item, row i = item i, row 0 = the unknown. Of those that a head
+            draws: as it draws them.
         ids: int32 `[candidates]`.
         weights: `[candidates]`; 0 = not there (padding, removed rows).
         shares: `[candidates]`, each candidate's frequency among training rows (logQ correction); None for those of the catalog.
+        positives: of heads that draw, of the rows; None: of a batch, row i's is candidate i.
+        expected: `[candidates]`, how often each is expected among those of a step, beside a row's own; None: each is there once.
     """
 
     embeddings: tf.Tensor
     ids: tf.Tensor
     weights: tf.Tensor
     shares: tf.Tensor | None = None
+    positives: Positives | None = None
+    expected: tf.Tensor | None = None
 
 
 class RetrievalHead(Head):
@@ -78,7 +97,7 @@ class RetrievalHead(Head):
 
     def losses(self, rows: TaskPass) -> tuple[tf.Tensor, tf.Tensor]:
         """The losses of all rows, or of those whose candidate is positive; what a row counts beside others, the core knows."""
-        losses = self.loss(self.queries(rows), self._candidates(rows), rows.batch, training=rows.training)
+        losses = self.loss(self.queries(rows), self.against(rows), rows.batch, training=rows.training)
         label = rows.spec.positive
         if not label:
             return losses, tf.ones_like(losses)
@@ -98,7 +117,8 @@ class RetrievalHead(Head):
         ids = rows.batch.ids[rows.entity(rows.spec.candidate[0])]
         return self.candidate(rows.embeddings(rows.spec.candidate), ids, training=rows.training)
 
-    def _candidates(self, rows: TaskPass) -> Candidates:
+    def against(self, rows: TaskPass) -> Candidates:
+        """What the rows are ranked against in a step; to write by heads that draw."""
         if rows.spec.candidates == "catalog":
             embeddings = self.catalog(rows)
             ids = tf.range(tf.shape(embeddings)[0])

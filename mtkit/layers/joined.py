@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from mtkit.backend import tf
+from mtkit.errors import WiringError
 
 
 def joined(view: Mapping[str, tf.Tensor], names: Sequence[str]) -> tf.Tensor:
@@ -19,3 +20,24 @@ def joined(view: Mapping[str, tf.Tensor], names: Sequence[str]) -> tf.Tensor:
     """
     columns = [view[name] for name in names]
     return tf.concat([column[:, None] if column.shape.rank == 1 else column for column in columns], axis=-1)
+
+
+def summed(view: Mapping[str, tf.Tensor], names: Sequence[str], task: str) -> tf.Tensor:
+    """The sum of the named entries of a view, `[rows, dim]`.
+
+    Args:
+        view: name -> `[rows, dim]`.
+        names: which entries.
+        task: whose view it is, for the message.
+
+    Raises:
+        WiringError: they are not of one width.
+    """
+    widths = {name: int(view[name].shape[-1]) for name in names}
+    if len(set(widths.values())) > 1:
+        shown = ", ".join(f"{name} {width}" for name, width in widths.items())
+        raise WiringError(
+            f"task {task}: its embeddings are added up and need one width, got {shown}; give their encoders one `dim`, or the "
+            "task a `dim` of its own"
+        )
+    return tf.add_n([view[name] for name in names])

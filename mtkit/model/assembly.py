@@ -155,7 +155,7 @@ def assemble(
             fold = replace(fold, events=feed.events.seen(fold.events))
         keras.utils.set_random_seed(recipe.seed)
         layers = _layers(recipe, plan, context, inputs)
-        model = MultiTaskModel(plan, layers, feed)
+        model = MultiTaskModel(plan, layers, feed, recipe.seed)
         _probe(model, tables)
     _refuse_batch_norm(model)
     return Pipeline(recipe, fold, tables, features, plan, strategy, model, classes, context)

@@ -36,6 +36,9 @@ class Network(Protocol):
     heads: Mapping[str, Any]
     feed: Feed
 
+    def stream(self, task: str) -> tf.Tensor:
+        """The seed of what a task draws in a step, int64 `[2]`."""
+
 
 def encode_limited(model: Network) -> dict[str, tf.Tensor]:
     """The outputs for all rows of their entity of encoders that have a `whole_limit`: by encoder, to be looked up."""
@@ -292,9 +295,22 @@ class RowsOfTask:
         """The ids of all rows of an embedding's entity, int32."""
         return self._forward.entity_ids(self.entity(name))
 
+    def of_ids(self, names: Sequence[str], ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Name -> `[n, dim]` for rows of the embedding's entity."""
+        batch = Batch(ids={self.entity(names[0]): ids})
+        return {name: self._forward.state(self._task, name, batch) for name in names}
+
     def share(self, role: str, ids: tf.Tensor) -> tf.Tensor:
-        """How frequent ids are among the training rows of the task."""
+        """How frequent ids are among the training rows of the task, or among their targets."""
         return self._forward.model.feed.share(self.spec.rows, role, ids)
+
+    def cumulative(self, role: str, power: float) -> tf.Tensor:
+        """Shares of all ids among the training rows to a power, added up."""
+        return self._forward.model.feed.cumulative(self.spec.rows, role, power)
+
+    def stream(self) -> tf.Tensor:
+        """The seed of what the task draws in a step."""
+        return self._forward.model.stream(self._task)
 
     def encoder(self, name: str) -> tuple[dict[str, tf.Tensor], Any]:
         """What an encoder's layer is called with for the rows, and the layer itself."""

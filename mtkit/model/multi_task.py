@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -68,9 +69,10 @@ class MultiTaskModel(keras.Model):
         plan: who reads what.
         layers: the layers by name.
         feed: where columns come from.
+        seed: of what heads draw.
     """
 
-    def __init__(self, plan: Plan, layers: Layers, feed: Feed) -> None:
+    def __init__(self, plan: Plan, layers: Layers, feed: Feed, seed: int = 0) -> None:
         # Losses are added up in float32, whatever the layers compute in.
         super().__init__(name="multi_task", dtype="float32")
         self.plan = plan
@@ -80,7 +82,7 @@ class MultiTaskModel(keras.Model):
         self.heads = dict(layers.heads)
         self.balancer = layers.balancer
         self.step = step_of(self.balancer)
-        self.feed = feed
+        self.feed, self.seed = feed, seed
         self.trackers = {name: keras.metrics.Mean(name=f"{name}_loss") for name in self.heads}
         self.alarms = {name: StepsSinceNonFinite(f"{name}_alarm") for name in self.heads}
         self.resting: frozenset[str] = frozenset()
@@ -93,6 +95,13 @@ class MultiTaskModel(keras.Model):
     def gather(self, rows: Mapping[str, tf.Tensor]) -> dict[str, Batch]:
         """Row table -> batch, for row table (or its `evaluation_of`) -> row numbers."""
         return {table_of(name): self.feed.batch(name, numbers) for name, numbers in rows.items()}
+
+    def stream(self, task: str) -> tf.Tensor:
+        """The seed of what a task draws in a step, int64 `[2]`: by the seed, the task, and how many updates there were."""
+        digest = hashlib.blake2b(f"{self.seed}:{task}".encode(), digest_size=7).digest()
+        optimizer = getattr(self, "optimizer", None)
+        updates = tf.zeros([], tf.int64) if optimizer is None else tf.cast(optimizer.iterations, tf.int64)
+        return tf.stack([tf.constant(int.from_bytes(digest, "big"), tf.int64), updates])
 
     def rest(self, tasks: frozenset[str]) -> None:
         """From now on these tasks do not train, nor do weights that no other task trains: they stay as they are."""

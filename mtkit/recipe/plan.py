@@ -167,9 +167,7 @@ class Plan:
 
     def needed_whole(self) -> frozenset[str]:
         """Embeddings of which a head or a history needs every row in a training step."""
-        candidates = (
-            read.name for task in self.tasks for read in self._expanded(task) if read.trains and not read.rows
-        )
+        candidates = (read.name for task in self.tasks for read in self._expanded(task) if read.whole)
         return frozenset((*candidates, *(name for encoder in self.encoders.values() for name in encoder.content)))
 
     def members(self, embedding: str) -> tuple[str, ...]:

@@ -47,6 +47,16 @@ def gather_rolled(rows: tf.Tensor) -> tf.Tensor:
     return tf.roll(gathered, -shift, axis=0)
 
 
+def own_rows(rows: tf.Tensor) -> tf.Tensor:
+    """This replica's rows of those of all replicas, which each of them has: `[replicas * local, ...]` -> `[local, ...]`."""
+    context = _replica()
+    if context is None:
+        return rows
+    number = tf.cast(context.replica_id_in_sync_group, tf.int32)
+    local = tf.shape(rows)[0] // replicas()
+    return rows[number * local : (number + 1) * local]
+
+
 def _replica() -> tf.distribute.ReplicaContext | None:
     """The replica that this code runs in, if there are others."""
     return tf.distribute.get_replica_context() if replicas() > 1 else None

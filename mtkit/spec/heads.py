@@ -46,6 +46,7 @@ class Read:
         rows: the row table on whose rows it is read; empty = on every row of its entity.
         trains: whether a training step reads it.
         embedded: whether its embedding is read, or else what its encoder is called with.
+        some: of what is read of an entity, whether a training step reads some of its rows alone, which the head chooses.
     """
 
     key: str
@@ -53,6 +54,12 @@ class Read:
     rows: str
     trains: bool = True
     embedded: bool = True
+    some: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether a training step reads it on every row of its entity."""
+        return self.trains and not self.rows and not self.some
 
 
 class Measures(Protocol):

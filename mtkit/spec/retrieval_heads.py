@@ -23,12 +23,19 @@ class RetrievalTask(TaskHead):
 
     baseline_form: ClassVar[str] = "retrieval"
     recommends: ClassVar[bool] = True
-    #: Against what a training step ranks: the candidates of the global `batch`, or every item of the `catalog`.
-    candidates: ClassVar[Literal["batch", "catalog"]]
-
     query: tuple[Name, ...] = Field(min_length=1, description="embeddings of the query side")
     candidate: tuple[Name, ...] = Field(min_length=1, description="embeddings of the candidate's entity")
     evaluate: Name | None = Field(None, description="row table with targets to evaluate on; default: `rows`")
+
+    @property
+    def candidates(self) -> Literal["batch", "catalog", "drawn"]:
+        """Against what a training step ranks: the global `batch`, the whole `catalog`, or what the head draws from it."""
+        raise NotImplementedError
+
+    @property
+    def in_batch(self) -> bool:
+        """Whether a training step reads the candidates of its rows."""
+        return self.candidates == "batch"
 
     @property
     def positive(self) -> str:
@@ -46,12 +53,13 @@ class RetrievalTask(TaskHead):
         return self.candidate
 
     def reads(self) -> tuple[Read, ...]:
-        """The query on the rows it is evaluated and trained on, the candidate in the batch, or on the whole catalog."""
+        """The query on the rows it is evaluated and trained on, the candidate in the batch, or on the catalog, or some of it."""
         tables = dict.fromkeys((self.evaluated_on, self.rows))
         query = [Read("query", name, table) for table in tables for name in self.query]
-        if self.candidates == "batch":
+        if self.in_batch:
             query += [Read("candidate", name, self.rows) for name in self.candidate]
-        whole = [Read("candidate", name, "", trains=self.candidates == "catalog") for name in self.candidate]
+        drawn = self.candidates == "drawn"
+        whole = [Read("candidate", name, "", trains=self.candidates != "batch", some=drawn) for name in self.candidate]
         return (*query, *whole)
 
     def columns(self, part: Part) -> tuple[str, ...]:

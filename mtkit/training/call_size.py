@@ -53,7 +53,7 @@ def _operations(pipeline: Pipeline) -> float:
     ranked = sum(
         batch[task.rows] * model.feed.entity_rows(plan.candidate_entity(name)) * WIDTH
         for name, task in plan.rankings().items()
-        if any(read.trains and not read.rows for read in task.reads())
+        if any(read.whole for read in task.reads())
     )
     return float(PASSES * ((sum(batch.values()) + whole) * per_row + ranked))
 

@@ -1,9 +1,10 @@
+import re
 from dataclasses import replace
 
 import pytest
 from pydantic import ValidationError
 
-from mtkit.standard.retrieval import GatedRetrieval
+from mtkit.standard.retrieval import GatedRetrieval, Retrieval
 from mtkit.testing import check_import_is_light, check_layer_config, check_spec
 
 SPEC = GatedRetrieval(rows="windows", query=("past",), candidate=("item",), discovery=2.0)
@@ -26,3 +27,52 @@ def test_options_are_checked():
 
 def test_spec_is_light():
     check_import_is_light("mtkit.standard.retrieval")
+
+
+CHOICE = Retrieval(rows="lines", query=("past",), candidate=("item",))
+
+
+def test_the_head_with_a_choice_has_a_spec_and_a_layer(make_context):
+    check_spec(CHOICE)
+    layer = CHOICE.build(replace(make_context("next"), candidates={"next": 30}))
+    assert (layer.size, layer.objective, layer.negatives) == (30, "softmax", "catalog")
+    check_layer_config(layer)
+
+
+@pytest.mark.parametrize(
+    ("negatives", "candidates", "reads"),
+    [
+        ("catalog", "catalog", [("", True, False)]),
+        ("batch", "batch", [("lines", True, False), ("", False, False)]),
+        ("uniform", "drawn", [("", True, True)]),
+        ("popularity", "drawn", [("", True, True)]),
+        ("mixed", "drawn", [("lines", True, False), ("", True, True)]),
+    ],
+)
+def test_negatives_say_of_which_items_a_step_needs_the_embeddings(negatives, candidates, reads):
+    spec = CHOICE.model_copy(update={"negatives": negatives})
+    assert spec.candidates == candidates
+    assert [(r.rows, r.trains, r.some) for r in spec.reads() if r.key == "candidate"] == reads
+    assert any(r.whole for r in spec.reads()) == (negatives == "catalog")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"number": 5}, 'number needs negatives = "uniform", "popularity" or "mixed"; here are loss = \'softmax\', negatives'),
+        ({"negatives": "mixed", "shared": False}, 'shared needs negatives = "uniform" or "popularity"'),
+        ({"negatives": "uniform", "power": 0.5}, 'power needs negatives = "popularity"'),
+        ({"hidden": (8,)}, "hidden needs a `dim`"),
+        ({"loss": "squared", "temperature": 0.1}, "temperature needs another loss, for which 1 and 0 are no scores"),
+        ({"others": 0.1}, 'others needs loss = "squared" or "binary"'),
+        ({"label": "liked"}, 'label needs negatives = "batch" or "mixed"; else choose rows by `where`'),
+        ({"loss": "binary", "hard": 3}, "hard needs a loss that ranks"),
+        ({"remove_accidental_hits": False}, "remove_accidental_hits = false needs negatives that are drawn"),
+        ({"correct_sampling": False}, "correct_sampling = false needs a sum over negatives that are drawn"),
+        ({"loss": "bpr", "negatives": "uniform", "correct_sampling": False}, "needs a sum over negatives that are drawn"),
+        ({"negatives": "uniform", "hard": 3}, "hard negatives stand for no other items; set correct_sampling = false"),
+    ],
+)  # fmt: skip
+def test_options_that_would_do_nothing_are_refused(options, message):
+    with pytest.raises(ValidationError, match=re.escape(message)):
+        Retrieval(rows="lines", query=("past",), candidate=("item",), **options)

@@ -156,7 +156,7 @@ def test_rows_that_were_not_chosen_are_negatives_alone(train_tiny):
     assert 0 < positive.sum() < 64
     np.testing.assert_array_equal(weights, positive)
     # As they are without a label: all rows are there, and candidates of one another.
-    candidates = head._candidates(task)
+    candidates = head.against(task)
     np.testing.assert_array_equal(candidates.weights, np.ones(64))
     np.testing.assert_array_equal(candidates.ids, batch.ids["item"])
     np.testing.assert_array_equal(losses, head.loss(head.queries(task), candidates, batch))

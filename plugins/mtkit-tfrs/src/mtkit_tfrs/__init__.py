@@ -15,7 +15,6 @@ __all__ = ["TfrsRanking", "TfrsRetrieval"]
 class TfrsRetrieval(RetrievalTask):
     """A two-tower model under `tfrs.tasks.Retrieval`: softmax over the candidates of the global batch."""
 
-    candidates: ClassVar[Literal["batch", "catalog"]] = "batch"
     step_matrices: ClassVar[int] = 17
 
     dim: PositiveInt = Field(64, description="width of query and candidate")
@@ -34,6 +33,11 @@ class TfrsRetrieval(RetrievalTask):
         description="a binary label of its rows: items of rows with 1 are learned, those of rows with 0, which were shown and "
         "not chosen, are negatives in the batches; default: all rows are positive",
     )
+
+    @property
+    def candidates(self) -> Literal["batch", "catalog", "drawn"]:
+        """Those of the batch."""
+        return "batch"
 
     @property
     def positive(self) -> str:

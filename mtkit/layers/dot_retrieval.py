@@ -1,0 +1,258 @@
+"""Retrieval by a dot product, with a choice of losses and of negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from mtkit.backend import keras, tf
+from mtkit.feed.batch import Batch
+from mtkit.heads.base import TaskPass
+from mtkit.heads.retrieval import Candidates, Positives, RetrievalHead
+from mtkit.layers.axes import Axis
+from mtkit.layers.initializers import SumOfInputs
+from mtkit.layers.joined import joined, summed
+from mtkit.layers.retrieval_losses import LOSSES, Scores, hardest, squared_of_catalog
+from mtkit.runtime.collectives import own_rows, replicas
+
+PAIRWISE = ("bpr", "hinge")
+DRAWN = ("uniform", "popularity", "mixed")
+
+
+@keras.saving.register_keras_serializable(package="mtkit")
+class DotRetrieval(RetrievalHead):
+    """Scores are dot products of query and candidate, to which an item's bias may be added.
+
+    A tower is the sum of its embeddings, or, with `dim`, a linear layer on them side by side after hidden layers with ReLU; it
+    begins as their sum where widths allow. What a step's rows are followed by (their own item, or each of their targets) is
+    ranked against the whole catalog, the items of the batch, or items that are drawn anew in each step; see
+    `mtkit.layers.retrieval_losses`.
+
+    Args:
+        query: names in the view of the query tower.
+        candidate: names in the view of the candidate tower.
+        size: number of rows of the item table.
+        loss: `softmax`, `squared`, `binary`, `bpr` or `hinge`.
+        negatives: `catalog`, `batch`, `uniform`, `popularity` or `mixed` (of the batch, and uniform).
+        number: how many are drawn, with replacement.
+        shared: whether all rows of a step have the same draws; else each has `number` of its own.
+        power: of the shares of the items by which `popularity` draws.
+        hard: only so many of the others that a row is ranked against count, those with the highest scores; None = all.
+        dim: width of query and candidate; None = that of the embeddings, which are added up.
+        hidden: widths of the hidden layers of each tower.
+        bias: whether items have a bias.
+        normalize: whether query and candidate have the length 1.
+        temperature: divides the scores in the loss.
+        remove_accidental_hits: whether what a row is followed by is no negative of the row when it is drawn.
+        correct_sampling: whether a candidate stands for as many items as its draw does, so that scores rank by probability.
+        others: what an item that is no target weighs in the losses `squared` and `binary`.
+    """
+
+    def __init__(
+        self,
+        query: Sequence[str],
+        candidate: Sequence[str],
+        size: int,
+        *,
+        loss: str = "softmax",
+        negatives: str = "catalog",
+        number: int = 1000,
+        shared: bool = True,
+        power: float = 0.75,
+        hard: int | None = None,
+        dim: int | None = None,
+        hidden: Sequence[int] = (),
+        bias: bool = False,
+        normalize: bool = False,
+        temperature: float = 1.0,
+        remove_accidental_hits: bool = True,
+        correct_sampling: bool = True,
+        others: float = 1.0,
+        **options: Any,
+    ) -> None:
+        super().__init__(**options)
+        self.query_names, self.candidate_names, self.size = tuple(query), tuple(candidate), size
+        self.objective, self.negatives, self.number, self.shared = loss, negatives, number, shared
+        self.power, self.hard, self.dim, self.hidden = power, hard, dim, tuple(hidden)
+        self.normalize, self.temperature, self.others = normalize, temperature, others
+        self.remove_accidental_hits, self.correct_sampling = remove_accidental_hits, correct_sampling
+        self.bias = self.add_weight("bias", (size,), initializer="zeros") if bias else None
+        self.query_tower = self._tower("query") if dim else None
+        self.candidate_tower = self._tower("candidate", use_bias=False) if dim else None
+
+    def _tower(self, name: str, *, use_bias: bool = True) -> keras.Sequential:
+        hidden = [keras.layers.Dense(units, "relu") for units in self.hidden]
+        start = "glorot_uniform" if hidden else SumOfInputs()
+        return keras.Sequential(
+            [*hidden, keras.layers.Dense(self.dim, use_bias=use_bias, kernel_initializer=start)], name=name
+        )
+
+    def query(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """Query embeddings `[rows, dim]`; with biases one wider, the last coordinate 1."""
+        query = self._state(self.query_tower, view, self.query_names, training)
+        return query if self.bias is None else tf.concat([query, tf.ones_like(query[:, :1])], -1)
+
+    def candidate(self, view: Mapping[str, tf.Tensor], ids: tf.Tensor, training: bool = False) -> tf.Tensor:
+        """Candidate embeddings `[candidates, dim]`; with biases one wider, the last coordinate the item's."""
+        candidate = self._state(self.candidate_tower, view, self.candidate_names, training)
+        return candidate if self.bias is None else tf.concat([candidate, tf.gather(self.bias, ids)[:, None]], -1)
+
+    def _state(self, tower: Any, view: Mapping[str, tf.Tensor], names: Sequence[str], training: bool) -> tf.Tensor:
+        state = tower(joined(view, names), training=training) if tower else summed(view, names, self.name)
+        state = tf.cast(state, tf.float32)
+        return tf.math.l2_normalize(state, -1) if self.normalize else state
+
+    def losses(self, rows: TaskPass) -> tuple[tf.Tensor, tf.Tensor]:
+        """The losses of all rows; one whose item is not in the catalog has nothing to learn."""
+        losses, weights = super().losses(rows)
+        ids = rows.batch.ids.get(rows.entity(rows.spec.candidate[0]))
+        known = "target" in rows.batch.lists or ids > 0
+        return losses, tf.where(known, weights, 0.0)
+
+    def against(self, rows: TaskPass) -> Candidates:
+        """The whole catalog, the candidates of the batch, or those drawn in this step, with what the rows are followed by."""
+        if self.negatives == "catalog":
+            found = super().against(rows)
+            row, ids = self._followed(rows)
+            return found._replace(positives=Positives(row, ids, tf.gather(found.embeddings, ids)))
+        if self.negatives == "batch":
+            found = super().against(rows)
+            return found._replace(expected=_others(found.weights) * found.shares)
+        return self._mixed(rows) if self.negatives == "mixed" else self._drawn(rows)
+
+    def _followed(self, rows: TaskPass) -> tuple[tf.Tensor, tf.Tensor]:
+        """Which rows are followed by which items, end to end: their targets, or their own."""
+        if (targets := rows.batch.lists.get("target")) is not None:
+            return tf.cast(targets.row, tf.int32), targets.values["item"]
+        ids = rows.batch.ids[rows.entity(rows.spec.candidate[0])]
+        return tf.range(tf.shape(ids)[0]), ids
+
+    def _drawn(self, rows: TaskPass) -> Candidates:
+        row, ids = self._followed(rows)
+        drawn, expected = self._draw(rows)
+        both = tf.concat([ids, drawn], 0)
+        embeddings = self.candidate(rows.of_ids(rows.spec.candidate, both), both, training=rows.training)
+        own, others = tf.split(embeddings, [tf.shape(ids)[0], tf.shape(drawn)[0]])
+        return Candidates(others, drawn, tf.ones_like(expected), positives=Positives(row, ids, own), expected=expected)
+
+    def _mixed(self, rows: TaskPass) -> Candidates:
+        batch, (drawn, expected) = super().against(rows), self._draw(rows)
+        role = rows.entity(rows.spec.candidate[0])
+        embeddings = self.candidate(rows.of_ids(rows.spec.candidate, drawn), drawn, training=rows.training)
+        uniform, others = expected[0], _others(batch.weights)
+        return Candidates(
+            tf.concat([batch.embeddings, embeddings], 0),
+            tf.concat([batch.ids, drawn], 0),
+            tf.concat([batch.weights, tf.ones_like(expected)], 0),
+            expected=uniform + others * tf.concat([batch.shares, rows.share(role, drawn)], 0),
+        )
+
+    def _draw(self, rows: TaskPass) -> tuple[tf.Tensor, tf.Tensor]:
+        """Items int32 `[n]`, of all replicas or of this one's rows, and how often each is expected among `number`."""
+        count = self.number if self.shared else self.number * replicas() * _rows(rows)
+        role = rows.entity(rows.spec.candidate[0])
+        if self.negatives == "popularity":
+            cumulative = rows.cumulative(role, self.power)
+            at = tf.random.stateless_uniform([count], rows.stream(), dtype=tf.float64)
+            ids = tf.cast(tf.searchsorted(cumulative, at, side="right"), tf.int32)
+            shares = tf.cast(tf.gather(cumulative, ids) - tf.gather(cumulative, ids - 1), tf.float32)
+        else:
+            ids = tf.random.stateless_uniform([count], rows.stream(), 1, self.size, tf.int32)
+            shares = tf.fill([count], 1 / (self.size - 1))
+        if not self.shared:
+            ids, shares = (tf.reshape(own_rows(tf.reshape(v, [-1, self.number])), [-1]) for v in (ids, shares))
+        return ids, self.number * shares
+
+    def loss(self, query: tf.Tensor, candidates: Candidates, batch: Batch, training: bool = False) -> tf.Tensor:
+        """Per-row loss `[rows]`."""
+        rows = tf.shape(query)[0]
+        positives = candidates.positives or Positives(
+            tf.range(rows), candidates.ids[:rows], candidates.embeddings[:rows]
+        )
+        positive = tf.reduce_sum(tf.gather(query, positives.row) * positives.embeddings, 1) / self.temperature
+        if self.objective == "squared" and self.negatives == "catalog":
+            there = candidates.embeddings * tf.sign(candidates.weights)[:, None]
+            return squared_of_catalog(query, there, positive, positives.row, self.others)
+        others, ids = self._others(query, candidates)
+        weights = tf.sign(candidates.weights)
+        if candidates.expected is not None and self.correct_sampling:
+            weights = tf.math.divide_no_nan(weights, candidates.expected)
+        weights = tf.reshape(weights, [-1, tf.shape(others)[1]])
+        within = self.negatives == "catalog" and self.objective not in PAIRWISE and self.hard is None
+        if not within:
+            weights = tf.where(self._own(positives, ids, rows), 0.0, weights)
+        scores = Scores(positives.row, positive, others / self.temperature, weights, within)
+        if self.hard is not None:
+            scores = hardest(scores, self.hard)
+        weighed = {} if self.objective in ("softmax", *PAIRWISE) else {"others": self.others}
+        return LOSSES[self.objective](scores, **weighed)
+
+    def _others(self, query: tf.Tensor, candidates: Candidates) -> tuple[tf.Tensor, tf.Tensor]:
+        """Scores `[rows, candidates]` and ids, `[1, candidates]` or `[rows, candidates]`."""
+        if self.shared or self.negatives not in DRAWN:
+            return tf.matmul(query, candidates.embeddings, transpose_b=True), candidates.ids[None]
+        embeddings = tf.reshape(candidates.embeddings, [-1, self.number, query.shape[-1]])
+        return tf.einsum("rd,rnd->rn", query, embeddings), tf.reshape(candidates.ids, [-1, self.number])
+
+    def _own(self, positives: Positives, ids: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+        """Which candidates are no negatives of a row, bool `[rows, candidates]`."""
+        if not self.remove_accidental_hits:
+            batch = self.negatives in ("batch", "mixed")
+            return tf.eye(rows, tf.shape(ids)[1], dtype=tf.bool) if batch else tf.zeros_like(ids, tf.bool)
+        return hits(positives, ids, rows, self.size)
+
+    def axes(self) -> list[Axis]:
+        """The items' biases."""
+        return [] if self.bias is None else [Axis(self.bias, 0, "candidate.id")]
+
+    def get_config(self) -> dict[str, Any]:
+        """The constructor's arguments."""
+        return {
+            **super().get_config(),
+            "query": list(self.query_names),
+            "candidate": list(self.candidate_names),
+            "size": self.size,
+            "loss": self.objective,
+            "negatives": self.negatives,
+            "number": self.number,
+            "shared": self.shared,
+            "power": self.power,
+            "hard": self.hard,
+            "dim": self.dim,
+            "hidden": list(self.hidden),
+            "bias": self.bias is not None,
+            "normalize": self.normalize,
+            "temperature": self.temperature,
+            "remove_accidental_hits": self.remove_accidental_hits,
+            "correct_sampling": self.correct_sampling,
+            "others": self.others,
+        }
+
+
+def hits(positives: Positives, ids: tf.Tensor, rows: tf.Tensor, size: int) -> tf.Tensor:
+    """Which of some items rows are followed by, bool `[rows, n]`.
+
+    Args:
+        positives: what each row is followed by.
+        ids: int32 `[1, n]` or `[rows, n]`.
+        rows: how many there are.
+        size: number of items; ids are smaller.
+    """
+
+    def key(row: tf.Tensor, item: tf.Tensor) -> tf.Tensor:
+        return tf.cast(row, tf.int64) * size + tf.cast(item, tf.int64)
+
+    # Keys ascend, as rows do, and items within them; what comes last is no item's.
+    known = tf.pad(key(positives.row, positives.ids), [[0, 1]], constant_values=tf.int64.max)
+    asked = key(tf.range(rows)[:, None], ids)
+    place = tf.reshape(tf.searchsorted(known, tf.reshape(asked, [-1])), tf.shape(asked))
+    return tf.gather(known, place) == asked
+
+
+def _others(weights: tf.Tensor) -> tf.Tensor:
+    """How many candidates of a batch there are beside a row's own."""
+    return tf.maximum(tf.reduce_sum(tf.sign(weights)) - 1, 1.0)
+
+
+def _rows(rows: TaskPass) -> tf.Tensor:
+    return tf.shape(next(iter(rows.batch.ids.values())))[0]
