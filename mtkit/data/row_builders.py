@@ -57,7 +57,7 @@ def event_table(fold: Fold, positions: np.ndarray, labels: Labels, note: str) ->
         DataError: there are no rows.
     """
     if not len(positions):
-        raise DataError(f"fold {fold.name!r} has no rows here: {note}")
+        raise _no_rows(fold, note)
     events = fold.events
     ids = {entity: values[positions] for entity, values in events.ids.items()}
     known = before_group(events, positions)
@@ -101,24 +101,56 @@ def window_table(
     """
     acts, past = (events_where(fold.events, where, fold.schema.interactions) for where in (targets_of, past_of))
     parts = [_window(acts, *window) for window in windows]
-    user, time, counts, targets = (np.concatenate(values) for values in zip(*parts, strict=True))
-    history, acting = history_bounds(fold.events, user, time), next(iter(fold.events.ids))
-    table = RowTable(
+    table = _target_table(fold, *(np.concatenate(values) for values in zip(*parts, strict=True)), note)
+    return table if without_past else _with_past(table, past, fold)
+
+
+def profile_table(fold: Fold, note: str, targets_of: Where | None = None, past_of: Where | None = None) -> RowTable:
+    """One row per user who acts before the end of training, with all of this as past, and its distinct items as targets.
+
+    Args:
+        fold: the events.
+        note: states the population.
+        targets_of: which events targets are made of; None = all.
+        past_of: which events make a past; None = all.
+
+    Raises:
+        DataError: there are no rows.
+    """
+    acts, past = (events_where(fold.events, where, fold.schema.interactions) for where in (targets_of, past_of))
+    user, time, counts, targets = _window(acts, np.iinfo(np.int64).min, fold.fit)
+    return _with_past(_target_table(fold, user, np.full_like(time, fold.fit), counts, targets, note), past, fold)
+
+
+def _target_table(
+    fold: Fold, user: np.ndarray, time: np.ndarray, counts: np.ndarray, targets: np.ndarray, note: str
+) -> RowTable:
+    """Rows of users and moments, and their targets, `counts` of each row, end to end."""
+    if not len(user):
+        raise _no_rows(fold, note)
+    return RowTable(
         name="",
-        ids={acting: user},
+        ids={next(iter(fold.events.ids)): user},
         time=time,
-        history=history,
+        history=history_bounds(fold.events, user, time),
         known=time,
         lists={"target": Ragged(np.append(0, np.cumsum(counts)), {"item": targets})},
         note=note,
     )
-    if not without_past:
-        begin, end = history_bounds(past, user, time).T
-        kept = np.flatnonzero(end > begin)
-        table = replace(table.take(kept), left_out={f"{acting} without a past": len(table) - len(kept)})
-    if not len(table):
-        raise DataError(f"fold {fold.name!r} has no rows here: {note}")
-    return table
+
+
+def _with_past(table: RowTable, past: Events, fold: Fold) -> RowTable:
+    """The rows with a past; the others are counted."""
+    ((acting, user),) = table.ids.items()
+    begin, end = history_bounds(past, user, table.time).T
+    kept = np.flatnonzero(end > begin)
+    if not len(kept):
+        raise _no_rows(fold, table.note)
+    return replace(table.take(kept), left_out={f"{acting} without a past": len(table) - len(kept)})
+
+
+def _no_rows(fold: Fold, note: str) -> DataError:
+    return DataError(f"fold {fold.name!r} has no rows here: {note}")
 
 
 def entity_table(fold: Fold, entity: str, rows: np.ndarray, note: str) -> RowTable:
@@ -134,7 +166,7 @@ def entity_table(fold: Fold, entity: str, rows: np.ndarray, note: str) -> RowTab
         DataError: there are no rows.
     """
     if not len(rows):
-        raise DataError(f"fold {fold.name!r} has no rows here: {note}")
+        raise _no_rows(fold, note)
     labels = entity_labels(fold, entity, rows)
     return RowTable(
         name="",

@@ -22,12 +22,12 @@ class Positives(NamedTuple):
     Attributes:
         row: int32 `[n]`, ascending.
         ids: int32 `[n]`; of one row ascending.
-        embeddings: `[n, dim]`.
+        embeddings: `[n, dim]`; None: those of the catalog.
     """
 
     row: tf.Tensor
     ids: tf.Tensor
-    embeddings: tf.Tensor
+    embeddings: tf.Tensor | None = None
 
 
 class Candidates(NamedTuple):

@@ -16,6 +16,8 @@ from mtkit.layers.retrieval_losses import LOSSES, Scores, hardest, squared_of_ca
 from mtkit.runtime.collectives import own_rows, replicas
 
 PAIRWISE = ("bpr", "hinge")
+#: Up to so many items the squared error of a catalog is that of all scores: to look up the embedding of each target costs more.
+SCORED = 32_768
 DRAWN = ("uniform", "popularity", "mixed")
 
 
@@ -113,8 +115,7 @@ class DotRetrieval(RetrievalHead):
         """The whole catalog, the candidates of the batch, or those drawn in this step, with what the rows are followed by."""
         if self.negatives == "catalog":
             found = super().against(rows)
-            row, ids = self._followed(rows)
-            return found._replace(positives=Positives(row, ids, tf.gather(found.embeddings, ids)))
+            return found._replace(positives=Positives(*self._followed(rows)))
         if self.negatives == "batch":
             found = super().against(rows)
             return found._replace(expected=_others(found.weights) * found.shares)
@@ -169,11 +170,15 @@ class DotRetrieval(RetrievalHead):
         positives = candidates.positives or Positives(
             tf.range(rows), candidates.ids[:rows], candidates.embeddings[:rows]
         )
-        positive = tf.reduce_sum(tf.gather(query, positives.row) * positives.embeddings, 1) / self.temperature
-        if self.objective == "squared" and self.negatives == "catalog":
+        if self.objective == "squared" and self.negatives == "catalog" and self.size > SCORED:
             there = candidates.embeddings * tf.sign(candidates.weights)[:, None]
-            return squared_of_catalog(query, there, positive, positives.row, self.others)
+            own = positives._replace(embeddings=tf.gather(there, positives.ids))
+            return squared_of_catalog(query, there, _scores(query, own), positives.row, self.others)
         others, ids = self._others(query, candidates)
+        if self.negatives == "catalog":
+            positive = tf.gather_nd(others, tf.stack([positives.row, positives.ids], 1))
+        else:
+            positive = _scores(query, positives)
         weights = tf.sign(candidates.weights)
         if candidates.expected is not None and self.correct_sampling:
             weights = tf.math.divide_no_nan(weights, candidates.expected)
@@ -181,7 +186,7 @@ class DotRetrieval(RetrievalHead):
         within = self.negatives == "catalog" and self.objective not in PAIRWISE and self.hard is None
         if not within:
             weights = tf.where(self._own(positives, ids, rows), 0.0, weights)
-        scores = Scores(positives.row, positive, others / self.temperature, weights, within)
+        scores = Scores(positives.row, positive / self.temperature, others / self.temperature, weights, within)
         if self.hard is not None:
             scores = hardest(scores, self.hard)
         weighed = {} if self.objective in ("softmax", *PAIRWISE) else {"others": self.others}
@@ -247,6 +252,11 @@ def hits(positives: Positives, ids: tf.Tensor, rows: tf.Tensor, size: int) -> tf
     asked = key(tf.range(rows)[:, None], ids)
     place = tf.reshape(tf.searchsorted(known, tf.reshape(asked, [-1])), tf.shape(asked))
     return tf.gather(known, place) == asked
+
+
+def _scores(query: tf.Tensor, positives: Positives) -> tf.Tensor:
+    """Scores `[n]` of what rows are followed by."""
+    return tf.reduce_sum(tf.gather(query, positives.row) * positives.embeddings, 1)
 
 
 def _others(weights: tf.Tensor) -> tf.Tensor:

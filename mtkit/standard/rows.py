@@ -68,7 +68,42 @@ class _OfEvents(Rows):
         return min(end, fold.end)
 
 
-class Windows(_OfEvents):
+class _OfTargets(_OfEvents):
+    """Options of tables whose rows have lists of targets; evaluation has a row for each user who acts from the cut on."""
+
+    eval_sample: PositiveInt | None = Field(None, description="evaluate on at most so many users, drawn uniformly")
+    seed: Seed = Field(0, description="of what is drawn")
+
+    def of_share(self, share: float) -> Rows:
+        """The same, with a share of `eval_sample`."""
+        return self.model_copy(update={"eval_sample": _part(self.eval_sample, share)})
+
+    @property
+    def _of(self) -> str:
+        """Which interactions count, in words."""
+        acts = f" ({self.where.in_words()})" if self.where else ""
+        return acts + (f"; the past: {self.past.in_words()}" if self.past else "")
+
+    def _evaluated(self, fold: Fold, *, everyone: bool = False) -> RowTable:
+        """The window from the cut on, of users with a past, or of everyone."""
+        import numpy as np
+
+        from mtkit.data.row_builders import sample, window_table
+
+        end = self._end(fold)
+        days = (end - fold.cut) / DAY
+        when = f"in the {days:g} days from the cut" if days >= 1 else "from the cut on"
+        who = f"users who act {when}, with a past or without" if everyone else _WITH_A_PAST.format(when)
+        note = f"{who}{self._of}; targets: their distinct items"
+        table = window_table(fold, [(fold.cut, end)], note, self.where, self.past, without_past=everyone)
+        if self.eval_sample is None:
+            return table
+        drawn = table.take(sample(np.arange(len(table)), self.eval_sample, self.seed))
+        note = f"{table.note}; at most {self.eval_sample:,} of {len(table):,}, drawn uniformly (seed {self.seed})"
+        return replace(drawn, note=note)
+
+
+class Windows(_OfTargets):
     """(user, window) with the distinct items of the window as targets.
 
     Training has windows that end at the cut and at `stride` before each other; evaluation has one, from the cut on.
@@ -80,24 +115,18 @@ class Windows(_OfEvents):
     length: Duration = Field(timedelta(days=30), description="how long a training window is")
     count: PositiveInt = Field(13, description="number of training windows")
     stride: Duration | None = Field(None, description="from one training window's start to the next; default: `length`")
-    eval_sample: PositiveInt | None = Field(None, description="evaluate on at most so many users, drawn uniformly")
     without_past: Literal["leave_out", "evaluate", "train"] = Field(
         "leave_out",
         description="users without a past before the window: they have no rows (and are counted), rows to be evaluated on, "
         "or rows to train on, too",
     )
-    seed: Seed = Field(0, description="of what is drawn")
-
-    def of_share(self, share: float) -> Rows:
-        """The same, with a share of `eval_sample`."""
-        return self.model_copy(update={"eval_sample": _part(self.eval_sample, share)})
 
     def make(self, fold: Fold, part: Part) -> RowTable:
         """Windows with targets, histories and own past items."""
         from mtkit.data.row_builders import window_table
 
         if part == "eval":
-            return self._evaluated(fold)
+            return self._evaluated(fold, everyone=self.without_past != "leave_out")
         length, stride = _seconds(self.length), _seconds(self.stride or self.length)
         starts = [fold.fit - length - k * stride for k in range(self.count)]
         windows = "the window" if self.count == 1 else f"{self.count} windows"
@@ -109,29 +138,23 @@ class Windows(_OfEvents):
         spans = [(start, start + length) for start in starts]
         return window_table(fold, spans, note, self.where, self.past, without_past=everyone)
 
-    @property
-    def _of(self) -> str:
-        """Which interactions count, in words."""
-        acts = f" ({self.where.in_words()})" if self.where else ""
-        return acts + (f"; the past: {self.past.in_words()}" if self.past else "")
 
-    def _evaluated(self, fold: Fold) -> RowTable:
-        import numpy as np
+class Profiles(_OfTargets):
+    """(user) with the distinct items of the past as targets: what encoders read is also what is to be predicted.
 
-        from mtkit.data.row_builders import sample, window_table
+    For models that reconstruct a profile from a part of it, which they do not see all of: encoders of the past drop items in
+    training (`history`, `dropout`). Training has a row for each user, whose past ends where training does, so that rows know
+    nothing that training does not. Evaluation is that of `windows`: from the cut on, with the past before it.
+    """
 
-        end = self._end(fold)
-        days = (end - fold.cut) / DAY
-        when = f"in the {days:g} days from the cut" if days >= 1 else "from the cut on"
-        everyone = self.without_past != "leave_out"
-        who = f"users who act {when}, with a past or without" if everyone else _WITH_A_PAST.format(when)
-        note = f"{who}{self._of}; targets: their distinct items"
-        table = window_table(fold, [(fold.cut, end)], note, self.where, self.past, without_past=everyone)
-        if self.eval_sample is None:
-            return table
-        drawn = table.take(sample(np.arange(len(table)), self.eval_sample, self.seed))
-        note = f"{table.note}; at most {self.eval_sample:,} of {len(table):,}, drawn uniformly (seed {self.seed})"
-        return replace(drawn, note=note)
+    def make(self, fold: Fold, part: Part) -> RowTable:
+        """Users with their past, of which the targets are."""
+        from mtkit.data.row_builders import profile_table
+
+        if part == "eval":
+            return self._evaluated(fold)
+        note = f"users who act before the cut{self._of}; targets: the distinct items of their past"
+        return profile_table(fold, note, self.where, self.past)
 
 
 class _EventRows(_OfEvents):

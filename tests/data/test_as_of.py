@@ -8,7 +8,7 @@ from mtkit.data.catalogs import make_fold
 from mtkit.data.known_as_of import KNOWN, known_columns
 from mtkit.spec import Cut
 from mtkit.standard.preprocessors import Buckets, Standardize, Vocabulary
-from mtkit.standard.rows import EntityRows, Interactions, SampledNegatives, Windows
+from mtkit.standard.rows import EntityRows, Interactions, Profiles, SampledNegatives, Windows
 from mtkit.types import Dataset, RowTable
 
 DAY = 86400
@@ -81,6 +81,7 @@ def same_features(before, after, tables, moment):
         Windows(batch_size=1, count=2, length="15d"),
         Interactions(batch_size=1, since="50d", sample=100),
         SampledNegatives(batch_size=1),
+        Profiles(),
     ],
     ids=lambda rows: type(rows).__name__,
 )
@@ -88,6 +89,10 @@ def test_training_rows_do_not_depend_on_what_follows_the_cut(shop, rows):
     before, after = (make_fold(data, CUT, {"item": 3}) for data in (shop, shuffle_after(shop, CUT.cut - 1)))
     tables = [with_known(rows, fold, "train") for fold in (before, after)]
     same_features(before, after, tables, CUT.cut)
+    for name, values in tables[0].lists.items():
+        assert values.values.keys() == tables[1].lists[name].values.keys()
+        for key, of_lists in values.values.items():
+            np.testing.assert_array_equal(of_lists, tables[1].lists[name].values[key])
     for name, values in tables[0].labels.items():
         np.testing.assert_array_equal(values, tables[1].labels[name])
         np.testing.assert_array_equal(tables[0].weights[name], tables[1].weights[name])

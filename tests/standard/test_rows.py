@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import timedelta
 
 import numpy as np
@@ -7,7 +8,7 @@ from pydantic import ValidationError
 from mtkit.data.catalogs import make_fold
 from mtkit.errors import DataError
 from mtkit.spec import Cut
-from mtkit.standard.rows import EntityRows, Interactions, SampledNegatives, Windows
+from mtkit.standard.rows import EntityRows, Interactions, Profiles, SampledNegatives, Windows
 from mtkit.testing import check_rows
 
 DAY = 86400
@@ -35,6 +36,38 @@ def test_targets_of_evaluation_are_all_items_from_the_cut_on(fold):
         begin, end = table.lists["target"].offsets[row : row + 2]
         expected = events.ids["item"][(events.ids["user"] == user) & (events.time >= fold.cut)]
         assert table.lists["target"].values["item"][begin:end].tolist() == sorted(set(expected.tolist()))
+
+
+def test_profiles_are_the_pasts_of_users_as_targets(shop):
+    """A row for each user who acts before the end of training, with all that is known until then, and nothing of later."""
+    check_rows(Profiles())
+    fold = make_fold(shop, replace(TEST, fit=50 * DAY), {})
+    table = Profiles().make(fold, "train")
+    events, targets = fold.events, table.lists["target"]
+    user, item = events.ids["user"], events.ids["item"]
+    early = events.time < 50 * DAY
+    assert table.ids["user"].tolist() == np.unique(user[early]).tolist()
+    np.testing.assert_array_equal(table.time, np.full(len(table), 50 * DAY))
+    for row, one in enumerate(table.ids["user"]):
+        own = np.flatnonzero(early & (user == one))
+        assert table.history[row].tolist() == [own[0], own[-1] + 1]
+        mine = targets.values["item"][slice(*targets.offsets[row : row + 2])]
+        assert mine.tolist() == [number for number in np.unique(item[own]).tolist() if number]
+
+
+def test_profiles_are_evaluated_as_windows_are(fold):
+    found, expected = (rows.make(fold, "eval") for rows in (Profiles(), Windows()))
+    np.testing.assert_array_equal(found.history, expected.history)
+    np.testing.assert_array_equal(found.lists["target"].values["item"], expected.lists["target"].values["item"])
+
+
+def test_profiles_may_be_of_some_interactions(fold):
+    """Users have rows if they have targets and a past, each by its condition."""
+    table = Profiles(where={"store": "north"}, past={"store": "south"}).make(fold, "train")
+    store = fold.events.columns["store"].to_numpy(zero_copy_only=False)
+    early, user = fold.events.time < fold.fit, fold.events.ids["user"]
+    of = {name: set(user[early & (store == name)].tolist()) for name in ("north", "south")}
+    assert set(table.ids["user"].tolist()) == of["north"] & of["south"]
 
 
 def test_windows_may_evaluate_fewer_users(fold):
