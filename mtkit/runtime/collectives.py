@@ -48,11 +48,12 @@ def gather_rolled(rows: tf.Tensor) -> tf.Tensor:
 
 
 def own_rows(rows: tf.Tensor) -> tf.Tensor:
-    """This replica's rows of those of all replicas, which each of them has: `[replicas * local, ...]` -> `[local, ...]`."""
+    """This replica's rows of those of all replicas, which each of them has: `[replicas * local, ...]` -> `[local, ...]`.
+
+    Outside of replicas, where models are built, those of the first.
+    """
     context = _replica()
-    if context is None:
-        return rows
-    number = tf.cast(context.replica_id_in_sync_group, tf.int32)
+    number = 0 if context is None else tf.cast(context.replica_id_in_sync_group, tf.int32)
     local = tf.shape(rows)[0] // replicas()
     return rows[number * local : (number + 1) * local]
 

@@ -1,0 +1,142 @@
+"""What retrieval heads draw, in whole recipes: by the seed and the step, on one replica or two, and without the whole catalog."""
+
+import numpy as np
+import pytest
+
+from mtkit.backend import keras, tf
+from mtkit.data.catalogs import make_cuts
+from mtkit.errors import RecipeError
+from mtkit.model.assembly import assemble
+from mtkit.model.forward import Forward
+from mtkit.recipe.loader import load_recipe
+from mtkit.training.fit import Training
+
+ALONE = (
+    "task.discounted",
+    "task.gift",
+    "task.department",
+    "task.next",
+    "correlation",
+    "balance",
+    "encoder.visit",
+    "rows.items",
+    "encoder.past.items",
+)
+
+
+def _pipeline(path, tmp_path, options, *sets):
+    """The tiny recipe with one retrieval head, with or without rows of its own."""
+    rows = "windows" if "windows" in options else "lines"
+    task = (
+        f'task.next={{use = "retrieval", rows = "{rows}", evaluate = "windows", query = ["past", "customer"], '
+        f'candidate = ["product"], {options.removeprefix("windows, ")}}}'
+    )
+    unused = () if rows == "lines" else ("rows.lines",)
+    steady = ["encoder.past.dropout=0", "encoder.customer.id_dropout=0", "encoder.product.id_dropout=0"]
+    sets = [task, f"train.epoch_of={rows}", "train.optimizer=sgd", *steady, *sets]
+    recipe = load_recipe(path, sets, [*ALONE, *unused])
+    dataset = recipe.data.source.load()
+    return assemble(recipe, dataset, make_cuts(dataset, recipe.data.split)[1], cache_dir=tmp_path)
+
+
+def _weights(pipeline):
+    return {variable.name: variable.numpy() for variable in pipeline.model.trainable_variables}
+
+
+CHOICES = (
+    'negatives = "uniform", number = 20',
+    'negatives = "mixed", number = 10, temperature = 0.5',
+    'loss = "bpr", negatives = "popularity", number = 2, shared = false',
+    'windows, loss = "binary", negatives = "popularity", number = 10',
+)
+
+
+@pytest.mark.parametrize("options", CHOICES)
+def test_two_replicas_train_as_one_does(tiny_recipe, tmp_path, two_replicas, options):
+    found = []
+    for strategy in ("one_device", "mirrored"):
+        keras.backend.clear_session()
+        pipeline = _pipeline(tiny_recipe, tmp_path, options, f"train.strategy={strategy}", "train.steps_per_epoch=6")
+        Training(pipeline).fit()
+        found.append(_weights(pipeline))
+    assert pipeline.strategy.num_replicas_in_sync == 2
+    for name, weights in found[0].items():
+        np.testing.assert_allclose(found[1][name], weights, atol=1e-5, err_msg=name)
+
+
+def _trained(path, tmp_path, *sets, checkpoints=None, epochs=2):
+    keras.backend.clear_session()
+    sets = (*sets, "train.steps_per_epoch=4", "train.optimizer=adam", f"train.epochs={epochs}")
+    training = Training(_pipeline(path, tmp_path, CHOICES[2], "train.schedule=constant", *sets), checkpoints)
+    training.restore()
+    training.fit()
+    return _weights(training.pipeline)
+
+
+def test_draws_follow_from_the_seed_and_a_run_that_is_taken_up_again_is_the_same_to_the_bit(tiny_recipe, tmp_path):
+    deterministic = "deterministic=true"
+    whole = _trained(tiny_recipe, tmp_path, deterministic)
+    _trained(tiny_recipe, tmp_path, deterministic, checkpoints=tmp_path / "kept", epochs=1)
+    again = _trained(tiny_recipe, tmp_path, deterministic, checkpoints=tmp_path / "kept")
+    for name, weights in whole.items():
+        np.testing.assert_array_equal(again[name], weights, err_msg=name)
+
+
+def test_draws_are_new_in_each_step_and_for_each_task(tiny_recipe, tmp_path):
+    model = _pipeline(tiny_recipe, tmp_path, CHOICES[0]).model
+    model.compile("sgd")
+    streams = [model.stream("next").numpy().tolist(), model.stream("other").numpy().tolist()]
+    model.optimizer.iterations.assign(1)
+    streams.append(model.stream("next").numpy().tolist())
+    other = _pipeline(tiny_recipe, tmp_path, CHOICES[0], "seed=2").model
+    streams.append(other.stream("next").numpy().tolist())
+    assert len(set(map(tuple, streams))) == 4
+
+
+@pytest.mark.parametrize("options", CHOICES)
+def test_draws_are_expected_as_often_as_they_are(tiny_recipe, tmp_path, options):
+    """Of 400 steps, the mean of how often each item is drawn is what the head says."""
+    model = _pipeline(tiny_recipe, tmp_path, options).model
+    model.compile("sgd")
+    head, table = model.heads["next"], model.plan.tasks["next"].rows
+    batch = model.feed.batch(table, tf.range(8, dtype=tf.int64))
+    counts, expected, steps = np.zeros(head.size), np.zeros(head.size), 400
+    draw = tf.function(lambda: head._draw(Forward(model).task("next", batch)))
+    for step in range(steps):
+        model.optimizer.iterations.assign(step)
+        ids, often = (values.numpy() for values in draw())
+        counts += np.bincount(ids, minlength=head.size)
+        expected[ids] = often
+    each = 1 if head.shared else 8
+    assert counts[0] == 0
+    found = counts / steps / each
+    np.testing.assert_allclose(found[expected > 0], expected[expected > 0], rtol=0.35, atol=0.03)
+    np.testing.assert_allclose(found.sum(), head.number)
+
+
+def test_a_step_encodes_what_is_drawn_alone(tiny_recipe, tmp_path):
+    pipeline = _pipeline(tiny_recipe, tmp_path, CHOICES[0])
+    assert not pipeline.plan.whole_embeddings()
+    assert "product" in pipeline.plan.embedding_encoders()
+    seen, encoder = [], pipeline.model.encoders["product"]
+    call, encoder.call = (
+        encoder.call,
+        lambda inputs, **options: seen.append(len(inputs["item.id"])) or call(inputs, **options),
+    )
+    pipeline.model.run(pipeline.model.gather({"lines": tf.range(8, dtype=tf.int64)}), training=True)
+    assert seen == [8 + 20]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            'windows, negatives = "batch"',
+            "rows of 'windows' have lists of targets, and no item that could stand for them",
+        ),
+        ('windows, negatives = "mixed"', 'expected negatives = "catalog", "uniform" or "popularity"'),
+    ],
+)
+def test_batches_need_rows_with_an_item(tiny_recipe, tmp_path, options, message):
+    with pytest.raises(RecipeError, match=message):
+        _pipeline(tiny_recipe, tmp_path, options)
