@@ -262,6 +262,8 @@ class RowTable:
         unseen: label -> int32 `[rows]`, for labels of any number of classes: how many of a row's training lacks.
         note: one line that states the population ("lines of purchase", "30-day windows of households with a past").
         event: int64 `[rows]`, the rows' places among the fold's events; None where they are none.
+        sequence: int32 `[rows]`, ascending: rows of one number are places in one sequence of events of a user, oldest first, and
+            are drawn together; each has a past, of which that of the last is the longest. None = rows are drawn alone.
         kept: label of 0 and 1 -> which share of its negatives are among the rows. Those that are count as many as they stand for,
             but for tasks of the label, for which they count 1: it is their heads that correct what they predict.
     """
@@ -283,17 +285,23 @@ class RowTable:
     unseen: Mapping[str, np.ndarray] = field(default_factory=dict)
     note: str = ""
     event: np.ndarray | None = None
+    sequence: np.ndarray | None = None
     kept: Mapping[str, float] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.ids.values()), self.time))
+
+    @property
+    def units(self) -> int:
+        """How many there are of what steps draw: rows, or sequences of them."""
+        return len(self) if self.sequence is None else int(self.sequence[-1]) + 1
 
     def columns(self) -> frozenset[str]:
         """Names of the columns of any kind: dense ones, lists, and shared ones."""
         return frozenset((*self.dense, *self.lists, *self.shared))
 
     def take(self, rows: np.ndarray) -> RowTable:
-        """Some of the rows, in the order of their numbers `rows`, int `[n]`, which may repeat."""
+        """Some of the rows, in the order of their numbers `rows`, int `[n]`, which may repeat; they are drawn alone then."""
 
         def taken(columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
             return {name: values[rows] for name, values in columns.items()}
@@ -316,6 +324,7 @@ class RowTable:
             lists={name: values.take(rows) for name, values in self.lists.items()},
             shared={name: Shared(values.index[rows], values.values) for name, values in self.shared.items()},
             event=None if self.event is None else self.event[rows],
+            sequence=None,
         )
 
     def weighed(self, names: Sequence[str]) -> RowTable:

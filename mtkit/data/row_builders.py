@@ -77,6 +77,29 @@ def event_table(fold: Fold, positions: np.ndarray, labels: Labels, note: str) ->
     )
 
 
+def in_sequences(table: RowTable, length: int) -> RowTable:
+    """The rows that have a past, in the order of users and time, as places in sequences of at most `length` past events.
+
+    The latest sequence of a user is full, and holds the rows whose past ends with one of the user's last `length` events.
+
+    Raises:
+        DataError: no row has a past.
+    """
+    begin, end = table.history.T
+    there = np.flatnonzero(end > begin)
+    if not len(there):
+        raise DataError(f"no row has a past here, so there are no sequences: {table.note}")
+    # Events are in the order of users and time, so ends of pasts are, too.
+    rows = there[np.argsort(end[there], kind="stable")]
+    begin, end = begin[rows], end[rows]
+    latest = end[np.searchsorted(begin, begin, side="right") - 1]
+    piece = (latest - end) // length
+    first = np.append(True, (np.diff(begin) != 0) | (np.diff(piece) != 0))
+    number = (np.cumsum(first) - 1).astype(np.int32)
+    left_out = {**table.left_out, "event without a past": len(table) - len(rows)}
+    return replace(table.take(rows), sequence=number, left_out=left_out)
+
+
 def window_table(
     fold: Fold,
     windows: Iterable[tuple[int, int]],

@@ -35,6 +35,18 @@ class SharedValues(NamedTuple):
     values: tf.Tensor
 
 
+class InSequences(NamedTuple):
+    """Which sequences rows are places of; rows of one sequence stand together, oldest first.
+
+    Attributes:
+        number: int64 `[rows]`, ascending: the sequence of each row.
+        last: int64 `[sequences]`: the last row of each, whose past has those of its other rows in it.
+    """
+
+    number: tf.Tensor
+    last: tf.Tensor
+
+
 @dataclass(frozen=True)
 class Batch:
     """Columns of the rows of one table, on the device. Each kind has names of its own, as in `mtkit.types.RowTable`.
@@ -52,6 +64,7 @@ class Batch:
         shared: name -> what several rows have in common.
         given: address -> tensor: features that a request brings along, in the place of those of the tables.
         holding: condition -> bool `[rows, n]`: for which of the past events that a request brings along it holds.
+        sequences: of rows that were drawn in sequences, which these are; encoders may compute what their rows share once.
     """
 
     ids: Mapping[str, tf.Tensor]
@@ -66,6 +79,22 @@ class Batch:
     shared: Mapping[str, SharedValues] = field(default_factory=dict)
     given: Mapping[str, tf.Tensor] = field(default_factory=dict)
     holding: Mapping[Where, tf.Tensor] = field(default_factory=dict)
+    sequences: InSequences | None = None
+
+    def of_sequences(self) -> tuple[Batch, tf.Tensor]:
+        """The last rows of the sequences, as far as their pasts go, and how many events later than each row's its past ends.
+
+        The second is int64 `[rows]`, 0 for the last row of a sequence.
+        """
+        assert self.sequences is not None
+        assert self.history is not None, "sequences are of events"
+        number, last = self.sequences
+
+        def of_last(values: tf.Tensor | None) -> tf.Tensor | None:
+            return None if values is None else tf.gather(values, last)
+
+        lasts = Batch({}, of_last(self.present), of_last(self.time), of_last(self.history))
+        return lasts, tf.gather(self.history[:, 1], tf.gather(last, number)) - self.history[:, 1]
 
     def scale(self, names: Sequence[str]) -> tf.Tensor | None:
         """What rows count, float32 `[rows]`: the product of some dense columns, those of them that there are; None = 1."""
@@ -73,7 +102,7 @@ class Batch:
         return math.prod(found[1:], start=found[0]) if found else None
 
     def take(self, rows: tf.Tensor) -> Batch:
-        """Some of the rows, int `[n]`, ascending and each once."""
+        """Some of the rows, int `[n]`, ascending and each once; each for itself, where they were of sequences."""
 
         def taken(values: tf.Tensor | None) -> tf.Tensor | None:
             return None if values is None else tf.gather(values, rows)

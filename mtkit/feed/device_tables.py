@@ -12,10 +12,11 @@ from dataclasses import replace
 import numpy as np
 
 from mtkit.backend import tf
-from mtkit.feed.batch import Batch, Lists, SharedValues
+from mtkit.feed.batch import Batch, InSequences, Lists, SharedValues
 from mtkit.feed.features import EntityTable, EventLog, gathered, padded, providers, seen, variable
 from mtkit.feed.interface import Past
 from mtkit.schema import Address
+from mtkit.runtime.collectives import replicas
 from mtkit.types import Ragged, RowTable, Shared
 
 
@@ -55,6 +56,38 @@ class SharedColumn(tf.Module):
         return SharedValues(gathered(self.index, rows), tf.convert_to_tensor(self.values))
 
 
+class Sequences(tf.Module):
+    """Which rows of a table are drawn together.
+
+    Args:
+        number: int32 `[rows]`, as of a `RowTable`.
+    """
+
+    def __init__(self, number: np.ndarray) -> None:
+        super().__init__(name="sequences")
+        sizes = np.bincount(number)
+        self.longest = int(sizes.max())
+        self.offsets = variable("sequences.offsets", np.append(0, np.cumsum(sizes)))
+
+    def rows(self, numbers: tf.Tensor) -> tuple[tf.Tensor, InSequences]:
+        """The rows of sequences, int64 `[sequences]`, of which those that are -1 are left out; -1 where there is no row.
+
+        Where there are several replicas, there are rows of -1 behind, so that all have equally many.
+        """
+        # One has to stay: its rows are then -1.
+        kept = (numbers >= 0) | (tf.range(tf.size(numbers)) == 0)
+        there = tf.boolean_mask(numbers, kept)
+        begin, end = (gathered(self.offsets, tf.maximum(there, 0) + beyond) for beyond in (0, 1))
+        rows = tf.ragged.range(begin, end)
+        number, last = rows.value_rowids(), tf.cumsum(end - begin) - 1
+        found = tf.where(tf.gather(there, number) >= 0, rows.values, -1)
+        if replicas() > 1:
+            missing = tf.size(numbers) * self.longest - tf.size(found)
+            found = tf.pad(found, [[0, missing]], constant_values=-1)
+            number = tf.pad(number, [[0, missing]], constant_values=0)
+        return found, InSequences(number, last)
+
+
 class RowStore(tf.Module):
     """A row table on the device.
 
@@ -65,7 +98,7 @@ class RowStore(tf.Module):
 
     def __init__(self, table: RowTable, sizes: Mapping[str, int] | None = None) -> None:
         super().__init__(name=table.name)
-        self.rows = len(table)
+        self.rows, self.units = len(table), table.units
         name = table.name
         self.ids = _variables(name, table.ids)
         self.context = _variables(f"{name}.context", table.context)
@@ -74,6 +107,7 @@ class RowStore(tf.Module):
         self.dense = _variables(name, table.dense)
         self.time = variable(f"{name}.time", table.time) if len(table.time) else None
         self.history = variable(f"{name}.history", table.history) if len(table.history) else None
+        self.sequences = None if table.sequence is None else Sequences(table.sequence)
         self.lists = {key: RaggedColumns(key, values) for key, values in table.lists.items()}
         self.shared = {key: SharedColumn(key, values) for key, values in table.shared.items()}
         self.shares = {
@@ -97,8 +131,14 @@ class RowStore(tf.Module):
             shared={key: self.shared[key].seen(values) for key, values in table.shared.items()},
         )
 
-    def gather(self, rows: tf.Tensor) -> Batch:
-        """The batch of `rows`, int64 `[batch]`; where a row is -1, `present` and all weights are 0."""
+    def gather(self, numbers: tf.Tensor) -> Batch:
+        """The batch of rows, or of sequences of them, int64 `[batch]`; where a number is -1, `present` and all weights are 0."""
+        if self.sequences is None:
+            return self._gathered(numbers)
+        rows, sequences = self.sequences.rows(numbers)
+        return replace(self._gathered(rows), sequences=sequences)
+
+    def _gathered(self, rows: tf.Tensor) -> Batch:
         present = tf.cast(rows >= 0, tf.float32)
         rows = tf.maximum(rows, 0)
 
@@ -136,16 +176,16 @@ class DeviceTables:
         self._cumulative: dict[tuple[str, str, float], tf.Tensor] = {}
 
     def size(self, table: str) -> int:
-        """How many rows a table has."""
-        return self.rows[table].rows
+        """How many rows a table has, or sequences."""
+        return self.rows[table].units
 
     def batch(self, table: str, rows: tf.Tensor) -> Batch:
-        """The columns of rows, int64 `[batch]`."""
+        """The columns of rows, or of those of sequences, int64 `[batch]`."""
         return self.rows[table].gather(rows)
 
     def has_lists(self, table: str) -> bool:
-        """Whether rows of a table have lists."""
-        return bool(self.rows[table].lists)
+        """Whether rows of a table have lists, or lie in sequences."""
+        return bool(self.rows[table].lists) or self.rows[table].sequences is not None
 
     def share(self, table: str, role: str, ids: tf.Tensor) -> tf.Tensor:
         """How frequent ids are among the rows of a table."""

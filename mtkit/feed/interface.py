@@ -33,13 +33,16 @@ class Feed(Protocol):
     """
 
     def size(self, table: str) -> int:
-        """How many rows a table has."""
+        """How many rows a table has; where they are drawn in sequences, how many of these."""
 
     def batch(self, table: str, rows: tf.Tensor) -> Batch:
-        """The columns of rows, int64 `[batch]`; where a number is -1, `present` and all weights are 0."""
+        """The columns of rows, int64 `[batch]`; where a number is -1, `present` and all weights are 0.
+
+        Where rows are drawn in sequences, numbers are of these, and a batch has the rows of each, one after another.
+        """
 
     def has_lists(self, table: str) -> bool:
-        """Whether rows of a table have lists, so that the shapes of their columns depend on values."""
+        """Whether rows of a table have lists, or lie in sequences, so that the shapes of columns depend on values."""
 
     def share(self, table: str, role: str, ids: tf.Tensor) -> tf.Tensor:
         """How frequent ids are among the rows of a table, or among their targets, float32 of the shape of `ids`."""

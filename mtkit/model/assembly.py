@@ -64,7 +64,7 @@ class Pipeline:
         """How each row table that a task trains on is consumed."""
         used = {spec.rows for spec in self.plan.tasks.values()}
         rows = {name: spec for name, spec in self.recipe.rows.items() if name in used}
-        sizes = {name: len(self.tables[name]["train"]) for name in rows}
+        sizes = {name: self.tables[name]["train"].units for name in rows}
         return {name: Rate(sizes[name], of) for name, of in batch_sizes(rows, sizes, self.recipe.train).items()}
 
     def learning_rate(self) -> float:

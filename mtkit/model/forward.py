@@ -243,12 +243,26 @@ class Forward:
             and batch.given.keys().isdisjoint(self.model.inputs_of[embedding])
         ):
             return tf.gather(self._encoded[embedding], batch.ids[entity])
+        if batch.sequences is not None and self.plan.encoders[embedding].reads_sequences:
+            return self._encode_sequences(embedding, batch)
         inputs = self.inputs(embedding, batch)
         inputs |= self._content(embedding)
         encoded = self.model.encoders[embedding](inputs, training=self.training)
         if self.training:
             self._penalize(embedding, inputs, batch)
         return encoded
+
+    def _encode_sequences(self, embedding: str, batch: Batch) -> tf.Tensor:
+        """The same as for each row alone, by an encoder that reads each sequence once."""
+        sequences, later = batch.of_sequences()
+        inputs = self.inputs(embedding, sequences)
+        inputs |= self._content(embedding)
+        length = self.plan.encoders[embedding].history_length
+        # Rows that are not there, behind those of sequences on several replicas, would be anywhere.
+        place = tf.clip_by_value(length - 1 - later, 0, length - 1)
+        assert batch.sequences is not None
+        layer = self.model.encoders[embedding]
+        return layer.at(inputs, batch.sequences.number, place, training=self.training)
 
     def _content(self, embedding: str) -> Tensors:
         """What an encoder reads of a whole entity, prepared once for all of its calls if it can do so."""

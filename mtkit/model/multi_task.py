@@ -169,7 +169,7 @@ class MultiTaskModel(keras.Model):
         lists = sorted(name for name in {spec.rows for spec in self.plan.tasks.values()} if self.feed.has_lists(name))
         layers = sorted(layer.name for layer in self._flatten_layers() if not getattr(layer, "compilable", True))
         reasons = [f"this strategy has {count}"] * (count > 1)
-        reasons += [f"rows of {', '.join(lists)} have lists"] * bool(lists)
+        reasons += [f"rows of {', '.join(lists)} have lists, or lie in sequences"] * bool(lists)
         reasons += [f"shapes in {', '.join(layers)} depend on values"] * bool(layers)
         if reasons:
             raise StrategyError(

@@ -147,6 +147,11 @@ class Rows(Spec):
         """Which interactions its rows, or their targets, are; None = all."""
         return None
 
+    @property
+    def sequence_length(self) -> int:
+        """How many past events a sequence of rows that are drawn together has at most; 0 = rows are drawn alone."""
+        return 0
+
     def of_share(self, share: float) -> Rows | None:
         """What makes rows of a share of the users alike, by which memory is estimated; None = not by users, and few."""
         return self

@@ -113,6 +113,15 @@ class Encoder(Spec):
         return 0
 
     @property
+    def reads_sequences(self) -> bool:
+        """Whether its layer has a method `at`: of rows that are places in sequences, it reads the past of each sequence once.
+
+        `at(inputs, sequence, place, training=)` is called with what the layer is called with, of one row for each sequence, and
+        returns `[rows, dim]`: what a call would give for the past of sequence `sequence[row]` up to its place `place[row]`.
+        """
+        return False
+
+    @property
     def history_where(self) -> Where | None:
         """A condition on past events: it is given the last of those for which it holds; None = of all."""
         return None

@@ -227,6 +227,40 @@ class Interactions(_EventRows):
         return some_negatives(table, self.negatives_of, self.keep_negatives, self.seed)
 
 
+class Sequences(_EventRows):
+    """Events as `interactions` has them, of which those of a user are drawn together: next items, at all places of a sequence.
+
+    A row asks for an event and reads those before it. Encoders of a past (`sequence`) read the events of a sequence once for all of
+    its rows, so a step costs about as much as one that asks for the last event of each user. Of `length` past events at most, the last
+    sequence of a user has the latest, the one before those before it. Events without a past are no rows. A batch has so many sequences,
+    not rows. What is evaluated are single events; next items are ranked on `windows`.
+    """
+
+    length: PositiveInt = Field(
+        50, description="how many past events a sequence has at most; encoders read as many at least"
+    )
+    labels: tuple[Name, ...] = Field((), description="labels of the interactions; empty = all")
+
+    @property
+    def sequence_length(self) -> int:
+        """`length`."""
+        return self.length
+
+    def make(self, fold: Fold, part: Part) -> RowTable:
+        """Events with ids, context, labels, and the history before their group; those that train, in sequences."""
+        from mtkit.data.labels import event_labels
+        from mtkit.data.row_builders import event_table, in_sequences
+
+        positions = self._sampled(self._positions(fold, part), part)
+        labels = event_labels(fold, positions, self.labels or fold.schema.of_kind("label"), part)
+        table = event_table(fold, positions, labels, f"interactions that took place{_scope(self, part)}")
+        if part == "eval":
+            return table
+        table = in_sequences(table, self.length)
+        note = f"{table.note}; those with a past, in {table.units:,} sequences of {self.length} past events at most"
+        return replace(table, note=note)
+
+
 class SampledNegatives(_EventRows):
     """Events with label `preferred` 1, and random items that the user never had, with label 0.
 
