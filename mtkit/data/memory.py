@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from mtkit.data.asked_rows import PARTS, Asked, asked_columns, make_rows
 from mtkit.data.free_memory import available
-from mtkit.data.step_rules import MOST_BATCH
+from mtkit.data.step_rules import MOST_BATCH, batch_of
 from mtkit.errors import DataError
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
@@ -137,12 +137,13 @@ def _addresses() -> Iterator[Need]:
 
 def _step(recipe: Recipe, plan: Plan, fold: Fold) -> Iterator[Need]:
     sizes = _sizes(fold)
+    batches = {name: _rows_of_step(spec, fold) for name, spec in recipe.rows.items()}
     for entity in plan.whole_entities():
         width = sum(encoder.dim for name, encoder in plan.encoders.items() if plan.entity(name) == entity)
         what = f"embeddings of all {sizes[entity]:,} rows of {entity}; raise data.catalog.{entity}.min_count or lower `dim`"
         yield Need(sizes[entity] * width * _FLOAT * _COPIES, what)
     for table, names in _encoded(plan).items():
-        batch = recipe.rows[table].batch_size or MOST_BATCH
+        batch = batches[table]
         numbers = sum(plan.encoders[name].numbers_per_row(sizes) + _listed(plan, fold, name) for name in names)
         what = (
             f"a step of {batch:,} rows through {', '.join(sorted(names))}; lower rows.{table}.batch_size, or `dim` or "
@@ -150,11 +151,20 @@ def _step(recipe: Recipe, plan: Plan, fold: Fold) -> Iterator[Need]:
         )
         yield Need(batch * numbers * _FLOAT * _COPIES, what)
     for name, task in plan.rankings().items():
-        batch = recipe.rows[task.rows].batch_size or MOST_BATCH
+        batch = batches[task.rows]
         items = sizes[plan.candidate_entity(name)]
         candidates = items if any(read.whole for read in task.reads()) else batch
         what = f"task.{name}: scores of {batch:,} rows x {candidates:,} candidates; lower rows.{task.rows}.batch_size"
         yield Need(batch * candidates * _FLOAT * task.step_matrices, what)
+
+
+def _rows_of_step(rows: Rows, fold: Fold) -> int:
+    """How many rows a step has; where it draws sequences, those of so many of average length."""
+    if not rows.sequence_length:
+        return rows.batch_size or MOST_BATCH
+    events = np.diff(fold.events.offsets)
+    sizes = np.minimum(events[events > 0], rows.sequence_length)
+    return int((rows.batch_size or batch_of(len(sizes))) * sizes.mean())
 
 
 def _listed(plan: Plan, fold: Fold, name: str) -> int:
@@ -201,6 +211,7 @@ def bytes_of(table: RowTable) -> int:
     arrays = [*table.ids.values(), *table.context.values(), *table.labels.values(), *table.weights.values()]
     arrays += [table.time, table.history, table.known, *table.dense.values()]
     arrays += [array for shared in table.shared.values() for array in (shared.index, shared.values)]
+    arrays += [] if table.sequence is None else [table.sequence]
     for ragged in table.lists.values():
         arrays += [ragged.offsets, *ragged.values.values()]
     return sum(array.nbytes for array in arrays)

@@ -144,7 +144,7 @@ class Sequence(keras.layers.Layer):
         """The events that there are, and where each is in the inputs, int64 `[events, 2]`."""
         flat = tf.where(there)
         index = tf.stack([flat[:, 0], tf.gather_nd(before, flat) - 1], 1)
-        events = Events(index, tf.shape(there, tf.int64)[0], tf.reduce_max(tf.concat([before[:, -1], [0]], 0)))
+        events = Events(index, tf.shape(there, tf.int64)[0], tf.reduce_max(tf.concat([before[:, -1], [1]], 0)))
         if not self.time:
             return events, flat
         age = tf.gather_nd(tf.cast(inputs[AGE], tf.float32), flat)

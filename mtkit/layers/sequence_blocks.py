@@ -26,7 +26,7 @@ class Events(NamedTuple):
     Attributes:
         index: int64 `[events, 2]`, the number of an event's sequence, and its place there.
         sequences: how many there are, int64.
-        longest: how many events the longest has, int64.
+        longest: how many events the longest has, 1 at least, int64.
         age: float32 `[events]`, days before the moment of its sequence; None where no time is read.
         until: float32 `[events]`, days until the next event, or the moment of the sequence; None as above.
     """

@@ -67,6 +67,11 @@ class Pipeline:
         sizes = {name: self.tables[name]["train"].units for name in rows}
         return {name: Rate(sizes[name], of) for name, of in batch_sizes(rows, sizes, self.recipe.train).items()}
 
+    def rows_of(self, rate: Rate, table: str) -> float:
+        """How many rows a step has at a rate, on average; more than it draws, where it draws sequences."""
+        made = self.tables[table]["train"]
+        return rate.batch_size * len(made) / made.units
+
     def learning_rate(self) -> float:
         """The learning rate after warm-up."""
         train = self.recipe.train

@@ -17,9 +17,24 @@ def unfit_pasts(
     for name, table in rows.items():
         for message in _unknown_then(table.counted if table else None, schema):
             yield ("rows", name), f"the past that it counts: {message}"
+    yield from _too_short(rows, encoders)
     for name, encoder in encoders.items():
         if encoder is not None:
             yield from ((("encoder", name, *path), message) for path, message in _of_encoder(encoder, schema))
+
+
+def _too_short(
+    rows: Mapping[str, Rows | None], encoders: Mapping[str, Encoder | None]
+) -> Iterator[tuple[KeyPath, str]]:
+    """Encoders that would read less than the past that rows in sequences have there."""
+    longest, table = max(((spec.sequence_length, name) for name, spec in rows.items() if spec), default=(0, ""))
+    for name, encoder in encoders.items():
+        if encoder is not None and encoder.reads_sequences and encoder.history_length < longest:
+            yield (
+                ("encoder", name, "length"),
+                f"it reads {encoder.history_length} past events, and sequences of rows.{table} have up to {longest}; "
+                "expected as many at least",
+            )
 
 
 def _of_encoder(encoder: Encoder, schema: Schema) -> Iterator[tuple[KeyPath, str]]:

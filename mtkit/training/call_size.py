@@ -45,7 +45,7 @@ def steps_of_a_call(pipeline: Pipeline) -> int:
 def _operations(pipeline: Pipeline) -> float:
     """What a replica computes in a step."""
     model, plan, count = pipeline.model, pipeline.plan, pipeline.strategy.num_replicas_in_sync
-    batch = {name: rate.batch_size / count for name, rate in pipeline.rates().items()}
+    batch = {name: pipeline.rows_of(rate, name) / count for name, rate in pipeline.rates().items()}
     whole = sum(map(model.feed.entity_rows, plan.whole_entities()))
     texts = [model.encoders[name] for name in plan.encoders if plan.limited(name)]
     rows = frozenset(map(model.feed.entity_rows, pipeline.fold.entities))

@@ -368,14 +368,15 @@ class EpochLog(keras.callbacks.Callback):
     def __init__(self, training: Training, report: Callable[[dict[str, float]], None]) -> None:
         super().__init__()
         self.training, self.report = training, report
-        self._rows_per_step = 0
+        self._rows_per_step = 0.0
         self._resting: frozenset[str] = frozenset()
         self._begin = 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Starts the clock."""
         self._begin = time.perf_counter()
-        self._rows_per_step = sum(rate.batch_size for rate in self.training.rates.values())
+        rates = self.training.rates
+        self._rows_per_step = sum(self.training.pipeline.rows_of(rate, name) for name, rate in rates.items())
         self._resting = self.model.resting
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:

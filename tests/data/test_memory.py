@@ -1,5 +1,6 @@
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from mtkit.backend import tf
@@ -94,6 +95,18 @@ def test_a_step_is_what_heads_encoders_and_the_optimizer_hold(made):
     assert found["a step of 1,000 rows through customer, past"] == 1000 * (8 + 3 * 8) * 4 * 2
     longer = made(*sets[:2])[0]
     assert needs(longer, fold)["a step of 1,000 rows through customer, past"] == 1000 * (8 + items) * 4 * 2
+
+
+def test_a_step_of_sequences_has_the_rows_of_each(made):
+    tables = 'rows.places={use="sequences", length=10, batch_size=3}', 'task.discounted.rows="places"'
+    past = 'encoder.past={use="sequence", reads=["history.item"], dim=8, heads=2, length=10}'
+    recipe, dataset, cut = made(*tables, past)
+    fold = fold_of(recipe, dataset, cut)
+    events = np.diff(fold.events.offsets)
+    rows = int(3 * np.minimum(events[events > 0], 10).mean())
+    assert rows > 20
+    numbers = recipe.encoder["past"].numbers_per_row({}) + recipe.encoder["customer"].dim
+    assert needs(recipe, fold)[f"a step of {rows} rows through customer, past"] == rows * numbers * 4 * 2
 
 
 def test_what_is_read_of_past_events_lies_beside_them(made):

@@ -6,9 +6,10 @@ import pytest
 from pydantic import ValidationError
 
 from mtkit.data.catalogs import make_fold
+from mtkit.data.row_builders import in_sequences
 from mtkit.errors import DataError
 from mtkit.spec import Cut
-from mtkit.standard.rows import EntityRows, Interactions, Profiles, SampledNegatives, Windows
+from mtkit.standard.rows import EntityRows, Interactions, Profiles, SampledNegatives, Sequences, Windows
 from mtkit.testing import check_rows
 
 DAY = 86400
@@ -208,3 +209,56 @@ def test_kept_negatives_are_of_a_label_and_a_share():
     ):
         with pytest.raises(ValidationError, match=message):
             Interactions(batch_size=8, **options)
+
+
+@pytest.mark.parametrize("length", [1, 3, 4, 1000])
+def test_sequences_are_the_events_with_a_past(fold, length):
+    table, events = Sequences(length=length).make(fold, "train"), Interactions().make(fold, "train")
+    there = np.flatnonzero(events.history[:, 1] > events.history[:, 0])
+    assert sorted(table.event) == sorted(events.event[there])
+    assert table.left_out == {"event without a past": len(events) - len(there)}
+    alone = {event: row for row, event in enumerate(events.event)}
+    rows = [alone[event] for event in table.event]
+    np.testing.assert_array_equal(table.history, events.history[rows])
+    np.testing.assert_array_equal(table.time, events.time[rows])
+    assert set(np.diff(table.sequence)) <= {0, 1}
+    assert table.sequence[0] == 0
+    assert table.units == table.sequence[-1] + 1
+    for number in range(table.units):
+        (mine,) = np.nonzero(table.sequence == number)
+        assert len(set(table.ids["user"][mine])) == 1
+        end = table.history[mine, 1]
+        assert (np.diff(end) >= 0).all()
+        assert end[-1] - end[0] < length
+    whole = length == 1000
+    assert (table.units == len(set(table.ids["user"]))) == whole
+
+
+def test_the_latest_sequence_of_a_user_is_full(fold):
+    table = Sequences(length=4).make(fold, "train")
+    for user in set(table.ids["user"]):
+        mine = table.ids["user"] == user
+        later = table.history[mine, 1].max() - table.history[mine, 1]
+        pieces = [set(later[table.sequence[mine] == number] // 4) for number in dict.fromkeys(table.sequence[mine])]
+        assert [len(piece) for piece in pieces] == [1] * len(pieces)
+        assert [*map(min, pieces)] == sorted(set(later // 4), reverse=True)
+
+
+def test_sequences_are_evaluated_event_by_event(fold):
+    table, events = Sequences().make(fold, "eval"), Interactions().make(fold, "eval")
+    assert table.sequence is None
+    np.testing.assert_array_equal(table.event, events.event)
+
+
+def test_sequences_that_are_taken_apart_are_rows(fold):
+    table = Sequences().make(fold, "train")
+    some = table.take(np.array([5, 3]))
+    assert some.sequence is None
+    assert some.units == len(some) == 2
+
+
+def test_sequences_need_a_past(fold):
+    table = Interactions().make(fold, "train")
+    first = table.take(np.flatnonzero(table.history[:, 0] == table.history[:, 1]))
+    with pytest.raises(DataError, match="no row has a past here, so there are no sequences: interactions that took"):
+        in_sequences(first, 5)

@@ -104,6 +104,21 @@ def test_s3rec_of_which_the_time_split_leaves_one_out(tmp_path):
     assert [row[:2] for row in rows if row[2] < valid.cut] == [(1, 5)]
 
 
+def test_s3rec_with_attributes_of_items(tmp_path):
+    files = SEQUENCES | {"Beauty_item2attributes.json": '{"5": [3, 1], "7": [3]}'}
+    data = load(S3rec, write(tmp_path, files), name="Beauty", attributes=True)
+    assert data.entities["item"].to_pylist() == [
+        {"id": 5, "attributes": ["3", "1"]},
+        {"id": 6, "attributes": []},
+        {"id": 7, "attributes": ["3"]},
+    ]
+    assert "item.attributes" in data.schema.features()
+    for broken in ("{", "[5]", '{"5": ["x"]}', '{"5": 1}'):
+        write(tmp_path, {"Beauty_item2attributes.json": broken})
+        with pytest.raises(DataError, match=r"Beauty_item2attributes\.json: expected lists of numbers by item"):
+            S3rec(directory=tmp_path, name="Beauty", attributes=True, check_counts=False).load()
+
+
 def test_kuairand(tmp_path):
     shown = {name: [0, 1] for name in (*_SIGNALS, "long_view", "play_time_ms", "duration_ms")}
     shown |= {"user_id": [3, 4], "video_id": [8, 9], "time_ms": [1650812741436, 1650812934945], "tab": [1, 4]}

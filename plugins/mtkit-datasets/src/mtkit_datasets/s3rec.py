@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, datetime, timedelta
 from typing import ClassVar, Literal
 
@@ -20,10 +21,10 @@ _COUNTS = {
 
 
 class S3rec(Published):
-    """Sequences of items of which every user and item has 5 or more; there are no times, and nothing else is known.
+    """Sequences of items of which every user and item has 5 or more; there are no times.
 
     Reads `Beauty.txt` or `Toys_and_Games.txt` (folder `s3rec`): a line holds a user and the user's items, the oldest
-    first. As there are no times, days stand for positions, counted from the end: the last item of every user is at
+    first. With `attributes`, items have a list of these, categories and a brand by numbers, from `NAME_item2attributes.json`. As there are no times, days stand for positions, counted from the end: the last item of every user is at
     2000-01-02, the one before at 2000-01-01, and so on. So the split `leave_one_out`, which is the benchmark's, is also
     `time` with `valid = 2000-01-01` and `test = 2000-01-02`. Positions of different users do not compare: what was
     popular at a time, and ages in days, say nothing.
@@ -35,6 +36,8 @@ class S3rec(Published):
     address: ClassVar[str] = "https://github.com/RUCAIBox/CIKM2020-S3Rec"
 
     name: Literal["Beauty", "Toys_and_Games"] = Field(description="which of the sets, by name of its file")
+
+    attributes: bool = Field(False, description="whether items have their attributes, a list of categories")
 
     @property
     def folder(self) -> str:
@@ -49,7 +52,7 @@ class S3rec(Published):
                 "item": Column(kind="id", entity="item"),
                 "time": Column(kind="time"),
             },
-            entities={"user": {}, "item": {}},
+            entities={"user": {}, "item": {"attributes": Column(kind="list")} if self.attributes else {}},
         )
 
     def load(self) -> Dataset:
@@ -69,9 +72,22 @@ class S3rec(Published):
             }
         )
         entities = {name: pa.table({"id": interactions[name].unique()}) for name in ("user", "item")}
+        if self.attributes:
+            found_of = self._attributes()
+            lists = [found_of.get(str(item), []) for item in entities["item"]["id"].to_pylist()]
+            entities["item"] = entities["item"].append_column("attributes", pa.array(lists, pa.list_(pa.string())))
         found = {"actions": len(interactions), "users": len(entities["user"]), "items": len(entities["item"])}
         self.check(found, _COUNTS[self.name])
         return Dataset(interactions, entities, self.schema())
+
+    def _attributes(self) -> dict[str, list[str]]:
+        """Item, as text -> its attributes."""
+        path = self.file(f"{self.name}_item2attributes.json")
+        try:
+            found = json.loads(path.read_text(encoding="utf-8"))
+            return {item: [str(int(number)) for number in numbers] for item, numbers in found.items()}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise DataError(f"{path}: expected lists of numbers by item, as JSON: {error}") from error
 
     def _sequences(self) -> tuple[list[int], list[list[int]]]:
         path = self.file(f"{self.name}.txt")
