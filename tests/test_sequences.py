@@ -130,7 +130,9 @@ def test_probes_of_a_model_hold(assembled):
 
 
 def test_an_encoder_reads_as_much_as_a_sequence_has(tiny_recipe):
-    message = "encoder.past.length: it reads 50 past events, and sequences of rows.places have up to 128; expected as many"
+    message = (
+        "encoder.past.length: it reads 50 past events, and sequences of rows.places have up to 128; expected as many"
+    )
     with pytest.raises(RecipeError, match=message):
         load_recipe(tiny_recipe, [*_sets(), "encoder.past.length=50"])
 

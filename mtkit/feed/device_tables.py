@@ -15,8 +15,8 @@ from mtkit.backend import tf
 from mtkit.feed.batch import Batch, InSequences, Lists, SharedValues
 from mtkit.feed.features import EntityTable, EventLog, gathered, padded, providers, seen, variable
 from mtkit.feed.interface import Past
-from mtkit.schema import Address
 from mtkit.runtime.collectives import replicas
+from mtkit.schema import Address
 from mtkit.types import Ragged, RowTable, Shared
 
 

@@ -20,9 +20,9 @@ class Sequence(keras.layers.Layer):
     """Reads past events in their order: the state of the last one, which knows those before it.
 
     x_j = drop(sqrt(dim) (e_j + p_j + Σ_c v_c[value of event j in column c] + Σ_c M_c (numbers of column c))), where e_j is the
-    embedding of the event's item, and p_j that of its place, counted from the oldest event that is read. Then come the blocks, and
-    a layer normalization; `gru` has neither places nor the normalization. With `time`, x_j gets an embedding of the span since
-    the event before, and what comes out one of the span until the row; `hstu` has time in its attention instead.
+    embedding of the event's item, and p_j that of its place, counted from the oldest event that is read. Then come the blocks,
+    and a layer normalization; `gru` has neither places nor the normalization. With `time`, x_j gets an embedding of the span
+    since the event before, and what comes out one of the span until the row; `hstu` has time in its attention instead.
 
     Where the rows of a call are places in sequences, `at` reads each sequence once: a state depends on no later event.
 
@@ -99,7 +99,9 @@ class Sequence(keras.layers.Layer):
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """The embedding of each row's past."""
         rows = tf.shape(inputs[f"history.{self.entity}"], tf.int64)[0]
-        return self.at(inputs, tf.range(rows), tf.fill([rows], tf.constant(self.length - 1, tf.int64)), training=training)
+        return self.at(
+            inputs, tf.range(rows), tf.fill([rows], tf.constant(self.length - 1, tf.int64)), training=training
+        )
 
     def at(
         self, inputs: Mapping[str, tf.Tensor], sequence: tf.Tensor, place: tf.Tensor, *, training: bool = False
@@ -138,9 +140,7 @@ class Sequence(keras.layers.Layer):
             content = tf.cast(inputs[f"catalog.{self.content}"], self.compute_dtype)
             return {_PREPARED: content if self._map is None else self._map(content)}
 
-    def _events(
-        self, inputs: Mapping[str, tf.Tensor], there: tf.Tensor, before: tf.Tensor
-    ) -> tuple[Events, tf.Tensor]:
+    def _events(self, inputs: Mapping[str, tf.Tensor], there: tf.Tensor, before: tf.Tensor) -> tuple[Events, tf.Tensor]:
         """The events that there are, and where each is in the inputs, int64 `[events, 2]`."""
         flat = tf.where(there)
         index = tf.stack([flat[:, 0], tf.gather_nd(before, flat) - 1], 1)

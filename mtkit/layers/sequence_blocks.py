@@ -123,7 +123,7 @@ class SasrecBlock(keras.layers.Layer):
 
 
 class LigrBlock(keras.layers.Layer):
-    """x' = x + σ(G₁ x) ⊙ drop(attention(norm x)); output x' + σ(G₂ x') ⊙ drop(W₃ (silu(W₁ norm x') ⊙ W₂ norm x')).
+    """x' = x + sigmoid(G₁ x) ⊙ drop(attention(norm x)); output x' + sigmoid(G₂ x') ⊙ drop(W₃ (silu(W₁ norm x') ⊙ W₂ norm x')).
 
     The inner width is 4 times that of x; a linear map follows the attention, and all maps have a bias.
 
@@ -152,10 +152,12 @@ class LigrBlock(keras.layers.Layer):
 class HstuBlock(keras.layers.Layer):
     """U, V, Q, K = silu(W₁ norm x); A = silu(Q Kᵀ + b) / n; output x + drop(W₂ (norm(A V) ⊙ U)).
 
-    b is learned: a number for each distance of places, and, with time, one for each bucket of the span from an event to the one after
-    the event that looks (the moment of which is asked), by the logarithm of its seconds. n is the greatest length of a sequence.
+    b is learned: a number for each distance of places, and, with time, one for each bucket of the span from an event to the one
+    after the event that looks (the moment of which is asked), by the logarithm of its seconds. n is the greatest length of a
+    sequence.
 
-    Source: Zhai et al., Actions Speak Louder than Words, ICML 2024, equations 1 to 3 and the biases of the code that was published.
+    Source: Zhai et al., Actions Speak Louder than Words, ICML 2024, equations 1 to 3, and the biases of the published code, which
+    has n and the two norms as here. Deviation: no output norm, for the encoder has one behind the last block.
 
     Args:
         dim: width of the states.
@@ -195,10 +197,10 @@ class HstuBlock(keras.layers.Layer):
 
 
 class GruBlock(keras.layers.Layer):
-    """A gated recurrent unit: z, r = σ(W x + U h); c = tanh(W x + b + r ⊙ (U h + b')); output h' = z ⊙ h + (1 - z) ⊙ c.
+    """A gated recurrent unit: z, r = sigmoid(W x + U h); c = tanh(W x + b + r ⊙ (U h + b')); output h' = z ⊙ h + (1 - z) ⊙ c.
 
-    Source: Hidasi et al., Session-based Recommendations with Recurrent Neural Networks, ICLR 2016, equations 2 to 5, with the reset
-    gate behind the product with U, as cuDNN has it; dropout is of what comes out.
+    Source: Hidasi et al., Session-based Recommendations with Recurrent Neural Networks, ICLR 2016, equations 2 to 5. Deviation:
+    the reset gate is behind the product with U, as cuDNN has it, and z weighs the old state; dropout is of what comes out.
     """
 
     def __init__(self, dim: int, dropout: float, **options: Any) -> None:

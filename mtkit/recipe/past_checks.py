@@ -30,10 +30,10 @@ def _too_short(
     longest, table = max(((spec.sequence_length, name) for name, spec in rows.items() if spec), default=(0, ""))
     for name, encoder in encoders.items():
         if encoder is not None and encoder.reads_sequences and encoder.history_length < longest:
+            read = f"it reads {encoder.history_length} past events"
             yield (
                 ("encoder", name, "length"),
-                f"it reads {encoder.history_length} past events, and sequences of rows.{table} have up to {longest}; "
-                "expected as many at least",
+                f"{read}, and sequences of rows.{table} have up to {longest}; expected as many",
             )
 
 

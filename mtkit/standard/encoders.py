@@ -155,13 +155,13 @@ class History(_OfPast):
 class Sequence(_OfPast):
     """A network over the past in its order: what comes next depends on what came last.
 
-    With rows of `sequences`, it is trained on all places of a sequence at once; with others, on the last place of each row's past.
-    Columns of the past events (`history.event`, `history.rating`) are added to the embeddings of their items. `block` says which
-    network it is:
+    With rows of `sequences`, it is trained on all places of a sequence at once; with others, on the last place of a row's past.
+    Columns of the past events (`history.event`, `history.rating`) are added to the embeddings of their items. `block` says
+    which network it is:
 
-    `sasrec`: attention and a layer of width `dim` (Kang & McAuley, 2018). `ligr`: the same with gates and a wider layer, as eSASRec
-    has it (Tikhonovich et al., 2025). `hstu`: attention by SiLU with biases by place and time (Zhai et al., 2024). `gru`: a gated
-    recurrent unit, as in GRU4Rec (Hidasi et al., 2016), whose time grows with the length of sequences.
+    `sasrec`: attention and a layer of width `dim` (Kang & McAuley, 2018). `ligr`: the same with gates and a wider layer, as
+    eSASRec has it (Tikhonovich et al., 2025). `hstu`: attention by SiLU with biases by place and time (Zhai et al., 2024).
+    `gru`: a gated recurrent unit, as in GRU4Rec (Hidasi et al., 2016), whose time grows with the length of sequences.
     """
 
     block: Literal["sasrec", "ligr", "hstu", "gru"] = Field("ligr", description="which network it is made of")

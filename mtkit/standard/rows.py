@@ -230,10 +230,10 @@ class Interactions(_EventRows):
 class Sequences(_EventRows):
     """Events as `interactions` has them, of which those of a user are drawn together: next items, at all places of a sequence.
 
-    A row asks for an event and reads those before it. Encoders of a past (`sequence`) read the events of a sequence once for all of
-    its rows, so a step costs about as much as one that asks for the last event of each user. Of `length` past events at most, the last
-    sequence of a user has the latest, the one before those before it. Events without a past are no rows. A batch has so many sequences,
-    not rows. What is evaluated are single events; next items are ranked on `windows`.
+    A row asks for an event and reads those before it. Encoders of a past (`sequence`) read the events of a sequence once for all
+    of its rows, so a step costs about as much as one that asks for the last event of each user. A sequence has `length` past
+    events at most: the last one of a user has the latest, the one before those before it. Events without a past are no rows.
+    `batch_size` is a number of sequences. What is evaluated are single events; next items are ranked on `windows`.
     """
 
     length: PositiveInt = Field(

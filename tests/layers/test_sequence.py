@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from sums import unordered_sums
@@ -140,7 +142,7 @@ class _Slow:
         if layer.block != "gru":
             x = x + weights["places"][: len(ids)]
         if layer.block != "hstu":
-            x = x + weights["since"][[BUCKETS, *(_bucket(a - b) for a, b in zip(age, age[1:], strict=False))]]
+            x = x + weights["since"][[BUCKETS, *(_bucket(a - b) for a, b in pairwise(age))]]
         return x * np.sqrt(DIM)
 
     def row(self, inputs):

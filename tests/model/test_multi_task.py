@@ -621,7 +621,8 @@ def test_xla_compiles_rows_without_lists(make_model):
 def test_xla_is_refused_where_it_does_not_work(make_model, two_replicas):
     model = make_model({**CLICK, "next": NEXT})
     with pytest.raises(
-        StrategyError, match=r"train\.jit_compile: .* but rows of windows have lists, or lie in sequences; set jit_compile = "
+        StrategyError,
+        match=r"train\.jit_compile: .* but rows of windows have lists, or lie in sequences; set jit_compile = ",
     ):
         model.compile(jit_compile=True)
     with two_replicas.scope():

@@ -24,10 +24,11 @@ class S3rec(Published):
     """Sequences of items of which every user and item has 5 or more; there are no times.
 
     Reads `Beauty.txt` or `Toys_and_Games.txt` (folder `s3rec`): a line holds a user and the user's items, the oldest
-    first. With `attributes`, items have a list of these, categories and a brand by numbers, from `NAME_item2attributes.json`. As there are no times, days stand for positions, counted from the end: the last item of every user is at
-    2000-01-02, the one before at 2000-01-01, and so on. So the split `leave_one_out`, which is the benchmark's, is also
-    `time` with `valid = 2000-01-01` and `test = 2000-01-02`. Positions of different users do not compare: what was
-    popular at a time, and ages in days, say nothing.
+    first. With `attributes`, items have a list of these, categories and a brand by numbers, from
+    `NAME_item2attributes.json`. As there are no times, days stand for positions, counted from the end: the last item of
+    every user is at 2000-01-02, the one before at 2000-01-01, and so on. So the split `leave_one_out`, which is the
+    benchmark's, is also `time` with `valid = 2000-01-01` and `test = 2000-01-02`. Positions of different users do not
+    compare: what was popular at a time, and ages in days, say nothing.
 
     License: none is stated; for benchmarks only. Files: https://github.com/RUCAIBox/CIKM2020-S3Rec, folder `data`.
     Source: Zhou et al., "S3-Rec", 2020, from reviews collected by McAuley et al., 2015.
