@@ -38,6 +38,8 @@ ELSEWHERE = {
         f"task.department.order={[f'{color} {load}' for color in COLORS for load in ('light', 'heavy')]}",
     ],
     "pairwise": ["task.discounted.use=pairwise"],
+    "fm": ["task.discounted.use=fm"],
+    "final_mlp": ["task.discounted.use=final_mlp", "task.discounted.first_gate=['customer']"],
 }
 #: What a head makes of a label -> number of its classes, and the form (`LabeledRows.form`).
 FORMS = {

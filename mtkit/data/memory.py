@@ -139,7 +139,7 @@ def _step(recipe: Recipe, plan: Plan, fold: Fold) -> Iterator[Need]:
     sizes = _sizes(fold)
     batches = {name: _rows_of_step(spec, fold) for name, spec in recipe.rows.items()}
     for entity in plan.whole_entities():
-        width = sum(encoder.dim for name, encoder in plan.encoders.items() if plan.entity(name) == entity)
+        width = sum(encoder.width for name, encoder in plan.encoders.items() if plan.entity(name) == entity)
         what = f"embeddings of all {sizes[entity]:,} rows of {entity}; raise data.catalog.{entity}.min_count or lower `dim`"
         yield Need(sizes[entity] * width * _FLOAT * _COPIES, what)
     for table, names in _encoded(plan).items():

@@ -1,4 +1,4 @@
-"""An encoder of features: every feature is mapped to the width of the embedding, and the results are added."""
+"""An encoder of features: every feature is mapped to one width, and the results are added, or stay side by side."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from mtkit.schema import WEIGHT
 class Features(keras.layers.Layer):
     """Adds one embedding per integer feature and one linear map per float feature, then applies hidden layers.
 
+    With `combine="concat"` they are not added: each is a field of `dim` entries, and fields lie side by side, the integer
+    features first, then the float ones.
+
     Of a feature of several values w_j is the weight of value j, or 1, and e_j its embedding: the sum is Σ w_j e_j, the mean that
     over Σ w_j, and `sqrtn` that over sqrt(Σ w_j²). A row without values has the embedding of 0.
 
@@ -21,7 +24,7 @@ class Features(keras.layers.Layer):
         sizes: address of an integer feature -> number of its values.
         widths: address of a float feature -> length of its last axis.
         dim: width of the embedding.
-        hidden: widths of layers between the sum and the output; empty = the sum itself.
+        hidden: widths of layers between the sum, or the fields, and the output; empty = the sum, or the fields, themselves.
         id_dropout: share of training rows whose entity id is replaced by 0, which trains the unknown's row.
         dropout: dropout rate of the output.
         listed: addresses of integer features of several values.
@@ -30,9 +33,11 @@ class Features(keras.layers.Layer):
             expected sum is as without.
         l2: weight in the loss of the mean over rows of the squared lengths of the embeddings that they look up.
         l1: the same of the sums of absolute values.
+        combine: `sum`, or `concat`, side by side.
 
     Call: a dictionary address -> int `[rows]`, float `[rows, width]`, or int `[rows, n]` where a row has several values, the
-    known ones first and then 0; `<address>/weight` float `[rows, n]` are their weights. Returns `[rows, dim]`.
+    known ones first and then 0; `<address>/weight` float `[rows, n]` are their weights. Returns `[rows, dim]`, or
+    `[rows, features * dim]` for `concat` without hidden layers.
     """
 
     def __init__(
@@ -48,6 +53,7 @@ class Features(keras.layers.Layer):
         feature_dropout: float = 0.0,
         l2: float = 0.0,
         l1: float = 0.0,
+        combine: str = "sum",
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -56,6 +62,7 @@ class Features(keras.layers.Layer):
         self.id_dropout, self.dropout = id_dropout, dropout
         self.listed, self.combiner = tuple(listed), combiner
         self.feature_dropout, self.l2, self.l1 = feature_dropout, l2, l1
+        self.combine = combine
         self._tables = {
             address: keras.layers.Embedding(size, dim, _small(), name=_variable_name(address))
             for address, size in sizes.items()
@@ -77,7 +84,7 @@ class Features(keras.layers.Layer):
         parts += [linear(inputs[address]) for address, linear in self._maps.items()]
         if training and self.feature_dropout:
             parts = self._some(parts)
-        state = tf.add_n(parts)
+        state = tf.add_n(parts) if self.combine == "sum" else tf.concat(parts, -1)
         for layer in self._hidden:
             state = layer(state)
         if self._output is not None:
@@ -117,8 +124,10 @@ class Features(keras.layers.Layer):
         return tf.where(kept, ids, 0)
 
     def axes(self) -> list[Axis]:
-        """The rows of the embeddings."""
-        return [Axis(table.embeddings, 0, address) for address, table in self._tables.items()]
+        """The rows of the embeddings, and the fields that hidden layers read."""
+        tables = [Axis(table.embeddings, 0, address) for address, table in self._tables.items()]
+        beside = self._hidden[:1] if self.combine == "concat" else []
+        return [*tables, *(Axis(layer.kernel, 0, [*self._tables, *self._maps]) for layer in beside)]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -135,6 +144,7 @@ class Features(keras.layers.Layer):
             "feature_dropout": self.feature_dropout,
             "l2": self.l2,
             "l1": self.l1,
+            "combine": self.combine,
         }
 
 

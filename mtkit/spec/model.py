@@ -81,7 +81,7 @@ class Encoder(Spec):
     added, and for `history.<role>` also `history.age` (float32 `[rows, n]`, days), and `catalog.<encoder>` for `content`.
     Columns of past events (`history.rating`) are read behind `history.<role>`: int32 `[rows, n]`, or float32 `[rows, n, width]`,
     0 where it is 0.
-    It returns `[rows, dim]`. If the layer has a method `prepare`, that is called once per step with the `catalog.<encoder>`,
+    It returns `[rows, width]`. If the layer has a method `prepare`, that is called once per step with the `catalog.<encoder>`,
     and the tensors that it returns take their place. If it has a method `penalties`, that is called in training as the layer
     is, and says what each row adds to the loss, float32 `[rows]`, or None: the core adds their mean over the rows that a step
     encodes, on however many replicas. (Keras' `add_loss` keeps what the last of a layer's calls in a step adds.)
@@ -93,6 +93,11 @@ class Encoder(Spec):
 
     reads: tuple[Address, ...] = Field(min_length=1, description="addresses of the features it reads")
     dim: PositiveInt = Field(64, description="width of the embedding")
+
+    @property
+    def width(self) -> int:
+        """Of what its layer returns: `dim`, or a multiple of it where the embedding is several fields side by side."""
+        return self.dim
 
     @property
     def content(self) -> tuple[str, ...]:

@@ -14,16 +14,25 @@ from mtkit.spec import Address, BuildContext, Encoder, Fraction, Name, PositiveI
 
 
 class Features(Encoder):
-    """Adds an embedding per id or categorical feature and a linear map per numeric one; those of a list's values are combined."""
+    """Adds an embedding per id or categorical feature and a linear map per numeric one; those of a list's values are combined.
+
+    With `combine = "concat"` they stay side by side, each a field of `dim` entries: `fm` and `tfrs_ranking` read how fields go
+    together, and hidden layers tell them apart.
+    """
 
     reads_kinds: ClassVar[tuple[ColumnKind, ...]] = ("id", "categorical", "numeric", "list")
 
-    hidden: tuple[PositiveInt, ...] = Field((), description="widths of hidden layers after the sum")
+    combine: Literal["sum", "concat"] = Field(
+        "sum",
+        description="what becomes of the embeddings of the features: their sum; or all of them side by side, features x `dim` "
+        "wide (`dim` again after hidden layers)",
+    )
+    hidden: tuple[PositiveInt, ...] = Field((), description="widths of hidden layers after that")
     id_dropout: Fraction = Field(0.1, description="share of training rows whose id is hidden: trains the unknown")
     dropout: Fraction = Field(0.0, description="dropout rate of the output")
     feature_dropout: Fraction = Field(
         0.0,
-        description="share of a training row's features that are left out of the sum; the others are divided by 1 - share",
+        description="share of a training row's features that are left out; the others are divided by 1 - share",
     )
     l2: Annotated[float, Field(ge=0)] = Field(
         0.0,
@@ -49,9 +58,18 @@ class Features(Encoder):
                 )
         return self
 
+    @property
+    def width(self) -> int:
+        """`dim`, or that of all features side by side."""
+        return self.dim if self.combine == "sum" or self.hidden else self.dim * len(self.reads)
+
     def table_rows(self, sizes: Mapping[str, int]) -> int:
         """Those of the entities whose ids it reads."""
         return sum(sizes[address.scope] for address in self.reads if address.column == "id")
+
+    def numbers_per_row(self, sizes: Mapping[str, int]) -> int:
+        """The embedding, or all features side by side."""
+        return self.dim if self.combine == "sum" else self.dim * len(self.reads)
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.Features`."""
@@ -70,6 +88,7 @@ class Features(Encoder):
             feature_dropout=self.feature_dropout,
             l2=self.l2,
             l1=self.l1,
+            combine=self.combine,
             name=context.name,
         )
 

@@ -29,7 +29,7 @@ class _Linear(ClassTask):
         return LinearHead(self.inputs, classes, self.loss_options(context), name=context.name)
 
 
-class _OnEmbeddings(PredictionTask):
+class OnEmbeddings(PredictionTask):
     """A head on embeddings alone."""
 
     @model_validator(mode="after")
@@ -43,7 +43,7 @@ class _OnEmbeddings(PredictionTask):
         return self
 
 
-class UserPreference(_OnEmbeddings, _Linear):
+class UserPreference(OnEmbeddings, _Linear):
     """Whether the user prefers the item: p = sigmoid(W1·[U; C] + b1), on embeddings of the user and of the item.
 
     Labels that only ever say yes need negatives: its row table (`sampled_negatives`) says where they come from. With a
@@ -51,14 +51,14 @@ class UserPreference(_OnEmbeddings, _Linear):
     """
 
 
-class Content(_OnEmbeddings, _Linear):
+class Content(OnEmbeddings, _Linear):
     """What the item is about: f = sigmoid(W2·C + b2), on embeddings of the item.
 
     With a label of several classes the softmax over classes takes the place of the sigmoid.
     """
 
 
-class MultiLabel(_OnEmbeddings):
+class MultiLabel(OnEmbeddings):
     """Which of several classes apply, any number of them: p = sigmoid(W·x + b) of each class, x being its inputs side by side.
 
     The label is a column declared with `multi_label = true`, whose classes are those of the training rows, or of the catalog

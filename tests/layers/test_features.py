@@ -67,11 +67,39 @@ def test_gradients_of_tables_are_rows():
 
 def test_config():
     check_layer_config(_layer(hidden=(7,), id_dropout=0.1, dropout=0.2, name="user"))
-    check_layer_config(_layer(feature_dropout=0.1, l2=0.2, l1=0.3))
+    check_layer_config(_layer(feature_dropout=0.1, l2=0.2, l1=0.3, combine="concat"))
 
 
 def test_conforms():
     check_encoder(_layer(hidden=(7,), l2=0.1, l1=0.2), _inputs(), 4)
+    check_encoder(_layer(hidden=(7,), combine="concat"), _inputs(), 4)
+    check_encoder(_layer(combine="concat"), _inputs(), 12)
+
+
+def test_features_side_by_side_are_fields():
+    layer, inputs = _layer(combine="concat"), _inputs()
+    fields = np.split(layer(inputs).numpy(), 3, -1)
+    for field, name in zip(fields, layer.sizes, strict=False):
+        np.testing.assert_array_equal(field, layer._tables[name].embeddings.numpy()[inputs[name]])
+    np.testing.assert_allclose(
+        fields[2], inputs["user.age"].numpy() @ layer._maps["user.age"].kernel.numpy(), atol=1e-7
+    )
+    np.testing.assert_allclose(sum(fields), _slow(layer, inputs), atol=1e-6)
+
+
+def test_features_side_by_side_are_left_out_as_wholes():
+    layer, inputs = _layer(combine="concat", feature_dropout=0.5), _inputs(400)
+    kept = np.split(layer(inputs, training=True).numpy() / layer(inputs).numpy(), 3, -1)
+    for field in kept:
+        assert set(field.ravel().round(3)) == {0, 2}
+        np.testing.assert_allclose(field, field[:, :1] * np.ones(4), atol=1e-5)
+
+
+def test_hidden_layers_say_which_fields_they_read():
+    layer = _layer(combine="concat", hidden=(7,))
+    layer(_inputs())
+    assert [axis.of for axis in layer.axes()] == ["user.id", "user.town", ["user.id", "user.town", "user.age"]]
+    assert layer.axes()[-1].variable.shape == [12, 7]
 
 
 def test_features_are_left_out_as_a_whole_row_by_row_in_training_alone():

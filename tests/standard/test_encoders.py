@@ -27,6 +27,16 @@ def test_features(options, context):
     check_layer_config(layer)
 
 
+def test_features_side_by_side(context):
+    inputs = {"user.id": tf.constant([0, 29]), "user.town": tf.constant([1, 3]), "user.age": tf.ones([2, 2])}
+    for hidden, width in (((), 36), ((16,), 12)):
+        spec = Features(reads=tuple(READS), dim=12, combine="concat", hidden=hidden)
+        check_spec(spec)
+        assert (spec.width, spec.numbers_per_row({})) == (width, 36)
+        assert spec.build(context)(inputs).shape == (2, width)
+    assert Features(reads=tuple(READS), dim=12).width == 12
+
+
 def test_history(context):
     spec = History(reads=("history.item",), dim=8, length=16)
     check_spec(spec)
