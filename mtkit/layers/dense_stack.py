@@ -17,6 +17,7 @@ class DenseStack(keras.layers.Layer):
         activation: of these layers, by Keras' name.
         dropout: dropout rate after each of them.
         units: width of the linear layer after them; None = there is none.
+        use_bias: whether the linear layer has a bias.
 
     Call: `[..., width]`; returns `[..., units]`, or as wide as the last of the layers.
     """
@@ -27,13 +28,17 @@ class DenseStack(keras.layers.Layer):
         activation: str = "relu",
         dropout: float = 0.0,
         units: int | None = None,
+        use_bias: bool = True,
         **options: Any,
     ) -> None:
         super().__init__(**options)
-        self.hidden, self.activation, self.dropout, self.units = tuple(hidden), activation, dropout, units
+        self.hidden, self.activation, self.dropout = tuple(hidden), activation, dropout
+        self.units, self.use_bias = units, use_bias
         self.layers = [keras.layers.Dense(width, activation, dtype=self.dtype_policy) for width in hidden]
         self._dropout = keras.layers.Dropout(dropout, rng_type="stateful")
-        self.linear = None if units is None else keras.layers.Dense(units, name="linear", dtype=self.dtype_policy)
+        self.linear = None
+        if units is not None:
+            self.linear = keras.layers.Dense(units, use_bias=use_bias, name="linear", dtype=self.dtype_policy)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """The output of the last layer."""
@@ -51,5 +56,5 @@ class DenseStack(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
-        own = {"hidden": list(self.hidden), "activation": self.activation, "dropout": self.dropout, "units": self.units}
-        return {**super().get_config(), **own}
+        own = {"hidden": list(self.hidden), "activation": self.activation, "dropout": self.dropout}
+        return {**super().get_config(), **own, "units": self.units, "use_bias": self.use_bias}

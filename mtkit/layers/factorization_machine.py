@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from mtkit.backend import keras, tf
 from mtkit.errors import WiringError
 from mtkit.heads.prediction import PredictionHead
@@ -16,11 +18,13 @@ from mtkit.layers.losses import ClassLoss
 
 @keras.saving.register_keras_serializable(package="mtkit")
 class FactorizationMachine(PredictionHead):
-    """Predicts sigmoid(b + Σ_i w_i + Σ_{i<j} v_i · v_j + deep(x)) over the fields of its inputs.
+    """Predicts sigmoid(b + Σ_i u_i · x_i + Σ_{i<j} Σ_k r_k x_ik x_jk + deep(x)) over fields x_i, its inputs side by side, cut.
 
-    Its inputs side by side, x, are fields of one width: the first entry of field i is w_i, the others are v_i. Where a field is
-    the embedding of a feature, which a number multiplies, these are the w_i x_i and v_i x_i of a factorization machine. Pairs
-    take time in proportion to the number of fields: Σ_{i<j} v_i · v_j = (|Σ_i v_i|² - Σ_i |v_i|²) / 2.
+    u_i begins as (1, 0, ..., 0) and r as (0, 1, ..., 1): the first entry of field i is its weight w_i, the others are its vector
+    v_i, and logits are b + Σ_i w_i + Σ_{i<j} v_i · v_j. Where a field is the embedding of a feature, which a number multiplies,
+    these are the w_i x_i and v_i x_i of a factorization machine. u and r are the head's own, for heads of other tasks read the
+    same fields, and would all say the same. Pairs take time in proportion to the number of fields: the sum over pairs of
+    products is (square of the sum - sum of squares) / 2.
 
     Sources: Rendle, Factorization Machines, ICDM 2010, equation 1 and lemma 3.1; with `hidden`, Guo et al., DeepFM, IJCAI 2017,
     equation 1.
@@ -31,6 +35,7 @@ class FactorizationMachine(PredictionHead):
         hidden: widths of the layers of the deep network; empty = there is none.
         activation: of these layers.
         dropout: dropout rate of these layers.
+        bias: where b begins.
         loss: options of the `ClassLoss`.
 
     Raises:
@@ -44,29 +49,41 @@ class FactorizationMachine(PredictionHead):
         hidden: Sequence[int] = (),
         activation: str = "relu",
         dropout: float = 0.0,
+        bias: float = 0.0,
         loss: Mapping[str, Any] | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
         self.inputs, self.field, self.hidden, self.dropout = tuple(inputs), field, tuple(hidden), dropout
-        self.activation = activation
+        self.activation, self.begin = activation, bias
         self.binary = ClassLoss(**(loss or {}))
         self.deep = DenseStack(hidden, activation, dropout, units=1, name="deep") if hidden else None
-        self.bias = self.add_weight("bias", (), initializer="zeros", experimental_autocast=False)
+
+    def build(self, shapes: Mapping[str, tf.TensorShape]) -> None:
+        """Creates what the head makes of fields of its own."""
+        self._require_fields({name: shapes[name][-1] for name in self.inputs})
+        first = np.eye(self.field, dtype=np.float32)[0]
+        fields = sum(shapes[name][-1] for name in self.inputs) // self.field
+        self.bias = self._weight("bias", np.float32(self.begin))
+        self.linear = self._weight("linear", np.tile(first, fields))
+        self.pairs = self._weight("pairs", 1 - first)
+        super().build(shapes)
+
+    def _weight(self, name: str, begin: np.ndarray) -> tf.Variable:
+        initializer = keras.initializers.Constant(begin)
+        # Squares that nearly cancel are too much for half precision.
+        return self.add_weight(name, begin.shape, initializer=initializer, experimental_autocast=False)
 
     def call(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Logits float32 `[rows]`."""
-        self._require_fields(view)
         x = joined(view, self.inputs)
-        # Squares that nearly cancel are too much for half precision.
-        fields = tf.cast(tf.reshape(x, [-1, x.shape[-1] // self.field, self.field]), tf.float32)
-        vectors = fields[..., 1:]
-        pairs = tf.square(tf.reduce_sum(vectors, 1)) - tf.reduce_sum(tf.square(vectors), 1)
-        logits = self.bias + tf.reduce_sum(fields[..., 0], 1) + tf.reduce_sum(pairs, 1) / 2
+        whole = tf.cast(x, tf.float32)
+        fields = tf.reshape(whole, [-1, x.shape[-1] // self.field, self.field])
+        pairs = tf.square(tf.reduce_sum(fields, 1)) - tf.reduce_sum(tf.square(fields), 1)
+        logits = self.bias + tf.linalg.matvec(whole, self.linear) + tf.linalg.matvec(pairs, self.pairs) / 2
         return logits if self.deep is None else logits + tf.cast(self.deep(x, training=training)[:, 0], tf.float32)
 
-    def _require_fields(self, view: Mapping[str, tf.Tensor]) -> None:
-        widths = {name: view[name].shape[-1] for name in self.inputs}
+    def _require_fields(self, widths: Mapping[str, int]) -> None:
         for name, width in widths.items():
             if width % self.field:
                 raise WiringError(
@@ -88,8 +105,9 @@ class FactorizationMachine(PredictionHead):
         return self.binary.probabilities(outputs)
 
     def axes(self) -> list[Axis]:
-        """The inputs side by side that the deep network reads."""
-        return [Axis(self.deep.first_kernel, 0, self.inputs)] if self.deep else []
+        """The inputs side by side."""
+        deep = [Axis(self.deep.first_kernel, 0, self.inputs)] if self.deep else []
+        return [Axis(self.linear, 0, self.inputs), *deep]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -100,5 +118,6 @@ class FactorizationMachine(PredictionHead):
             "hidden": list(self.hidden),
             "activation": self.activation,
             "dropout": self.dropout,
+            "bias": self.begin,
             "loss": self.binary.options(),
         }

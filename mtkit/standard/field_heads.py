@@ -22,7 +22,7 @@ class Fm(OnEmbeddings, ClassTask):
 
     Logits are b + Σ_i w_i + Σ_{i<j} v_i · v_j (+ a network of all fields side by side; Guo et al., 2017). A `features` encoder
     with `combine = "concat"` has a field for each feature; any other embedding as wide as a field is one more. The first entry
-    of field i is w_i, the others are v_i.
+    of field i is w_i, the others are v_i, and each head learns weights of its own for these entries, for tasks read the same.
     """
 
     field: Annotated[int, Field(ge=2)] | None = Field(
@@ -62,6 +62,7 @@ class Fm(OnEmbeddings, ClassTask):
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.factorization_machine.FactorizationMachine`."""
+        from mtkit.data.label_statistics import thresholds
         from mtkit.layers.factorization_machine import FactorizationMachine
 
         return FactorizationMachine(
@@ -70,6 +71,7 @@ class Fm(OnEmbeddings, ClassTask):
             hidden=self.hidden,
             activation=self.activation,
             dropout=self.dropout,
+            bias=-thresholds(*context.labels(context.name), 2)[0],
             loss=self.loss_options(context),
             name=context.name,
         )

@@ -29,4 +29,4 @@ def test_dropout_in_training_alone():
 
 
 def test_config():
-    check_layer_config(DenseStack((5, 3), "gelu", 0.1, 2, name="deep"))
+    check_layer_config(DenseStack((5, 3), "gelu", 0.1, 2, False, name="deep"))

@@ -54,13 +54,28 @@ def test_a_deep_network_beside_the_pairs_is_added():
     x = np.concatenate([VIEW["view"], VIEW["past"]], 1)
     found = head(VIEW)
     np.testing.assert_allclose(found, by_pairs(x.reshape(6, 4, 4)) + head.deep(x)[:, 0], atol=1e-5)
-    assert [(axis.variable.shape, axis.of) for axis in head.axes()] == [((16, 5), ("view", "past"))]
+    assert [(axis.variable.shape, axis.of) for axis in head.axes()] == [
+        ((16,), ("view", "past")),
+        ((16, 5), ("view", "past")),
+    ]
+
+
+def test_heads_of_the_same_fields_weigh_their_entries_for_themselves():
+    head = FactorizationMachine(["view", "past"], 4)
+    head(VIEW)
+    weights = {name: RNG.normal(size=getattr(head, name).shape) for name in ("bias", "linear", "pairs")}
+    for name, values in weights.items():
+        getattr(head, name).assign(values)
+    fields = np.concatenate([VIEW["view"], VIEW["past"]], 1).reshape(6, 4, 4).astype(float)
+    pairs = sum(fields[:, i] * fields[:, j] @ weights["pairs"] for i, j in combinations(range(4), 2))
+    expected = weights["bias"] + fields.reshape(6, 16) @ weights["linear"] + pairs
+    np.testing.assert_allclose(head(VIEW), expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize("hidden", [(), (5,)], ids=str)
 def test_conforms(hidden):
     check_prediction_head(FactorizationMachine(["view", "past"], 4, hidden=hidden), VIEW)
-    check_layer_config(FactorizationMachine(["view"], 4, hidden, "gelu", 0.1, loss={"focal": 2.0}, name="click"))
+    check_layer_config(FactorizationMachine(["view"], 4, hidden, "gelu", 0.1, -2.0, loss={"focal": 2.0}, name="click"))
 
 
 def test_pairs_in_half_precision_are_of_float32():

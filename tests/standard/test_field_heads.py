@@ -46,7 +46,11 @@ def test_fields_are_as_wide_as_encoders_say(make_context):
         "past": Features(reads=("item.id",), dim=12),
     }
     context = replace(make_context("click", classes={"click": 2}), encoders=encoders)
-    assert FM.build(context).field == 12
+    labels = np.float32([1, 0, 0, 1]), np.float32([1, 2, 1, 0])
+    context = replace(context, labels={"click": labels}.__getitem__)
+    head = FM.build(context)
+    assert head.field == 12
+    assert head.begin == pytest.approx(np.log(1 / 3), abs=0.01)
     assert FM.model_copy(update={"field": 6}).build(context).field == 6
 
 

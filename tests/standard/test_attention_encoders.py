@@ -1,0 +1,97 @@
+"""Attention to the candidate: its spec, where it may be read, and a recipe that is trained, evaluated and exported."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from pydantic import ValidationError
+
+from mtkit.backend import tf
+from mtkit.conditions import Where
+from mtkit.errors import RecipeError
+from mtkit.model.model_evaluation import evaluate
+from mtkit.recipe.loader import load_recipe
+from mtkit.serving.export import save
+from mtkit.spec import FeatureInfo
+from mtkit.standard.attention_encoders import TargetAttention
+from mtkit.testing import check_import_is_light, check_layer_config, check_spec
+
+READS = "reads=['history.item', 'item.id', 'history.channel']"
+SEEN = f"encoder.seen={{use='target_attention', {READS}, items='look', dim=8, recency=true}}"
+RANKED = [SEEN, "task.discounted.inputs=['customer', 'seen', 'product']"]
+
+
+def test_spec(make_context):
+    infos = {"history.event": FeatureInfo(size=5), "history.rating": FeatureInfo(width=2)}
+    context = replace(make_context(), features=infos, sizes={"item": 30})
+    where = {"event": ["buy"]}
+    spec = TargetAttention(
+        reads=("history.item", "item.id", *infos), where=where, items="text", length=4, dim=8, hidden=(6, 2)
+    )
+    check_spec(spec)
+    assert (spec.history_length, spec.history_where) == (4, Where.model_validate(where))
+    assert (spec.content, spec.width) == (("text",), 8)
+    assert spec.table_rows({"item": 30}) == 30
+    assert spec.numbers_per_row({"item": 30}) == 4 * (2 * 8 + 6 + 2 + 2 * 8)
+    layer = spec.build(context)
+    assert (layer.entity, layer.size, layer.sizes, layer.widths) == (
+        "item",
+        30,
+        {"history.event": 5},
+        {"history.rating": 2},
+    )
+    check_layer_config(layer)
+
+
+def test_specs_are_light():
+    check_import_is_light("mtkit.standard.attention_encoders")
+
+
+@pytest.mark.parametrize(
+    ("reads", "message"),
+    [
+        (("item.id", "history.item"), "reads 'item.id' first, expected a past"),
+        (("history.item", "user.id"), r"reads 'user\.id' after 'history\.item', expected the candidate, 'item\.id'"),
+        (("history.item", "item.id", "item.tag"), "reads 'item.tag', expected a column of past events"),
+        (("history.item", "item.id", "history.event", "history.event"), "expected each once"),
+        (("history.item",), "at least 2"),
+    ],
+)
+def test_reads_a_past_and_a_candidate(reads, message):
+    with pytest.raises(ValidationError, match=message):
+        TargetAttention(reads=reads)
+
+
+def test_queries_of_retrieval_do_not_read_it(tiny_recipe):
+    message = "a query must not depend on the candidate of the row, but 'seen' depends on item.id"
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(tiny_recipe, [SEEN, "task.next.query=['seen', 'customer']"])
+
+
+def test_a_request_that_brings_the_past_of_a_user_gets_what_the_user_gets(train_tiny, tmp_path):
+    unsets = ("correlation", "task.next", "task.gift", "rows.windows", "encoder.past", "encoder.visit", "evaluate.main")
+    pipeline = train_tiny(*RANKED, "encoder.customer.reads=['user.town', 'user.age']", "train.epochs=1", unsets=unsets)
+    assert np.isfinite(evaluate(pipeline)["discounted/auc"])
+    signatures = tf.saved_model.load(str(save(pipeline, tmp_path / "export"))).signatures
+
+    def ask(name, **inputs):
+        specs = signatures[name].structured_input_signature[1]
+        given = {key: tf.constant(value, specs[key].dtype) for key, value in inputs.items()}
+        return signatures[name](**given)["discounted"].numpy()
+
+    fold, items = pipeline.fold, ["p01", "p02", "p03", "p04"]
+    row = 5
+    user, data = fold.catalog("user").ids[row], pipeline.recipe.data.source.load().entities["user"].to_pylist()
+    person = next(each for each in data if str(each["id"]) == str(user))
+    there = np.arange(*fold.events.offsets[row : row + 2])
+    ids = fold.catalog("item").ids[fold.events.ids["item"][there]]
+    channels = fold.events.columns["channel"].take(there).to_pylist()
+    age = (fold.end - fold.events.time[there]) / 86400
+    past = {"history_item_ids": [list(ids)] * 4, "history_age": [list(age)] * 4, "history_channel": [channels] * 4}
+    own = {"user_town": [person["town"] or ""] * 4, "user_age": [person["age"] or np.nan] * 4}
+    known = ask("rank", user_id=[str(user)] * 4, item_id=items)
+    np.testing.assert_allclose(ask("rank_new_user", item_id=items, **past, **own), known, atol=1e-5)
+    other = past | {"history_item_ids": [list(np.roll(ids, 1))] * 4}
+    assert np.abs(ask("rank_new_user", item_id=items, **other, **own) - known).max() > 1e-6
+    nobody = {name: np.array(values)[:, :0] for name, values in past.items()}
+    assert np.isfinite(ask("rank_new_user", item_id=items, **nobody, **own)).all()
