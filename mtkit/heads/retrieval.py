@@ -11,7 +11,7 @@ from mtkit.backend import tf
 from mtkit.evaluation.metrics import rank_metrics
 from mtkit.evaluation.sampled_ranking import SomeScorer
 from mtkit.evaluation.user_sums import Measured
-from mtkit.feed.batch import Batch
+from mtkit.feed.batch import Batch, Lists
 from mtkit.heads.base import Head, TaskEvaluation, TaskPass
 from mtkit.runtime.collectives import gather_rolled
 
@@ -94,6 +94,34 @@ class RetrievalHead(Head):
     def plain(self) -> bool:
         """Whether the dot product of query and candidate is all of the score."""
         return type(self).score is RetrievalHead.score
+
+    @property
+    def factored(self) -> bool:
+        """Whether scores are `asked` · `folded`, but for those of `own_scores`; servables then compute no more than that."""
+        return self.plain
+
+    def asked(self, query: tf.Tensor, batch: Batch) -> tf.Tensor:  # noqa: ARG002
+        """The query `[rows, width]` that meets candidates as they are `folded`."""
+        return query
+
+    def folded(self, candidates: tf.Tensor, batch: Batch) -> tf.Tensor:  # noqa: ARG002
+        """The candidates with all that their scores depend on beside the query, `[items, width]`, at one moment.
+
+        Args:
+            candidates: of the whole catalog.
+            batch: rows that all are of that moment.
+        """
+        return candidates
+
+    def own_scores(self, query: tf.Tensor, folded: tf.Tensor, batch: Batch) -> Lists | None:  # noqa: ARG002
+        """The scores, `score`, of those items, `id`, that are not scored by their dot product; None = there are none.
+
+        Args:
+            query: `[rows, width]`, as `asked`.
+            folded: `[width, items]`, as `folded`, transposed.
+            batch: the rows.
+        """
+        return None
 
     def losses(self, rows: TaskPass) -> tuple[tf.Tensor, tf.Tensor]:
         """The losses of all rows, or of those whose candidate is positive; what a row counts beside others, the core knows."""

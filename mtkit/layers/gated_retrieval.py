@@ -7,7 +7,7 @@ from typing import Any
 
 from mtkit.backend import keras, tf
 from mtkit.errors import WiringError
-from mtkit.feed.batch import Batch
+from mtkit.feed.batch import Batch, Lists
 from mtkit.heads.retrieval import Candidates, RetrievalHead
 from mtkit.layers.axes import Axis
 
@@ -90,6 +90,30 @@ class GatedRetrieval(RetrievalHead):
         channels = tf.gather_nd(popularity.values, index)
         prior, prior_if_own = (tf.linalg.matvec(channels, weights) for weights in (self.prior, self.prior_if_own))
         return embeddings[..., -1] + prior + own * prior_if_own + pair + (1.0 - own) * dense
+
+    @property
+    def factored(self) -> bool:
+        """Only items of the own past are not scored by a dot product."""
+        return type(self).score is GatedRetrieval.score
+
+    def asked(self, query: tf.Tensor, batch: Batch) -> tf.Tensor:
+        """The query, and what all new items have in common for a user: `[rows, dim + 2]`."""
+        return tf.concat([query, tf.matmul(batch.dense["activity"], self.new_bias_by_activity[:, None])], -1)
+
+    def folded(self, candidates: tf.Tensor, batch: Batch) -> tf.Tensor:
+        """The candidates with their popularity in the bias: `[items, dim + 2]`."""
+        popularity = batch.shared["popularity"]
+        prior = tf.linalg.matvec(tf.gather(popularity.values, popularity.index[0]), self.prior)
+        return tf.concat([candidates[:, :-1], (candidates[:, -1] + prior)[:, None], tf.ones_like(prior)[:, None]], -1)
+
+    def own_scores(self, query: tf.Tensor, folded: tf.Tensor, batch: Batch) -> Lists:  # noqa: ARG002
+        """The scores of past items."""
+        own, popularity = batch.lists["own"], batch.shared["popularity"]
+        ids = own.values["id"]
+        channels = tf.gather_nd(popularity.values, tf.stack([tf.gather(popularity.index, own.row), ids], -1))
+        biases = tf.gather_nd(folded, tf.stack([tf.fill(tf.shape(ids), tf.shape(folded)[0] - 2), ids], -1))
+        scores = biases + tf.linalg.matvec(channels, self.prior_if_own) + self._pair(batch)
+        return Lists(own.row, {"id": ids, "score": scores})
 
     def loss(self, query: tf.Tensor, candidates: Candidates, batch: Batch, training: bool = False) -> tf.Tensor:
         """Per-row loss `[rows]`."""

@@ -76,6 +76,7 @@ class Forward:
         training: whether dropout is on.
         whole: embeddings of which all rows are computed, rows of batches being looked up in the result.
         encoded: outputs of `encoded_entity` that are known already, in which rows of batches are looked up.
+        prepared: what `content` gave before.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Forward:
         training: bool = False,
         whole: frozenset[str] | None = None,
         encoded: Mapping[str, tf.Tensor] | None = None,
+        prepared: Mapping[str, Tensors] | None = None,
     ) -> None:
         self.model = model
         self.plan = model.plan
@@ -92,7 +94,7 @@ class Forward:
         self._encoded = dict(encoded or {})
         self._whole_lanes: dict[str, Lane] = {}
         self._of_batch: dict[tuple[str, int], Lane] = {}
-        self._prepared: dict[str, Tensors] = {}
+        self._prepared = dict(prepared or {})
         self._penalties: dict[str, list[tuple[tf.Tensor, tf.Tensor]]] = {}
         self._entered: dict[str, tuple[str, tf.TensorShape]] = {}
         self._apart: dict[Any, list[tf.Tensor]] = {}
@@ -246,7 +248,7 @@ class Forward:
         if batch.sequences is not None and self.plan.encoders[embedding].reads_sequences:
             return self._encode_sequences(embedding, batch)
         inputs = self.inputs(embedding, batch)
-        inputs |= self._content(embedding)
+        inputs |= self.content(embedding)
         encoded = self.model.encoders[embedding](inputs, training=self.training)
         if self.training:
             self._penalize(embedding, inputs, batch)
@@ -256,7 +258,7 @@ class Forward:
         """The same as for each row alone, by an encoder that reads each sequence once."""
         sequences, later = batch.of_sequences()
         inputs = self.inputs(embedding, sequences)
-        inputs |= self._content(embedding)
+        inputs |= self.content(embedding)
         length = self.plan.encoders[embedding].history_length
         # Rows that are not there, behind those of sequences on several replicas, would be anywhere.
         place = tf.clip_by_value(length - 1 - later, 0, length - 1)
@@ -264,8 +266,8 @@ class Forward:
         layer = self.model.encoders[embedding]
         return layer.at(inputs, batch.sequences.number, place, training=self.training)
 
-    def _content(self, embedding: str) -> Tensors:
-        """What an encoder reads of a whole entity, prepared once for all of its calls if it can do so."""
+    def content(self, embedding: str) -> Tensors:
+        """What an encoder reads of whole entities, prepared once for all of its calls if it can do so."""
         if embedding not in self._prepared:
             names = self.plan.encoders[embedding].content
             content = {f"catalog.{name}": self.encoded_entity(name) for name in names}

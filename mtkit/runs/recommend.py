@@ -22,8 +22,8 @@ from mtkit.runs.damage import reading
 from mtkit.runs.directory import RunDirectory
 from mtkit.shown import counted, shown_line
 
-#: Events of a user that are looked at, the latest ones.
-MOST_EVENTS = 1 << 16
+#: Asks for all events of a user.
+ALL_EVENTS = (1 << 31) - 1
 #: Items of the past that are shown.
 SHOWN = 10
 
@@ -89,6 +89,8 @@ class Servant:
         self._loaded = _loaded(self._export, f"mtkit export {run} writes another")
         if "recommend" not in self._loaded.signatures:
             raise RunError(f"{run}: the model has no retrieval task, so there is nothing that it could recommend")
+        if "seen" not in self._loaded.signatures["past"].structured_outputs:
+            raise RunError(f"{self._export} was written by an earlier version; mtkit export {run} writes another")
         self._schema = directory.read_recipe().data.source.schema()
         self._user, self._item = list(self._schema.roles)[:2]
         texts = self._schema.of_kind("text", self._schema.roles[self._item])
@@ -111,8 +113,9 @@ class Servant:
         Raises:
             RunError: the model's scores are not finite, or the user's id is no text.
         """
-        wanted = len(self._texts) if exclude_seen else min(k, len(self._texts))
-        answer = self._ask("recommend", user, k=tf.constant(wanted), exclude_ids=tf.zeros([1, 0], tf.string))
+        seen = self._own_items(user) if exclude_seen else []
+        asked = {"k": tf.constant(min(k, len(self._texts))), "exclude_ids": tf.constant([seen], tf.string)}
+        answer = self._ask("recommend", user, **asked)
         # A servable puts the bounds of float32 in the place of scores that are no number.
         scores = answer["scores"][answer[f"{self._item}_ids"] != b""]
         if np.abs(scores).max(initial=0) >= np.finfo(np.float32).max:
@@ -121,12 +124,16 @@ class Servant:
             )
         rows = zip(*(answer[key] for key in (f"{self._item}_ids", "scores", "seen")), strict=True)
         named = [(item.decode(), float(score), bool(seen)) for item, score, seen in rows if item]
-        kept = [row for row in named if not (exclude_seen and row[2])][:k]
-        return [Recommendation(item, score, seen, self._text(item)) for item, score, seen in kept]
+        return [Recommendation(item, score, seen, self._text(item)) for item, score, seen in named]
+
+    def _own_items(self, user: str) -> list[bytes]:
+        """The items that count as the user's own past."""
+        answer = self._ask("past", user, k=tf.constant(ALL_EVENTS))
+        return sorted(set(answer[f"{self._item}_ids"][answer["seen"]]))
 
     def past(self, user: str) -> list[PastItem]:
         """What the data know of the user: distinct items, the latest first, the more frequent first within a day."""
-        answer = self._ask("past", user, k=tf.constant(MOST_EVENTS))
+        answer = self._ask("past", user, k=tf.constant(ALL_EVENTS))
         times, last = dict[str, int](), dict[str, date]()
         for name, time in zip(answer[f"{self._item}_ids"], answer["times"], strict=True):
             if name:

@@ -6,7 +6,7 @@ past and own items are everything the data know.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -15,12 +15,13 @@ import numpy as np
 from mtkit.backend import tf
 from mtkit.conditions import Where
 from mtkit.data.known_as_of import history_bounds, known_columns
-from mtkit.feed.batch import Batch, Lists
+from mtkit.feed.batch import Batch
 from mtkit.feed.device_tables import RowStore
 from mtkit.feed.request_history import given_past, known_age
 from mtkit.heads.base import TaskPass, Tensors
 from mtkit.model.forward import Forward, encode_limited
 from mtkit.schema import AGE, CONTEXT, HISTORY, Address
+from mtkit.serving.candidates import Candidates
 from mtkit.serving.request_checks import same_shape
 from mtkit.serving.request_features import Form, Given, GivenFeatures
 from mtkit.serving.request_past import past_events
@@ -102,17 +103,16 @@ class Servable(tf.Module):
         self.data = list(model.feed.state())
         lookups = {name: Lookup(name, entity.ids) for name, entity in fold.entities.items()}
         self.lookups = {scope: lookups[entity] for scope, entity in fold.schema.scopes.items()}
-        content = dict.fromkeys(c for spec in plan.encoders.values() for c in spec.content)
-        encoded = {name: Forward(model).encoded_entity(name) for name in content} | encode_limited(model)
-        self.encoded = {
-            name: tf.Variable(values, trainable=False, name=f"encoded.{name}") for name, values in encoded.items()
-        }
+        encoded = _encoded(pipeline)
+        self.prepared = {name: _held(f"prepared.{name}", content) for name, content in _prepared(pipeline, encoded)}
+        read = {c for name, spec in plan.encoders.items() if name not in self.prepared for c in spec.content}
+        self.encoded = _held("encoded", {name: v for name, v in encoded.items() if name in read or plan.limited(name)})
         self.user, self.item = list(fold.events.ids)[:2] or ("", "")
         if self.user:
             self.users = RowStore(serving_rows(fold, {"own", *self.columns}, self._counted))
         if main is not None:
-            candidates = self.head.catalog(Forward(model, encoded=encoded).task(main, Batch({})))
-            self.candidates = tf.Variable(candidates, trainable=False, name="candidates")
+            embeddings = self.head.catalog(Forward(model, encoded=encoded).task(main, Batch({})))
+            self.candidates = Candidates(self.head, embeddings, self.users.gather(tf.constant([0], tf.int64)))
 
     def known(self, entity: str, name: str = "") -> Given:
         """Ids of an entity, or role; those of the user bring along the past.
@@ -234,7 +234,9 @@ class Servable(tf.Module):
     def request(self, task: str, batch: Batch) -> TaskPass:
         """A forward pass, as a task sees it."""
         batch = self._statistics.value.added(batch)
-        return Forward(self.pipeline.model, whole=frozenset(), encoded=self.encoded).task(task, batch)
+        return Forward(self.pipeline.model, whole=frozenset(), encoded=self.encoded, prepared=self.prepared).task(
+            task, batch
+        )
 
     def recommend(self, batch: Batch, k: tf.Tensor, exclude_ids: tf.Tensor) -> dict[str, tf.Tensor]:
         """The best items of the whole catalog, masked before the top is taken.
@@ -248,36 +250,42 @@ class Servable(tf.Module):
             `<item>_ids`, `scores` and `seen`, each `[users, k]`.
         """
         query = self.head.queries(self.request(self.main, batch))
-        scores = self.head.score(query, tf.convert_to_tensor(self.candidates), batch)
-        # What is no finite number has no place in an order, and would take one of those that have.
-        scores = tf.where(scores > scores.dtype.min, scores, scores.dtype.min)
-        out = self._excluded(exclude_ids, tf.shape(scores)[0])
-        left = tf.tensor_scatter_nd_update(scores, out, tf.fill(tf.shape(out)[:2], tf.constant(-np.inf, scores.dtype)))
-        top, items = tf.math.top_k(left, tf.minimum(k, self.candidates.shape[0] - 1))
+        excluded = self.lookups[self.item].rows(exclude_ids)
+        top, items = self.candidates.best(self.candidates.scores(query, batch), k, excluded)
         there = top > -np.inf
         return {
             f"{self.item}_ids": tf.where(there, self.lookups[self.item].names(items), ""),
-            "scores": tf.minimum(top, scores.dtype.max),
-            "seen": _among(batch.lists["own"], items, tf.shape(scores)) & there,
+            "scores": top,
+            "seen": self.candidates.among(batch.lists["own"], items) & there,
         }
 
-    def _excluded(self, exclude_ids: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
-        """The places (row, item) of candidates that are out, `[rows, n, 2]`: the unknown, and those named by `exclude_ids`."""
-        items = tf.pad(self.lookups[self.item].rows(exclude_ids), [[0, 0], [1, 0]])
-        row = tf.range(rows)[:, None] + tf.zeros_like(items)
-        return tf.stack([row, items + tf.zeros_like(row)], 2)
-
     def past(self, batch: Batch, k: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The last `k` events of users, or all of the longest past: `<item>_ids` and `times`, `[users, n]`, latest first."""
+        """The last `k` events of users, or all of the longest past, `[users, n]`, latest first.
+
+        Returns:
+            `<item>_ids`, `times`, and where there is a retrieval task, `seen`: whether the item is in the own past as it counts it.
+        """
         items, times = self.pipeline.model.feed.last_events(batch.history, k)
-        return {f"{self.item}_ids": self.lookups[self.item].names(items), "times": times}
+        answer = {f"{self.item}_ids": self.lookups[self.item].names(items), "times": times}
+        return answer | ({"seen": self.candidates.among(batch.lists["own"], items)} if self.retrieves else {})
 
 
-def _among(lists: Lists, items: tf.Tensor, shape: tf.Tensor) -> tf.Tensor:
-    """Which of the items `[rows, k]` are in the lists of their rows; `shape` is that of all rows and items."""
-    index = tf.stack([tf.cast(lists.row, tf.int32), lists.values["id"]], 1)
-    found = tf.scatter_nd(index, tf.ones_like(lists.values["id"]), shape)
-    return tf.gather(found, items, batch_dims=1) > 0
+def _encoded(pipeline: Trained) -> dict[str, tf.Tensor]:
+    """Outputs for a whole entity that others read, or that are computed once for all requests: by encoder."""
+    content = dict.fromkeys(c for spec in pipeline.plan.encoders.values() for c in spec.content)
+    forward = Forward(pipeline.model)
+    return {name: forward.encoded_entity(name) for name in content} | encode_limited(pipeline.model)
+
+
+def _prepared(pipeline: Trained, encoded: Tensors) -> Iterator[tuple[str, Tensors]]:
+    """What encoders read of whole entities, where they prepare it, so that requests do not."""
+    for name, spec in pipeline.plan.encoders.items():
+        if spec.content and hasattr(pipeline.model.encoders[name], "prepare"):
+            yield name, Forward(pipeline.model, encoded=encoded).content(name)
+
+
+def _held(name: str, tensors: Tensors) -> dict[str, tf.Variable]:
+    return {key: tf.Variable(values, trainable=False, name=f"{name}.{key}") for key, values in tensors.items()}
 
 
 class _Untracked(Generic[T]):

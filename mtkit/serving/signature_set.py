@@ -191,6 +191,8 @@ def _past(servable: Servable) -> Signature:
         f"{servable.item}_ids": "latest first; empty where there are no more",
         "times": "seconds since 1970, UTC; 0 where there are no more",
     }
+    if servable.retrieves:
+        outputs["seen"] = f"whether it is in the own past, as `{servable.main}` counts it"
     return Signature("The last `k` events that are in the data.", inputs, outputs, answer, frozenset({"k"}))
 
 

@@ -65,6 +65,18 @@ def test_recommendations_say_what_was_seen(servant, lines):
     assert new == [item for item in best if not item.seen][:3]
 
 
+def test_what_was_seen_is_left_out_by_the_export(servant, lines, monkeypatch):
+    asked = []
+    ask = servant._ask
+    monkeypatch.setattr(
+        servant, "_ask", lambda name, user, **given: asked.append((name, given)) or ask(name, user, **given)
+    )
+    assert len(servant.recommend(USER, 3, exclude_seen=True)) == 3
+    (_, past), (_, given) = asked
+    assert int(given["k"]) == 3
+    assert {item.decode() for item in given["exclude_ids"].numpy()[0]} == {item for item, _ in lines}
+
+
 def test_the_command_prints_tables(tiny_run, servant, invoke, lines):
     result = invoke(tiny_run, "--user", USER, "-k", 4)
     assert result.exit_code == 0
