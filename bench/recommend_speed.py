@@ -74,13 +74,13 @@ class Dot(RetrievalTask):
         from mtkit.heads import RetrievalHead
 
         class Sums(RetrievalHead):
-            def query(self, view: Any, training: bool = False) -> Any:  # noqa: ARG002
+            def query(self, view: Any, training: bool = False) -> Any:
                 return tf.add_n(list(view.values()))
 
-            def candidate(self, view: Any, ids: Any, training: bool = False) -> Any:  # noqa: ARG002
+            def candidate(self, view: Any, ids: Any, training: bool = False) -> Any:
                 return tf.add_n(list(view.values()))
 
-            def loss(self, query: Any, candidates: Any, batch: Any, training: bool = False) -> Any:  # noqa: ARG002
+            def loss(self, query: Any, candidates: Any, batch: Any, training: bool = False) -> Any:
                 return tf.reduce_sum(query, 1)
 
         return Sums(name=context.name)

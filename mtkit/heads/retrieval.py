@@ -100,11 +100,15 @@ class RetrievalHead(Head):
         """Whether scores are `asked` · `folded`, but for those of `own_scores`; servables then compute no more than that."""
         return self.plain
 
-    def asked(self, query: tf.Tensor, batch: Batch) -> tf.Tensor:  # noqa: ARG002
+    def alike(self, candidates: tf.Tensor) -> tf.Tensor:
+        """The coordinates of candidates that say what items are like, `[items, n]`: the first ones, of these and as `folded`."""
+        return candidates
+
+    def asked(self, query: tf.Tensor, batch: Batch) -> tf.Tensor:
         """The query `[rows, width]` that meets candidates as they are `folded`."""
         return query
 
-    def folded(self, candidates: tf.Tensor, batch: Batch) -> tf.Tensor:  # noqa: ARG002
+    def folded(self, candidates: tf.Tensor, batch: Batch) -> tf.Tensor:
         """The candidates with all that their scores depend on beside the query, `[items, width]`, at one moment.
 
         Args:
@@ -113,7 +117,7 @@ class RetrievalHead(Head):
         """
         return candidates
 
-    def own_scores(self, query: tf.Tensor, folded: tf.Tensor, batch: Batch) -> Lists | None:  # noqa: ARG002
+    def own_scores(self, query: tf.Tensor, folded: tf.Tensor, batch: Batch) -> Lists | None:
         """The scores, `score`, of those items, `id`, that are not scored by their dot product; None = there are none.
 
         Args:

@@ -96,6 +96,10 @@ class GatedRetrieval(RetrievalHead):
         """Only items of the own past are not scored by a dot product."""
         return type(self).score is GatedRetrieval.score
 
+    def alike(self, candidates: tf.Tensor) -> tf.Tensor:
+        """The embeddings without the bias."""
+        return candidates[:, :-1]
+
     def asked(self, query: tf.Tensor, batch: Batch) -> tf.Tensor:
         """The query, and what all new items have in common for a user: `[rows, dim + 2]`."""
         return tf.concat([query, tf.matmul(batch.dense["activity"], self.new_bias_by_activity[:, None])], -1)
@@ -106,7 +110,7 @@ class GatedRetrieval(RetrievalHead):
         prior = tf.linalg.matvec(tf.gather(popularity.values, popularity.index[0]), self.prior)
         return tf.concat([candidates[:, :-1], (candidates[:, -1] + prior)[:, None], tf.ones_like(prior)[:, None]], -1)
 
-    def own_scores(self, query: tf.Tensor, folded: tf.Tensor, batch: Batch) -> Lists:  # noqa: ARG002
+    def own_scores(self, query: tf.Tensor, folded: tf.Tensor, batch: Batch) -> Lists:
         """The scores of past items."""
         own, popularity = batch.lists["own"], batch.shared["popularity"]
         ids = own.values["id"]

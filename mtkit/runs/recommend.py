@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow.compute as pc
@@ -59,6 +59,21 @@ class Recommendation:
     item: str
     score: float
     seen: bool
+    text: str
+
+
+@dataclass(frozen=True)
+class SimilarItem:
+    """An item like another.
+
+    Attributes:
+        item: its id.
+        score: how alike they are.
+        text: what the catalog says; empty if it has no text.
+    """
+
+    item: str
+    score: float
     text: str
 
 
@@ -131,6 +146,32 @@ class Servant:
         answer = self._ask("past", user, k=tf.constant(ALL_EVENTS))
         return sorted(set(answer[f"{self._item}_ids"][answer["seen"]]))
 
+    def similar(self, item: str, k: int, by: Literal["embedding", "users"] = "embedding") -> list[SimilarItem]:
+        """The `k` items that are most like an item, best first, or all that there are.
+
+        Args:
+            item: its id.
+            k: how many.
+            by: their candidates' `embedding` by the main task, or the `users` who had both.
+
+        Raises:
+            RunError: the item is not in the catalog, or the export has no such signature.
+        """
+        signature = {"embedding": "similar_items", "users": "items_together"}[by]
+        if signature not in self._loaded.signatures:
+            raise RunError(
+                f"{self._export} has no signature {signature!r}; let the recipe's [export] write it (`together`), and run "
+                "mtkit export"
+            )
+        if item not in self._texts or not item:
+            some = ", ".join(repr(name) for name in list(self._texts)[1:4])
+            raise RunError(f"no {self._item} of the catalog is called {item!a}; ids are as in the data, such as {some}")
+        asked = {f"{self._item}_id": tf.constant([item]), "k": tf.constant(min(k, len(self._texts)))}
+        answer = {name: value.numpy()[0] for name, value in self._loaded.signatures[signature](**asked).items()}
+        found = zip(answer[f"{self._item}_ids"], answer["scores"], strict=True)
+        named = [(name.decode(), float(score)) for name, score in found if name]
+        return [SimilarItem(name, score, self._text(name)) for name, score in named]
+
     def past(self, user: str) -> list[PastItem]:
         """What the data know of the user: distinct items, the latest first, the more frequent first within a day."""
         answer = self._ask("past", user, k=tf.constant(ALL_EVENTS))
@@ -182,8 +223,14 @@ def show(
     console.print(_table(title, ("item", "score", "in the past"), rows))
 
 
-def _table(title: str, headers: Sequence[str], rows: Sequence[tuple[Text, str, str]]) -> Table:
-    """Numbered rows of an item and two short cells."""
+def show_similar(item: str, similar: Sequence[SimilarItem]) -> None:
+    """Prints items like an item as a table."""
+    rows = [(_item(other.item, other.text), f"{other.score:.3f}") for other in similar]
+    Console(highlight=False).print(_table(f"Similar to {item}", ("item", "score"), rows))
+
+
+def _table(title: str, headers: Sequence[str], rows: Sequence[tuple[Text, *tuple[str, ...]]]) -> Table:
+    """Numbered rows of an item and short cells."""
     table = Table(
         title=Text(shown_line(title), "bold"), title_justify="left", box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0)
     )

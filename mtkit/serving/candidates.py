@@ -32,6 +32,7 @@ class Candidates(tf.Module):
         self.items = int(embeddings.shape[0])
         held = tf.transpose(head.folded(embeddings, moment)) if head.factored else embeddings
         self.held = tf.Variable(held, trainable=False, name="candidates")
+        self._alike = int(head.alike(embeddings).shape[1])
         self._bound = float(np.abs(held.numpy()).max(initial=0))
 
     def scores(self, query: tf.Tensor, batch: Batch) -> tf.Tensor:
@@ -55,13 +56,30 @@ class Candidates(tf.Module):
             scores if own is None else tf.tensor_scatter_nd_update(scores, _places(own), _finite(own.values["score"]))
         )
 
+    def embeddings(self, items: tf.Tensor) -> tf.Tensor:
+        """What items, int32 `[...]`, are like: `[..., n]`."""
+        if not self._head().factored:
+            return tf.gather(self.held, items)[..., : self._alike]
+        found = tf.gather(tf.convert_to_tensor(self.held), items, axis=1)[: self._alike]
+        return tf.transpose(found, [*range(1, found.shape.rank), 0])
+
+    def products(self, items: tf.Tensor) -> tf.Tensor:
+        """Dot products of what items, int32 `[rows]`, are like with the whole catalog, `[rows, items]`."""
+        factored, own = self._head().factored, self.embeddings(items)
+        # Other coordinates meet zeros: to slice the catalog would copy it.
+        own = tf.pad(own, [[0, 0], [0, self.held.shape[0 if factored else 1] - self._alike]])
+        return _finite(tf.matmul(own, self.held, transpose_b=not factored))
+
     def best(self, scores: tf.Tensor, k: tf.Tensor, excluded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The `k` best, or all: scores and items, `[users, n]`, best first, of equal ones the first; -inf where there are no more.
+        """The `k` best, or all: scores and items, `[users, n]`, best first, the first of equal ones.
 
         Args:
             scores: `[users, items]`.
             k: int32, a scalar.
             excluded: int32 `[users or 1, n]`, items that are out.
+
+        Returns:
+            Scores, -inf where there are no more, and items.
         """
         out = tf.pad(excluded, [[0, 0], [1, 0]])
         out += tf.zeros([tf.shape(scores)[0], 1], tf.int32)

@@ -11,6 +11,7 @@ from mtkit.model.non_finite import not_finite, warn_of_weights
 from mtkit.serving.servable import Servable
 from mtkit.serving.signature import describe, tensor_names
 from mtkit.serving.signature_set import signatures
+from mtkit.serving.similar_items import Neighbors
 from mtkit.shown import shown
 from mtkit.spec import Trained
 
@@ -18,7 +19,13 @@ SIGNATURES = "signatures.md"
 TENSORS = "signatures.json"
 
 
-def save(pipeline: Trained, directory: Path, unseen: bool = True, strings: bool = False) -> Path:
+def save(
+    pipeline: Trained,
+    directory: Path,
+    unseen: bool = True,
+    strings: bool = False,
+    together: Neighbors | None = None,
+) -> Path:
     """Writes a new version directory (1, 2, ...) under `directory`, whole or not at all, and returns it.
 
     It is a SavedModel, with `signatures.md` for people and `signatures.json` for callers of the C API.
@@ -28,6 +35,7 @@ def save(pipeline: Trained, directory: Path, unseen: bool = True, strings: bool 
         directory: holds the versions.
         unseen: whether there are signatures for users and items that are not in the data.
         strings: whether there are signatures that take texts as strings, beside those that take token ids.
+        together: items that go with each item; None = no signature answers that.
 
     Raises:
         RunError: the directory cannot be written, or weights are not finite.
@@ -40,7 +48,7 @@ def save(pipeline: Trained, directory: Path, unseen: bool = True, strings: bool 
         raise RunError(f"{directory}: nothing is exported, for the weights {name} are not finite: training diverged")
     warn_of_weights(pipeline.model)
     main = pipeline.plan.recommending(pipeline.recipe.evaluate.main_task)
-    servable = Servable(pipeline, main, unseen, strings)
+    servable = Servable(pipeline, main, unseen, strings, together)
     answers = signatures(servable)
 
     def write(version: Path) -> None:

@@ -26,6 +26,7 @@ from mtkit.serving.request_checks import same_shape
 from mtkit.serving.request_features import Form, Given, GivenFeatures
 from mtkit.serving.request_past import past_events
 from mtkit.serving.request_statistics import RequestStatistics
+from mtkit.serving.similar_items import ItemsTogether, Neighbors, SimilarItems
 from mtkit.spec import ServingInput, Trained
 from mtkit.types import Fold, RowTable
 
@@ -88,9 +89,17 @@ class Servable(tf.Module):
         main: the retrieval task that is served by `recommend`; None = there is none.
         unseen: whether there are signatures for users and items that are not in the data.
         strings: whether there are signatures that take texts as strings, beside those that take token ids.
+        together: items that go with each item, in the order of their catalog; None = there is no such signature.
     """
 
-    def __init__(self, pipeline: Trained, main: str | None, unseen: bool, strings: bool = False) -> None:
+    def __init__(
+        self,
+        pipeline: Trained,
+        main: str | None,
+        unseen: bool,
+        strings: bool = False,
+        together: Neighbors | None = None,
+    ) -> None:
         super().__init__(name="servable")
         model, fold, plan = pipeline.model, pipeline.fold, pipeline.plan
         features = GivenFeatures(pipeline, derive=unseen, strings=strings)
@@ -113,6 +122,8 @@ class Servable(tf.Module):
         if main is not None:
             embeddings = self.head.catalog(Forward(model, encoded=encoded).task(main, Batch({})))
             self.candidates = Candidates(self.head, embeddings, self.users.gather(tf.constant([0], tf.int64)))
+            self.similar = SimilarItems(self.candidates, tf.norm(self.head.alike(embeddings), axis=1))
+        self.together = None if together is None else ItemsTogether(together)
 
     def known(self, entity: str, name: str = "") -> Given:
         """Ids of an entity, or role; those of the user bring along the past.
@@ -259,11 +270,25 @@ class Servable(tf.Module):
             "seen": self.candidates.among(batch.lists["own"], items) & there,
         }
 
+    def nearest(self, like: SimilarItems | ItemsTogether, item_ids: tf.Tensor, k: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Items like some items, `<item>_ids` and `scores`, `[rows, n]`, best first; nothing is like an item that is not known.
+
+        Args:
+            like: in which way.
+            item_ids: strings `[rows]`.
+            k: int32, a scalar.
+        """
+        items = self.lookups[self.item].rows(item_ids)
+        scores, found = like.nearest(items, k)
+        scores = tf.where(items[:, None] > 0, scores, -np.inf)
+        names = tf.where(scores > -np.inf, self.lookups[self.item].names(found), "")
+        return {f"{self.item}_ids": names, "scores": scores}
+
     def past(self, batch: Batch, k: tf.Tensor) -> dict[str, tf.Tensor]:
         """The last `k` events of users, or all of the longest past, `[users, n]`, latest first.
 
         Returns:
-            `<item>_ids`, `times`, and where there is a retrieval task, `seen`: whether the item is in the own past as it counts it.
+            `<item>_ids`, `times`, and with a retrieval task `seen`, whether the item is in the own past as it counts it.
         """
         items, times = self.pipeline.model.feed.last_events(batch.history, k)
         answer = {f"{self.item}_ids": self.lookups[self.item].names(items), "times": times}

@@ -14,6 +14,7 @@ from mtkit.serving.request_checks import at_least_one
 from mtkit.serving.request_features import Form, Given
 from mtkit.serving.servable import Servable
 from mtkit.serving.signature import Signature
+from mtkit.serving.similar_items import ItemsTogether, SimilarItems
 from mtkit.spec import ServingInput, TaskHead
 
 DEFAULT_K = 10
@@ -29,6 +30,12 @@ def signatures(servable: Servable) -> dict[str, Signature]:
     made = {**_retrieval(servable), **_ranking(servable)}
     if servable.user:
         made["past"] = _past(servable)
+    if servable.retrieves:
+        about = f"The `k` items whose candidates of the task `{servable.main}` are nearest to that of an item, by their cosine."
+        made["similar_items"] = _similar(servable, servable.similar, about)
+    if servable.together:
+        about = "The `k` items that most go with an item, by who had both."
+        made["items_together"] = _similar(servable, servable.together, about)
     for task, head in servable.pipeline.model.heads.items():
         own = head.signatures(ServingOfTask(servable, task))
         if taken := set(own) & set(made):
@@ -194,6 +201,20 @@ def _past(servable: Servable) -> Signature:
     if servable.retrieves:
         outputs["seen"] = f"whether it is in the own past, as `{servable.main}` counts it"
     return Signature("The last `k` events that are in the data.", inputs, outputs, answer, frozenset({"k"}))
+
+
+def _similar(servable: Servable, like: SimilarItems | ItemsTogether, about: str) -> Signature:
+    item = servable.item
+
+    def answer(given: Tensors) -> Tensors:
+        return servable.nearest(like, given[f"{item}_id"], at_least_one(given["k"]))
+
+    inputs = {f"{item}_id": servable.known(item).inputs[f"{item}_id"], "k": ServingInput("int32", (), K)}
+    outputs = {
+        f"{item}_ids": "best first, without the item itself; empty where there are no more, and for an item that is not known",
+        "scores": "how alike they are; -inf where there are no more",
+    }
+    return Signature(about, inputs, outputs, answer, frozenset({"k"}))
 
 
 def _entities(servable: Servable, task: str) -> list[str]:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Self
+from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, model_validator
 
 from mtkit.spec import BuildContext, Encoder, Exporter, Trained
+
+if TYPE_CHECKING:
+    from mtkit.serving.similar_items import Neighbors
 
 
 class SavedModel(Exporter):
@@ -19,6 +22,13 @@ class SavedModel(Exporter):
     )
     text_signatures: bool = Field(
         False, description="beside signatures that take texts as token ids, others that take strings (`..._text`)"
+    )
+
+    together: Annotated[int, Field(ge=0)] = Field(
+        20, description="items kept for each item that most go with it by who had both (`items_together`); 0 = none"
+    )
+    shrinkage: Annotated[float, Field(ge=0)] = Field(
+        10, description="common users at which the cosine of two such items counts half"
     )
 
     @model_validator(mode="after")
@@ -39,4 +49,15 @@ class SavedModel(Exporter):
         """Writes a new version directory under `directory`, whole or not at all, and returns it."""
         from mtkit.serving.export import save
 
-        return save(trained, directory, self.unseen, self.text_signatures)
+        return save(trained, directory, self.unseen, self.text_signatures, self._together(trained))
+
+    def _together(self, trained: Trained) -> Neighbors | None:
+        """For each item those that most go with it, as of the end of the data, like all that a servable knows of the past."""
+        from mtkit.serving.similar_items import Neighbors
+        from mtkit.standard.neighbor_baselines import ItemKnn
+
+        fold = trained.fold
+        if not self.together or not fold.events.item:
+            return None
+        knn = ItemKnn(neighbors=self.together, shrinkage=self.shrinkage)
+        return Neighbors(*knn.nearest(fold.events, fold.end, len(fold.catalog(fold.events.item))))

@@ -65,6 +65,27 @@ class ItemKnn(RetrievalBaseline):
             return linear(matrix, similarity.toarray())
         return lambda users: (matrix[users] @ similarity).toarray()
 
+    def nearest(self, events: Events, cut: int, items: int) -> tuple[np.ndarray, np.ndarray]:
+        """The `neighbors` most similar items of each, int32, and how similar, float32, `[items, n]`; 0 where there are no more.
+
+        Args:
+            events: all events; those strictly before `cut` count.
+            cut: seconds.
+            items: number of rows of the item table, the unknown included.
+        """
+        import numpy as np
+        from scipy import sparse
+
+        assert self.neighbors is not None, "a table is as wide as they are many"
+        known = sparse.diags_array((np.arange(items) > 0).astype(float))
+        similar = strongest(self._similarity((bought(events, cut, items) @ known).tocsr()), self.neighbors)
+        row, place = np.repeat(np.arange(items), np.diff(similar.indptr)), np.arange(similar.nnz)
+        order = np.lexsort((similar.indices, -similar.data, row))
+        found, scores = np.zeros((items, self.neighbors), np.int32), np.zeros((items, self.neighbors), np.float32)
+        place -= similar.indptr[row]
+        found[row, place], scores[row, place] = similar.indices[order], similar.data[order]
+        return found, scores
+
     def _similarity(self, matrix: Any) -> Any:
         """Sparse `[items, items]` from the own item to the candidate; zeros on the diagonal."""
         from scipy import sparse

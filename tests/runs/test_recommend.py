@@ -72,7 +72,7 @@ def test_what_was_seen_is_left_out_by_the_export(servant, lines, monkeypatch):
         servant, "_ask", lambda name, user, **given: asked.append((name, given)) or ask(name, user, **given)
     )
     assert len(servant.recommend(USER, 3, exclude_seen=True)) == 3
-    (_, past), (_, given) = asked
+    _, (_, given) = asked
     assert int(given["k"]) == 3
     assert {item.decode() for item in given["exclude_ids"].numpy()[0]} == {item for item, _ in lines}
 
