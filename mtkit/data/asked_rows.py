@@ -23,6 +23,8 @@ def asked_columns(recipe: Recipe) -> Asked:
     left_out = {LISTS[name] for name in recipe.evaluate.slices if isinstance(name, str) and name in LISTS}
     for spec in recipe.plan.rankings().values():
         asked[spec.evaluated_on, "eval"] |= left_out
+    if recipe.recommend and not recipe.recommend.seen and (main := recipe.recommending):
+        asked[recipe.task[main].evaluated_on, "eval"] |= {LISTS["new"]}
     return asked
 
 

@@ -114,21 +114,45 @@ def rank_metrics(task: str, score: Scorer | SomeScorer, table: RowTable, protoco
         protocol: how they are judged.
     """
     measured, targets = Measured(), table.lists["target"]
-    whole = any(not metric.cutoff for metric in protocol.metrics.values())
     for name in ("", *protocol.lists):
         excluded = _own(table) if name else None
         scorer = against_sample(score, targets, excluded, protocol.sampled) if protocol.sampled else score
         assert not isinstance(scorer, SomeScorer), "without a sample, the catalog is ranked"
-        ranking, rows = rank(
-            scorer, targets, max(protocol.k), excluded, protocol.block,
-            shares=protocol.shares, vectors=protocol.vectors, whole=whole,
-        )  # fmt: skip
-        ranking, rows = _that_count(ranking, rows, table)
+        ranking, rows = _ranked(scorer, table, excluded, protocol)
         measured |= _of_ranking(_path(task, name), ranking, table, rows, protocol)
         for part in () if name else protocol.slices:
             if (narrowed := _narrowed(part, ranking, table, rows, protocol.item)) is not None:
                 measured |= _of_ranking(_path(task, part.name), narrowed[0], table, narrowed[1], protocol)
     return measured
+
+
+def list_metrics(
+    task: str, part: str, lists: Scorer, table: RowTable, protocol: RankingProtocol, *, seen: bool = True
+) -> Measured:
+    """`task/part/metric[@k]` -> value, for lists that were made from the catalog.
+
+    Args:
+        task: the task.
+        part: what the lists are called, in the place of a slice.
+        lists: scores of the whole catalog by which items of a list are in its order; -inf = not in it.
+        table: the rows.
+        protocol: how they are judged; a sample and slices are left aside.
+        seen: whether items of a row's own past can be in a list, and are relevant.
+    """
+    ranking, rows = _ranked(lists, table, None if seen else _own(table), protocol)
+    return _of_ranking(_path(task, part), ranking, table, rows, protocol)
+
+
+def _ranked(
+    score: Scorer, table: RowTable, excluded: Ragged | None, protocol: RankingProtocol
+) -> tuple[Ranking, np.ndarray]:
+    """The ranking of the rows that count, and their numbers."""
+    ranking, rows = rank(
+        score, table.lists["target"], max(protocol.k), excluded, protocol.block,
+        shares=protocol.shares, vectors=protocol.vectors,
+        whole=any(not metric.cutoff for metric in protocol.metrics.values()),
+    )  # fmt: skip
+    return _that_count(ranking, rows, table)
 
 
 def _that_count(ranking: Ranking, rows: np.ndarray, table: RowTable) -> tuple[Ranking, np.ndarray]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from mtkit.backend import tf
 from mtkit.conditions import Where
@@ -47,6 +47,18 @@ class InSequences(NamedTuple):
     last: tf.Tensor
 
 
+class Repeats(NamedTuple):
+    """What a batch repeats: each row of another one comes several times in a row.
+
+    Attributes:
+        batch: the other one.
+        times: int32, a scalar.
+    """
+
+    batch: Batch
+    times: tf.Tensor
+
+
 @dataclass(frozen=True)
 class Batch:
     """Columns of the rows of one table, on the device. Each kind has names of its own, as in `mtkit.types.RowTable`.
@@ -65,6 +77,7 @@ class Batch:
         given: address -> tensor: features that a request brings along, in the place of those of the tables.
         holding: condition -> bool `[rows, n]`: for which of the past events that a request brings along it holds.
         sequences: of rows that were drawn in sequences, which these are; encoders may compute what their rows share once.
+        repeats: the batch of which this one has each row several times, with ids of other roles beside; None = of none.
     """
 
     ids: Mapping[str, tf.Tensor]
@@ -80,6 +93,7 @@ class Batch:
     given: Mapping[str, tf.Tensor] = field(default_factory=dict)
     holding: Mapping[Where, tf.Tensor] = field(default_factory=dict)
     sequences: InSequences | None = None
+    repeats: Repeats | None = None
 
     def of_sequences(self) -> tuple[Batch, tf.Tensor]:
         """The last rows of the sequences, as far as their pasts go, and how many events later than each row's its past ends.
@@ -100,6 +114,28 @@ class Batch:
         """What rows count, float32 `[rows]`: the product of some dense columns, those of them that there are; None = 1."""
         found = [self.dense[name] for name in names if name in self.dense]
         return math.prod(found[1:], start=found[0]) if found else None
+
+    def paired(self, role: str, ids: tf.Tensor) -> Batch:
+        """Each row with each of several ids of a role, int32 `[rows, n]`, in one batch of `rows * n`; without lists."""
+        times = tf.shape(ids)[1]
+
+        def repeated(values: tf.Tensor | None) -> tf.Tensor | None:
+            return None if values is None else tf.repeat(values, times, axis=0)
+
+        def each(columns: Mapping[Any, tf.Tensor]) -> dict[Any, tf.Tensor]:
+            return {name: tf.repeat(values, times, axis=0) for name, values in columns.items()}
+
+        return Batch(
+            ids=each(self.ids) | {role: tf.reshape(ids, [-1])},
+            present=repeated(self.present),
+            time=repeated(self.time),
+            history=repeated(self.history),
+            context=each(self.context),
+            dense=each(self.dense),
+            given=each(self.given),
+            holding=each(self.holding),
+            repeats=Repeats(self, times),
+        )
 
     def take(self, rows: tf.Tensor) -> Batch:
         """Some of the rows, int `[n]`, ascending and each once; each for itself, where they were of sequences."""

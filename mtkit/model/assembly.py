@@ -171,13 +171,28 @@ def _check_export(recipe: Recipe, context: BuildContext) -> None:
     contexts = {name: replace(context, name=name) for name in recipe.encoder}
     found = recipe.export.unfit(recipe.encoder, contexts)
     problems = [recipe.problem(("export", *path), message) for path, message in found]
-    main = recipe.plan.recommending(recipe.evaluate.main_task)
+    main = recipe.recommending
     if main is not None and recipe.export.servable:
         problems += [
             recipe.problem(("task", main, "use"), message) for message in _unknown_to_requests(recipe.task[main])
         ]
+    problems += [recipe.problem(path, message) for path, message in _many_classes(recipe, context)]
     if problems:
         raise RecipeError(problems)
+
+
+def _many_classes(recipe: Recipe, context: BuildContext) -> Iterator[tuple[tuple[str, ...], str]]:
+    """Tasks by which lists are ordered, and that say several numbers of an item."""
+    lists = recipe.recommend
+    for key, given in (("utility", lists.utility), ("floors", lists.floors)) if lists else ():
+        for task in given:
+            if (classes := context.classes.get(task, 2)) > 2:
+                label = recipe.task[task].predicts
+                yield (
+                    ("recommend", key, task),
+                    f"orders items by one number, but {label!r} has {classes} classes; expected a task of a binary label, or of "
+                    "a number",
+                )
 
 
 def _unknown_to_requests(task: TaskHead) -> Iterator[str]:

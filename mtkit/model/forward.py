@@ -13,7 +13,7 @@ from mtkit.heads.base import Tensors
 from mtkit.layers.task_states import task_states
 from mtkit.recipe.plan import Plan
 from mtkit.runtime.collectives import global_sum
-from mtkit.schema import Address
+from mtkit.schema import KNOWN, Address
 from mtkit.spec import TaskHead, prediction_of
 
 
@@ -95,6 +95,7 @@ class Forward:
         self._whole_lanes: dict[str, Lane] = {}
         self._of_batch: dict[tuple[str, int], Lane] = {}
         self._prepared = dict(prepared or {})
+        self._of_rows: dict[tuple[str, int], tf.Tensor] = {}
         self._penalties: dict[str, list[tuple[tf.Tensor, tf.Tensor]]] = {}
         self._entered: dict[str, tuple[str, tf.TensorShape]] = {}
         self._apart: dict[Any, list[tf.Tensor]] = {}
@@ -247,6 +248,21 @@ class Forward:
             return tf.gather(self._encoded[embedding], batch.ids[entity])
         if batch.sequences is not None and self.plan.encoders[embedding].reads_sequences:
             return self._encode_sequences(embedding, batch)
+        if batch.repeats and not self._differs(embedding, batch, batch.repeats.batch):
+            return tf.repeat(self._encode(embedding, batch.repeats.batch), batch.repeats.times, axis=0)
+        if self.training:
+            return self._encode_rows(embedding, batch)
+        # Batches that repeat these rows may ask again.
+        if (key := (embedding, id(batch))) not in self._of_rows:
+            self._of_rows[key] = self._encode_rows(embedding, batch)
+        return self._of_rows[key]
+
+    def _differs(self, embedding: str, batch: Batch, repeated: Batch) -> bool:
+        """Whether an encoder reads of the rows what those that they repeat do not have."""
+        own = {*(batch.ids.keys() - repeated.ids.keys()), KNOWN}
+        return any(address.scope in own for address in self.model.inputs_of[embedding])
+
+    def _encode_rows(self, embedding: str, batch: Batch) -> tf.Tensor:
         inputs = self.inputs(embedding, batch)
         inputs |= self.content(embedding)
         encoded = self.model.encoders[embedding](inputs, training=self.training)

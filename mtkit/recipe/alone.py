@@ -90,6 +90,7 @@ def _settings(recipe: Recipe, task: str, edit: _Edit) -> None:
     """The pass of an epoch, what chooses, and the slices, where they are of other tasks."""
     head, evaluate = recipe.task[task], recipe.evaluate
     edit.set(("name",), f"{recipe.name}-alone-{task}")
+    edit.set(("recommend",), None)
     edit.set(("train", "epoch_of"), head.rows)
     if evaluate.main_task != task:
         edit.set(("evaluate", "main"), next(iter(evaluate.keys(task, head)), None))

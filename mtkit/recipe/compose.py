@@ -10,7 +10,7 @@ from mtkit.recipe.auto_baselines import auto_baselines
 from mtkit.recipe.loader import AUTO, NAME, Recipe, fill_defaults
 from mtkit.recipe.registry import Registry
 from mtkit.recipe.sections import NAMED, REQUIRED, SECTIONS, SINGLE
-from mtkit.recipe.settings import Catalog, Data, Evaluate, Train
+from mtkit.recipe.settings import Catalog, Data, Evaluate, Recommend, Train
 from mtkit.recipe.source_text import Document, Mistake
 from mtkit.recipe.static_checks import check_wiring
 from mtkit.recipe.toml_positions import KeyPath
@@ -46,6 +46,7 @@ def compose(
     balance: Balancer | None = None,
     train: Train | None = None,
     evaluate: Evaluate | None = None,
+    recommend: Recommend | None = None,
     baselines: Literal["auto"] | None = None,
     export: Exporter | None = None,
     name: str = "composed",
@@ -66,6 +67,7 @@ def compose(
         balance: combines the losses of the tasks.
         train: how the model is trained.
         evaluate: what is measured, beside which baselines.
+        recommend: how lists are made in two stages; default: by the retrieval task alone.
         baselines: `"auto"`: beside those of `evaluate`, the ones that fit the tasks.
         export: writes what serves the model.
         name: of the recipe.
@@ -102,6 +104,7 @@ def compose(
         **sections,
         balance=single["balance"],
         export=single["export"],
+        recommend=recommend,
         **fill_defaults(task, train or Train(), evaluate),
         uses=_names(given | single | {"data.split": split}, registry),
         document=Document(),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from mtkit.conditions import Test, Where
 from mtkit.errors import nearest
@@ -14,20 +14,27 @@ KINDS = ("categorical", "numeric", "text", "label")
 
 def unfit(where: Where, schema: Schema) -> Iterator[str]:
     """What of a condition does not fit the interactions."""
+    return unfit_columns(where, schema.interactions, "the interactions")
+
+
+def unfit_columns(where: Where, declared: Mapping[str, Column], whose: str) -> Iterator[str]:
+    """What of a condition does not fit declared columns.
+
+    Args:
+        where: the condition.
+        declared: name -> column.
+        whose: whose columns they are, for the message.
+    """
     for column, test in where.tests():
-        if message := _unfit(column, test, schema):
+        if message := _unfit(column, test, declared, whose):
             yield message
 
 
-def _unfit(name: str, test: Test, schema: Schema) -> str:
-    columns = {
-        column: declared
-        for column, declared in schema.interactions.items()
-        if declared.kind in KINDS and not declared.listed
-    }
+def _unfit(name: str, test: Test, declared: Mapping[str, Column], whose: str) -> str:
+    columns = {column: of for column, of in declared.items() if of.kind in KINDS and not of.listed}
     if name not in columns:
-        found = schema.interactions.get(name)
-        what = f"is declared as {found.kind}" if found else "is no column of the interactions"
+        found = declared.get(name)
+        what = f"is declared as {found.kind}" if found else f"is no column of {whose}"
         what += ", of several values a row" if found and found.listed else ""
         return f"{name!r} {what}; a condition looks at columns of kind {', '.join(KINDS)}: {nearest(name, columns)}"
     if _is_number(columns[name]):

@@ -23,6 +23,11 @@ def describe(recipe: Recipe) -> str:
         lines += ["", *_task(recipe, name, head)]
     lines += ["", f"losses are combined by {recipe.uses['balance']}; an epoch is a pass over {recipe.train.epoch_of}"]
     lines.append(f"validation chooses by {recipe.evaluate.main}")
+    if lists := recipe.recommend:
+        weighed = ", ".join(f"{weight:g} {name}" for name, weight in lists.utility.items())
+        lines.append(
+            f"recommend orders {lists.candidates} candidates of {recipe.recommending} by the {lists.combine} of {weighed}"
+        )
     return "\n".join(textwrap.fill(line, _WIDTH, subsequent_indent=" " * 6, break_long_words=False) for line in lines)
 
 

@@ -16,7 +16,7 @@ from mtkit.recipe.auto_baselines import auto_baselines
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.registry import Registry
 from mtkit.recipe.sections import MEASURES, NAMED, REQUIRED, SECTIONS, SINGLE
-from mtkit.recipe.settings import Catalog, Data, Evaluate, Header, NamedEvents, Train
+from mtkit.recipe.settings import Catalog, Data, Evaluate, Header, NamedEvents, Recommend, Train
 from mtkit.recipe.source_text import Document, Mistake, read_document
 from mtkit.recipe.static_checks import Draft, check_wiring
 from mtkit.recipe.toml_positions import KeyPath, dotted
@@ -67,6 +67,7 @@ class Recipe(Header):
     balance: Balancer
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    recommend: Recommend | None = None
     export: Exporter
     hook: Mapping[Name, Any] = Field({})
     uses: Mapping[str, str] = Field({})
@@ -82,6 +83,11 @@ class Recipe(Header):
     def plan(self) -> Plan:
         """Who reads what."""
         return Plan(self.encoder, self.correlation, self.task)
+
+    @property
+    def recommending(self) -> str | None:
+        """The task that answers `recommend`; None = no task can."""
+        return self.plan.recommending((self.recommend and self.recommend.task) or self.evaluate.main_task)
 
     @property
     def statistics(self) -> dict[str, RowStatistics]:
@@ -181,6 +187,7 @@ class _Reader:
             export=single["export"],
             train=self._section(("train",), Train),
             evaluate=self._evaluate(data, components["task"]),
+            recommend=self._section(("recommend",), Recommend) if "recommend" in self._values else None,
         )
         self._fill_defaults(draft)
         self._check_strategy(draft.train)

@@ -109,6 +109,8 @@ def _section(recipe: Recipe, section: Section, paths: _Paths) -> dict[str, Any]:
     if own:
         return own(recipe, paths)
     held = getattr(recipe, section.name)
+    if held is None:
+        return {}
     if section.named and not section.kind:
         return {name: _plain(settings, paths) for name, settings in held.items()}
     if section.named:

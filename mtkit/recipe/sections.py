@@ -36,6 +36,7 @@ SECTIONS = (
     Section("balance", "balancer", default="fixed"),
     Section("train"),
     Section("evaluate"),
+    Section("recommend"),
     Section("export", "exporter", default="saved_model"),
     Section("hook", "hooks", named=True),
 )

@@ -294,3 +294,44 @@ class Evaluate(_Section):
             if found := (*proper[:1], *order[:1]):
                 return found
         return tuple(keys[:1])
+
+
+class Recommend(_Section):
+    """How the exported `recommend` makes its lists in two stages.
+
+    The retrieval task gives the candidates, and all else is about these: what is asked of them, in which order they come, and how
+    much items of a list may be alike.
+    """
+
+    task: Name | None = Field(
+        None, description="the retrieval task; default: that of `evaluate.main`, or the first retrieval task"
+    )
+    candidates: PositiveInt = Field(200, description="how many items the retrieval task hands on")
+    utility: Annotated[Mapping[Name, float], Field(min_length=1)] = Field(
+        description="task -> weight: of the retrieval task, for its share among the candidates (softmax of the scores), and of "
+        "tasks that predict a number or the probability of a binary label"
+    )
+    combine: Literal["sum", "product"] = Field(
+        "sum",
+        description="the utility is the sum of what the tasks say, times their weights, or the product, to the power of them",
+    )
+    floors: Mapping[Name, float] = Field({}, description="task -> the least that it may say of an item of the list")
+    where: Where | None = Field(
+        None,
+        description='which items are recommended at all, by columns of theirs: `{department = ["GROCERY", "DELI"]}`',
+    )
+    filters: tuple[Name, ...] = Field(
+        (),
+        description="categorical columns of the items of which a request may say which values it wants (`filter_NAME`)",
+    )
+    seen: bool = Field(True, description="whether items of the own past are recommended")
+    diversity: Annotated[float, Field(ge=0, lt=1)] = Field(
+        0.0,
+        description="0 = by utility alone; else each place goes to the item with the largest `(1 - diversity) u - diversity s`: its "
+        "utility, scaled to 0 to 1 among the candidates, and its cosine with the most similar item above it (MMR)",
+    )
+
+    @property
+    def asked(self) -> tuple[str, ...]:
+        """The tasks of `utility` and `floors`, each once."""
+        return tuple(dict.fromkeys((*self.utility, *self.floors)))

@@ -12,7 +12,9 @@ from mtkit.conditions import Where, where_fields
 from mtkit.errors import nearest
 from mtkit.recipe.condition_checks import unfit
 from mtkit.recipe.past_checks import unfit_pasts
-from mtkit.recipe.settings import By, Data, Evaluate, NamedEvents, Train
+from mtkit.recipe.plan import Plan
+from mtkit.recipe.recommend_checks import unfit_lists
+from mtkit.recipe.settings import By, Data, Evaluate, NamedEvents, Recommend, Train
 from mtkit.recipe.source_text import Mistake
 from mtkit.recipe.toml_positions import KeyPath
 from mtkit.schema import CONTEXT, HISTORY, KNOWN, TASK, Address, ColumnKind, Schema
@@ -47,6 +49,7 @@ class Draft:
     balance: Balancer | None
     train: Train | None
     evaluate: Evaluate | None
+    recommend: Recommend | None
     export: Exporter | None
     hook: Mapping[str, Any]
 
@@ -64,7 +67,28 @@ def check_wiring(draft: Draft) -> list[Mistake]:
     if draft.data and schema:
         mistakes += [*_addresses(draft, schema), *_pasts(draft, schema), *_catalogs(draft.data, schema)]
         mistakes += [*_measured(draft, schema), *_divided(draft.data.split, schema), *_conditions(draft, schema)]
-    return mistakes
+    return mistakes or [*_lists(draft, schema)]
+
+
+def _lists(draft: Draft, schema: Schema | None) -> Iterator[Mistake]:
+    """What does not fit in `recommend`, once all that it speaks of is right."""
+    if draft.recommend is None or schema is None or not draft.evaluate:
+        return
+    parts = [_valid(given) for given in (draft.encoder, draft.correlation, draft.task, draft.preprocess)]
+    if all(
+        len(valid) == len(given)
+        for valid, given in zip(parts, (draft.encoder, draft.correlation, draft.task, draft.preprocess), strict=True)
+    ):
+        encoders, correlations, tasks, preprocessors = parts
+        statistics = {name: spec for name, spec in preprocessors.items() if isinstance(spec, RowStatistics)}
+        found = unfit_lists(
+            draft.recommend, Plan(encoders, correlations, tasks), statistics, schema, draft.evaluate.main_task
+        )
+        yield from (Mistake(("recommend", *path), message) for path, message in found)
+
+
+def _valid(given: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: spec for name, spec in given.items() if spec is not None}
 
 
 def with_known(schema: Schema, preprocessors: Mapping[str, Preprocessor | None]) -> Schema:

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mtkit.backend import tf
-from mtkit.errors import RunError
+from mtkit.errors import RunError, nearest
 from mtkit.files import versions
 from mtkit.runs.damage import reading
 from mtkit.runs.directory import RunDirectory
@@ -122,14 +122,23 @@ class Servant:
         """Whether the user is in the data."""
         return user in self._users
 
-    def recommend(self, user: str, k: int, exclude_seen: bool = False) -> list[Recommendation]:
-        """The user's best `k` items, best first; with `exclude_seen` only such as are not in the own past.
+    def recommend(
+        self, user: str, k: int, exclude_seen: bool = False, wanted: Mapping[str, Sequence[str]] | None = None
+    ) -> list[Recommendation]:
+        """The user's best `k` items, best first.
+
+        Args:
+            user: the id.
+            k: how many.
+            exclude_seen: whether only such as are not in the own past.
+            wanted: column of the items -> values that are wanted.
 
         Raises:
-            RunError: the model's scores are not finite, or the user's id is no text.
+            RunError: the model's scores are not finite, the user's id is no text, or the model filters by no such column.
         """
         seen = self._own_items(user) if exclude_seen else []
         asked = {"k": tf.constant(min(k, len(self._texts))), "exclude_ids": tf.constant([seen], tf.string)}
+        asked |= self._filtered(wanted or {})
         answer = self._ask("recommend", user, **asked)
         # A servable puts the bounds of float32 in the place of scores that are no number.
         scores = answer["scores"][answer[f"{self._item}_ids"] != b""]
@@ -140,6 +149,18 @@ class Servant:
         rows = zip(*(answer[key] for key in (f"{self._item}_ids", "scores", "seen")), strict=True)
         named = [(item.decode(), float(score), bool(seen)) for item, score, seen in rows if item]
         return [Recommendation(item, score, seen, self._text(item)) for item, score, seen in named]
+
+    def _filtered(self, wanted: Mapping[str, Sequence[str]]) -> dict[str, tf.Tensor]:
+        """The inputs by which lists are filtered; those that nothing is said of are empty."""
+        inputs = self._loaded.signatures["recommend"].structured_input_signature[1]
+        columns = [name.removeprefix("filter_") for name in inputs if name.startswith("filter_")]
+        for name in wanted:
+            if name not in columns:
+                raise RunError(
+                    f"{self._export} filters by no column {name!r}; {nearest(name, columns)}; the recipe's [recommend] says "
+                    "by which (`filters`)"
+                )
+        return {f"filter_{name}": tf.constant([list(wanted.get(name, ()))], tf.string) for name in columns}
 
     def _own_items(self, user: str) -> list[bytes]:
         """The items that count as the user's own past."""

@@ -32,6 +32,7 @@ from mtkit.runs.procedure import Clock, Contest, Run
 from mtkit.runtime.collectives import least
 from mtkit.runtime.strategies import prepare, worker_number
 from mtkit.runtime.unused_gpu import unseen_gpu
+from mtkit.serving.list_evaluation import evaluate_lists
 from mtkit.spec import Cut
 from mtkit.training.checkpoints import writing_tensors
 from mtkit.training.fit import Training
@@ -95,6 +96,7 @@ class Trainer:
         take_calibration(run.directory, pipeline)
         protocol, answers = pipeline.protocol(), dict[str, np.ndarray]()
         model = evaluate(pipeline, protocol, answers=answers)
+        model |= evaluate_lists(pipeline, protocol)
         timing.lap("evaluate")
         calibration = calibration_results(run, pipeline, answers)
         timing.lap("calibrate")

@@ -70,25 +70,6 @@ class Candidates(tf.Module):
         own = tf.pad(own, [[0, 0], [0, self.held.shape[0 if factored else 1] - self._alike]])
         return _finite(tf.matmul(own, self.held, transpose_b=not factored))
 
-    def best(self, scores: tf.Tensor, k: tf.Tensor, excluded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """The `k` best, or all: scores and items, `[users, n]`, best first, the first of equal ones.
-
-        Args:
-            scores: `[users, items]`.
-            k: int32, a scalar.
-            excluded: int32 `[users or 1, n]`, items that are out.
-
-        Returns:
-            Scores, -inf where there are no more, and items.
-        """
-        out = tf.pad(excluded, [[0, 0], [1, 0]])
-        out += tf.zeros([tf.shape(scores)[0], 1], tf.int32)
-        row = tf.range(tf.shape(out)[0])[:, None] + tf.zeros_like(out)
-        nothing = tf.fill(tf.shape(out), tf.constant(-np.inf, scores.dtype))
-        left = tf.tensor_scatter_nd_update(scores, tf.stack([row, out], 2), nothing)
-        top, items = tf.math.top_k(left, tf.minimum(k, self.items - 1))
-        return tf.minimum(top, scores.dtype.max), items
-
     def among(self, lists: Lists, items: tf.Tensor) -> tf.Tensor:
         """Which of the items `[rows, n]` are in the lists of their rows, which lie in the order of rows and of items."""
 
@@ -100,6 +81,26 @@ class Candidates(tf.Module):
         wanted = tf.reshape(key(tf.range(tf.shape(items)[0])[:, None], items), [-1])
         found = tf.gather(known, tf.searchsorted(known, wanted)) == wanted
         return tf.reshape(found, tf.shape(items))
+
+
+def best(scores: tf.Tensor, k: tf.Tensor, excluded: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The `k` best, or all: scores and items, `[users, n]`, best first, the first of equal ones.
+
+    Args:
+        scores: `[users, items]`.
+        k: int32, a scalar.
+        excluded: int32 `[users or 1, n]`, items that are out.
+
+    Returns:
+        Scores, -inf where there are no more, and items.
+    """
+    out = tf.pad(excluded, [[0, 0], [1, 0]])
+    out += tf.zeros([tf.shape(scores)[0], 1], tf.int32)
+    row = tf.range(tf.shape(out)[0])[:, None] + tf.zeros_like(out)
+    nothing = tf.fill(tf.shape(out), tf.constant(-np.inf, scores.dtype))
+    left = tf.tensor_scatter_nd_update(scores, tf.stack([row, out], 2), nothing)
+    top, items = tf.math.top_k(left, tf.minimum(k, tf.shape(scores)[1] - 1))
+    return tf.minimum(top, scores.dtype.max), items
 
 
 def _finite(scores: tf.Tensor) -> tf.Tensor:

@@ -47,7 +47,7 @@ def save(
     if name := not_finite(pipeline.model):
         raise RunError(f"{directory}: nothing is exported, for the weights {name} are not finite: training diverged")
     warn_of_weights(pipeline.model)
-    main = pipeline.plan.recommending(pipeline.recipe.evaluate.main_task)
+    main = pipeline.recipe.recommending
     servable = Servable(pipeline, main, unseen, strings, together)
     answers = signatures(servable)
 

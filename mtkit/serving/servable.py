@@ -6,7 +6,7 @@ past and own items are everything the data know.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import replace
 from typing import Any, Generic, TypeVar
 
@@ -21,12 +21,13 @@ from mtkit.feed.request_history import given_past, known_age
 from mtkit.heads.base import TaskPass, Tensors
 from mtkit.model.forward import Forward, encode_limited
 from mtkit.schema import AGE, CONTEXT, HISTORY, Address
-from mtkit.serving.candidates import Candidates
+from mtkit.serving.candidates import Candidates, best
 from mtkit.serving.request_checks import same_shape
 from mtkit.serving.request_features import Form, Given, GivenFeatures
 from mtkit.serving.request_past import past_events
 from mtkit.serving.request_statistics import RequestStatistics
 from mtkit.serving.similar_items import ItemsTogether, Neighbors, SimilarItems
+from mtkit.serving.two_stages import ItemFilter, TwoStages, without_own
 from mtkit.spec import ServingInput, Trained
 from mtkit.types import Fold, RowTable
 
@@ -107,6 +108,8 @@ class Servable(tf.Module):
         statistics = RequestStatistics(pipeline)
         self._pipeline, self._features = _Untracked(pipeline), _Untracked(features)
         self._statistics = _Untracked(statistics)
+        settings = pipeline.recipe.recommend if main is not None else None
+        self._stages = _Untracked(TwoStages(pipeline, settings, main, statistics.added) if settings and main else None)
         # Layers would be saved as Keras objects with a function each; what they hold is all that serving needs.
         self.weights, self.feature_state = list(model.variables), [*features.state(), *statistics.state()]
         self.data = list(model.feed.state())
@@ -122,6 +125,7 @@ class Servable(tf.Module):
         if main is not None:
             embeddings = self.head.catalog(Forward(model, encoded=encoded).task(main, Batch({})))
             self.candidates = Candidates(self.head, embeddings, self.users.gather(tf.constant([0], tf.int64)))
+            self.filter = ItemFilter(pipeline, settings, self.item) if settings else None
             self.similar = SimilarItems(self.candidates, tf.norm(self.head.alike(embeddings), axis=1))
         self.together = None if together is None else ItemsTogether(together)
 
@@ -242,15 +246,26 @@ class Servable(tf.Module):
         """The layer of the main task."""
         return self.pipeline.model.heads[self.main]
 
+    def forward(self) -> Forward:
+        """A forward pass on requests."""
+        return Forward(self.pipeline.model, whole=frozenset(), encoded=self.encoded, prepared=self.prepared)
+
     def request(self, task: str, batch: Batch) -> TaskPass:
         """A forward pass, as a task sees it."""
-        batch = self._statistics.value.added(batch)
-        return Forward(self.pipeline.model, whole=frozenset(), encoded=self.encoded, prepared=self.prepared).task(
-            task, batch
-        )
+        return self.forward().task(task, self._statistics.value.added(batch))
 
-    def recommend(self, batch: Batch, k: tf.Tensor, exclude_ids: tf.Tensor) -> dict[str, tf.Tensor]:
-        """The best items of the whole catalog, masked before the top is taken.
+    @property
+    def tasks(self) -> list[str]:
+        """The tasks that make lists: the retrieval task, and those that order its candidates."""
+        return list(dict.fromkeys((self.main, *(self.stages.settings.asked if self.stages else ()))))
+
+    @property
+    def stages(self) -> TwoStages | None:
+        """How lists are made in two stages; None = by the retrieval task alone."""
+        return self._stages.value
+
+    def retrieve(self, batch: Batch, k: tf.Tensor, exclude_ids: tf.Tensor) -> dict[str, tf.Tensor]:
+        """The best items of the whole catalog by the retrieval task, masked before the top is taken.
 
         Args:
             batch: of users.
@@ -262,11 +277,38 @@ class Servable(tf.Module):
         """
         query = self.head.queries(self.request(self.main, batch))
         excluded = self.lookups[self.item].rows(exclude_ids)
-        top, items = self.candidates.best(self.candidates.scores(query, batch), k, excluded)
-        there = top > -np.inf
+        return self._listed(batch, *best(self.candidates.scores(query, batch), k, excluded))
+
+    def recommend(
+        self, batch: Batch, k: tf.Tensor, exclude_ids: tf.Tensor, wanted: Mapping[str, tf.Tensor]
+    ) -> dict[str, tf.Tensor]:
+        """The best items by the utility of a model in two stages, in one pass; without one as `retrieve`.
+
+        Args:
+            batch: of users.
+            k: int32, a scalar.
+            exclude_ids: strings `[users or 1, n]`.
+            wanted: column of the items -> values that are wanted, strings `[users or 1, n]`.
+
+        Returns:
+            `<item>_ids`, `scores` and `seen`, each `[users, k]`, or of as many as there are candidates.
+        """
+        if (stages := self.stages) is None:
+            return self.retrieve(batch, k, exclude_ids)
+        batch, forward = self._statistics.value.added(batch), self.forward()
+        scores = self.candidates.scores(self.head.queries(forward.task(self.main, batch)), batch)
+        scores = self.filter.kept(scores, wanted)
+        if not stages.settings.seen:
+            scores = without_own(scores, batch.lists["own"])
+        number = tf.constant(stages.settings.candidates)
+        found = best(scores, number, self.lookups[self.item].rows(exclude_ids))
+        return self._listed(batch, *stages.ordered(forward, batch, found, k, self.candidates.embeddings))
+
+    def _listed(self, batch: Batch, scores: tf.Tensor, items: tf.Tensor) -> dict[str, tf.Tensor]:
+        there = scores > -np.inf
         return {
             f"{self.item}_ids": tf.where(there, self.lookups[self.item].names(items), ""),
-            "scores": top,
+            "scores": scores,
             "seen": self.candidates.among(batch.lists["own"], items) & there,
         }
 

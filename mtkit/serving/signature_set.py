@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 
 from mtkit.backend import tf
 from mtkit.errors import WiringError
@@ -90,7 +90,8 @@ def _retrieval(servable: Servable) -> dict[str, Signature]:
     main, user, item = servable.main, servable.user, servable.item
     context = servable.context([main])
     known = servable.known(user) | context
-    made = {
+    made = {"retrieve": _retrieved(servable, known)} if servable.stages else {}
+    made |= {
         "serving_default": _recommendation(servable, known, fixed=True),
         "recommend": _recommendation(servable, known),
         f"embed_{user}": _query(servable, known),
@@ -98,31 +99,79 @@ def _retrieval(servable: Servable) -> dict[str, Signature]:
     }
     for form in Form:
         if new := servable.new_user([main], form):
-            made[f"recommend_new_{user}{form.value}"] = _recommendation(servable, new | context)
             made[f"embed_new_{user}{form.value}"] = _query(servable, new | context)
+        if new := servable.new_user(servable.tasks, form):
+            made[f"recommend_new_{user}{form.value}"] = _recommendation(servable, new | context)
         if new := servable.new_item(item, [main], form):
             made[f"embed_new_{item}{form.value}"] = _candidate(servable, new)
     return made
 
 
+def _retrieved(servable: Servable, who: Given) -> Signature:
+    """The first stage alone."""
+
+    def answer(given: Tensors) -> Tensors:
+        return servable.retrieve(who.batch(given), at_least_one(given["k"]), given["exclude_ids"])
+
+    return _lists(servable, who, _of_catalog(servable, "`k`"), f"of `{servable.main}`", answer)
+
+
 def _recommendation(servable: Servable, who: Given, fixed: bool = False) -> Signature:
-    item, about = servable.item, "to leave out, padded with empty strings; one row counts for all"
-    inputs = {"k": ServingInput("int32", (), K), "exclude_ids": ServingInput("string", (None,), about)}
+    number, stages = DEFAULT_K if fixed else "`k`", servable.stages
+    about, score = _of_catalog(servable, str(number)), f"of `{servable.main}`"
+    if stages:
+        score = f"the utility, the {stages.settings.combine} of what tasks say"
+        about = (
+            f"The {number} best of the {stages.settings.candidates} first items of `retrieve` that may be in the list, by "
+            f"{score}: {', '.join(f'{weight:g} {task}' for task, weight in stages.settings.utility.items())}."
+        )
 
     def answer(given: Tensors) -> Tensors:
         k = tf.constant(DEFAULT_K) if fixed else at_least_one(given["k"])
         exclude = tf.zeros([1, 0], tf.string) if fixed else given["exclude_ids"]
-        return servable.recommend(who.batch(given), k, exclude)
+        return servable.recommend(who.batch(given), k, exclude, {} if fixed else _wanted(servable, given))
 
+    return _lists(servable, who, about, score, answer, _filters(servable), fixed)
+
+
+def _of_catalog(servable: Servable, number: str) -> str:
+    return f"The {number} best of the whole catalog by the task `{servable.main}`, exactly."
+
+
+def _lists(
+    servable: Servable,
+    who: Given,
+    about: str,
+    score: str,
+    answer: Callable[[Tensors], Tensors],
+    columns: Collection[str] = (),
+    fixed: bool = False,
+) -> Signature:
+    """A signature that answers with lists of items; `fixed` ones are asked for users alone, others also by `columns`."""
+    left_out = "to leave out, padded with empty strings; one row counts for all"
+    inputs = {"k": ServingInput("int32", (), K), "exclude_ids": ServingInput("string", (None,), left_out)}
+    inputs |= {
+        f"filter_{name}": ServingInput(
+            "string", (None,), f"values of `{servable.item}.{name}` that are wanted; empty = any"
+        )
+        for name in columns
+    }
     outputs = {
-        f"{item}_ids": "best first; empty where there are no more",
-        "scores": f"of `{servable.main}`, finite; -inf where there are no more",
+        f"{servable.item}_ids": "best first; empty where there are no more",
+        "scores": f"{score}, finite; -inf where there are no more",
         "seen": "whether it is in the own past",
     }
-    number = DEFAULT_K if fixed else "`k`"
-    about = f"The {number} best of the whole catalog by the task `{servable.main}`, exactly."
     asked = who.inputs if fixed else {**who.inputs, **inputs}
-    return Signature(about, asked, outputs, answer, frozenset({"k"}), frozenset({"exclude_ids"}))
+    return Signature(about, asked, outputs, answer, frozenset({"k"}), frozenset(inputs) - {"k"})
+
+
+def _filters(servable: Servable) -> list[str]:
+    """The columns of the items by which requests choose."""
+    return list(servable.filter.columns) if servable.filter else []
+
+
+def _wanted(servable: Servable, given: Tensors) -> dict[str, tf.Tensor]:
+    return {name: given[f"filter_{name}"] for name in _filters(servable)}
 
 
 def _query(servable: Servable, who: Given) -> Signature:

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from mtkit.backend import tf
-from mtkit.serving.candidates import Candidates
+from mtkit.serving.candidates import Candidates, best
 
 
 class Neighbors(NamedTuple):
@@ -44,7 +44,7 @@ class SimilarItems(tf.Module):
             k: int32, a scalar.
         """
         scores = self._candidates.products(items) * self.inverse * tf.gather(self.inverse, items)[:, None]
-        return self._candidates.best(scores, k, items[:, None])
+        return best(scores, k, items[:, None])
 
 
 class ItemsTogether(tf.Module):

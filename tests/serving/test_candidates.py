@@ -7,7 +7,7 @@ from asking import ids_of
 from mtkit.backend import tf
 from mtkit.feed.batch import Batch, Lists
 from mtkit.heads import RetrievalHead
-from mtkit.serving.candidates import Candidates
+from mtkit.serving.candidates import Candidates, best
 from mtkit.serving.servable import Servable
 
 NOTHING = tf.zeros([1, 0], tf.int32)
@@ -47,10 +47,8 @@ def test_the_best_are_those_of_a_stable_sort(drawn):
     items[7:20] = items[7]
     excluded = np.array([[3, 9, 0], [0, 0, 0], [29, 29, 7], [1, 2, 3]], np.int32)
     candidates = dot(items)
-    top, best = candidates.best(
-        candidates.scores(tf.constant(query), Batch({})), tf.constant(12), tf.constant(excluded)
-    )
-    for row, out, scores, found in zip(query @ items.T, excluded, top.numpy(), best.numpy(), strict=True):
+    top, items_of = best(candidates.scores(tf.constant(query), Batch({})), tf.constant(12), tf.constant(excluded))
+    for row, out, scores, found in zip(query @ items.T, excluded, top.numpy(), items_of.numpy(), strict=True):
         left = [item for item in np.argsort(-row.round(4), kind="stable") if item not in {0, *out}]
         assert found.tolist() == left[:12]
         np.testing.assert_allclose(scores, row[found], rtol=1e-5)
@@ -62,7 +60,7 @@ def test_queries_that_are_no_numbers_have_scores(drawn):
     scores = dot(items).scores(tf.constant(query), Batch({})).numpy()
     assert np.isfinite(scores[scores != np.inf]).all()
     np.testing.assert_allclose(scores[3], query[3] @ items.T, rtol=1e-4, atol=1e-5)
-    top, _ = dot(items).best(tf.constant(scores), tf.constant(30), NOTHING)
+    top, _ = best(tf.constant(scores), tf.constant(30), NOTHING)
     assert np.isfinite(top).all()
     assert dot(items).scores(tf.zeros([0, 6]), Batch({})).shape == (0, 30)
 

@@ -173,7 +173,7 @@ def test_scores_that_are_no_numbers_take_no_places(tiny_pipeline, monkeypatch):
     monkeypatch.setattr(type(servable.head), "factored", False)
     monkeypatch.setattr(servable.head, "score", lambda query, candidates, batch: tf.constant(scores[None]))
     batch = servable.known("user").batch({"user_id": tf.constant(["101"])})
-    answer = servable.recommend(batch, tf.constant(MOST), tf.constant([[items[5], items[20], items[7]]]))
+    answer = servable.recommend(batch, tf.constant(MOST), tf.constant([[items[5], items[20], items[7]]]), {})
     answer = {name: values.numpy() for name, values in answer.items()}
     there = len(items) - 4
     expected = [
@@ -183,7 +183,7 @@ def test_scores_that_are_no_numbers_take_no_places(tiny_pipeline, monkeypatch):
     assert np.isfinite(answer["scores"][0, :there]).all()
     assert set(answer["item_ids"][0, there:]) == {b""}
     assert np.isneginf(answer["scores"][0, there:]).all()
-    best = servable.recommend(batch, tf.constant(1), tf.zeros([1, 0], tf.string))
+    best = servable.recommend(batch, tf.constant(1), tf.zeros([1, 0], tf.string), {})
     assert best["item_ids"].numpy().tolist() == [[items[20].encode()]]
     assert np.isfinite(best["scores"]).all()
 
