@@ -14,8 +14,9 @@ def command(run: Path) -> None:
     from mtkit.model.model_evaluation import evaluate
     from mtkit.runs.directory import RunDirectory, to_json
     from mtkit.runs.trainer import trained_pipeline
+    from mtkit.serving.list_evaluation import evaluate_lists
     from mtkit.shown import shown
 
     pipeline = trained_pipeline(RunDirectory(run))
-    values = evaluate(pipeline)
+    values = evaluate(pipeline) | evaluate_lists(pipeline, pipeline.protocol())
     click.echo(shown(to_json({"test": values})), nl=False)
