@@ -190,8 +190,7 @@ def _many_classes(recipe: Recipe, context: BuildContext) -> Iterator[tuple[tuple
                 label = recipe.task[task].predicts
                 yield (
                     ("recommend", key, task),
-                    f"orders items by one number, but {label!r} has {classes} classes; expected a task of a binary label, or of "
-                    "a number",
+                    f"orders items by one number, but {label!r} has {classes} classes; expected a binary label, or a number",
                 )
 
 

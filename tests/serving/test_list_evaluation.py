@@ -15,7 +15,11 @@ def ndcg(lists, table, k, own=None):
     values = []
     for row, items in enumerate(lists):
         found = table.lists["target"]
-        targets = set(found.values["item"][found.offsets[row] : found.offsets[row + 1]].tolist()) - (own[row] if own else set()) - {0}
+        targets = (
+            set(found.values["item"][found.offsets[row] : found.offsets[row + 1]].tolist())
+            - (own[row] if own else set())
+            - {0}
+        )
         if targets:
             gains = 1 / np.log2(np.arange(2, k + 2))
             hits = np.array([item in targets for item in items[:k]] + [False] * (k - len(items[:k])))
@@ -42,15 +46,26 @@ def test_lists_are_measured_as_they_are_made(train_tiny, seen):
     final = []
     for r, items in enumerate(retrieved):
         pairs = {"user": np.full(len(items), table.ids["user"][r], np.int32), "item": np.array(items, np.int32)}
-        rows = RowStore(table.take(np.full(len(items), r)).__class__(name="pairs", ids=pairs, time=table.time[[r] * len(items)],
-                        history=table.history[[r] * len(items)], known=table.known[[r] * len(items)]))
+        rows = RowStore(
+            table.take(np.full(len(items), r)).__class__(
+                name="pairs",
+                ids=pairs,
+                time=table.time[[r] * len(items)],
+                history=table.history[[r] * len(items)],
+                known=table.known[[r] * len(items)],
+            )
+        )
         said = answers(pipeline.model, ["discounted", "gift"], rows)
         final.append(np.array(items)[np.argsort(-(said["discounted"] + 0.5 * said["gift"]), kind="stable")].tolist())
     measured = evaluate_lists(pipeline, pipeline.protocol())
     beside = measured.beside["retrieval"]
     for k in (3, 10):
-        assert measured[f"next/recommend/ndcg@{k}"] == pytest.approx(ndcg(final, table, k, None if seen else own), abs=1e-6)
-        assert beside[f"next/recommend/ndcg@{k}"] == pytest.approx(ndcg(retrieved, table, k, None if seen else own), abs=1e-6)
+        assert measured[f"next/recommend/ndcg@{k}"] == pytest.approx(
+            ndcg(final, table, k, None if seen else own), abs=1e-6
+        )
+        assert beside[f"next/recommend/ndcg@{k}"] == pytest.approx(
+            ndcg(retrieved, table, k, None if seen else own), abs=1e-6
+        )
     assert set(measured) == set(beside)
     assert measured["next/recommend/coverage@3"] > 0
     assert 0 < beside["next/recommend/diversity@3"] < 2

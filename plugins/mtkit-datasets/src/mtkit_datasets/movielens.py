@@ -19,8 +19,9 @@ _LIKED = 4
 class Movielens100k(Published):
     """100,000 ratings, 1 to 5, of 1,682 movies by 943 users, each with 20 or more.
 
-    Reads the atomic files `ml-100k.inter`, `.item` and `.user` of RecBole (folder `ml-100k`). Labels of a rating:
-    `rating` itself, and `liked`, from 4 on. Users: age, gender, occupation, ZIP code. Movies: title, genres, and year (null if unknown).
+    Reads the atomic files `ml-100k.inter`, `.item` and `.user` of RecBole (folder `ml-100k`). Labels of a rating: `rating`
+    itself, and `liked`, from 4 on. Users: age, gender, occupation, ZIP code. Movies: title, genres, and year (null if
+    unknown).
 
     License: research only, no redistribution; see https://grouplens.org/datasets/movielens/100k/. Files:
     https://recbole.io/dataset_list.html. Source: Harper and Konstan, "The MovieLens datasets", 2015.
