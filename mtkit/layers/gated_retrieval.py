@@ -10,6 +10,7 @@ from mtkit.errors import WiringError
 from mtkit.feed.batch import Batch, Lists
 from mtkit.heads.retrieval import Candidates, RetrievalHead
 from mtkit.layers.axes import Axis
+from mtkit.layers.catalog_loss import NEVER, Catalog, catalog_losses
 
 
 @keras.saving.register_keras_serializable(package="mtkit")
@@ -78,18 +79,21 @@ class GatedRetrieval(RetrievalHead):
 
     def score(self, query: tf.Tensor, candidates: tf.Tensor, batch: Batch) -> tf.Tensor:
         """Scores `[rows, size]` of the whole catalog."""
-        return self._score(query, candidates, batch, tf.cast(self.own(batch), tf.float32))
+        vectors, bias = _apart(candidates)
+        new = self._if_new(query, vectors, bias, batch)
+        scores = tf.matmul(
+            tf.concat([new.query, new.features], 1), tf.concat([vectors, new.terms], 1), transpose_b=True
+        )
+        return tf.tensor_scatter_nd_update(scores, new.hidden, self._if_own(bias, batch))
 
     def score_some(self, query: tf.Tensor, candidates: tf.Tensor, items: tf.Tensor, batch: Batch) -> tf.Tensor:
         """Scores `[rows, n]` of some items of each row, int32 `[rows, n]`."""
-        own, pair = self._own_pairs(batch, items)
-        embeddings, popularity = tf.gather(candidates, items), batch.shared["popularity"]
-        dense = tf.einsum("rd,rnd->rn", query[:, :-1], embeddings[..., :-1])
-        dense += tf.linalg.matvec(batch.dense["activity"], self.new_bias_by_activity)[:, None]
-        index = tf.stack([tf.broadcast_to(popularity.index[:, None], tf.shape(items)), items], -1)
-        channels = tf.gather_nd(popularity.values, index)
-        prior, prior_if_own = (tf.linalg.matvec(channels, weights) for weights in (self.prior, self.prior_if_own))
-        return embeddings[..., -1] + prior + own * prior_if_own + pair + (1.0 - own) * dense
+        rows = tf.repeat(tf.range(tf.shape(items)[0], dtype=tf.int64)[:, None], tf.shape(items)[1], axis=1)
+        vectors, bias = _apart(candidates)
+        dense = tf.einsum("rd,rnd->rn", query[:, :-1], tf.gather(vectors, items))
+        new = self._base(bias, batch, rows, items)[0] + dense + self._of_activity(batch)[:, None]
+        own, found = self._own_among(batch, rows, items, self._if_own(bias, batch))
+        return tf.where(found, own, new)
 
     @property
     def factored(self) -> bool:
@@ -120,60 +124,71 @@ class GatedRetrieval(RetrievalHead):
         return Lists(own.row, {"id": ids, "score": scores})
 
     def loss(self, query: tf.Tensor, candidates: Candidates, batch: Batch, training: bool = False) -> tf.Tensor:
-        """Per-row loss `[rows]`."""
-        own = self.own(batch)
-        logits = self._score(query, candidates.embeddings, batch, tf.cast(own, tf.float32))
-        labels = tf.cast(self._marked(batch, "target", "item"), tf.float32) * candidates.weights
-        losses = tf.nn.sigmoid_cross_entropy_with_logits(labels, logits) * candidates.weights
-        new = tf.logical_and(~own, candidates.weights > 0)
-        return tf.reduce_sum(losses, 1) + self.discovery * _softmax_loss(logits, labels, new)
+        """Per-row loss `[rows]`.
 
-    def own(self, batch: Batch) -> tf.Tensor:
-        """Which items are in the rows' own past, bool `[rows, size]`."""
-        return self._marked(batch, "own", "id")
+        The whole catalog is looked at as if nothing was in the past, and without what is; items of the past, and targets,
+        of which there are few, are looked at one by one.
+        """
+        own, target = batch.lists["own"], batch.lists["target"]
+        rows, items = target.row, target.values["item"]
+        vectors, bias = _apart(candidates.embeddings)
+        dense = tf.reduce_sum(tf.gather(query[:, :-1], rows) * tf.gather(vectors, items), 1)
+        if_new = self._base(bias, batch, rows, items)[0] + dense + tf.gather(self._of_activity(batch), rows)
+        if_own = self._if_own(bias, batch)
+        logits, found = self._own_among(batch, rows, items, if_own)
+        there = tf.gather(candidates.weights, items)
+        discovered = self.discovery * tf.where(found, 0.0, there)
+        gained = _by_row((there + discovered) * tf.where(found, logits, if_new), rows, query)
+        of_own = _by_row(tf.gather(candidates.weights, own.values["id"]) * tf.nn.softplus(if_own), own.row, query)
+        bias += tf.where(candidates.weights > 0, 0.0, NEVER)
+        catalog = self._if_new(query, vectors, bias, batch)
+        return catalog_losses(catalog, _by_row(discovered, rows, query)) + of_own - gained
 
-    def _score(self, query: tf.Tensor, candidates: tf.Tensor, batch: Batch, own: tf.Tensor) -> tf.Tensor:
-        dense = tf.matmul(query[:, :-1], candidates[:, :-1], transpose_b=True)
-        dense += tf.linalg.matvec(batch.dense["activity"], self.new_bias_by_activity)[:, None]
-        pair = self._scattered(batch, "own", "id", self._pair(batch))
-        popularity = batch.shared["popularity"]
-        prior = tf.gather(tf.linalg.matvec(popularity.values, self.prior), popularity.index)
-        prior_if_own = tf.gather(tf.linalg.matvec(popularity.values, self.prior_if_own), popularity.index)
-        return candidates[:, -1] + prior + own * prior_if_own + pair + (1.0 - own) * dense
+    def _if_new(self, query: tf.Tensor, vectors: tf.Tensor, bias: tf.Tensor, batch: Batch) -> Catalog:
+        """What logits would be made of if nothing was in the past; items that are, are hidden."""
+        own, activity, popularity = batch.lists["own"], batch.dense["activity"], batch.shared["popularity"]
+        moments = tf.one_hot(popularity.index, popularity.values.shape[0])
+        by_moment = tf.transpose(tf.tensordot(popularity.values, self.prior, 1)) + bias[:, None]
+        by_activity = tf.repeat(self.new_bias_by_activity[None], tf.shape(vectors)[0], axis=0)
+        terms, features = tf.concat([by_moment, by_activity], 1), tf.concat([moments, activity], 1)
+        places = tf.stack([tf.cast(own.row, tf.int32), own.values["id"]], 1)
+        return Catalog(query[:, :-1], vectors, terms, features, places)
 
-    def _pair(self, batch: Batch) -> tf.Tensor:
-        """The pair term of each past item, `[n]`."""
+    def _if_own(self, item_bias: tf.Tensor, batch: Batch) -> tf.Tensor:
+        """The logits of the past items, `[n]`."""
         own, activity = batch.lists["own"], batch.dense["activity"]
         rows, ids = own.row, own.values["id"]
+        base, popularity = self._base(item_bias, batch, rows, ids)
         weights = self.pair + tf.gather(self.pair_of_item, ids)
         weights += tf.gather(tf.matmul(activity, self.pair_by_activity), rows)
         bias = self.own_bias + tf.gather(self.own_bias_of_item, ids)
         bias += tf.gather(tf.linalg.matvec(activity, self.own_bias_by_activity), rows)
-        return tf.reduce_sum(weights * own.values["channels"], -1) + bias
+        pair = tf.reduce_sum(weights * own.values["channels"], -1) + bias
+        return base + tf.linalg.matvec(popularity, self.prior_if_own) + pair
 
-    def _own_pairs(self, batch: Batch, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Whether items of each row are in its past, as 1 or 0, and their pair terms; `[rows, n]` both."""
-        own, rows = batch.lists["own"], tf.range(tf.shape(items)[0], dtype=tf.int64)
+    def _base(self, bias: tf.Tensor, batch: Batch, rows: tf.Tensor, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """The part that all logits have, of items of some rows, and their popularity channels."""
+        popularity = batch.shared["popularity"]
+        channels = tf.gather_nd(popularity.values, tf.stack([tf.gather(popularity.index, rows), items], -1))
+        return tf.gather(bias, items) + tf.linalg.matvec(channels, self.prior), channels
+
+    def _of_activity(self, batch: Batch) -> tf.Tensor:
+        return tf.linalg.matvec(batch.dense["activity"], self.new_bias_by_activity)
+
+    def _own_among(
+        self, batch: Batch, rows: tf.Tensor, items: tf.Tensor, values: tf.Tensor
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """The values of past items, `[n]`, where items of some rows are among these, and whether they are."""
+        own = batch.lists["own"]
 
         def key(row: tf.Tensor, item: tf.Tensor) -> tf.Tensor:
             return row * self.size + tf.cast(item, tf.int64)
 
         # Past items lie in the order of rows, and of items within them; what comes last is no item's.
         known = tf.pad(key(own.row, own.values["id"]), [[0, 1]], constant_values=tf.int64.max)
-        wanted = key(rows[:, None], items)
+        wanted = key(rows, items)
         place = tf.reshape(tf.searchsorted(known, tf.reshape(wanted, [-1])), tf.shape(items))
-        found = tf.gather(known, place) == wanted
-        pairs = tf.gather(tf.pad(self._pair(batch), [[0, 1]]), place)
-        return tf.cast(found, tf.float32), tf.where(found, pairs, 0.0)
-
-    def _marked(self, batch: Batch, lists: str, items: str) -> tf.Tensor:
-        return self._scattered(batch, lists, items, tf.ones_like(batch.lists[lists].values[items], tf.float32)) > 0
-
-    def _scattered(self, batch: Batch, lists: str, items: str, values: tf.Tensor) -> tf.Tensor:
-        """Values by row and item, `[rows, size]`."""
-        found = batch.lists[lists]
-        index = tf.stack([tf.cast(found.row, tf.int32), found.values[items]], 1)
-        return tf.scatter_nd(index, values, [tf.shape(batch.dense["activity"])[0], self.size])
+        return tf.gather(tf.pad(values, [[0, 1]]), place), tf.gather(known, place) == wanted
 
     def axes(self) -> list[Axis]:
         """What each item has of its own."""
@@ -191,7 +206,12 @@ class GatedRetrieval(RetrievalHead):
         }
 
 
-def _softmax_loss(logits: tf.Tensor, labels: tf.Tensor, among: tf.Tensor) -> tf.Tensor:
-    """Sum over a row's positives of their negative log-probability among the items of `among`; 0 without positives."""
-    masked = tf.where(among, logits, tf.constant(-1e9, logits.dtype))
-    return -tf.reduce_sum(tf.nn.log_softmax(masked, -1) * labels * tf.cast(among, tf.float32), 1)
+def _apart(candidates: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The vectors of candidates, `[candidates, dim]`, and their biases, `[candidates]`."""
+    vectors, bias = tf.split(candidates, [candidates.shape[1] - 1, 1], 1)
+    return vectors, bias[:, 0]
+
+
+def _by_row(values: tf.Tensor, rows: tf.Tensor, query: tf.Tensor) -> tf.Tensor:
+    """Sums of values by row, `[rows]`, as many as queries."""
+    return tf.math.unsorted_segment_sum(values, rows, tf.shape(query)[0])

@@ -21,7 +21,7 @@ class GatedRetrieval(RetrievalTask):
     (`windows`).
     """
 
-    step_matrices: ClassVar[int] = 19
+    step_matrices: ClassVar[int] = 2
     score_matrices: ClassVar[int] = 4
 
     discovery: Annotated[float, Field(ge=0)] = Field(
