@@ -24,6 +24,22 @@ class Recall(RankingMetric):
         return np.asarray(ranking.hits[:, :k].sum(axis=1) / np.minimum(k, ranking.relevant))
 
 
+class PooledRecall(RankingMetric):
+    """Share of the relevant items of all rows that the top k of their rows hold; it has no value per row.
+
+    Rows with more relevant items count more: each of these counts as if it were a row of its own. The accuracy of
+    `tfrs.metrics.FactorizedTopK`, whose rows have one item each.
+    """
+
+    def value(self, ranking: Ranking, k: int) -> float:
+        """The share in [0, 1]; nan where no row was ranked."""
+        import numpy as np
+
+        weights = np.ones(len(ranking.relevant)) if ranking.weights is None else ranking.weights.astype(float)
+        hits = ranking.hits[:, :k].sum(axis=1)
+        return float(weights @ hits / (weights @ ranking.relevant)) if len(hits) else float("nan")
+
+
 class Precision(RankingMetric):
     """Share of the k places that hold a relevant item; places that stay empty count."""
 

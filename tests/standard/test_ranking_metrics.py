@@ -14,6 +14,7 @@ from mtkit.standard.ranking_metrics import (
     Mrr,
     Ndcg,
     Novelty,
+    PooledRecall,
     PopularityBias,
     Precision,
     Recall,
@@ -77,6 +78,17 @@ def test_equals_plain_loops(metric, slow, k, ranking):
     assert values.dtype == np.float64
     np.testing.assert_allclose(values, expected, rtol=1e-12)
     assert metric.value(ranking, k) == pytest.approx(np.mean(expected))
+
+
+def test_pooled_recall_counts_each_relevant_item_as_a_row(ranking):
+    found = sum(sum(row[:3]) for row in ranking.hits)
+    assert PooledRecall().value(ranking, 3) == found / sum(ranking.relevant)
+    twice = np.arange(50) % 2 + 1
+    rows = np.repeat(np.arange(50), twice)
+    repeated = dataclasses.replace(
+        ranking, items=ranking.items[rows], hits=ranking.hits[rows], relevant=ranking.relevant[rows]
+    )
+    assert PooledRecall().value(dataclasses.replace(ranking, weights=twice), 3) == PooledRecall().value(repeated, 3)
 
 
 @pytest.mark.parametrize("k", [1, 8])
