@@ -51,6 +51,7 @@ ACROSS = {
     "test_masked_rows": "rows without a label, in all that counts rows",
     "test_mistakes": "messages, through the command line",
     "test_fuzz": "data files and recipes of all kinds, drawn",
+    "test_retrieval_draws": "what heads draw in steps, through training on one replica and two",
     "test_label_forms": "heads of counts, ordered classes and pairs, and options of losses, through a run and an export",
     "test_lists": "columns of lists, through a run and an export",
     "test_multi_label": "a kind of label, through a run and an export",

@@ -49,6 +49,33 @@ def below_chance(plan: Plan, settings: Evaluate, model: Mapping[str, Any], const
     return [line for task in plan.predictions() for line in _below(task, plan, settings, model, constants)]
 
 
+def below_popularity(
+    plan: Plan, settings: Evaluate, model: Mapping[str, Any], baselines: Mapping[str, Mapping[str, Any]]
+) -> list[str]:
+    """Sentences on tasks that rank worse than one order for everyone, where their loss may be why, with what to do.
+
+    Args:
+        plan: the tasks.
+        settings: the metrics and the baselines; those that need no past are such orders.
+        model: metric key -> value; None is undefined.
+        baselines: name -> the same.
+    """
+    same = [name for name, baseline in settings.baselines.items() if not baseline.needs_past and name in baselines]
+    found = []
+    for task, head in plan.rankings().items():
+        if not head.below_popularity:
+            continue
+        key = next((key for key in settings.deciding(task, head) if model.get(key) is not None), "")
+        lower = bool(key) and head.lower_is_better(MetricKey.parse(key).metric, settings)
+        values = {name: value for name in same if (value := baselines[name].get(key)) is not None}
+        worse = {name: value for name, value in values.items() if (model[key] > value) == lower and model[key] != value}
+        for name, value in list(worse.items())[:1]:
+            found.append(
+                f"task {task}: {key} is {model[key]:.4f}, worse than {value:.4f} of {name}; {head.below_popularity}"
+            )
+    return found
+
+
 def _below(
     task: str, plan: Plan, settings: Evaluate, model: Mapping[str, Any], constants: Mapping[str, Any]
 ) -> Iterator[str]:

@@ -14,7 +14,7 @@ from mtkit.data.fingerprint import checksums, fingerprint
 from mtkit.data.row_tables import Tables, left_out, populations
 from mtkit.errors import ModelWarning, MtkitError, shortage
 from mtkit.evaluation.baseline_tuning import Comparison, as_tuned
-from mtkit.evaluation.constants import below_chance, constant_metrics
+from mtkit.evaluation.constants import below_chance, below_popularity, constant_metrics
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.significance import interval_results
 from mtkit.evaluation.user_sums import MODEL, Measured, named, to_table
@@ -183,8 +183,10 @@ class Run:
         )
 
     def _below_chance(self, of: PhaseResults) -> list[str]:
-        """What is said of heads that are worse than a constant."""
-        return below_chance(self.recipe.plan, self.recipe.evaluate, of.model or {}, of.constants or {})
+        """What is said of heads that are worse than a constant, or rank worse than one order for everyone."""
+        plan, settings, model = self.recipe.plan, self.recipe.evaluate, of.model or {}
+        chance = below_chance(plan, settings, model, of.constants or {})
+        return chance + below_popularity(plan, settings, model, of.baselines)
 
     def _phase(self, cut: Cut, valid: PhaseResults | None) -> PhaseResults:
         """Measures on one cut, unless that was done before; exports after the test.

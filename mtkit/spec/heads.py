@@ -173,6 +173,11 @@ class TaskHead(Spec):
         """Embeddings of the candidates of a catalog that it ranks for each row; empty = it ranks none."""
         return ()
 
+    @property
+    def below_popularity(self) -> str:
+        """Of a head that `ranks`: what its loss may have done where one order for everyone is better; empty = nothing."""
+        return ""
+
     def reads(self) -> tuple[Read, ...]:
         """Everything that it reads."""
         raise NotImplementedError

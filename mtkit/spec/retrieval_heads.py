@@ -38,6 +38,16 @@ class RetrievalTask(TaskHead):
         return self.candidates == "batch"
 
     @property
+    def below_popularity(self) -> str:
+        """Of batches: frequent items are negatives more often than others."""
+        if not self.in_batch:
+            return ""
+        return (
+            "the items of other rows are its negatives, and where few items make up much of the rows, these are pushed below all "
+            'others; try correct_sampling = true, larger batches, or the head `retrieval` with negatives = "uniform" or "catalog"'
+        )
+
+    @property
     def positive(self) -> str:
         """The label of a row's candidate, if rows have one: those with 0 are candidates of others, and no positives."""
         return ""

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -71,7 +72,7 @@ def valid(shop):
 
 
 class Next(RetrievalTask):
-    candidates = "catalog"
+    candidates: ClassVar = "catalog"
 
 
 @pytest.fixture

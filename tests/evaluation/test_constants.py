@@ -1,12 +1,17 @@
 import numpy as np
 import pytest
 
-from mtkit.evaluation.constants import below_chance, constant_metrics
+from mtkit.evaluation.constants import below_chance, below_popularity, constant_metrics
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.settings import Evaluate
+from mtkit.standard.baselines import Popularity
+from mtkit.standard.encoders import Features
+from mtkit.standard.factor_baselines import Ease
 from mtkit.standard.heads import MultiLabel, Regression, UserPreference
 from mtkit.standard.order_metrics import Auc, PrAuc
 from mtkit.standard.prediction_metrics import Brier, LogLoss, Mae, Rmse
+from mtkit.standard.ranking_metrics import Ndcg
+from mtkit.standard.retrieval import Retrieval
 from mtkit.types import ROW_WEIGHT, RowTable
 
 NONE = np.zeros(0, np.int64)
@@ -26,6 +31,7 @@ HEADS = {
     "topics": MultiLabel(rows="lines", inputs=("user",), label="topics"),
 }
 PLAN = Plan({}, {}, HEADS)
+RANKED = {name: Features(reads=(f"{name}.id",), dim=4) for name in ("user", "item")}
 
 
 def table(labels, weights, row_weight):
@@ -97,3 +103,25 @@ def test_undefined_figures_and_rounding_are_no_news():
     constants = {"click/log_loss": 0.5, "rating/rmse": None}
     assert below_chance(PLAN, SETTINGS, {"click/log_loss": 0.5 + 1e-8, "click/auc": None}, constants) == []
     assert below_chance(PLAN, SETTINGS, {"rating/rmse": 3.0}, constants) == []
+
+
+def test_a_ranking_worse_than_one_order_for_everyone_is_said_and_batches_have_a_remedy():
+    sources = {"query": ("user",), "candidate": ("item",)}
+    heads = {
+        "whole": Retrieval(rows="lines", **sources),
+        "batch": Retrieval(rows="lines", negatives="batch", **sources),
+        "fine": Retrieval(rows="lines", negatives="batch", **sources),
+    }
+    baselines = {"popularity": Popularity(), "ease": Ease(), "mine": Popularity()}
+    settings = Evaluate(metrics={"ndcg": Ndcg()}, baselines=baselines, main="whole/new/ndcg@10", slices=("new",))
+    values = {f"{name}/new/ndcg@10": 0.141 for name in heads} | {f"{name}/ndcg@10": 0.5 for name in heads}
+    model = {"whole/new/ndcg@10": 0.14, "batch/new/ndcg@10": 0.002, "fine/new/ndcg@10": 0.141, "fine/ndcg@10": 0.1}
+    found = below_popularity(
+        Plan(RANKED, {}, heads), settings, model, {"popularity": values, "ease": dict.fromkeys(values, 1)}
+    )
+    assert [line.partition("; ")[0] for line in found] == [
+        "task batch: batch/new/ndcg@10 is 0.0020, worse than 0.1410 of popularity",
+    ]
+    assert 'try correct_sampling = true, larger batches, or the head `retrieval` with negatives = "uniform"' in found[0]
+    undefined = below_popularity(Plan(RANKED, {}, heads), settings, {"batch/new/ndcg@10": None}, {"popularity": values})
+    assert undefined == []

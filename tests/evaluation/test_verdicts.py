@@ -1,5 +1,6 @@
 import math
 from dataclasses import replace
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -18,7 +19,7 @@ USERS = 200
 
 
 class Next(RetrievalTask):
-    candidates = "catalog"
+    candidates: ClassVar = "catalog"
 
 
 PLAN = Plan(
