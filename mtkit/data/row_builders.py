@@ -124,7 +124,8 @@ def window_table(
     """
     acts, past = (events_where(fold.events, where, fold.schema.interactions) for where in (targets_of, past_of))
     parts = [_window(acts, *window) for window in windows]
-    table = _target_table(fold, *(np.concatenate(values) for values in zip(*parts, strict=True)), note)
+    user, time, counts, targets = (np.concatenate(values) for values in zip(*parts, strict=True))
+    table = _target_table(fold, user, time, counts, targets, note)
     return table if without_past else _with_past(table, past, fold)
 
 

@@ -228,9 +228,10 @@ def _seen(held: Mapping[str, tf.Variable], columns: Mapping[str, np.ndarray]) ->
 
 def _ranked(table: RowTable, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
     """Role -> ids of which the shares are told: those of the rows, and their targets as each role that the rows lack."""
-    targets = table.lists["target"].values["item"] if "target" in table.lists else None
-    lacking = sizes.keys() - table.ids.keys() if targets is not None else ()
-    return {**table.ids, **dict.fromkeys(lacking, targets)}
+    if "target" not in table.lists:
+        return dict(table.ids)
+    targets = table.lists["target"].values["item"]
+    return {**table.ids, **{role: targets for role in sizes if role not in table.ids}}
 
 
 def _cumulative(shares: tf.Variable, power: float) -> tf.Tensor:

@@ -23,11 +23,13 @@ class Positives(NamedTuple):
         row: int32 `[n]`, ascending.
         ids: int32 `[n]`; of one row ascending.
         embeddings: `[n, dim]`; None: those of the catalog.
+        single: whether each row has one, as row i of n = rows.
     """
 
     row: tf.Tensor
     ids: tf.Tensor
     embeddings: tf.Tensor | None = None
+    single: bool = False
 
 
 class Candidates(NamedTuple):

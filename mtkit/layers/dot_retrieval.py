@@ -108,33 +108,36 @@ class DotRetrieval(RetrievalHead):
         """The losses of all rows; one whose item is not in the catalog has nothing to learn."""
         losses, weights = super().losses(rows)
         ids = rows.batch.ids.get(rows.entity(rows.spec.candidate[0]))
-        known = "target" in rows.batch.lists or ids > 0
-        return losses, tf.where(known, weights, 0.0)
+        if ids is None or "target" in rows.batch.lists:
+            return losses, weights
+        return losses, tf.where(ids > 0, weights, 0.0)
 
     def against(self, rows: TaskPass) -> Candidates:
         """The whole catalog, the candidates of the batch, or those drawn in this step, with what the rows are followed by."""
         if self.negatives == "catalog":
             found = super().against(rows)
-            return found._replace(positives=Positives(*self._followed(rows)))
+            return found._replace(positives=self._followed(rows))
         if self.negatives == "batch":
             found = super().against(rows)
             return found._replace(expected=_others(found.weights) * found.shares)
         return self._mixed(rows) if self.negatives == "mixed" else self._drawn(rows)
 
-    def _followed(self, rows: TaskPass) -> tuple[tf.Tensor, tf.Tensor]:
-        """Which rows are followed by which items, end to end: their targets, or their own."""
+    def _followed(self, rows: TaskPass) -> Positives:
+        """Which rows are followed by which items, without their embeddings: their targets, or their own."""
         if (targets := rows.batch.lists.get("target")) is not None:
-            return tf.cast(targets.row, tf.int32), targets.values["item"]
+            return Positives(tf.cast(targets.row, tf.int32), targets.values["item"])
         ids = rows.batch.ids[rows.entity(rows.spec.candidate[0])]
-        return tf.range(tf.shape(ids)[0]), ids
+        return Positives(tf.range(tf.shape(ids)[0]), ids, single=True)
 
     def _drawn(self, rows: TaskPass) -> Candidates:
-        row, ids = self._followed(rows)
+        followed = self._followed(rows)
         drawn, expected = self._draw(rows)
-        both = tf.concat([ids, drawn], 0)
+        both = tf.concat([followed.ids, drawn], 0)
         embeddings = self.candidate(rows.of_ids(rows.spec.candidate, both), both, training=rows.training)
-        own, others = tf.split(embeddings, [tf.shape(ids)[0], tf.shape(drawn)[0]])
-        return Candidates(others, drawn, tf.ones_like(expected), positives=Positives(row, ids, own), expected=expected)
+        own, others = tf.split(embeddings, [tf.shape(followed.ids)[0], tf.shape(drawn)[0]])
+        return Candidates(
+            others, drawn, tf.ones_like(expected), positives=followed._replace(embeddings=own), expected=expected
+        )
 
     def _mixed(self, rows: TaskPass) -> Candidates:
         batch, (drawn, expected) = super().against(rows), self._draw(rows)
@@ -168,7 +171,7 @@ class DotRetrieval(RetrievalHead):
         """Per-row loss `[rows]`."""
         rows = tf.shape(query)[0]
         positives = candidates.positives or Positives(
-            tf.range(rows), candidates.ids[:rows], candidates.embeddings[:rows]
+            tf.range(rows), candidates.ids[:rows], candidates.embeddings[:rows], single=True
         )
         if self.objective == "squared" and self.negatives == "catalog" and self.size > SCORED:
             there = candidates.embeddings * tf.sign(candidates.weights)[:, None]
@@ -243,6 +246,8 @@ def hits(positives: Positives, ids: tf.Tensor, rows: tf.Tensor, size: int) -> tf
         rows: how many there are.
         size: number of items; ids are smaller.
     """
+    if positives.single:
+        return ids == positives.ids[:, None]
 
     def key(row: tf.Tensor, item: tf.Tensor) -> tf.Tensor:
         return tf.cast(row, tf.int64) * size + tf.cast(item, tf.int64)

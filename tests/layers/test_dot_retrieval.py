@@ -132,6 +132,9 @@ def test_hits_are_found_among_lists():
         found = hits(positives, tf.constant(ids, tf.int32), tf.constant(4), SIZE)
         expected = [[item in one for item in np.broadcast_to(ids, (4, 20))[n]] for n, one in enumerate(lists)]
         np.testing.assert_array_equal(found, expected)
+        own = Positives(tf.range(4), tf.constant([1, 1, 5, 8]))
+        given = tf.constant(ids, tf.int32), tf.constant(4), SIZE
+        np.testing.assert_array_equal(hits(own._replace(single=True), *given), hits(own, *given))
 
 
 def test_two_replicas_have_the_losses_of_one(two_replicas):
