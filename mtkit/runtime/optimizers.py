@@ -17,11 +17,29 @@ from mtkit.backend import keras, tf
 if TYPE_CHECKING:
     from mtkit.recipe.settings import Train
 
+WIDE = 8
+"""Numbers of a row from which on rows of a gradient are added up by `scatter_nd`."""
+
 DENSE_ROWS = 32_768
 """Tables of at most so many rows are updated whole: by rows would take as long (a batch of 4,096, one CPU)."""
 
 FINAL_RATE = 0.02
 """Where a cosine schedule ends, as a share of the learning rate."""
+
+
+def dense(gradient: Any) -> tf.Tensor:
+    """A gradient as a tensor of its variable's shape; rows of one number are added up in their order.
+
+    On CPUs `scatter_nd` adds wide rows up two to three times as fast as the segment sum that TensorFlow converts by, to the
+    same bits.
+    """
+    wide = (
+        isinstance(gradient, tf.IndexedSlices) and gradient.values.shape.rank == 2 and gradient.dense_shape is not None
+    )
+    if not wide or (gradient.values.shape[1] or 0) < WIDE or tf.config.list_physical_devices("GPU"):
+        return tf.convert_to_tensor(gradient)
+    indices = gradient.indices[:, None]
+    return tf.scatter_nd(indices, gradient.values, tf.cast(gradient.dense_shape, indices.dtype))
 
 
 class _RowSparse(keras.optimizers.Optimizer):
@@ -80,7 +98,7 @@ class _RowSparse(keras.optimizers.Optimizer):
 
     def _as_applied(self, gradient: Any, variable: Any) -> Any:
         by_rows = gradient is None or self.is_large(variable)
-        return gradient if by_rows else tf.convert_to_tensor(gradient)
+        return gradient if by_rows else dense(gradient)
 
     def is_large(self, variable: Any) -> bool:
         """Whether a variable is updated by rows, if its gradient is one of rows."""

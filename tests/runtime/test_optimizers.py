@@ -9,6 +9,7 @@ from mtkit.runtime.optimizers import (
     Adam,
     AdamW,
     Sgd,
+    dense,
     learning_rate_factors,
     make_optimizer,
 )
@@ -359,3 +360,15 @@ def test_a_large_epsilon_damps_small_gradients(name, large):
 def test_sgd_has_no_epsilon():
     with pytest.raises(ValueError, match="leave epsilon out"):
         Train(optimizer="sgd", epsilon=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("rows", "shape"), [(5000, (300, 16)), (50, (300, 8)), (500, (40, 1)), (500, (40,)), (0, (7, 9))]
+)
+def test_gradients_of_rows_are_added_up_to_the_bits_of_tensorflow(rows, shape):
+    rng = np.random.default_rng(0)
+    values = tf.constant(rng.normal(size=(rows, *shape[1:])), tf.float32)
+    slices = tf.IndexedSlices(values, tf.constant(rng.integers(0, shape[0], rows), tf.int64), tf.constant(shape))
+    found = tf.function(lambda: dense(slices))()
+    assert found.shape == shape
+    np.testing.assert_array_equal(found, tf.convert_to_tensor(slices))
