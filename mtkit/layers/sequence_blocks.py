@@ -192,6 +192,8 @@ class HstuBlock(keras.layers.Layer):
         bias = tf.gather(self.by_place, tf.maximum(place[:, None] - place[None, :], 0))[None, None]
         if self.by_time is None:
             return bias
+        assert events.age is not None, "events are read with their times"
+        assert events.until is not None, "events are read with their times"
         age, asked = events.apart(events.age), events.apart(events.age - events.until)
         return bias + tf.gather(self.by_time, bucket(age[:, None, :] - asked[:, :, None]))[:, None]
 
