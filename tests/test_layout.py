@@ -48,6 +48,7 @@ ACROSS = {
     "test_main_recipe": "a recipe on real data",
     "test_memory_limits": "memory that runs out, through the command line",
     "test_newcomers": "users without a past, and ids without a row, through a run",
+    "test_sequences": "rows in sequences, in all that trains on them and serves",
     "test_masked_rows": "rows without a label, in all that counts rows",
     "test_mistakes": "messages, through the command line",
     "test_fuzz": "data files and recipes of all kinds, drawn",

@@ -6,7 +6,7 @@ from sums import unordered_sums
 
 from mtkit.backend import tf
 from mtkit.layers.sequence import Sequence
-from mtkit.layers.sequence_blocks import BUCKETS, bucket
+from mtkit.layers.sequence_blocks import BUCKETS
 from mtkit.optimizers import precision_scope
 from mtkit.testing import check_encoder, check_layer_config
 
@@ -265,14 +265,6 @@ def test_half_precision(block):
     found = layer(_inputs())
     assert found.dtype == tf.bfloat16
     np.testing.assert_allclose(tf.cast(found, tf.float32), expected, atol=0.3)
-
-
-def test_buckets_grow_with_the_logarithm_of_a_span():
-    spans = np.array([-1, 0, 1 / 86400, 2 / 86400, 1, 30, 365, 1e30], np.float32)
-    found = bucket(tf.constant(spans)).numpy()
-    assert found[:3].tolist() == [0, 0, 0]
-    assert (np.diff(found[2:]) > 0).all()
-    assert found[-1] == BUCKETS - 1
 
 
 @every_block
