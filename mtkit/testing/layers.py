@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from mtkit.schema import AGE
 from mtkit.spec import Preprocessor
 from mtkit.testing.assertions import (
     assert_axes,
@@ -75,6 +76,8 @@ def check_preprocessor(spec: Preprocessor, values: np.ndarray) -> None:
 def check_encoder(layer: Any, inputs: Mapping[str, Any], dim: int) -> None:
     """One embedding per row, from rows that stay apart; every variable gets a gradient.
 
+    Of a layer that reads sequences (`at`): the last place of each is what a call gives, and no place depends on a later event.
+
     Args:
         layer: the encoder's layer, not yet built.
         inputs: address -> `[rows, ...]`, at least 3 rows; `catalog.NAME` is of a whole catalog.
@@ -100,6 +103,27 @@ def check_encoder(layer: Any, inputs: Mapping[str, Any], dim: int) -> None:
         )
         assert_finite(penalties, "what rows add to the loss")
         assert_rows_apart(lambda some: layer.penalties(some | catalogs), rows)
+    if hasattr(layer, "at"):
+        _check_places(layer, rows, catalogs, outputs)
+
+
+def _check_places(layer: Any, rows: Mapping[str, Any], catalogs: Mapping[str, Any], outputs: Any) -> None:
+    """What a layer says of places of sequences, the rows being whole ones."""
+    from mtkit.backend import tf
+
+    count, length = next(values for address, values in rows.items() if address.startswith("history.")).shape[:2]
+    number = tf.range(count, dtype=tf.int64)
+
+    def at(place: int, given: Mapping[str, Any]) -> Any:
+        return layer.at({**given, **catalogs}, number, tf.fill([count], tf.constant(place, tf.int64)))
+
+    assert_equal(at(length - 1, rows), outputs, "embeddings of last places of sequences, and of rows")
+    # The age of a last event is the moment that the place before it is asked at.
+    changed = {
+        address: values if address == AGE else tf.concat([values[:, :-1], tf.roll(values[:, -1:], 1, 0)], 1)
+        for address, values in rows.items()
+    }
+    assert_equal(at(length - 2, changed), at(length - 2, rows), "embeddings of a place when a later event changes")
 
 
 def check_correlation(layer: Any, tasks: int, dim: int, *, shared: bool = False) -> None:

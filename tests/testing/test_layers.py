@@ -323,3 +323,40 @@ def test_encoder():
     ):
         with pytest.raises(AssertionError, match=message):
             check_encoder(layer, ENCODED, dim)
+
+
+class Means(keras.layers.Layer):
+    """The mean embedding of a past, at all of its places."""
+
+    def __init__(self, **options):
+        super().__init__(**options)
+        self.table = keras.layers.Embedding(9, 4)
+
+    def call(self, inputs, training=False):
+        return tf.reduce_mean(self.table(inputs["history.item"]), 1)
+
+    def at(self, inputs, sequence, place, *, training=False):
+        ids = tf.gather(inputs["history.item"], sequence)
+        there = tf.cast(tf.range(ids.shape[1], dtype=tf.int64) <= place[:, None], tf.float32)[..., None]
+        return tf.reduce_sum(self.table(ids) * there, 1) / tf.reduce_sum(there, 1)
+
+
+class Ahead(Means):
+    def at(self, inputs, sequence, place, *, training=False):
+        return tf.gather(self(inputs), sequence)
+
+
+class Shifted(Means):
+    def at(self, inputs, sequence, place, *, training=False):
+        return super().at(inputs, sequence, tf.maximum(place - 1, 0))
+
+
+def test_encoder_of_sequences():
+    past = {"history.item": np.array([[1, 2, 3], [4, 5, 6], [0, 7, 8], [1, 1, 2]])}
+    check_encoder(Means(), past, 4)
+    for layer, message in (
+        (Ahead(), "embeddings of a place when a later event changes differ"),
+        (Shifted(), "embeddings of last places of sequences, and of rows differ"),
+    ):
+        with pytest.raises(AssertionError, match=message):
+            check_encoder(layer, past, 4)
