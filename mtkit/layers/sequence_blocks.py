@@ -103,7 +103,8 @@ class Attention(keras.layers.Layer):
 class SasrecBlock(keras.layers.Layer):
     """x' = x + drop(attention(norm x)); output x' + drop(W₂ relu(W₁ norm x' + b₁) + b₂), both maps as wide as x.
 
-    Source: Kang & McAuley, Self-Attentive Sequential Recommendation, ICDM 2018, equations 2 to 5 and section III-B.
+    Source: Kang & McAuley, Self-Attentive Sequential Recommendation, ICDM 2018, equations 2 to 5 and section III-B. (The published
+    code normalizes the queries of the attention alone.) Deviation: its maps have biases.
     """
 
     def __init__(self, dim: int, heads: int, dropout: float, **options: Any) -> None:
@@ -156,8 +157,8 @@ class HstuBlock(keras.layers.Layer):
     after the event that looks (the moment of which is asked), by the logarithm of its seconds. n is the greatest length of a
     sequence.
 
-    Source: Zhai et al., Actions Speak Louder than Words, ICML 2024, equations 1 to 3, and the biases of the published code, which
-    has n and the two norms as here. Deviation: no output norm, for the encoder has one behind the last block.
+    Source: Zhai et al., Actions Speak Louder than Words, ICML 2024, equations 1 to 3, and n and the biases of the published code.
+    Deviations: W₁ has a bias and the norms a scale, dropout is behind W₂, and the norm of the output is the encoder's.
 
     Args:
         dim: width of the states.
