@@ -103,8 +103,8 @@ class Attention(keras.layers.Layer):
 class SasrecBlock(keras.layers.Layer):
     """x' = x + drop(attention(norm x)); output x' + drop(W₂ relu(W₁ norm x' + b₁) + b₂), both maps as wide as x.
 
-    Source: Kang & McAuley, Self-Attentive Sequential Recommendation, ICDM 2018, equations 2 to 5 and section III-B. (The published
-    code normalizes the queries of the attention alone.) Deviation: its maps have biases.
+    Source: Kang & McAuley, Self-Attentive Sequential Recommendation, ICDM 2018, equations 2 to 5 and section III-B. (The
+    published code normalizes the queries of the attention alone.) Deviation: its maps have biases.
     """
 
     def __init__(self, dim: int, heads: int, dropout: float, **options: Any) -> None:
