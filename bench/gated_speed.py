@@ -4,8 +4,8 @@ The products are those of queries and candidates, and the two of their gradients
 without them. Rows, items and what is known of both are made up; embeddings are given, so encoders do not count. Both are
 timed in turn, and the ratio is the median over turns.
 
-Prints a line of JSON: {"ITEMS": {"ratio": ..., "cpu_ratio": ..., "step_ms": ..., "products_ms": ...}}, with the same ratio of CPU seconds,
-which other jobs disturb less.
+Prints a line of JSON: {"ITEMS": {"ratio": ..., "cpu_ratio": ..., "step_ms": ..., "products_ms": ...}}, with the same ratio of
+CPU seconds, which other jobs disturb less.
 """
 
 from __future__ import annotations
@@ -99,9 +99,8 @@ def _lists(rows: int, values: dict[str, tf.Tensor]) -> Lists:
 def _seconds(call: Callable[..., Any], *tensors: tf.Tensor) -> tuple[float, float]:
     """Of the wall clock, and of the CPU."""
     begin, cpu = time.perf_counter(), time.process_time()
-    for found in tf.nest.flatten(call(*tensors)):
-        found = getattr(found, "values", found)  # of rows that are touched
-        (found[:1] if found.shape.rank else found).numpy()
+    for tensor in tf.nest.flatten(call(*tensors), expand_composites=True):
+        tensor.numpy() if tensor.shape.rank == 0 else tensor[:1].numpy()
     return time.perf_counter() - begin, time.process_time() - cpu
 
 

@@ -283,7 +283,8 @@ def test_trees_learn_by_weights():
 RANKING = {n: b for n, b in offered("baseline").items() if b.form == "retrieval"}
 #: As what an event of weight 2 counts twice: baselines count distinct users, or distinct baskets of a user.
 TWICE = {
-    "popularity": "user", "recency_popularity": "user", "own_frequency": "basket", "own_recency": "basket", "ials": "alpha",
+    "popularity": "user", "recency_popularity": "user", "fading_popularity": "user",
+    "own_frequency": "basket", "own_recency": "basket", "ials": "alpha",
 }  # fmt: skip
 
 

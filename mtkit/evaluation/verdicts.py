@@ -29,7 +29,10 @@ class Verdict:
         baseline: name of the baseline; None where none has the metric on validation.
         value: the baseline's value; of several runs the mean, as the model's.
         difference: the model's value less the baseline's.
+        relative: the difference as a share of the baseline's value; None where that is 0.
         interval: bounds of the difference, with 95 %, by drawing users anew; None where it was not tested.
+        effect: the difference in standard deviations of the users' differences (Cohen's d_z).
+        detectable: the smallest difference that the test finds with a power of 80 %, uncorrected.
         p: of a paired test over users.
         p_holm: as adjusted for all lines of the run.
         verdict: `better` or `worse` where `p_holm` is below 0.05, `not tested` where the metric has no sums by user.
@@ -41,7 +44,10 @@ class Verdict:
     baseline: str | None = None
     value: float | None = None
     difference: float | None = None
+    relative: float | None = None
     interval: tuple[float, float] | None = None
+    effect: float | None = None
+    detectable: float | None = None
     p: float | None = None
     p_holm: float | None = None
     verdict: Word = "no baseline"
@@ -93,11 +99,17 @@ def _line(
     value = _defined(baselines[name].get(key)) if name else None
     if value is None:
         return line, lower
-    line = replace(line, baseline=name, value=value, difference=line.model - value, verdict="not tested")
+    of_value = (line.model - value) / abs(value) if value else None
+    line = replace(
+        line, baseline=name, value=value, difference=line.model - value, relative=of_value, verdict="not tested"
+    )
     tested = _tested(sums, name, f"{group}/", key)
     if tested is None:
         return line, lower
-    return replace(line, difference=tested.difference, interval=tested.interval, p=tested.p), lower
+    measured = {
+        name: getattr(tested, name) for name in ("difference", "relative", "interval", "effect", "detectable", "p")
+    }
+    return replace(line, **measured), lower
 
 
 def _tested(sums: Sums, baseline: str | None, path: str, key: str) -> Difference | None:

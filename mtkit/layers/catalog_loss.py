@@ -65,7 +65,7 @@ class _Blocks:
         self.of_items = tf.concat([catalog.candidates, catalog.terms], 1)
         self.rows, self.items = tf.shape(catalog.query)[0], tf.shape(catalog.candidates)[0]
         most = _BLOCK_OF_GPU if tf.config.list_logical_devices("GPU") else _BLOCK
-        self.size = tf.minimum(self.items, tf.maximum(1, most // _FACTORS // self.rows) * _FACTORS)
+        self.size = tf.minimum(self.items, tf.maximum(1, most // _FACTORS // tf.maximum(1, self.rows)) * _FACTORS)
         self.count = -(-self.items // self.size)
         self.safe = tf.reduce_all(self._bounds() < _SAFE)
 
@@ -138,7 +138,8 @@ def _summed_exponentials(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Te
     sums = tf.reduce_sum(exponentials, 1)
 
     def products() -> tf.Tensor:
-        factors = tf.reshape(1.0 + exponentials, [tf.shape(logits)[0], _FACTORS, -1])
+        rows, items = tf.unstack(tf.shape(logits))
+        factors = tf.reshape(1.0 + exponentials, [rows, _FACTORS, items // _FACTORS])
         return tf.reduce_sum(tf.math.log(tf.reduce_prod(factors, 1)), 1)
 
     small = (tf.reduce_max(sums) < _LARGE) & (tf.shape(logits)[1] % _FACTORS == 0)

@@ -9,7 +9,7 @@ from mtkit.spec import TaskHead
 
 #: What everybody gets, ever and lately; what the user comes back to; items that go with the user's, by neighbors, by
 #: a linear model (which does not apply to large catalogs), and by factors (which do).
-RETRIEVAL = ("popularity", "recency_popularity", "own_recency", "item_knn", "ease", "ials")
+RETRIEVAL = ("popularity", "recency_popularity", "fading_popularity", "own_recency", "item_knn", "ease", "ials")
 #: What is learned without features, and from features together.
 PREDICTION = ("majority", "gradient_boosting")
 #: What each feature alone tells of a number, and of a class, and what the words of texts do.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import Field
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 
     Scorer = Callable[[np.ndarray], np.ndarray]
 
-"""Seconds."""
+HalfLife = Annotated[float, Field(ge=0)]
+"""Days; 0 = nothing fades."""
 
 
 class RetrievalBaseline(EventsBaseline):
@@ -66,6 +67,41 @@ class RecencyPopularity(RetrievalBaseline):
     def rank(self, events: Events, cut: int, items: int) -> Scorer:
         """A scorer of the catalog, see `Baseline.rank`."""
         return _same_for_all(bought(events, cut, items, since=cut - self.window * DAY, weighed=True).sum(axis=0))
+
+
+class FadingPopularity(RetrievalBaseline):
+    """Number of distinct users who bought the item, each weighted by `0.5 ** (age / half_life)` of the latest purchase.
+
+    The same for every user. Weights count as for `popularity`.
+    """
+
+    weighs: ClassVar[bool] = True
+
+    needs_past: ClassVar[bool] = False
+
+    half_life: HalfLife = Field(30, description="days after which a user counts half; 0 = all count alike")
+    half_lives: tuple[HalfLife, ...] = Field(
+        (3, 10, 30, 90, 270, 0), min_length=1, description="half-lives tried on validation, days; 0 = all count alike"
+    )
+
+    def grid(self) -> Sequence[Baseline]:
+        """One for each of `half_lives`."""
+        return tuple(self.model_copy(update={"half_life": half_life}) for half_life in self.half_lives)
+
+    def rank(self, events: Events, cut: int, items: int) -> Scorer:
+        """A scorer of the catalog, see `Baseline.rank`."""
+        import numpy as np
+
+        users, chosen = _pairs(events)
+        known = np.flatnonzero(_known(events, cut))
+        age = (cut - events.time[known]) / DAY
+        weight = 0.5 ** (age / (self.half_life or math.inf))
+        if events.weight is not None:
+            weight = weight * events.weight[known]
+        pairs, place = np.unique(users[known].astype(np.int64) * items + chosen[known], return_inverse=True)
+        most = np.zeros(len(pairs))
+        np.maximum.at(most, place, weight)
+        return _same_for_all(np.bincount(pairs % items, most, minlength=items))
 
 
 class OwnFrequency(RetrievalBaseline):

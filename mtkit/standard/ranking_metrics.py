@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+
+from pydantic import Field
 
 from mtkit.spec import Address, ItemsBy, Name, RankingMetric
 
@@ -75,6 +77,38 @@ class Ndcg(RankingMetric):
         discount = 1 / np.log2(np.arange(2, k + 2))
         ideal = np.cumsum(discount)[np.minimum(k, ranking.relevant) - 1]
         return np.asarray(ranking.hits[:, :k] @ discount / ideal)
+
+
+class DebiasedNdcg(RankingMetric):
+    """NDCG in which a relevant item counts the more, the fewer users have had it: `popularity ** -power`.
+
+    What users interact with is what they were shown, so that popular items are overrepresented among what is relevant; if
+    an item is observed with a probability in proportion to `popularity ** power`, weighing by its inverse corrects for
+    that. As in the source weights are normalized by themselves, so only their proportions matter; but by the best order that
+    the row's items can have, as NDCG is, so that 1 is reached and power 0 is `ndcg`. An item that nobody has had counts as
+    one that one user has had.
+
+    Source: Yang et al., "Unbiased offline recommender evaluation for missing-not-at-random implicit feedback", 2018.
+    """
+
+    power: Annotated[float, Field(ge=0)] = Field(1.0, description="of popularity, in the probability of being observed")
+
+    def per_row(self, ranking: Ranking, k: int) -> np.ndarray:
+        """Values float64 `[rows]` in [0, 1]; nan where shares are not known."""
+        import numpy as np
+
+        rows = len(ranking.items)
+        if ranking.shares is None or ranking.targets is None:
+            return np.full(rows, np.nan)
+        weight = np.append(0.0, ranking.shares[1:] ** -self.power)
+        discount = 1 / np.log2(np.arange(2, k + 2))
+        gain = np.where(ranking.hits[:, :k], weight[ranking.items[:, :k]], 0) @ discount
+        row = np.repeat(np.arange(rows), ranking.relevant)
+        weights = weight[ranking.targets.values["item"]]
+        weights = weights[np.lexsort((-weights, row))]
+        place = np.arange(len(row)) - np.repeat(np.cumsum(ranking.relevant) - ranking.relevant, ranking.relevant)
+        best = np.bincount(row, np.where(place < k, weights * discount[np.minimum(place, k - 1)], 0), minlength=rows)
+        return np.asarray(gain / best)
 
 
 class Hit(RankingMetric):

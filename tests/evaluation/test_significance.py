@@ -135,3 +135,32 @@ def test_holm_against_its_definition():
 
 def test_differences_are_the_second_less_the_first():
     assert Difference("a/m", (0.25, 0.75), (0.4, 0.6), 0.1).difference == 0.5
+
+
+def test_an_effect_and_what_would_be_seen_are_those_of_the_differences():
+    generator = np.random.default_rng(5)
+    one = generator.normal(1, 0.3, 400)
+    gains = generator.normal(0.1, 0.5, 400)
+    (found,) = paired("a/", sums(one), sums(one + gains))
+    assert found.effect == pytest.approx(gains.mean() / gains.std(ddof=1))
+    assert found.relative == pytest.approx(gains.mean() / one.mean())
+    assert found.detectable == pytest.approx((1.959964 + 0.841621) * gains.std(ddof=1) / 20)
+
+
+def test_a_detectable_difference_is_found_four_times_out_of_five():
+    """In 1,000 samples of 200 users; binomial spread of the share is 1.3 points."""
+    generator = np.random.default_rng(6)
+    noise = np.zeros(200)
+    (found,) = paired("a/", sums(noise), sums(generator.normal(0, 1, 200)))
+    spread = found.detectable / (1.959964 + 0.841621) * np.sqrt(200)
+    samples = generator.normal(found.detectable, spread, (1000, 200))
+    share = (ttest_rel(samples, np.zeros_like(samples), axis=1).pvalue < 0.05).mean()
+    assert 0.75 <= share <= 0.85
+
+
+def test_where_all_users_differ_alike_there_is_no_effect():
+    values = np.linspace(0, 1, 8)
+    (found,) = paired("a/", sums(values), sums(values))
+    assert (found.effect, found.detectable, found.p, found.relative) == (None, 0.0, 1.0, 0.0)
+    (found,) = paired("a/", sums(np.zeros(8)), sums(values))
+    assert found.relative is None

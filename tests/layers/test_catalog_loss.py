@@ -63,6 +63,14 @@ def test_a_row_of_which_all_is_hidden_adds_nothing():
     assert not gradients[0].numpy()[2].any()
 
 
+def test_there_may_be_no_rows():
+    whole = _catalog(64)
+    none = whole._replace(query=whole.query[:0], features=whole.features[:0], hidden=whole.hidden[:0])
+    losses, *gradients = _with_gradients(catalog_losses, none, tf.zeros(0), np.zeros(0))
+    assert losses.shape == (0,)
+    assert not any(gradient.numpy().any() for gradient in gradients)
+
+
 @pytest.mark.parametrize("level", [-8.0, -12.0, -16.0])
 def test_many_small_probabilities_add_up_to_the_rounding_of_each(level):
     items = 100_000

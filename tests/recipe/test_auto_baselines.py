@@ -12,7 +12,7 @@ from mtkit.recipe.registry import Registry
 RETRIEVER = Retriever(rows="lines", query=("user",), candidate=("item",))
 RANKER = Ranker(rows="lines", inputs=("user",), label="cheap")
 GIVEN = RECIPE[RECIPE.index("baselines =") :].splitlines()[0]
-FOR_RETRIEVAL = ["popularity", "recency_popularity", "own_recency", "item_knn", "ease", "ials"]
+FOR_RETRIEVAL = ["popularity", "recency_popularity", "fading_popularity", "own_recency", "item_knn", "ease", "ials"]
 FOR_PREDICTION = ["majority", "gradient_boosting", "logistic_regression", "bag_of_words"]
 
 

@@ -182,3 +182,18 @@ def test_the_command_prints_json_and_mistakes(copy):
     done = CliRunner().invoke(main, ["compare", one, "nowhere"])
     assert done.exit_code == 2
     assert done.output.startswith("nowhere: there is no such directory; name the run directory")
+
+
+def test_how_large_a_difference_is_stands_beside_it(copy, monkeypatch):
+    paths = [copy("one"), copy("other", 0.1)]
+    one, two = (RunDirectory(path).read_sums()["model"]["next/"].totals["ndcg@3"] for path in paths)
+    done = CliRunner().invoke(main, ["compare", *map(str, paths), "--metric", "next/ndcg@3", "--json"])
+    (found,) = json.loads(done.output)["comparisons"]
+    assert found["relative"] == pytest.approx(found["difference"] / found["values"][0])
+    assert found["effect"] == pytest.approx((two - one).mean() / (two - one).std(ddof=1))
+    assert 0 < found["detectable"] < found["difference"]
+    for width, wide in ((79, False), (100, True)):
+        monkeypatch.setenv("COLUMNS", str(width))
+        said = CliRunner().invoke(main, ["compare", *map(str, paths), "--metric", "next/ndcg@3"]).output
+        assert (f"{found['effect']:+.2f}" in said and f"{found['relative']:+.1%}" in said) is wide
+        assert max(map(len, said.splitlines())) <= width

@@ -4,7 +4,7 @@ import pytest
 from scipy import sparse
 
 from mtkit.standard import neighbor_baselines
-from mtkit.standard.baselines import OwnFrequency, OwnRecency, Popularity, RecencyPopularity
+from mtkit.standard.baselines import FadingPopularity, OwnFrequency, OwnRecency, Popularity, RecencyPopularity
 from mtkit.standard.factor_baselines import Ease, Ials
 from mtkit.standard.neighbor_baselines import ContentKnn, ItemKnn, UserKnn, strongest
 from mtkit.testing import check_spec
@@ -72,6 +72,15 @@ def own_recency(events):
 def recency_popularity(events):
     late = {(user, item) for user, item, _, time in lines(events) if time >= CUT - 40 * DAY}
     return np.array([[sum(pair[1] == item for pair in late) for item in range(ITEMS)]] * USERS)
+
+
+def fading_popularity(events):
+    weights = {}
+    for user, item, _, time in lines(events):
+        weights[user, item] = max(weights.get((user, item), 0), 0.5 ** ((CUT - time) / DAY / 20))
+    return np.array(
+        [[sum(weight for pair, weight in weights.items() if pair[1] == item) for item in range(ITEMS)]] * USERS
+    )
 
 
 SIMILARITIES = {
@@ -148,6 +157,8 @@ def ease(events):
 SLOW = [
     (Popularity(), popularity),
     (RecencyPopularity(window=40), recency_popularity),
+    (FadingPopularity(half_life=20), fading_popularity),
+    (FadingPopularity(half_life=0), popularity),
     (OwnFrequency(), own_frequency),
     (OwnRecency(half_life=7), own_recency),
     (ItemKnn(), item_knn),

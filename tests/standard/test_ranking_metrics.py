@@ -7,6 +7,7 @@ import pytest
 from mtkit.standard.ranking_metrics import (
     Auc,
     Coverage,
+    DebiasedNdcg,
     Diversity,
     Gini,
     Hit,
@@ -190,3 +191,39 @@ def test_auc_is_the_mean_over_relevant_items():
 def test_metrics_without_values_per_row():
     assert [metric.by_row for metric in (Coverage(), Gini(), Ndcg(), Auc())] == [False, False, True, True]
     assert [metric.lower_is_better for metric in (Gini(), PopularityBias(), Ndcg())] == [True, True, False]
+
+
+@pytest.fixture
+def known(ranking):
+    """The same with all relevant items, those that are not in the top k too, and how popular items are."""
+    generator = np.random.default_rng(3)
+    shown = [items[hits].tolist() for items, hits in zip(ranking.items, ranking.hits, strict=True)]
+    others = [generator.permutation(np.setdiff1d(np.arange(1, 31), items)).tolist() for items in ranking.items]
+    relevant = [a + b[: n - len(a)] for a, b, n in zip(shown, others, ranking.relevant, strict=True)]
+    offsets = np.append(0, np.cumsum(ranking.relevant))
+    targets = Ragged(offsets, {"item": np.concatenate(relevant).astype(np.int32)})
+    return dataclasses.replace(ranking, targets=targets, shares=generator.integers(1, 90, 31) / 100)
+
+
+@pytest.mark.parametrize("k", [1, 3, 8])
+@pytest.mark.parametrize("power", [0.5, 1.0])
+def test_debiased_ndcg_equals_a_loop(known, k, power):
+    found = DebiasedNdcg(power=power).per_row(known, k)
+    for row, (items, hits) in enumerate(zip(known.items, known.hits, strict=True)):
+        relevant = known.targets.values["item"][known.targets.offsets[row] : known.targets.offsets[row + 1]]
+        best = sorted((known.shares[item] ** -power for item in relevant), reverse=True)
+        gain = sum(known.shares[i] ** -power / math.log2(n + 2) for n, i in enumerate(items[:k]) if hits[n])
+        assert found[row] == pytest.approx(gain / sum(w / math.log2(n + 2) for n, w in enumerate(best[:k])))
+
+
+def test_debiased_ndcg_is_ndcg_where_popularity_does_not_matter_and_1_at_best(known):
+    np.testing.assert_allclose(DebiasedNdcg(power=0).per_row(known, 8), Ndcg().per_row(known, 8))
+    alike = dataclasses.replace(known, shares=np.full(31, 0.2))
+    np.testing.assert_allclose(DebiasedNdcg().per_row(alike, 8), Ndcg().per_row(known, 8))
+    one = Ranking(
+        np.array([[2, 1]], np.int32), np.array([[True, True]]), np.array([2]), 2, np.array([1, 0.5, 0.01]),
+        Ragged(np.array([0, 2]), {"item": np.array([1, 2], np.int32)}),
+    )  # fmt: skip
+    assert DebiasedNdcg().value(one, 2) == 1
+    assert DebiasedNdcg().value(dataclasses.replace(one, items=one.items[:, ::-1]), 2) < 0.7
+    assert math.isnan(DebiasedNdcg().value(dataclasses.replace(known, shares=None), 8))

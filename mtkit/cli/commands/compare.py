@@ -11,10 +11,11 @@ import click
 if TYPE_CHECKING:
     from rich.table import Table
 
+    from mtkit.evaluation.significance import Difference
     from mtkit.runs.run_comparison import Verdict
 
-_WIDE = 76
-"""Columns of a terminal in which an interval has room."""
+_WIDE, _WIDEST = 76, 100
+"""Columns of a terminal in which an interval has room, and effects too."""
 
 
 @click.command()
@@ -58,6 +59,13 @@ def _print(verdicts: Sequence[Verdict]) -> None:
             "comparisons. The rest may be chance."
         )
     )
+    if console.width >= _WIDEST:
+        console.print(
+            Text(
+                "d is B - A in standard deviations of the users' differences; a difference of `seen` would be found in 80 % of "
+                "samples like this one, before correction."
+            )
+        )
 
 
 def _table(verdicts: Sequence[Verdict], width: int) -> Table:
@@ -69,12 +77,20 @@ def _table(verdicts: Sequence[Verdict], width: int) -> Table:
 
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
     table.add_column("metric", overflow="fold")
-    for name in ("A", "B", "B - A", *(["95 %"] if width >= _WIDE else []), "p"):
+    effects = ("B / A", "d", "seen") if width >= _WIDEST else ()
+    for name in ("A", "B", "B - A", *(["95 %"] if width >= _WIDE else []), *effects, "p"):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("B is", no_wrap=True)
     for verdict in verdicts:
         found = verdict.difference
         bounds = [" ".join(f"{bound:+.4f}" for bound in found.interval)] if width >= _WIDE else []
         values = (*(f"{value:.4f}" for value in found.values), f"{found.difference:+.4f}")
-        table.add_row(Text(shown_line(found.key)), *values, *bounds, f"{verdict.p:.4f}", verdict.word)
+        sizes = _sizes(found) if effects else ()
+        table.add_row(Text(shown_line(found.key)), *values, *bounds, *sizes, f"{verdict.p:.4f}", verdict.word)
     return table
+
+
+def _sizes(found: Difference) -> tuple[str, str, str]:
+    """How large a difference is: relative, by the users' differences, and beside what would be seen."""
+    relative = "" if found.relative is None else f"{found.relative:+.1%}"
+    return relative, "" if found.effect is None else f"{found.effect:+.2f}", f"{found.detectable:.4f}"
