@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 from mtkit.backend import tf
@@ -47,8 +48,8 @@ def catalog_losses(catalog: Catalog, weights: tf.Tensor) -> tf.Tensor:
     """
 
     @tf.custom_gradient
-    def losses(*varied: tf.Tensor) -> tuple[tf.Tensor, object]:
-        blocks = _Blocks(Catalog(*varied, catalog.features, catalog.hidden))
+    def losses(query: tf.Tensor, candidates: tf.Tensor, terms: tf.Tensor) -> tuple[tf.Tensor, object]:
+        blocks = _Blocks(Catalog(query, candidates, terms, catalog.features, catalog.hidden))
         softplus, total, kept = blocks.forward()
         return softplus + weights * total, lambda upstream: blocks.backward(kept, upstream, weights, total)
 
@@ -125,8 +126,9 @@ class _Blocks:
         """The items of a block."""
         return slice(block * self.size, tf.minimum((block + 1) * self.size, self.items))
 
-    def _over_blocks(self, body: object, *state: object) -> tuple:
-        return tf.while_loop(lambda block, *_: block < self.count, body, (0, *state))[1:]
+    def _over_blocks(self, body: Callable[..., tuple[tf.Tensor, ...]], *state: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        _, *found = tf.while_loop(lambda block, *_: block < self.count, body, (0, *state))
+        return tuple(found)
 
     def _array(self, shape: list[int | None]) -> tf.TensorArray:
         return tf.TensorArray(tf.float32, self.count, element_shape=shape, infer_shape=False)
