@@ -393,6 +393,7 @@ class LabeledRows:
         acting: the entity whose rows the groups are.
         unseen: int32 `[rows]`, how many classes of a row training lacks, where any number of them applies.
         form: what the label is to its task, `mtkit.spec.TaskHead.form`.
+        queries: int32 `[rows]`, the query of each row, within which metrics of groups look; None: its group.
     """
 
     columns: Mapping[str, np.ndarray]
@@ -404,6 +405,7 @@ class LabeledRows:
     acting: str = ""
     unseen: np.ndarray | None = None
     form: str = ""
+    queries: np.ndarray | None = None
 
     def take(self, rows: np.ndarray) -> LabeledRows:
         """Some of the rows, by their numbers int `[n]`."""
@@ -417,5 +419,6 @@ class LabeledRows:
             labels=self.labels[rows],
             weights=self.weights[rows],
             groups=taken(self.groups),
+            queries=taken(self.queries),
             unseen=taken(self.unseen),
         )

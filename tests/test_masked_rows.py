@@ -36,6 +36,9 @@ PREDICTING = [task for task in TASKS.values() if task != "next"]
 TARGETS = ["standard", "log", "rank", "none"]
 HEADS = {
     **ELSEWHERE,
+    **{
+        f"listwise-{of}": [*ELSEWHERE["listwise"], f"task.discounted.loss={of}"] for of in ("lambdarank", "approx_ndcg")
+    },
     **{f"regression-{of}": [*ELSEWHERE["regression"], f"task.discounted.target={of}"] for of in TARGETS},
 }
 

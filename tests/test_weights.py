@@ -38,6 +38,7 @@ ELSEWHERE = {
         f"task.department.order={[f'{color} {load}' for color in COLORS for load in ('light', 'heavy')]}",
     ],
     "pairwise": ["task.discounted.use=pairwise"],
+    "listwise": ["task.discounted.use=listwise", "task.discounted.by=basket"],
     "fm": ["task.discounted.use=fm"],
     "final_mlp": ["task.discounted.use=final_mlp", "task.discounted.first_gate=['customer']"],
 }

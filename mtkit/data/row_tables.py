@@ -12,6 +12,7 @@ from mtkit.data.asked_rows import PARTS, asked_columns, make_rows
 from mtkit.data.catalogs import make_fold
 from mtkit.data.feature_scopes import scope_of
 from mtkit.data.memory import check_memory
+from mtkit.data.queries import with_queries
 from mtkit.data.weights import masked, unfit, weighed
 from mtkit.errors import RecipeError
 from mtkit.recipe.loader import Recipe
@@ -75,6 +76,9 @@ def tables_of(recipe: Recipe, fold: Fold, *, model: bool) -> dict[str, dict[Part
     for name, parts in tables.items():
         wheres = [head.of_rows for head in recipe.plan.tasks.values() if head.of_rows and head.rows == name]
         tables[name] = {part: masked(fold, table, wheres) for part, table in parts.items()}
+    for name, parts in tables.items():
+        asked_queries = recipe.plan.queries(name)
+        tables[name] = {part: with_queries(fold, table, asked_queries) for part, table in parts.items()}
     _check_rows(recipe, fold, tables)
     return _weighed(recipe, fold, tables)
 

@@ -20,6 +20,7 @@ from mtkit.recipe.plan import Plan
 from mtkit.recipe.settings import Evaluate
 from mtkit.schema import HISTORY, INTERACTIONS, KNOWN, Address, ColumnKind, Schema
 from mtkit.spec import Baseline, ContentBaseline, EventsBaseline, Rows
+from mtkit.spec.heads import query_column
 from mtkit.types import Events, Fold, LabeledRows, MetricKey, RowTable
 
 _Scorer = Callable[[np.ndarray], np.ndarray]
@@ -194,7 +195,9 @@ class Comparison:
             for table in (parts["train"].of_population(spec.predicts), parts["eval"])
         )
         there = train.weights > 0
-        return train if there.all() else train.take(np.flatnonzero(there)), replace(rows, form=spec.form)
+        queries = None if spec.query_by is None else parts["eval"].dense[query_column(spec.query_by)]
+        rows = replace(rows, form=spec.form, queries=queries)
+        return train if there.all() else train.take(np.flatnonzero(there)), rows
 
 
 def weight_notes(plan: Plan, baselines: Mapping[str, Baseline], schema: Schema) -> Iterator[str]:

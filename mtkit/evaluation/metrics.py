@@ -26,6 +26,7 @@ from mtkit.spec import (
     SelfSupervisedTask,
     UnseenMetric,
 )
+from mtkit.spec.heads import query_column
 from mtkit.types import ROW_WEIGHT, Fold, LabeledRows, MetricKey, Ragged, Ranking, RowTable
 
 
@@ -233,7 +234,8 @@ def _of_predictions(
     given = rows.labels[kept], predictions[kept], rows.weights[kept]
     groups = kept if rows.groups is None else rows.groups[kept]
     for name, metric in metrics.items():
-        extra = {"groups": groups} if isinstance(metric, GroupedMetric) else {}
+        queries = groups if rows.queries is None else rows.queries[kept]
+        extra = {"groups": queries} if isinstance(metric, GroupedMetric) else {}
         if isinstance(metric, UnseenMetric):
             extra["unseen"] = np.zeros(len(kept), np.int32) if rows.unseen is None else rows.unseen[kept]
         measured[path + name] = metric.value(*given, **extra)
@@ -281,11 +283,15 @@ def _forms(rows: LabeledRows) -> set[str]:
     return {form, rows.form} if rows.form else {form}
 
 
-def labeled(table: RowTable, label: str, *, numeric: bool = False, form: str = "") -> LabeledRows:
-    """The table's rows with one label, without columns; `numeric` labels are numbers, `form` is `TaskHead.form`."""
+def labeled(
+    table: RowTable, label: str, *, numeric: bool = False, form: str = "", query_by: str | None = None
+) -> LabeledRows:
+    """The table's rows with one label, without columns; `numeric` labels are numbers, the rest is as `TaskHead` has it."""
     classes = 0 if numeric else max(2, len(table.classes.get(label, ())))
     acting, groups = next(iter(table.ids.items()), ("", None))
     values, unseen = table.labels[label], table.unseen.get(label)
+    queries = None if query_by is None else table.dense[query_column(query_by)]
     return LabeledRows(
-        {}, values, table.weights[label], classes, groups=groups, acting=acting, unseen=unseen, form=form
-    )
+        {}, values, table.weights[label], classes,
+        groups=groups, queries=queries, acting=acting, unseen=unseen, form=form,
+    )  # fmt: skip

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from mtkit.backend import tf
 
@@ -17,6 +19,33 @@ StepRows = Callable[[tf.Tensor, int], dict[str, tf.Tensor]]
 
 
 @dataclass(frozen=True)
+class Queries:
+    """Rows that come into a step together.
+
+    Attributes:
+        rows: int64 `[rows]`, the rows of one query after another, those of the largest first.
+        offsets: int64 `[queries + 1]`, where each query begins among them.
+    """
+
+    rows: np.ndarray
+    offsets: np.ndarray
+
+    @classmethod
+    def of(cls, numbers: np.ndarray) -> Queries:
+        """Of the number of each row's query, int `[rows]`."""
+        place, sizes = np.unique(numbers, return_inverse=True, return_counts=True)[1:]
+        order = np.lexsort((place, -sizes[place]))
+        return cls(order.astype(np.int64), np.append(0, np.cumsum(-np.sort(-sizes))).astype(np.int64))
+
+    def __len__(self) -> int:
+        return len(self.offsets) - 1
+
+    def most(self, steps: int) -> int:
+        """The most rows that a step has where a pass takes so many."""
+        return int(np.diff(self.offsets)[::steps].sum())
+
+
+@dataclass(frozen=True)
 class Rate:
     """How a row table is consumed.
 
@@ -25,31 +54,35 @@ class Rate:
         batch_size: global rows per step.
         first_step: from which step on; before, the table was consumed at another rate.
         first_pass: number of the pass that begins with it.
+        queries: whose rows come into a step together; a step then has about `batch_size` rows, and as many more as the largest
+            query has at most. None = rows are drawn one by one.
     """
 
     rows: int
     batch_size: int
     first_step: int = 0
     first_pass: int = 0
+    queries: Queries | None = field(default=None, compare=False)
 
     @property
     def steps(self) -> int:
         """Steps of one pass over the table; the last one is filled up with -1 (no row)."""
-        return math.ceil(self.rows / self.batch_size)
+        steps = math.ceil(self.rows / self.batch_size)
+        return steps if self.queries is None else min(steps, len(self.queries))
 
     def then(self, batch_size: int, step: int) -> Rate:
         """The rate from a step on: a pass that is not complete by then ends there."""
         if batch_size == self.batch_size:
             return self
         begun = math.ceil((step - self.first_step) / self.steps)
-        return Rate(self.rows, batch_size, step, self.first_pass + begun)
+        return Rate(self.rows, batch_size, step, self.first_pass + begun, self.queries)
 
 
 def step_rows(rate: Rate, seed: int, step: tf.Tensor, replicas: int = 1) -> tf.Tensor:
     """The rows of `step`: int64 `[batch]`, -1 where there is no row.
 
     Each pass visits every row once in a new order; tables shorter than others start over. The batch is filled up with
-    -1 so that every replica has equally many rows.
+    -1 so that every replica has equally many rows, or, where rows come by queries, so that all steps have equally many.
 
     Args:
         rate: the table's rate.
@@ -58,6 +91,9 @@ def step_rows(rate: Rate, seed: int, step: tf.Tensor, replicas: int = 1) -> tf.T
         replicas: number of replicas that share the batch.
     """
     since = step - rate.first_step
+    if rate.queries is not None:
+        rows = _whole_queries(rate, rate.queries, seed, since)
+        return tf.pad(rows, [[0, -rows.shape[0] % replicas]], constant_values=-1)
     position = (since % rate.steps) * rate.batch_size + tf.range(rate.batch_size, dtype=tf.int64)
     key = tf.stack([tf.constant(seed, tf.int64), rate.first_pass + since // rate.steps])
     inside = tf.minimum(position, rate.rows - 1)
@@ -65,6 +101,25 @@ def step_rows(rate: Rate, seed: int, step: tf.Tensor, replicas: int = 1) -> tf.T
     rows = tf.where(position < rate.rows, shuffled, tf.constant(-1, tf.int64))
     fill = -rate.batch_size % replicas
     return tf.pad(rows, [[0, fill]], constant_values=-1)
+
+
+def _whole_queries(rate: Rate, queries: Queries, seed: int, since: tf.Tensor) -> tf.Tensor:
+    """The rows of the queries of a step, int64, filled up with -1.
+
+    Of each `rate.steps` queries in the order of their sizes, a step takes one: so steps are alike in size, though queries are
+    not. Steps come in a new order in each pass, and which queries meet in one is drawn anew (a shift for each of these groups).
+    """
+    strata = math.ceil(len(queries) / rate.steps)
+    number = tf.range(strata, dtype=tf.int64)
+    key = tf.stack([tf.constant(seed, tf.int64), rate.first_pass + since // rate.steps])
+    place = tf.random.experimental.index_shuffle(since % rate.steps, key, tf.constant(rate.steps - 1, tf.int64))
+    shift = tf.random.stateless_uniform([strata], key, 0, rate.steps, tf.int64)
+    query = number * rate.steps + (place + shift) % rate.steps
+    query = tf.boolean_mask(query, query < len(queries))
+    offsets = tf.constant(queries.offsets)
+    places = tf.ragged.range(tf.gather(offsets, query), tf.gather(offsets, query + 1)).values
+    rows, size = tf.gather(tf.constant(queries.rows), places), queries.most(rate.steps)
+    return tf.ensure_shape(tf.pad(rows, [[0, size - tf.shape(rows)[0]]], constant_values=-1), [size])
 
 
 def training_rows(

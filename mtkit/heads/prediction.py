@@ -64,7 +64,8 @@ class PredictionHead(Head):
 
     def evaluate(self, rows: TaskEvaluation) -> Measured:
         """The metrics of predictions that fit the label."""
-        labels = labeled(rows.table, rows.spec.predicts, numeric=rows.spec.numeric, form=rows.spec.form)
+        spec = rows.spec
+        labels = labeled(rows.table, spec.predicts, numeric=spec.numeric, form=spec.form, query_by=spec.query_by)
         return predict_metrics(rows.name, rows.answers(), labels, rows.metrics, rows.slices)
 
     def signatures(self, serving: TaskServing) -> Mapping[str, Any]:

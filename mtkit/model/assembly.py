@@ -23,7 +23,7 @@ from mtkit.evaluation.slices import check_slices
 from mtkit.feed.device_tables import DeviceTables, RowStore
 from mtkit.feed.features import EntityTable, EventLog
 from mtkit.feed.interface import evaluation_of
-from mtkit.feed.step_rows import Rate, epoch_rows, ordered_rows
+from mtkit.feed.step_rows import Queries, Rate, epoch_rows, ordered_rows
 from mtkit.model.multi_task import Layers, MultiTaskModel
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
@@ -31,6 +31,7 @@ from mtkit.runtime.precision import precision_scope
 from mtkit.runtime.strategies import check_replicas, make_strategy
 from mtkit.schema import HISTORY, Address
 from mtkit.spec import BuildContext, Cut, FeatureInfo, Spec, TaskHead
+from mtkit.spec.heads import query_column
 from mtkit.types import Dataset, Fold, Part, RowTable
 
 
@@ -65,7 +66,13 @@ class Pipeline:
         used = {spec.rows for spec in self.plan.tasks.values()}
         rows = {name: spec for name, spec in self.recipe.rows.items() if name in used}
         sizes = {name: self.tables[name]["train"].units for name in rows}
-        return {name: Rate(sizes[name], of) for name, of in batch_sizes(rows, sizes, self.recipe.train).items()}
+        batches = batch_sizes(rows, sizes, self.recipe.train)
+        return {name: Rate(sizes[name], of, queries=self._queries(name)) for name, of in batches.items()}
+
+    def _queries(self, table: str) -> Queries | None:
+        """The queries whose training rows come into a step together; None where rows are drawn one by one."""
+        by = self.plan.queries(table)
+        return Queries.of(self.tables[table]["train"].dense[query_column(by[0])]) if by else None
 
     def rows_of(self, rate: Rate, table: str) -> float:
         """How many rows a step has at a rate, on average; more than it draws, where it draws sequences."""

@@ -139,6 +139,11 @@ class Plan:
             column for name, rows in of_part.items() if rows == table for column in self.tasks[name].columns(part)
         )
 
+    def queries(self, table: str) -> tuple[str, ...]:
+        """What makes queries of the rows of a table (`TaskHead.query_by`), for tasks that train or are evaluated on it."""
+        heads = (spec for spec in self.tasks.values() if table in (spec.rows, spec.evaluated_on))
+        return tuple(dict.fromkeys(spec.query_by for spec in heads if spec.query_by is not None))
+
     def statistics(self, table: str) -> frozenset[str]:
         """Names of the statistics of what was known before (`known.NAME`) that tasks read of the rows of a table."""
         read = {name for task in self.tasks for _, name in self.reads(task).get(table, ())}

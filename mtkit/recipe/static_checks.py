@@ -62,6 +62,7 @@ def check_wiring(draft: Draft) -> list[Mistake]:
         *_correlations(draft),
         *_tasks(draft, schema),
         *_task_cycle(draft),
+        *_queries(draft),
         *_settings(draft),
     ]
     if draft.data and schema:
@@ -414,6 +415,21 @@ def _task_cycle(draft: Draft) -> Iterator[Mistake]:
     if cycle := _cycle(graph):
         key = next(read.key for read in _head(draft, cycle[0]).reads() if prediction_of(read.name))
         yield Mistake(("task", cycle[0], key), f"tasks read one another: {' -> '.join(cycle)}")
+
+
+def _queries(draft: Draft) -> Iterator[Mistake]:
+    """Tasks that ask for other queries than one before them on the same rows, which cannot come together by both."""
+    first: dict[str, tuple[str, str]] = {}
+    for name, head in draft.task.items():
+        if head is None or head.query_by is None:
+            continue
+        other, by = first.setdefault(head.rows, (name, head.query_by))
+        if head.query_by != by:
+            message = (
+                f"task.{other} has queries of the rows of {head.rows!r} by {by or 'who acts'!r}, by which they come together; "
+                "give both the same, or each a row table of its own"
+            )
+            yield Mistake(("task", name, "by"), message)
 
 
 def _head(draft: Draft, name: str) -> TaskHead:

@@ -101,7 +101,7 @@ class PredictionMetric(Spec):
 
 
 class GroupedMetric(PredictionMetric):
-    """A metric within groups of rows; it is given the group of each row, which is its user."""
+    """A metric within groups of rows; it is given the group of each row: its user, or the query of a task that has queries."""
 
     def value(
         self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, groups: np.ndarray | None = None

@@ -36,6 +36,11 @@ def mask_name(where: Where) -> str:
     return f"where {json.dumps(where.model_dump(mode='json'), sort_keys=True)}"
 
 
+def query_column(by: str) -> str:
+    """The dense column of rows that has the number of each row's query, by what makes one (`TaskHead.query_by`)."""
+    return f"query {by}".rstrip()
+
+
 @dataclass(frozen=True)
 class Read:
     """Something that a task reads.
@@ -152,6 +157,14 @@ class TaskHead(Spec):
         """Dense columns of its rows whose product says what a row counts; of rows that lack one, it is 1."""
         mask = mask_name(self.of_rows) if self.of_rows else None
         return (ROW_WEIGHT, *filter(None, (self.weight_by, mask)))
+
+    @property
+    def query_by(self) -> str | None:
+        """What its rows have in common that belong to one query, whose rows come into a step together: a role, or a column.
+
+        Empty = who acts. None = rows are drawn one by one.
+        """
+        return None
 
     @property
     def evaluated_on(self) -> Name:

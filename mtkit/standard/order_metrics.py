@@ -133,6 +133,83 @@ class Gauc(GroupedMetric):
         return place, areas, (pairs > 0) * (np.bincount(place, weights) if self.by == "rows" else 1.0)
 
 
+class Ndcg(GroupedMetric):
+    """Mean over users, or a task's queries, of NDCG of all their rows; those with labels of one kind do not count.
+
+    Rows are in the order of what is predicted, ties sharing the discounts of their places; gains are the labels, of 0 and 1.
+
+    Source: Järvelin and Kekäläinen, 2002; discount `1 / log2(1 + position)`. Ties: McSherry and Najork, Computing Information
+    Retrieval Performance Measures Efficiently in the Presence of Tied Scores, ECIR 2008.
+    """
+
+    labels: ClassVar[frozenset[str]] = frozenset({"binary", "scores"})
+
+    def value(
+        self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, groups: np.ndarray | None = None
+    ) -> float:
+        """The mean in [0, 1]; nan where no user has both kinds."""
+        import numpy as np
+
+        if not finite(predictions):
+            return NAN
+        _, found, share = self._of_groups(labels, predictions, weights, groups)
+        return float(np.average(found, weights=share)) if share.any() else NAN
+
+    def contributions(
+        self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, groups: np.ndarray | None = None
+    ) -> Contributions | None:
+        """The NDCG of the row's user or query, and the row's part of how much that counts."""
+        import numpy as np
+
+        if not finite(predictions):
+            return None
+        place, found, share = self._of_groups(labels, predictions, weights, groups)
+        return (found[place], weights * (share / np.bincount(place, weights))[place]) if share.any() else None
+
+    def _of_groups(
+        self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, groups: np.ndarray | None
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The number of each row's group; NDCG of each, float64, and 1 for those that count."""
+        import numpy as np
+
+        assert groups is not None
+        place = np.unique(groups, return_inverse=True)[1]
+        positive, negative = (np.bincount(place, weights * kind) for kind in (labels, 1 - labels))
+        dcg, ideal = (np.bincount(place, labels * _discounts(place, by, weights)) for by in (predictions, labels))
+        counted = (positive > 0) & (negative > 0)
+        return place, np.divide(dcg, ideal, out=np.zeros(len(dcg)), where=counted), counted.astype(float)
+
+
+def _discounts(groups: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The sum of the discounts of the places that a row has in its group, float64 `[rows]`; a row of weight w has w places.
+
+    Tied rows share those of all of them. Sums of discounts up to a place between two whole ones are interpolated.
+    """
+    import numpy as np
+
+    order = np.lexsort((-predictions, groups))
+    group, value, weight = groups[order], predictions[order], weights[order].astype(np.float64)
+    begins_group = np.append(True, group[1:] != group[:-1])
+    begins = begins_group | np.append(True, value[1:] != value[:-1])
+    tie = np.cumsum(begins) - 1
+    of_tie = np.bincount(tie, weight)
+    before = np.cumsum(of_tie) - of_tie
+    before -= before[tie[begins_group]][np.cumsum(begins_group[begins]) - 1]
+    summed = _summed_discounts(before + of_tie) - _summed_discounts(before)
+    found = np.empty(len(order))
+    found[order] = weight * np.divide(summed, of_tie, out=np.zeros(len(summed)), where=of_tie > 0)[tie]
+    return found
+
+
+def _summed_discounts(places: np.ndarray) -> np.ndarray:
+    """The sum of 1 / log2(1 + position) over positions up to so many, float64."""
+    import numpy as np
+
+    whole = np.floor(places).astype(int)
+    discounts = 1 / np.log2(np.arange(2, whole.max(initial=0) + 3))
+    return np.append(0.0, np.cumsum(discounts))[whole] + (places - whole) * discounts[whole]
+
+
 def _area(labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
     """The area under the ROC curve, to the bit as scikit-learn has it, whose import takes longer than a small run's steps.
 

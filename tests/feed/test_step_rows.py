@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mtkit.backend import tf
-from mtkit.feed.step_rows import Rate, step_rows, training_rows
+from mtkit.feed.step_rows import Queries, Rate, step_rows, training_rows
 
 
 def _pass(rate, seed, number):
@@ -64,3 +64,53 @@ def test_a_rate_may_change_on_the_way():
     assert sorted(rows[rows >= 0]) == [*range(10)]
     third = step_rows(Rate(10, 10), 7, tf.constant(2, tf.int64)).numpy()
     np.testing.assert_array_equal(rows[:10], third, "the third pass has the order that it has at any rate")
+
+
+SIZES = [1, 7, 3, 3, 12, 1, 2, 5, 5, 1, 4, 9, 2]
+QUERIES = np.random.default_rng(0).permutation(np.repeat(np.arange(13) * 10, SIZES))
+
+
+@pytest.mark.parametrize("batch_size", [5, 11, 20, 100])
+def test_a_pass_visits_every_query_once_and_whole(batch_size):
+    rate = Rate(len(QUERIES), batch_size, queries=Queries.of(QUERIES))
+    orders = set()
+    for number in range(4):
+        seen = []
+        for step in range(number * rate.steps, (number + 1) * rate.steps):
+            rows = step_rows(rate, 5, tf.constant(step, tf.int64)).numpy()
+            assert len(rows) == rate.queries.most(rate.steps) <= batch_size + max(SIZES)
+            rows = rows[rows >= 0]
+            assert len(rows)
+            for query in np.unique(QUERIES[rows]):
+                assert set(np.flatnonzero(query == QUERIES)) <= set(rows)
+            seen += [*rows]
+        assert sorted(seen) == [*range(len(QUERIES))]
+        orders.add(tuple(seen))
+    assert len(orders) == (4 if rate.steps > 1 else 1)
+
+
+def test_steps_of_queries_are_alike_in_size():
+    sizes = np.random.default_rng(0).zipf(1.5, 3000).clip(max=200)
+    rate = Rate(sizes.sum(), 2000, queries=Queries.of(np.repeat(np.arange(3000), sizes)))
+    found = [np.count_nonzero(step_rows(rate, 5, tf.constant(s, tf.int64)).numpy() >= 0) for s in range(rate.steps)]
+    assert sum(found) == rate.rows
+    assert max(found) - min(found) <= 200
+    assert max(found) <= 2200
+
+
+def test_queries_of_any_step_may_meet_in_another_pass():
+    rate = Rate(24, 6, queries=Queries.of(np.repeat(np.arange(12), 2)))
+    met = set()
+    for step in range(40 * rate.steps):
+        rows = step_rows(rate, 1, tf.constant(step, tf.int64)).numpy()
+        met |= {(a, b) for a in rows // 2 for b in rows // 2 if a // 4 != b // 4}
+    assert len(met) == 12 * 8
+
+
+def test_replicas_share_the_rows_of_queries_equally(two_replicas):
+    rates = {"a": Rate(len(QUERIES), 11, queries=Queries.of(QUERIES)).then(20, 3)}
+    shared = iter(training_rows(rates, 1, 3, 6, two_replicas))
+    for alone in training_rows(rates, 1, 3, 6):
+        first, second = (part.numpy() for part in two_replicas.experimental_local_results(next(shared)["a"]))
+        filled = np.append(alone["a"], [-1] * (len(alone["a"]) % 2))
+        np.testing.assert_array_equal(np.concatenate([first, second]), filled)

@@ -2,9 +2,9 @@ import math
 
 import numpy as np
 import pytest
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import ndcg_score, roc_auc_score
 
-from mtkit.standard.order_metrics import Auc, Gauc
+from mtkit.standard.order_metrics import Auc, Gauc, Ndcg
 from mtkit.testing import check_spec
 
 
@@ -80,3 +80,37 @@ def test_rows_without_weight_do_not_count():
     labels, predictions, weights = np.array([1.0, 0, 1]), np.array([0.2, 0.5, 0.9]), np.array([1.0, 1, 0])
     assert Auc().value(labels, predictions, weights) == 0
     assert np.isnan(Auc().value(labels, predictions, np.array([1.0, 0, 1])))
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_ndcg_equals_scikit_learn_user_by_user(seed):
+    check_spec(Ndcg())
+    labels, predictions, _, groups = rows(seed=seed)
+    each = []
+    for user in set(groups.tolist()):
+        own = groups == user
+        if len(set(labels[own].tolist())) == 2:
+            each.append(ndcg_score([labels[own]], [predictions[own]]))
+    assert Ndcg().value(labels, predictions, np.ones(len(labels)), groups) == pytest.approx(np.mean(each))
+
+
+def test_ndcg_of_weights_that_are_no_whole_numbers_lies_between_those_that_are():
+    labels, predictions, groups = np.array([0.0, 1, 0, 1]), np.array([0.9, 0.5, 0.4, 0.1]), np.ones(4, int)
+    found = [Ndcg().value(labels, predictions, np.array([w, 1, 1, 1]), groups) for w in (1, 1.5, 2)]
+    assert found[0] > found[1] > found[2]
+
+
+def test_contributions_to_ndcg_say_what_it_is_without_users():
+    labels, predictions, weights, groups = (values.astype(float) for values in rows(4000, 400))
+    value, (values, own) = (f(labels, predictions, weights, groups) for f in (Ndcg().value, Ndcg().contributions))
+    assert np.average(values, weights=own) == pytest.approx(value)
+    for user in range(5):
+        kept = groups != user
+        without = Ndcg().value(labels[kept], predictions[kept], weights[kept], groups[kept])
+        assert without == pytest.approx(np.average(values[kept], weights=own[kept]))
+
+
+def test_ndcg_without_users_of_both_kinds_is_undefined():
+    given = np.array([1.0, 1, 0, 0]), np.array([0.1, 0.2, 0.3, 0.4]), np.ones(4), np.array([1, 1, 2, 2])
+    assert math.isnan(Ndcg().value(*given))
+    assert Ndcg().contributions(*given) is None
