@@ -39,6 +39,7 @@ ELSEWHERE = {
     ],
     "pairwise": ["task.discounted.use=pairwise"],
     "listwise": ["task.discounted.use=listwise", "task.discounted.by=basket"],
+    "graded_listwise": ["task.discounted.use=graded_listwise", "task.discounted.by=basket"],
     "fm": ["task.discounted.use=fm"],
     "final_mlp": ["task.discounted.use=final_mlp", "task.discounted.first_gate=['customer']"],
 }
@@ -46,6 +47,7 @@ ELSEWHERE = {
 FORMS = {
     "binary": (2, ""), "classes": (3, ""), "numeric": (0, ""),
     "count": (0, "count"), "ordinal": (3, "ordinal"), "scores": (2, "scores"),
+    "grades": (0, "grades"),
 }  # fmt: skip
 #: Metrics of these labels are measured for what heads make of them, too.
 ALSO = {"count": "numeric", "ordinal": "classes"}

@@ -275,8 +275,8 @@ def own_metrics(
 
 def _forms(rows: LabeledRows) -> set[str]:
     """What metrics have to be for (`PredictionMetric.labels`): one of these."""
-    if rows.form == "scores":
-        return {"scores"}
+    if rows.form in ("scores", "grades"):
+        return {rows.form}
     if rows.labels.ndim == 2:
         return {"multi_label"}
     form = {0: "numeric", 2: "binary"}.get(rows.classes, "classes")

@@ -83,7 +83,9 @@ class PredictionHead(Head):
 
     def _signature(self, serving: TaskServing, question: Question) -> Any:
         classes, label = serving.classes, serving.spec.predicts
-        name = "score" if serving.spec.form == "scores" else "value" if serving.spec.numeric else "probability"
+        name = (
+            "score" if serving.spec.form in ("scores", "grades") else "value" if serving.spec.numeric else "probability"
+        )
 
         def answer(given: Tensors) -> Tensors:
             probabilities = self.answers(serving.task_pass(question.batch(given)))

@@ -54,6 +54,12 @@ class DenseStack(keras.layers.Layer):
         assert first is not None, "there is a layer"
         return first.kernel
 
+    @property
+    def last_kernel(self) -> tf.Variable:
+        """The weights `[width, units]` that give the output, once it is built."""
+        last = self.layers[-1] if self.linear is None else self.linear
+        return last.kernel
+
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         own = {"hidden": list(self.hidden), "activation": self.activation, "dropout": self.dropout}

@@ -64,7 +64,7 @@ class FactorizationMachine(PredictionHead):
         self._require_fields({name: shapes[name][-1] for name in self.inputs})
         first = np.eye(self.field, dtype=np.float32)[0]
         fields = sum(shapes[name][-1] for name in self.inputs) // self.field
-        self.bias = self._weight("bias", np.float32(self.begin))
+        self.bias = self._weight("bias", np.array(self.begin, np.float32))
         self.linear = self._weight("linear", np.tile(first, fields))
         self.pairs = self._weight("pairs", 1 - first)
         super().build(shapes)

@@ -113,7 +113,7 @@ class FinalMlpHead(PredictionHead):
         beside += [Axis(vector, 0, self.inputs) for vector in self.vectors if vector is not None]
         for network, names in zip(self.networks, self.gates, strict=True):
             if network is not None:
-                beside += [Axis(network.first_kernel, 0, names), Axis(network.linear.kernel, 1, self.inputs)]
+                beside += [Axis(network.first_kernel, 0, names), Axis(network.last_kernel, 1, self.inputs)]
         if self.classes == 2:
             return beside
         of_classes = [(self.linear.kernel, 1), (self.linear.bias, 0), (self.products, 1)]

@@ -61,7 +61,8 @@ class PredictionMetric(Spec):
     kind: ClassVar[str] = "prediction_metric"
     #: Some of `binary`, `classes`, `multi_label` (any number of classes) and `numeric`; and of what only some heads make of such
     #: labels: `count` (numbers, 0 or more), `ordinal` (classes numbered in their order), `scores` (an order of rows with binary
-    #: labels). What is for `numeric` is measured for `count`, too, and what is for `classes`, for `ordinal`.
+    #: labels), `grades` (an order of rows with numbers from 0 on). What is for `numeric` is measured for `count`, too, and what
+    #: is for `classes`, for `ordinal`.
     labels: ClassVar[frozenset[str]]
     #: Whether less is better.
     lower_is_better: ClassVar[bool] = False

@@ -19,7 +19,7 @@ from mtkit.types import ROW_WEIGHT
 if TYPE_CHECKING:
     from mtkit.types import Part, RowTable
 
-LabelForm = Literal["", "count", "ordinal", "scores"]
+LabelForm = Literal["", "count", "ordinal", "scores", "grades"]
 
 #: Where in the task's table, as keys and indices, and what is wrong there.
 TaskMistake = tuple[tuple[str | int, ...], str]
@@ -113,7 +113,8 @@ class TaskHead(Spec):
     #: Whether any number of classes of the label applies to a row.
     multi_label: ClassVar[bool] = False
     #: What it makes of its label, for metrics (`PredictionMetric.labels`): `count`, means of numbers from 0 on; `ordinal`,
-    #: classes in their order; `scores`, an order of rows and no probabilities; empty = what the label is.
+    #: classes in their order; `scores`, an order of rows and no probabilities; `grades`, such an order by numbers of how relevant
+    #: rows are; empty = what the label is.
     form: ClassVar[LabelForm] = ""
     #: Whether its evaluation measures baselines of its own beside the model, in the same pass (`Measured.beside`).
     brings_baselines: ClassVar[bool] = False

@@ -134,20 +134,20 @@ class Gauc(GroupedMetric):
 
 
 class Ndcg(GroupedMetric):
-    """Mean over users, or a task's queries, of NDCG of all their rows; those with labels of one kind do not count.
+    """Mean over users, or a task's queries, of NDCG of all their rows; those whose labels are all alike do not count.
 
-    Rows are in the order of what is predicted, ties sharing the discounts of their places; gains are the labels, of 0 and 1.
+    Rows are in the order of what is predicted, ties sharing the discounts of their places; gains are 2^label - 1.
 
     Source: Järvelin and Kekäläinen, 2002; discount `1 / log2(1 + position)`. Ties: McSherry and Najork, Computing Information
     Retrieval Performance Measures Efficiently in the Presence of Tied Scores, ECIR 2008.
     """
 
-    labels: ClassVar[frozenset[str]] = frozenset({"binary", "scores"})
+    labels: ClassVar[frozenset[str]] = frozenset({"binary", "scores", "grades"})
 
     def value(
         self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, groups: np.ndarray | None = None
     ) -> float:
-        """The mean in [0, 1]; nan where no user has both kinds."""
+        """The mean in [0, 1]; nan where no user has labels that differ."""
         import numpy as np
 
         if not finite(predictions):
@@ -174,9 +174,10 @@ class Ndcg(GroupedMetric):
 
         assert groups is not None
         place = np.unique(groups, return_inverse=True)[1]
-        positive, negative = (np.bincount(place, weights * kind) for kind in (labels, 1 - labels))
-        dcg, ideal = (np.bincount(place, labels * _discounts(place, by, weights)) for by in (predictions, labels))
-        counted = (positive > 0) & (negative > 0)
+        gains, least = np.exp2(labels) - 1, np.full(place.max() + 1, np.inf)
+        dcg, ideal = (np.bincount(place, gains * _discounts(place, by, weights)) for by in (predictions, labels))
+        np.minimum.at(least, place, np.where(weights > 0, labels, np.inf))
+        counted = np.bincount(place, weights * (labels > least[place])) > 0
         return place, np.divide(dcg, ideal, out=np.zeros(len(dcg)), where=counted), counted.astype(float)
 
 
@@ -207,7 +208,7 @@ def _summed_discounts(places: np.ndarray) -> np.ndarray:
 
     whole = np.floor(places).astype(int)
     discounts = 1 / np.log2(np.arange(2, whole.max(initial=0) + 3))
-    return np.append(0.0, np.cumsum(discounts))[whole] + (places - whole) * discounts[whole]
+    return np.asarray(np.append(0.0, np.cumsum(discounts))[whole] + (places - whole) * discounts[whole])
 
 
 def _area(labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:

@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from pydantic import Field
 
 from mtkit.errors import nearest
-from mtkit.spec import BuildContext, PredictionTask, TaskMistake, Wiring
-from mtkit.spec.heads import LabelForm, query_column
+from mtkit.spec import BuildContext, GroupedMetric, PredictionTask, TaskMistake, Wiring
+from mtkit.spec.heads import LabelForm, Measures, query_column
 
 if TYPE_CHECKING:
     from mtkit.types import Part, RowTable
+
+MOST_GRADE = 30
+"""Of higher grades, gains are no numbers that float32 can tell apart."""
 
 
 class Listwise(PredictionTask):
@@ -41,6 +44,12 @@ class Listwise(PredictionTask):
         """`by`."""
         return self.by or ""
 
+    def judging(self, measures: Measures) -> str:
+        """`ndcg` or another metric of order that is measured within queries, or else over all rows."""
+        found = {name: metric for name, metric in measures.prediction_metrics.items() if self.form in metric.labels}
+        within = [name for name, metric in found.items() if isinstance(metric, GroupedMetric)]
+        return next(iter([*within, *found]), "") or super().judging(measures)
+
     def mistakes(self, name: str, wiring: Wiring) -> Iterator[TaskMistake]:
         """What all predictions need, and a column that makes no queries."""
         yield from super().mistakes(name, wiring)
@@ -62,17 +71,19 @@ class Listwise(PredictionTask):
         if mistakes:
             return
         table = tables[self.rows]["train"]
-        if classes := table.classes.get(self.label, ()):
-            message = f"label {self.label!r} has {len(classes)} classes; expected 0 and 1, to tell which rows are above"
+        if message := self._unfit_values(table):
             yield ("label",), message
         elif query_column(self.query_by) not in table.dense:
             yield ("by",), f"rows of {self.rows!r} have no {self.by or 'user'!r} that could make queries of them"
-        elif not _has_pairs(table, self.label, query_column(self.query_by)):
-            message = f"no query by {self.by or next(iter(table.ids))!r} has rows of {self.rows!r} with 0 and with 1 in"
-            yield (
-                ("label",),
-                f"{message} {self.label!r}, so there is nothing to order; the head `user_preference` looks at each row",
-            )
+        elif not _have_an_order(table, self.label, query_column(self.query_by)):
+            message = f"no query by {self.by or next(iter(table.ids))!r} has rows of {self.rows!r} that differ in {self.label!r}"
+            yield ("label",), f"{message}, so there is nothing to order; the head `user_preference` looks at each row"
+
+    def _unfit_values(self, table: RowTable) -> str:
+        """Why the values of the label are no grades; empty if they are."""
+        if classes := table.classes.get(self.label, ()):
+            return f"label {self.label!r} has {len(classes)} classes; expected 0 and 1, to tell which rows are above"
+        return ""
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.listwise_head.ListwiseHead`."""
@@ -81,10 +92,28 @@ class Listwise(PredictionTask):
         return ListwiseHead(self.inputs, self.loss, name=context.name)
 
 
-def _has_pairs(table: RowTable, label: str, column: str) -> bool:
-    """Whether a query has training rows of both kinds, in one case at least."""
+class GradedListwise(Listwise):
+    """An order of the rows of each query, as `listwise`, for a label that says how relevant a row is: numbers from 0 on.
+
+    Gains are 2^label - 1 for `lambdarank`, `approx_ndcg` and the metric `ndcg`, so grades are small numbers, such as 0 to 4.
+    `listnet` predicts shares of the labels themselves.
+    """
+
+    numeric: ClassVar[bool] = True
+    form: ClassVar[LabelForm] = "grades"
+
+    def _unfit_values(self, table: RowTable) -> str:
+        labels = table.labels[self.label][table.weights[self.label] > 0]
+        if labels.min() < 0 or labels.max() > MOST_GRADE:
+            wrong = labels.min() if labels.min() < 0 else labels.max()
+            return f"label {self.label!r} of the training rows of {self.rows!r} is {wrong:g} in some; expected 0 to {MOST_GRADE}"
+        return ""
+
+
+def _have_an_order(table: RowTable, label: str, column: str) -> bool:
+    """Whether a query has training rows of different labels, in one case at least."""
     import numpy as np
 
     there = table.weights[label] > 0
-    queries, positive = table.dense[column][there], table.labels[label][there] > 0
-    return bool(np.intersect1d(queries[positive], queries[~positive]).size)
+    distinct = np.unique(np.stack([table.dense[column][there], table.labels[label][there]]), axis=1)
+    return bool(distinct.shape[1] > len(np.unique(distinct[0])))

@@ -15,7 +15,16 @@ from mtkit.testing.data import sample_data
 from mtkit.types import DAY, Events, LabeledRows, Ragged, Ranking
 
 _ROWS, _ITEMS, _TOP = 40, 60, 10
-_FORMS = {"binary": 2, "classes": 4, "numeric": 0, "multi_label": -4, "count": 0, "ordinal": 4, "scores": 2}
+_FORMS = {
+    "binary": 2,
+    "classes": 4,
+    "numeric": 0,
+    "multi_label": -4,
+    "count": 0,
+    "ordinal": 4,
+    "scores": 2,
+    "grades": 0,
+}
 """Form of a label -> `LabeledRows.classes`, negative where any number of them applies."""
 
 
@@ -127,7 +136,7 @@ def _predictions(form: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
     groups = rng.integers(1, 9, 200)
     predictions = (rng.integers(1, 20, 200) / 20).astype(np.float32)
     if not classes:
-        numbers = rng.poisson(1, 200) if form == "count" else rng.normal(size=200)
+        numbers = rng.poisson(1, 200) if form in ("count", "grades") else rng.normal(size=200)
         return numbers.astype(np.float32), predictions, weights, groups
     if classes < 0:
         several = (rng.integers(1, 20, (200, -classes)) / 20).astype(np.float32)

@@ -114,3 +114,11 @@ def test_ndcg_without_users_of_both_kinds_is_undefined():
     given = np.array([1.0, 1, 0, 0]), np.array([0.1, 0.2, 0.3, 0.4]), np.ones(4), np.array([1, 1, 2, 2])
     assert math.isnan(Ndcg().value(*given))
     assert Ndcg().contributions(*given) is None
+
+
+def test_ndcg_of_grades():
+    labels, predictions = np.array([0.0, 3, 1, 2, 2]), np.array([0.9, 0.5, 0.4, 0.1, 0.0])
+    discounts = 1 / np.log2(np.arange(2, 7))
+    expected = (2**labels - 1) @ discounts / ((2 ** np.sort(labels)[::-1] - 1) @ discounts)
+    alike = np.append(labels, [2, 2]), np.append(predictions, [0.3, 0.2]), np.ones(7), np.array([1] * 5 + [2] * 2)
+    assert Ndcg().value(*alike) == pytest.approx(expected)

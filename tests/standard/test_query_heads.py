@@ -1,26 +1,23 @@
 """Orders of the rows of a query: the spec, which rows come together, and a recipe that is trained, evaluated and exported."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from mtkit.backend import tf
-from mtkit.data.catalogs import make_fold
-from mtkit.data.labels import Labels
-from mtkit.data.queries import with_queries
-from mtkit.data.row_builders import event_table
 from mtkit.errors import RecipeError
 from mtkit.feed.step_rows import training_rows
 from mtkit.model.model_evaluation import evaluate
 from mtkit.recipe.loader import load_recipe
 from mtkit.runs.keras_api import build
 from mtkit.serving.export import save
-from mtkit.spec import Cut
-from mtkit.standard.order_metrics import Ndcg
-from mtkit.standard.query_heads import Listwise
+from mtkit.standard.order_metrics import Auc, Ndcg
+from mtkit.standard.prediction_metrics import LogLoss
+from mtkit.standard.query_heads import GradedListwise, Listwise
 from mtkit.testing import check_import_is_light, check_spec
-from mtkit.types import DAY, RowTable
+from mtkit.types import RowTable
 
 UNSETS = ("correlation", "task.next", "task.gift", "rows.windows", "encoder.past", "encoder.visit", "evaluate.main")
 SETS = [
@@ -60,9 +57,11 @@ def test_all_rows_of_a_query_are_in_one_step(tiny_recipe, by):
     assert sorted(seen) == [*range(len(table))]
 
 
-@pytest.mark.parametrize("loss", ["listnet", "lambdarank", "approx_ndcg"])
+@pytest.mark.parametrize("loss", ["listnet", "lambdarank", "approx_ndcg", "graded"])
 def test_recipes_train_evaluate_and_export(train_tiny, tmp_path, loss):
-    more = [f"task.discounted.loss={loss}", "task.discounted.by=basket", "train.epochs=3"]
+    graded = ["task.discounted.use=graded_listwise"]
+    more = graded if loss == "graded" else [f"task.discounted.loss={loss}"]
+    more += ["task.discounted.by=basket", "train.epochs=3"]
     pipeline = train_tiny(*SETS, *more, unsets=UNSETS)
     found, answers = {}, {}
     found = evaluate(pipeline, answers=answers)
@@ -78,6 +77,28 @@ def test_recipes_train_evaluate_and_export(train_tiny, tmp_path, loss):
     signature = tf.saved_model.load(str(save(pipeline, tmp_path / "export", unseen=False))).signatures["rank"]
     answer = signature(user_id=tf.constant(["101"]), item_id=tf.constant(["p01"]))
     assert np.isfinite(answer["discounted"]).all()
+
+
+def test_grades():
+    spec = GradedListwise(rows="shown", inputs=("user",), label="stars", loss="lambdarank")
+    check_spec(spec)
+    assert (spec.numeric, spec.form, spec.calibration) == (True, "grades", None)
+    for grades, message in (
+        ([0, 3, 1], ""), ([0, -1, 1], "is -1 in some; expected 0 to 30"), ([0, 99, 1], "is 99 in some; expected 0 to 30")
+    ):  # fmt: skip
+        table = RowTable("shown", {"user": np.array([1, 1, 2])}, np.arange(3), np.zeros((0, 2)), np.arange(3),
+                         labels={"stars": np.float32(grades)}, weights={"stars": np.ones(3, np.float32)},
+                         dense={"query": np.array([1, 1, 2])})  # fmt: skip
+        found = list(spec.unfit({"shown": {"train": table}}))
+        assert [path for path, _ in found] == ([("label",)] if message else [])
+        assert all(message in text for _, text in found)
+
+
+def test_it_is_judged_by_an_order_within_queries():
+    metrics = {"log_loss": LogLoss(), "auc": Auc(), "ndcg": Ndcg()}
+    of = Listwise(rows="shown", inputs=("user",), label="click").judging
+    assert of(SimpleNamespace(prediction_metrics=metrics)) == "ndcg"
+    assert of(SimpleNamespace(prediction_metrics={"log_loss": LogLoss(), "auc": Auc()})) == "auc"
 
 
 @pytest.mark.parametrize(
@@ -107,16 +128,4 @@ def test_rows_without_queries_and_queries_of_one_kind_are_refused():
     assert unfit({}) == [(("by",), "rows of 'shown' have no 'session' that could make queries of them")]
     [(path, message)] = unfit({"query session": np.array([0, 1, 2])})
     assert path == ("label",)
-    assert message.startswith("no query by 'session' has rows of 'shown' with 0 and with 1 in 'click'")
-
-
-def test_rows_that_do_not_say_their_query_are_alone(shop):
-    fold = make_fold(shop, Cut("test", 60 * DAY, 80 * DAY, 100 * DAY), {})
-    events = np.arange(len(fold.events))
-    table = replace(event_table(fold, events, Labels(), "all"), name="all")
-    numbers = with_queries(fold, table, ["store"]).dense["query store"]
-    stores = np.array(fold.events.columns["store"].to_pylist(), object)
-    assert len({*numbers[stores == "north"]}) == len({*numbers[stores == "south"]}) == 1
-    nowhere = np.array([store is None for store in stores])
-    assert len({*numbers[nowhere]}) == nowhere.sum() > 0
-    assert numbers.dtype == np.int32
+    assert message.startswith("no query by 'session' has rows of 'shown' that differ in 'click'")
