@@ -143,6 +143,7 @@ class Ndcg(GroupedMetric):
     """
 
     labels: ClassVar[frozenset[str]] = frozenset({"binary", "scores", "grades"})
+    counts_places: ClassVar[bool] = True
 
     def value(
         self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray, groups: np.ndarray | None = None
