@@ -69,8 +69,8 @@ class PredictionMetric(Spec):
     #: Whether it is best, in expectation, where predictions are the true probabilities or means (a proper score), so that a
     #: head that is worse than a constant by it has learned nothing of use.
     proper: ClassVar[bool] = False
-    #: Whether it counts places, of which a row of weight 2 has two: weights that are all larger then change it, as it does where all
-    #: rows are there twice.
+    #: Whether it counts places, of which a row of weight 2 has two: weights that are all larger then change it, as it does where
+    #: all rows are there twice.
     counts_places: ClassVar[bool] = False
     #: Its value for predictions in any order that says nothing, whatever the labels; None = that depends on them.
     chance: ClassVar[float | None] = None
