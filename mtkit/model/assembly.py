@@ -195,10 +195,8 @@ def _many_classes(recipe: Recipe, context: BuildContext) -> Iterator[tuple[tuple
         for task in given:
             if (classes := context.classes.get(task, 2)) > 2:
                 label = recipe.task[task].predicts
-                yield (
-                    ("recommend", key, task),
-                    f"orders items by one number, but {label!r} has {classes} classes; expected a binary label, or a number",
-                )
+                message = f"orders items by one number, but {label!r} has {classes} classes; name one of a binary label"
+                yield ("recommend", key, task), message
 
 
 def _unknown_to_requests(task: TaskHead) -> Iterator[str]:

@@ -59,8 +59,8 @@ def _unfit_task(
     )
     if lacking:
         return (
-            f"{name!r} depends on {', '.join(lacking)}, which is not known of a user and a candidate: a request for a list brings "
-            f"what {retrieval!r} reads; leave the task out of this section, or let it read other embeddings"
+            f"{name!r} depends on {', '.join(lacking)}, which is not known of a user and a candidate: a request for a list "
+            f"brings what {retrieval!r} reads; leave the task out of this section, or let it read other embeddings"
         )
     return ""
 

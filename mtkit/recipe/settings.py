@@ -327,8 +327,8 @@ class Recommend(_Section):
     seen: bool = Field(True, description="whether items of the own past are recommended")
     diversity: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0,
-        description="0 = by utility alone; else each place goes to the item with the largest `(1 - diversity) u - diversity s`: its "
-        "utility, scaled to 0 to 1 among the candidates, and its cosine with the most similar item above it (MMR)",
+        description="0 = by utility alone; else each place goes to the item with the largest `(1 - diversity) u - diversity s`: "
+        "its utility, scaled to 0 to 1 among the candidates, and its cosine with the most similar item above it (MMR)",
     )
 
     @property

@@ -73,23 +73,14 @@ def check_wiring(draft: Draft) -> list[Mistake]:
 
 def _lists(draft: Draft, schema: Schema | None) -> Iterator[Mistake]:
     """What does not fit in `recommend`, once all that it speaks of is right."""
-    if draft.recommend is None or schema is None or not draft.evaluate:
-        return
-    parts = [_valid(given) for given in (draft.encoder, draft.correlation, draft.task, draft.preprocess)]
-    if all(
-        len(valid) == len(given)
-        for valid, given in zip(parts, (draft.encoder, draft.correlation, draft.task, draft.preprocess), strict=True)
+    parts: tuple[Mapping[str, Any], ...] = (draft.encoder, draft.correlation, draft.task)
+    if not (draft.recommend and draft.evaluate and schema) or any(
+        None in of.values() for of in (*parts, draft.preprocess)
     ):
-        encoders, correlations, tasks, preprocessors = parts
-        statistics = {name: spec for name, spec in preprocessors.items() if isinstance(spec, RowStatistics)}
-        found = unfit_lists(
-            draft.recommend, Plan(encoders, correlations, tasks), statistics, schema, draft.evaluate.main_task
-        )
-        yield from (Mistake(("recommend", *path), message) for path, message in found)
-
-
-def _valid(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: spec for name, spec in given.items() if spec is not None}
+        return
+    statistics = {name: spec for name, spec in draft.preprocess.items() if isinstance(spec, RowStatistics)}
+    found = unfit_lists(draft.recommend, Plan(*parts), statistics, schema, draft.evaluate.main_task)
+    yield from (Mistake(("recommend", *path), message) for path, message in found)
 
 
 def with_known(schema: Schema, preprocessors: Mapping[str, Preprocessor | None]) -> Schema:

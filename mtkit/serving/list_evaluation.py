@@ -134,6 +134,6 @@ def _spec(tensors: tf.Tensor | Tensors) -> tf.TensorSpec | dict[str, tf.TensorSp
 def _in_order(lists: np.ndarray, items: int) -> np.ndarray:
     """Scores float32 `[rows, items]` by which the items of each list are in its order; -inf for all others."""
     scores = np.full((len(lists), items), -np.inf, np.float32)
-    np.put_along_axis(scores, lists, np.arange(lists.shape[1], 0, -1, np.float32), axis=1)
+    np.put_along_axis(scores, lists, np.arange(lists.shape[1], 0, -1).astype(np.float32), axis=1)
     scores[:, 0] = -np.inf
     return scores

@@ -22,6 +22,7 @@ from mtkit.heads.base import TaskPass, Tensors
 from mtkit.model.forward import Forward, encode_limited
 from mtkit.schema import AGE, CONTEXT, HISTORY, Address
 from mtkit.serving.candidates import Candidates, best
+from mtkit.serving.lookup import Lookup
 from mtkit.serving.request_checks import same_shape
 from mtkit.serving.request_features import Form, Given, GivenFeatures
 from mtkit.serving.request_past import past_events
@@ -56,30 +57,6 @@ def serving_rows(fold: Fold, columns: Collection[str], counted: Where | None = N
         known=time,
     )
     return known_columns(fold, table, columns, counted)
-
-
-class Lookup(tf.Module):
-    """Between the data's ids, as strings, and rows of an entity table; what is not known is row 0.
-
-    Args:
-        name: the entity.
-        ids: `[rows]` strings or integers; the first stands for the unknown.
-    """
-
-    def __init__(self, name: str, ids: np.ndarray) -> None:
-        super().__init__(name=name)
-        strings = [str(value) for value in ids[1:]]
-        rows = tf.range(1, len(ids), dtype=tf.int32)
-        self.table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(tf.constant(strings), rows), 0)
-        self.ids = tf.Variable(["", *strings], trainable=False, name=f"{name}.ids")
-
-    def rows(self, ids: tf.Tensor) -> tf.Tensor:
-        """Rows int32 of the shape of `ids`."""
-        return self.table.lookup(ids)
-
-    def names(self, rows: tf.Tensor) -> tf.Tensor:
-        """Ids, strings of the shape of `rows`."""
-        return tf.gather(self.ids, rows)
 
 
 class Servable(tf.Module):
@@ -297,6 +274,7 @@ class Servable(tf.Module):
             return self.retrieve(batch, k, exclude_ids)
         batch, forward = self._statistics.value.added(batch), self.forward()
         scores = self.candidates.scores(self.head.queries(forward.task(self.main, batch)), batch)
+        assert self.filter is not None, "what has stages has a filter"
         scores = self.filter.kept(scores, wanted)
         if not stages.settings.seen:
             scores = without_own(scores, batch.lists["own"])

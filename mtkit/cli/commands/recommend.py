@@ -17,7 +17,7 @@ import click
     "filters",
     multiple=True,
     metavar="COLUMN=VALUE",
-    help="Only items of which a column has this value, or one of several that are given; for columns that [recommend] filters by.",
+    help="Only items of which a column that the recipe filters by has this value, or one of several that are given.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 def command(run: Path, user: str, k: int, exclude_seen: bool, filters: tuple[str, ...], as_json: bool) -> None:
