@@ -409,11 +409,15 @@ def _task_cycle(draft: Draft) -> Iterator[Mistake]:
 
 
 def _queries(draft: Draft) -> Iterator[Mistake]:
-    """Tasks that ask for other queries than one before them on the same rows, which cannot come together by both."""
+    """Tasks that ask for other queries than one before them on the same rows, or than the sequences that these come in."""
     first: dict[str, tuple[str, str]] = {}
     for name, head in draft.task.items():
         if head is None or head.query_by is None:
             continue
+        rows = draft.rows.get(head.rows)
+        if rows is not None and rows.sequence_length:
+            message = f"rows of {head.rows!r} come together in sequences, not by query; name a table of single rows"
+            yield Mistake(("task", name, "rows"), message)
         other, by = first.setdefault(head.rows, (name, head.query_by))
         if head.query_by != by:
             message = (

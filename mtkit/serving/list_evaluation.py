@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -79,9 +81,8 @@ class _Lists:
         self._stages = TwoStages(pipeline, settings, task, self._statistics.added)
         self._filter = ItemFilter(pipeline, settings, pipeline.plan.candidate_entity(task))
         self._model, self._task, self._head = model, task, model.heads[task]
-        self._encoded = tf.function(lambda: encode_limited(model), autograph=False)()
-        whole = tf.function(self._whole, autograph=False)
-        self._candidates = whole(self._encoded)
+        self._encoded = _called(lambda: encode_limited(model))
+        self._candidates = _called(self._whole)
         self._made: dict[bytes, tuple[np.ndarray, np.ndarray]] = {}
         self._make = tf.function(
             self._both, input_signature=[tf.TensorSpec([None], tf.int64), *map(_spec, (self._candidates, self._encoded))],
@@ -110,8 +111,8 @@ class _Lists:
             self._made[key] = tuple(items.numpy() for items in made)
         return self._made[key]
 
-    def _whole(self, encoded: Tensors) -> tf.Tensor:
-        return self._head.catalog(Forward(self._model, encoded=encoded).task(self._task, Batch({})))
+    def _whole(self) -> tf.Tensor:
+        return self._head.catalog(Forward(self._model, encoded=self._encoded).task(self._task, Batch({})))
 
     def _both(self, numbers: tf.Tensor, candidates: tf.Tensor, encoded: Tensors) -> tuple[tf.Tensor, tf.Tensor]:
         batch = self._statistics.added(self._model.feed.batch(self._table, numbers))
@@ -125,6 +126,11 @@ class _Lists:
         alike = self._head.alike(candidates)
         final = self._stages.ordered(forward, batch, found, number, lambda items: tf.gather(alike, items))
         return tuple(tf.where(values > -np.inf, items, 0) for values, items in (found, final))
+
+
+def _called(function: Callable[[], Any]) -> Any:
+    # Concrete, for TensorFlow warns of functions that are made anew with each model.
+    return tf.function(function, autograph=False).get_concrete_function()()
 
 
 def _spec(tensors: tf.Tensor | Tensors) -> tf.TensorSpec | dict[str, tf.TensorSpec]:

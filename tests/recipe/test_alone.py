@@ -108,3 +108,9 @@ def test_automatic_baselines_are_those_of_the_task(tiny_recipe):
 def test_an_unknown_task(tiny_recipe):
     with pytest.raises(RecipeError, match=r"--alone: nxt: the recipe has no such task; did you mean 'next'\?"):
         alone(load_recipe(tiny_recipe), "nxt")
+
+
+def test_a_task_alone_makes_no_lists(tiny_recipe):
+    whole = load_recipe(tiny_recipe, ["recommend={utility = {discounted = 1}}"])
+    assert whole.recommend
+    assert all(alone(whole, task).recommend is None for task in NEEDED)
