@@ -131,7 +131,8 @@ class _Blocks:
         return tuple(found)
 
     def _array(self, shape: list[int | None]) -> tf.TensorArray:
-        return tf.TensorArray(tf.float32, self.count, element_shape=shape, infer_shape=False)
+        # Balancers may ask for several gradients, which read again what was kept.
+        return tf.TensorArray(tf.float32, self.count, clear_after_read=False, element_shape=shape, infer_shape=False)
 
 
 def _summed_exponentials(logits: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:

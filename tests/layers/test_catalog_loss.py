@@ -63,6 +63,15 @@ def test_a_row_of_which_all_is_hidden_adds_nothing():
     assert not gradients[0].numpy()[2].any()
 
 
+def test_gradients_may_be_asked_for_again():
+    catalog = _catalog(9)
+    with tf.GradientTape(persistent=True) as tape:
+        tape.watch(catalog.query)
+        losses = catalog_losses(catalog, tf.ones(ROWS))
+    one, other = (tape.gradient(losses, catalog.query, output_gradients=tf.fill([ROWS], by)) for by in (1.0, 2.0))
+    np.testing.assert_allclose(2 * one, other, rtol=1e-6)
+
+
 def test_there_may_be_no_rows():
     whole = _catalog(64)
     none = whole._replace(query=whole.query[:0], features=whole.features[:0], hidden=whole.hidden[:0])
