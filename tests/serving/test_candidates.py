@@ -10,7 +10,12 @@ from mtkit.heads import RetrievalHead
 from mtkit.serving.candidates import Candidates, best
 from mtkit.serving.servable import Servable
 
-NOTHING = tf.zeros([1, 0], tf.int32)
+
+def nothing():
+    """No items of one row."""
+    return tf.zeros([1, 0], tf.int32)
+
+
 MOST = np.finfo(np.float32).max
 
 
@@ -60,7 +65,7 @@ def test_queries_that_are_no_numbers_have_scores(drawn):
     scores = dot(items).scores(tf.constant(query), Batch({})).numpy()
     assert np.isfinite(scores[scores != np.inf]).all()
     np.testing.assert_allclose(scores[3], query[3] @ items.T, rtol=1e-4, atol=1e-5)
-    top, _ = best(tf.constant(scores), tf.constant(30), NOTHING)
+    top, _ = best(tf.constant(scores), tf.constant(30), nothing())
     assert np.isfinite(top).all()
     assert dot(items).scores(tf.zeros([0, 6]), Batch({})).shape == (0, 30)
 
