@@ -156,15 +156,19 @@ class GatedRetrieval(RetrievalHead):
 
     def _if_own(self, item_bias: tf.Tensor, batch: Batch) -> tf.Tensor:
         """The logits of the past items, `[n]`."""
+        own = batch.lists["own"]
+        base, popularity = self._base(item_bias, batch, own.row, own.values["id"])
+        return base + tf.linalg.matvec(popularity, self.prior_if_own) + self._pair(batch)
+
+    def _pair(self, batch: Batch) -> tf.Tensor:
+        """The pair term of each past item, `[n]`."""
         own, activity = batch.lists["own"], batch.dense["activity"]
         rows, ids = own.row, own.values["id"]
-        base, popularity = self._base(item_bias, batch, rows, ids)
         weights = self.pair + tf.gather(self.pair_of_item, ids)
         weights += tf.gather(tf.matmul(activity, self.pair_by_activity), rows)
         bias = self.own_bias + tf.gather(self.own_bias_of_item, ids)
         bias += tf.gather(tf.linalg.matvec(activity, self.own_bias_by_activity), rows)
-        pair = tf.reduce_sum(weights * own.values["channels"], -1) + bias
-        return base + tf.linalg.matvec(popularity, self.prior_if_own) + pair
+        return tf.reduce_sum(weights * own.values["channels"], -1) + bias
 
     def _base(self, bias: tf.Tensor, batch: Batch, rows: tf.Tensor, items: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """The part that all logits have, of items of some rows, and their popularity channels."""
