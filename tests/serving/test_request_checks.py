@@ -53,7 +53,7 @@ def assert_all_items(answer, items):
 @pytest.mark.parametrize("k", [0, -1, -MOST - 1])
 def test_k_is_one_or_more(exported, k):
     asked = [name for name, signature in exported.items() if "k" in specs_of(signature)]
-    assert sorted(asked) == ["past", "recommend", "recommend_new_user"]
+    assert sorted(asked) == ["past", "recommend", "recommend_new_user", "similar_items"]
     for name in asked:
         with pytest.raises(tf.errors.InvalidArgumentError, match=rf"k says how many .* has to be 1 or more.*\[{k}\]"):
             ask(exported, name, **filled(exported[name], 1) | {"k": k})
