@@ -48,7 +48,8 @@ from mtkit.backend import keras
 from mtkit.data.build_context import cache_directory
 from mtkit.recipe.settings import Catalog, Evaluate, Train
 from mtkit.schema import Column
-from mtkit.standard.encoders import Features, History
+from mtkit.standard.encoders import Features
+from mtkit.standard.past_encoders import History
 from mtkit.standard.ranking_metrics import Ndcg
 from mtkit.standard.rows import Interactions, Windows
 from mtkit.standard.sources import Frames

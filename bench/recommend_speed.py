@@ -28,7 +28,8 @@ from mtkit.backend import tf
 from mtkit.schema import Column, Schema
 from mtkit.serving.export import save
 from mtkit.spec import BuildContext, DataSource, RetrievalTask
-from mtkit.standard.encoders import Features, History
+from mtkit.standard.encoders import Features
+from mtkit.standard.past_encoders import History
 from mtkit.standard.retrieval import GatedRetrieval
 from mtkit.standard.rows import Windows
 from mtkit.standard.splits import Time

@@ -19,9 +19,10 @@ from mtkit.runs.probes import check_factorized, check_independent
 from mtkit.schema import Address, Column, Schema
 from mtkit.serving.export import save
 from mtkit.spec import Cut
-from mtkit.standard.encoders import Features, History
+from mtkit.standard.encoders import Features
 from mtkit.standard.heads import UserPreference
 from mtkit.standard.order_metrics import Auc
+from mtkit.standard.past_encoders import History
 from mtkit.standard.ranking_metrics import Ndcg
 from mtkit.standard.retrieval import GatedRetrieval
 from mtkit.standard.rows import Interactions, Windows

@@ -16,8 +16,9 @@ from mtkit.data.leakage import Finding, find_leaks, refuse
 from mtkit.errors import DataError
 from mtkit.recipe.settings import Catalog
 from mtkit.schema import Column
-from mtkit.standard.encoders import Features, History
+from mtkit.standard.encoders import Features
 from mtkit.standard.heads import UserPreference
+from mtkit.standard.past_encoders import History
 from mtkit.standard.rows import Interactions
 from mtkit.standard.splits import ByColumn, LeaveOneOut, Random, Time, UserStratified
 

@@ -5,7 +5,7 @@ import pytest
 from mtkit.recipe.past_checks import unfit_pasts
 from mtkit.recipe.static_checks import _not_a_feature
 from mtkit.schema import Address, Column, Schema
-from mtkit.standard.encoders import History
+from mtkit.standard.past_encoders import History
 
 SCHEMA = Schema(
     interactions={

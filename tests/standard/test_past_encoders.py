@@ -1,4 +1,4 @@
-"""Attention to the candidate: its spec, where it may be read, and a recipe that is trained, evaluated and exported."""
+"""Encoders of the past; attention to the candidate, too, in a recipe that is trained, evaluated and exported."""
 
 from dataclasses import replace
 
@@ -13,7 +13,7 @@ from mtkit.model.model_evaluation import evaluate
 from mtkit.recipe.loader import load_recipe
 from mtkit.serving.export import save
 from mtkit.spec import FeatureInfo
-from mtkit.standard.attention_encoders import TargetAttention
+from mtkit.standard.past_encoders import History, TargetAttention
 from mtkit.testing import check_import_is_light, check_layer_config, check_spec
 
 READS = "reads=['history.item', 'item.id', 'history.channel']"
@@ -21,7 +21,59 @@ SEEN = f"encoder.seen={{use='target_attention', {READS}, items='look', dim=8, re
 RANKED = [SEEN, "task.discounted.inputs=['customer', 'seen', 'product']"]
 
 
-def test_spec(make_context):
+@pytest.fixture
+def context(make_context):
+    return replace(make_context(), sizes={"item": 30})
+
+
+def test_history(context):
+    spec = History(reads=("history.item",), dim=8, length=16)
+    check_spec(spec)
+    layer = spec.build(context)
+    ids = tf.constant([[0] * 15 + [3], [0] * 16])
+    assert layer({"history.item": ids, "history.age": tf.zeros([2, 16])}).shape == (2, 8)
+    assert layer.length == 16
+    check_layer_config(layer)
+
+
+def test_history_of_some_events_and_of_what_is_known_of_them(context):
+    infos = {"history.event": FeatureInfo(size=5), "history.rating": FeatureInfo(width=2)}
+    context = replace(context, features=infos)
+    where = {"event": ["buy", "cart"], "rating": {"null": False, "at_least": 3}}
+    spec = History(reads=("history.item", *infos), where=where, recency=True, dim=8, length=4)
+    check_spec(spec)
+    assert spec.history_where == Where.model_validate(where)
+    assert spec.history_length == 4
+    assert spec.table_rows({"item": 30}) == 30
+    assert spec.numbers_per_row({"item": 300}) == 4 * 8 + 2 * 4 * 2
+    layer = spec.build(context)
+    assert layer.sizes == {"history.event": 5}
+    assert layer.widths == {"history.rating": 2}
+    inputs = {"history.item": tf.constant([[0, 0, 2, 29]]), "history.age": tf.ones([1, 4])}
+    inputs |= {"history.event": tf.constant([[0, 0, 4, 1]]), "history.rating": tf.ones([1, 4, 2])}
+    assert layer(inputs).shape == (1, 8)
+    check_layer_config(layer)
+
+
+@pytest.mark.parametrize(
+    ("reads", "message"),
+    [
+        (("item.id",), "reads 'item.id', expected a past"),
+        (("history.item", "context.hour"), "reads 'context.hour', expected a past"),
+        (("history.item", "history.event", "history.event"), "expected each once"),
+    ],
+)
+def test_a_history_reads_a_past_and_nothing_else(reads, message):
+    with pytest.raises(ValidationError, match=message):
+        History(reads=reads)
+
+
+def test_names_of_content():
+    assert History(reads=("history.item",)).content == ()
+    assert History(reads=("history.item",), items="text").content == ("text",)
+
+
+def test_target_attention(make_context):
     infos = {"history.event": FeatureInfo(size=5), "history.rating": FeatureInfo(width=2)}
     context = replace(make_context(), features=infos, sizes={"item": 30})
     where = {"event": ["buy"]}
@@ -44,7 +96,7 @@ def test_spec(make_context):
 
 
 def test_specs_are_light():
-    check_import_is_light("mtkit.standard.attention_encoders")
+    check_import_is_light("mtkit.standard.past_encoders")
 
 
 @pytest.mark.parametrize(
