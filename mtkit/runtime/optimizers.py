@@ -42,6 +42,11 @@ def dense(gradient: Any) -> tf.Tensor:
     return tf.scatter_nd(indices, gradient.values, tf.cast(gradient.dense_shape, indices.dtype))
 
 
+def _along(values: tf.Tensor, variable: Any) -> tf.Tensor:
+    """A number for each row, `[n]`, along rows of a variable of any rank."""
+    return tf.reshape(values, [-1, *[1] * (variable.shape.rank - 1)])
+
+
 class _RowSparse(keras.optimizers.Optimizer):
     """Mixed into an optimizer of tf_keras, updates only the rows of large tables that a gradient touches.
 
@@ -131,8 +136,8 @@ class _RowSparse(keras.optimizers.Optimizer):
             variable.scatter_sub(tf.IndexedSlices(factor * tf.gather(variable, rows), rows))
 
     def steps_since(self, rows: tf.Tensor, variable: Any) -> tf.Tensor:
-        """How many steps the rows `[n]` decay by, `[n, 1]`, if that is known."""
-        return tf.ones([1, 1], variable.dtype)
+        """How many steps the rows `[n]` decay by, along their first axis, if that is known."""
+        return tf.ones([], variable.dtype)
 
     def _apply_weight_decay(self, variables: Sequence[Any]) -> None:
         """Nothing, for weights decay where they are updated."""
@@ -237,7 +242,7 @@ class Adam(_RowSparse, keras.optimizers.Adam):
         visits = self._visits[self._number(variable)]
         rate, step = self._scalars(variable)[:2]
         mean, square = tf.gather(means, rows), tf.gather(squares, rows)
-        last, done = tf.split(tf.gather(visits, rows), 2, axis=1)
+        last, done = (_along(values, variable) for values in tf.unstack(tf.gather(visits, rows), axis=1))
         steps = step - last
         faded = tf.pow(self.beta_1, steps)
         # Of a move m, n steps make m (1 - β₁ⁿ) / (1 - β₁).
@@ -248,12 +253,14 @@ class Adam(_RowSparse, keras.optimizers.Adam):
         ahead = rate * (1 - faded) * mean / (tf.sqrt(square) + self.epsilon)
         means.scatter_update(tf.IndexedSlices(mean, rows))
         squares.scatter_update(tf.IndexedSlices(square, rows))
-        visits.scatter_update(tf.IndexedSlices(tf.concat([step + tf.zeros_like(last), steps], 1), rows))
+        now = tf.reshape(tf.stack([step + tf.zeros_like(last), steps], -1), [-1, 2])
+        visits.scatter_update(tf.IndexedSlices(now, rows))
         variable.scatter_sub(tf.IndexedSlices(missed + ahead, rows))
 
     def steps_since(self, rows: tf.Tensor, variable: Any) -> tf.Tensor:
         """The steps since the rows were touched, this one included."""
-        return self._scalars(variable)[1] - tf.gather(self._visits[self._number(variable)], rows)[:, :1]
+        last = tf.gather(self._visits[self._number(variable)], rows)[:, 0]
+        return self._scalars(variable)[1] - _along(last, variable)
 
     def _number(self, variable: Any) -> int:
         number: int = self._index_dict[self._var_key(variable)]

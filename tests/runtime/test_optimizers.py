@@ -107,6 +107,23 @@ def test_untouched_rows_stay(name):
     np.testing.assert_array_equal(np.flatnonzero(moved), [1, 3, 4])
 
 
+@pytest.mark.usefixtures("by_rows")
+@pytest.mark.parametrize("name", OPTIMIZERS)
+@pytest.mark.parametrize("options", [{}, {"weight_decay": 0.1}], ids=str)
+def test_rows_may_be_numbers_or_matrices(name, options):
+    def trained(*shape):
+        table, optimizer = tf.Variable(tf.ones([ROWS, *shape])), OPTIMIZERS[name](0.1, **options)
+        for rows in [[1, 3, 5], [1], [3, 4]]:
+            values = tf.reshape(tf.range(1.0, 1 + len(rows)), [len(rows), *shape])
+            optimizer.apply_gradients([(tf.IndexedSlices(values, tf.constant(rows), tf.shape(table)), table)])
+        return table.numpy().ravel()
+
+    expected = trained(1)
+    assert np.count_nonzero(expected != 1) == 4
+    for shape in [(), (1, 1)]:
+        np.testing.assert_array_equal(trained(*shape), expected)
+
+
 STEPS = 200
 
 
