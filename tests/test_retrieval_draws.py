@@ -27,8 +27,9 @@ ALONE = (
 def _pipeline(path, tmp_path, options, *sets):
     """The tiny recipe with one retrieval head, with or without rows of its own."""
     rows = "windows" if "windows" in options else "lines"
+    head = "" if "use" in options else 'use = "retrieval", '
     task = (
-        f'task.next={{use = "retrieval", rows = "{rows}", evaluate = "windows", query = ["past", "customer"], '
+        f'task.next={{{head}rows = "{rows}", evaluate = "windows", query = ["past", "customer"], '
         f'candidate = ["product"], {options.removeprefix("windows, ")}}}'
     )
     unused = () if rows == "lines" else ("rows.lines",)
@@ -49,9 +50,10 @@ CHOICES = (
     'loss = "bpr", negatives = "popularity", number = 2, shared = false',
     'windows, loss = "binary", negatives = "popularity", number = 10',
 )
+GATED = 'windows, use = "gated_retrieval", negatives = "uniform", number = 10'
 
 
-@pytest.mark.parametrize("options", CHOICES)
+@pytest.mark.parametrize("options", [*CHOICES, GATED])
 def test_two_replicas_train_as_one_does(tiny_recipe, tmp_path, two_replicas, options):
     found = []
     for strategy in ("one_device", "mirrored"):
@@ -64,20 +66,23 @@ def test_two_replicas_train_as_one_does(tiny_recipe, tmp_path, two_replicas, opt
         np.testing.assert_allclose(found[1][name], weights, atol=1e-5, err_msg=name)
 
 
-def _trained(path, tmp_path, *sets, checkpoints=None, epochs=2):
+def _trained(path, tmp_path, options, *sets, checkpoints=None, epochs=2):
     keras.backend.clear_session()
     sets = (*sets, "train.steps_per_epoch=4", "train.optimizer=adam", f"train.epochs={epochs}")
-    training = Training(_pipeline(path, tmp_path, CHOICES[2], "train.schedule=constant", *sets), checkpoints)
+    training = Training(_pipeline(path, tmp_path, options, "train.schedule=constant", *sets), checkpoints)
     training.restore()
     training.fit()
     return _weights(training.pipeline)
 
 
-def test_draws_follow_from_the_seed_and_a_run_that_is_taken_up_again_is_the_same_to_the_bit(tiny_recipe, tmp_path):
-    deterministic = "deterministic=true"
-    whole = _trained(tiny_recipe, tmp_path, deterministic)
-    _trained(tiny_recipe, tmp_path, deterministic, checkpoints=tmp_path / "kept", epochs=1)
-    again = _trained(tiny_recipe, tmp_path, deterministic, checkpoints=tmp_path / "kept")
+@pytest.mark.parametrize("options", [CHOICES[2], GATED])
+def test_draws_follow_from_the_seed_and_a_run_that_is_taken_up_again_is_the_same_to_the_bit(
+    tiny_recipe, tmp_path, options
+):
+    given = tiny_recipe, tmp_path, options, "deterministic=true"
+    whole = _trained(*given)
+    _trained(*given, checkpoints=tmp_path / "kept", epochs=1)
+    again = _trained(*given, checkpoints=tmp_path / "kept")
     for name, weights in whole.items():
         np.testing.assert_array_equal(again[name], weights, err_msg=name)
 
@@ -114,8 +119,9 @@ def test_draws_are_expected_as_often_as_they_are(tiny_recipe, tmp_path, options)
     np.testing.assert_allclose(found.sum(), head.number)
 
 
-def test_a_step_encodes_what_is_drawn_alone(tiny_recipe, tmp_path):
-    pipeline = _pipeline(tiny_recipe, tmp_path, CHOICES[0])
+@pytest.mark.parametrize("options", [CHOICES[0], GATED])
+def test_a_step_encodes_what_is_drawn_and_what_rows_are_followed_by_alone(tiny_recipe, tmp_path, options):
+    pipeline = _pipeline(tiny_recipe, tmp_path, options)
     assert not pipeline.plan.whole_embeddings()
     assert "product" in pipeline.plan.embedding_encoders()
     seen, encoder = [], pipeline.model.encoders["product"]
@@ -123,8 +129,10 @@ def test_a_step_encodes_what_is_drawn_alone(tiny_recipe, tmp_path):
         encoder.call,
         lambda inputs, **options: seen.append(len(inputs["item.id"])) or call(inputs, **options),
     )
-    pipeline.model.run(pipeline.model.gather({"lines": tf.range(8, dtype=tf.int64)}), training=True)
-    assert seen == [8 + 20]
+    (batch,) = pipeline.model.gather({pipeline.plan.tasks["next"].rows: tf.range(8, dtype=tf.int64)}).values()
+    pipeline.model.run({pipeline.plan.tasks["next"].rows: batch}, training=True)
+    target, number = batch.lists.get("target"), pipeline.model.heads["next"].number
+    assert seen == [(8 if target is None else len(target.row)) + number]
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,25 @@ class GatedRetrieval(RetrievalTask):
     discovery: Annotated[float, Field(ge=0)] = Field(
         3.0, description="weight of the softmax over items that are not in the past, beside the cross-entropy over all"
     )
+    negatives: Literal["catalog", "uniform"] = Field(
+        "catalog",
+        description="what rows are ranked against in training: all items; or their own past, their targets, and items drawn from "
+        "the catalog in each step, which stand for all others: for large catalogs",
+    )
+    number: PositiveInt = Field(
+        1000, description="how many items are drawn in a step, without replacement, for all rows"
+    )
+
+    @model_validator(mode="after")
+    def _draws(self) -> Self:
+        if self.number != 1000 and self.negatives == "catalog":
+            raise ValueError('number needs negatives = "uniform"')
+        return self
 
     @property
     def candidates(self) -> Literal["batch", "catalog", "drawn"]:
-        """The catalog."""
-        return "catalog"
+        """The catalog, or what is drawn from it."""
+        return "catalog" if self.negatives == "catalog" else "drawn"
 
     def columns(self, part: Part) -> tuple[str, ...]:
         """Targets, own past items, and how active the users and how popular the items were."""
@@ -48,6 +62,8 @@ class GatedRetrieval(RetrievalTask):
             activity=len(ACTIVITY_CHANNELS),
             popularity=len(POPULARITY_CHANNELS),
             discovery=self.discovery,
+            negatives=self.negatives,
+            number=self.number,
             name=context.name,
         )
 

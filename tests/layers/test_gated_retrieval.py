@@ -5,6 +5,7 @@ import pytest
 
 from mtkit.backend import tf
 from mtkit.heads import Batch, Candidates, Lists, SharedValues
+from mtkit.heads.retrieval import Positives
 from mtkit.layers.gated_retrieval import GatedRetrieval
 from mtkit.optimizers import precision_scope
 from mtkit.testing import check_layer_config, check_retrieval_head
@@ -42,8 +43,8 @@ def batch(rng):
     )
 
 
-def _head(rng, discovery=3.0):
-    head = GatedRetrieval(SIZE, CHANNELS, ACTIVITY, POPULARITY, discovery)
+def _head(rng, discovery=3.0, **options):
+    head = GatedRetrieval(SIZE, CHANNELS, ACTIVITY, POPULARITY, discovery, **options)
     head.set_weights([rng.normal(size=w.shape) for w in head.get_weights()])
     return head
 
@@ -102,25 +103,112 @@ def test_scores_of_some_items_are_those_of_the_whole(rng, views, batch):
     np.testing.assert_allclose(head.score_some(query, candidate, items, batch), expected, rtol=1e-4, atol=1e-4)
 
 
-def test_loss_equals_a_slow_version(rng, views, batch):
-    head = _head(rng)
+def _slow_loss(head, views, batch, stands_for):
+    """The formula of the docstring; of items of no past, and no targets, each stands for so many."""
     scores, own = _slow_scores(head, *views, batch)
     target = batch.lists["target"]
     targets = set(zip(target.row, target.values["item"], strict=True))
-    there = np.arange(SIZE) > 0
-    expected = np.zeros(ROWS)
+    losses = np.zeros(ROWS)
     for row in range(ROWS):
-        new = [item for item in range(SIZE) if there[item] and (row, item) not in own]
-        normalizer = np.log(np.exp(scores[row, new]).sum())
-        for item in range(SIZE):
-            if there[item]:
-                sign = 1 if (row, item) in targets else -1
-                expected[row] += np.log1p(np.exp(-sign * scores[row, item]))
+        counts = [
+            1.0 if (row, item) in targets or (row, item) in own else stands_for.get(item, 0.0) for item in range(SIZE)
+        ]
+        new = [item for item in range(1, SIZE) if (row, item) not in own]
+        normalizer = np.log(sum(counts[item] * np.exp(scores[row, item]) for item in new))
+        for item in range(1, SIZE):
+            sign = 1 if (row, item) in targets else -1
+            losses[row] += counts[item] * np.log1p(np.exp(-sign * scores[row, item]))
             if item in new and (row, item) in targets:
-                expected[row] += 3.0 * (normalizer - scores[row, item])
+                losses[row] += head.discovery * (normalizer - scores[row, item])
+    return losses
+
+
+def _of_catalog(head, views, batch):
     query, candidate = head.query(views[0]), head.candidate(views[1], tf.range(SIZE))
-    candidates = Candidates(candidate, tf.range(SIZE), tf.constant(there, tf.float32))
-    np.testing.assert_allclose(head.loss(query, candidates, batch), expected, rtol=1e-4)
+    return head.loss(query, Candidates(candidate, tf.range(SIZE), tf.cast(tf.range(SIZE) > 0, tf.float32)), batch)
+
+
+def _of_drawn(head, views, batch, drawn):
+    def candidates(ids):
+        return head.candidate({name: tf.gather(values, ids) for name, values in views[1].items()}, ids)
+
+    target = batch.lists["target"]
+    positives = Positives(target.row, target.values["item"], candidates(target.values["item"]))
+    return head.loss(
+        head.query(views[0]), Candidates(candidates(drawn), drawn, tf.ones(len(drawn)), positives=positives), batch
+    )
+
+
+def test_loss_equals_a_slow_version(rng, views, batch):
+    head = _head(rng)
+    expected = _slow_loss(head, views, batch, dict.fromkeys(range(SIZE), 1.0))
+    np.testing.assert_allclose(_of_catalog(head, views, batch), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("drawn", [[2, 3, 6], [1, 4, 5], [3, 4, 6]])
+def test_loss_of_what_is_drawn_equals_a_slow_version(rng, views, batch, drawn):
+    head = _head(rng, negatives="uniform", number=3)
+    expected = _slow_loss(head, views, batch, dict.fromkeys(drawn, 2.0))
+    np.testing.assert_allclose(_of_drawn(head, views, batch, tf.constant(drawn)), expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("number", [SIZE - 1, 1000])
+def test_loss_and_gradients_are_those_of_the_catalog_where_all_of_it_is_drawn(rng, views, batch, number):
+    whole = _head(rng)
+    head = GatedRetrieval(SIZE, CHANNELS, ACTIVITY, POPULARITY, negatives="uniform", number=number)
+    head.set_weights(whole.get_weights())
+    drawn = head._drawn(tf.constant([1, 2], tf.int64))
+    np.testing.assert_array_equal(drawn, range(1, SIZE))
+    with tf.GradientTape(persistent=True) as tape:
+        losses = [_of_catalog(whole, views, batch), _of_drawn(head, views, batch, drawn)]
+    np.testing.assert_allclose(losses[1], losses[0], rtol=1e-5)
+    for one, other in zip(whole.trainable_variables, head.trainable_variables, strict=True):
+        expected, found = tape.gradient(losses[0], one), tape.gradient(losses[1], other)
+        np.testing.assert_allclose(*map(tf.convert_to_tensor, (found, expected)), rtol=1e-4, atol=1e-5)
+
+
+def test_sums_over_what_is_drawn_are_in_the_mean_those_over_the_catalog(rng, views, batch):
+    """The cross-entropy, and the sum of exponentials in the softmax, of which its logarithm is taken."""
+    weights = _head(rng).get_weights()
+
+    def losses(discovery, negatives):
+        head = GatedRetrieval(SIZE, CHANNELS, ACTIVITY, POPULARITY, discovery, negatives=negatives, number=2)
+        head.set_weights(weights)
+        if negatives == "catalog":
+            return _of_catalog(head, views, batch).numpy()[None]
+        of_seed = tf.function(lambda seed: _of_drawn(head, views, batch, head._drawn(seed)))
+        return np.stack([of_seed(tf.constant([3, step], tf.int64)) for step in range(4000)])
+
+    entropy, both = ([losses(discovery, of) for of in ("catalog", "uniform")] for discovery in (0.0, 1.0))
+    deviation = entropy[1].std(0) / np.sqrt(len(entropy[1]))
+    np.testing.assert_array_less(abs(entropy[1].mean(0) - entropy[0][0]), 4 * deviation + 1e-5)
+    softmax = [np.exp(with_it - without) for with_it, without in zip(both, entropy, strict=True)]
+    few = [1, 3]  # rows of one new target
+    deviation = softmax[1].std(0) / np.sqrt(len(softmax[1]))
+    np.testing.assert_array_less(abs(softmax[1].mean(0) - softmax[0][0])[few], 4 * deviation[few])
+
+
+def test_draws_are_of_all_items_alike_and_of_none_twice():
+    head = GatedRetrieval(41, CHANNELS, ACTIVITY, POPULARITY, negatives="uniform", number=10)
+    draw = tf.function(head._drawn)
+    counts, steps = np.zeros(41), 1000
+    for step in range(steps):
+        drawn = draw(tf.constant([5, step], tf.int64)).numpy()
+        assert len(drawn) == 10
+        assert (np.diff(drawn) > 0).all()
+        counts[drawn] += 1
+    assert counts[0] == 0
+    np.testing.assert_allclose(counts[1:] / steps, 0.25, atol=5 * np.sqrt(0.25 * 0.75 / steps))
+
+
+@pytest.mark.parametrize("scale", [1.0, 100.0, 10_000.0])
+def test_losses_of_what_is_drawn_are_finite(rng, views, batch, scale):
+    head = _head(rng, negatives="uniform", number=3)
+    views = [{name: scale * values for name, values in view.items()} for view in views]
+    with tf.GradientTape() as tape:
+        loss = _of_drawn(head, views, batch, tf.constant([1, 3, 6]))
+    gradients = map(tf.convert_to_tensor, tape.gradient(loss, head.trainable_variables))
+    assert all(np.isfinite(values).all() for values in (loss, *gradients))
 
 
 def test_conforms(rng, views, batch):
@@ -136,3 +224,4 @@ def test_computes_in_float32(rng, views, batch):
 
 def test_config():
     check_layer_config(GatedRetrieval(SIZE, CHANNELS, ACTIVITY, POPULARITY, 1.5, name="next"))
+    check_layer_config(GatedRetrieval(SIZE, CHANNELS, ACTIVITY, POPULARITY, negatives="uniform", number=5))

@@ -23,6 +23,16 @@ def test_options_are_checked():
         GatedRetrieval(rows="windows", query=(), candidate=("item",))
     with pytest.raises(ValidationError):
         GatedRetrieval(rows="windows", query=("past",), candidate=("item",), discovery=-1)
+    with pytest.raises(ValidationError, match='number needs negatives = "uniform"'):
+        GatedRetrieval(rows="windows", query=("past",), candidate=("item",), number=5)
+
+
+def test_draws_of_a_gated_head_need_no_whole_catalog(make_context):
+    spec = SPEC.model_copy(update={"negatives": "uniform", "number": 20})
+    assert spec.candidates == "drawn"
+    assert not any(read.whole for read in spec.reads())
+    layer = spec.build(replace(make_context("next"), candidates={"next": 30}))
+    assert (layer.negatives, layer.number) == ("uniform", 20)
 
 
 def test_spec_is_light():
