@@ -47,6 +47,11 @@ def _along(values: tf.Tensor, variable: Any) -> tf.Tensor:
     return tf.reshape(values, [-1, *[1] * (variable.shape.rank - 1)])
 
 
+def _move(variable: Any, rows: tf.Tensor, by: tf.Tensor) -> None:
+    """Adds to distinct rows of a variable; on CPUs, to look them up and write them takes a third of the time of `scatter_add`."""
+    variable.scatter_update(tf.IndexedSlices(tf.gather(variable, rows) + by, rows))
+
+
 class _RowSparse(keras.optimizers.Optimizer):
     """Mixed into an optimizer of tf_keras, updates only the rows of large tables that a gradient touches.
 
@@ -133,7 +138,7 @@ class _RowSparse(keras.optimizers.Optimizer):
             variable.assign_sub(factor * variable)
         else:
             factor = 1 - tf.pow(1 - factor, self.steps_since(rows, variable))
-            variable.scatter_sub(tf.IndexedSlices(factor * tf.gather(variable, rows), rows))
+            _move(variable, rows, -factor * tf.gather(variable, rows))
 
     def steps_since(self, rows: tf.Tensor, variable: Any) -> tf.Tensor:
         """How many steps the rows `[n]` decay by, along their first axis, if that is known."""
@@ -255,7 +260,7 @@ class Adam(_RowSparse, keras.optimizers.Adam):
         squares.scatter_update(tf.IndexedSlices(square, rows))
         now = tf.reshape(tf.stack([step + tf.zeros_like(last), steps], -1), [-1, 2])
         visits.scatter_update(tf.IndexedSlices(now, rows))
-        variable.scatter_sub(tf.IndexedSlices(missed + ahead, rows))
+        _move(variable, rows, -(missed + ahead))
 
     def steps_since(self, rows: tf.Tensor, variable: Any) -> tf.Tensor:
         """The steps since the rows were touched, this one included."""
@@ -315,7 +320,7 @@ class Sgd(_RowSparse, keras.optimizers.SGD):
             moved = momentum * tf.gather(momenta, rows) + change
             momenta.scatter_update(tf.IndexedSlices(moved, rows))
             change = momentum * moved + change if self.nesterov else moved
-        variable.scatter_add(tf.IndexedSlices(change, rows))
+        _move(variable, rows, change)
 
 
 def learning_rate_factors(model: keras.Model) -> list[tuple[Any, float]]:
