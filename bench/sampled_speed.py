@@ -2,7 +2,8 @@
 
 The steps are mtkit's own, of whole models: the data layer, a history and embeddings of users and items, the head, and
 Adam. Users, and what they had, are as many for either catalog. How often an item is had falls with its rank to the power
-`--skew`; with 0 all are had alike, the worst that memory can be asked for. Both models take the same number of steps in turn, in one process.
+`--skew`; with 0 all are had alike, the worst that memory can be asked for. Both models take the same number of steps in
+turn, in one process.
 
 Prints a line of JSON: {"HEAD": {"ratio": ..., "cpu_ratio": ..., "large_ms": ..., "small_ms": ...}, ...}, the
 ratios being medians over turns; other jobs disturb that of CPU seconds less.

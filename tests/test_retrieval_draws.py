@@ -50,10 +50,11 @@ CHOICES = (
     'loss = "bpr", negatives = "popularity", number = 2, shared = false',
     'windows, loss = "binary", negatives = "popularity", number = 10',
 )
+QUEUE = 'negatives = "batch", queue = 50, bias = true'
 GATED = 'windows, use = "gated_retrieval", negatives = "uniform", number = 10'
 
 
-@pytest.mark.parametrize("options", [*CHOICES, GATED])
+@pytest.mark.parametrize("options", [*CHOICES, GATED, QUEUE])
 def test_two_replicas_train_as_one_does(tiny_recipe, tmp_path, two_replicas, options):
     found = []
     for strategy in ("one_device", "mirrored"):
@@ -75,7 +76,7 @@ def _trained(path, tmp_path, options, *sets, checkpoints=None, epochs=2):
     return _weights(training.pipeline)
 
 
-@pytest.mark.parametrize("options", [CHOICES[2], GATED])
+@pytest.mark.parametrize("options", [CHOICES[2], GATED, QUEUE])
 def test_draws_follow_from_the_seed_and_a_run_that_is_taken_up_again_is_the_same_to_the_bit(
     tiny_recipe, tmp_path, options
 ):
@@ -133,6 +134,38 @@ def test_a_step_encodes_what_is_drawn_and_what_rows_are_followed_by_alone(tiny_r
     pipeline.model.run({pipeline.plan.tasks["next"].rows: batch}, training=True)
     target, number = batch.lists.get("target"), pipeline.model.heads["next"].number
     assert seen == [(8 if target is None else len(target.row)) + number]
+
+
+def test_a_queue_holds_the_newest_candidates_of_earlier_steps(tiny_recipe, tmp_path):
+    """By a loop: what is in it, and the losses of rows against their batch and it."""
+    model = _pipeline(tiny_recipe, tmp_path, QUEUE, "train.learning_rate=0.5").model
+    model.compile(keras.optimizers.SGD(0.5))
+    head, kept = model.heads["next"], []
+    assert not any(variable.numpy().any() for variable in head.earlier)
+    for step in range(5):
+        rows = [*range(16 * step, 16 * step + 15), -1]  # the last row is not there
+        batch = model.feed.batch("lines", tf.constant(rows, tf.int64))
+        task = Forward(model).task("next", batch)
+        query, own = head.queries(task).numpy(), head.candidates(task).numpy()
+        ids, there = batch.ids["item"].numpy(), batch.present.numpy()
+        shares = dict(zip(ids, task.share("item", batch.ids["item"]).numpy(), strict=True))
+        others = [(ids[row], own[row], shares[ids[row]]) for row in range(15)] + kept[:50]
+        losses = []
+        for row in range(15):
+            total = np.exp(query[row] @ own[row])
+            for item, embedding, share in others:
+                if item != ids[row]:
+                    total += np.exp(query[row] @ embedding) / (share * (len(others) - 1))
+            losses.append(np.log(total) - query[row] @ own[row])
+        found = head.losses(Forward(model).task("next", batch))[0]
+        np.testing.assert_allclose(found[:15], losses, rtol=1e-4)
+        assert there.tolist() == [1] * 15 + [0]
+        model.train_on({"lines": batch})
+        kept = [entry for entry in others[:15] if entry[0] > 0] + kept
+        embeddings, in_queue = (variable.numpy() for variable in head.earlier)
+        assert in_queue.tolist() == ([entry[0] for entry in kept] + [0] * 50)[:50]
+        np.testing.assert_allclose(embeddings[: len(kept)], [entry[1] for entry in kept[:50]], rtol=1e-5)
+    assert len(kept) > 50
 
 
 @pytest.mark.parametrize(

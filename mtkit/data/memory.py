@@ -153,7 +153,7 @@ def _step(recipe: Recipe, plan: Plan, fold: Fold) -> Iterator[Need]:
     for name, task in plan.rankings().items():
         batch = batches[task.rows]
         items = sizes[plan.candidate_entity(name)]
-        candidates = items if any(read.whole for read in task.reads()) else batch
+        candidates = task.candidates_of_step(batch, items)
         what = f"task.{name}: scores of {batch:,} rows x {candidates:,} candidates; lower rows.{task.rows}.batch_size"
         yield Need(batch * candidates * _FLOAT * task.step_matrices, what)
 

@@ -48,6 +48,9 @@ class DotRetrieval(RetrievalHead):
         remove_accidental_hits: whether what a row is followed by is no negative of the row when it is drawn.
         correct_sampling: whether a candidate stands for as many items as its draw does, so that scores rank by probability.
         others: what an item that is no target weighs in the losses `squared` and `binary`.
+        queue: how many candidates of earlier steps are added to those of the `batch`, as they were embedded then.
+
+    Source of the queue: Wang et al., Cross-batch memory for embedding learning, CVPR 2020.
     """
 
     def __init__(
@@ -70,6 +73,7 @@ class DotRetrieval(RetrievalHead):
         remove_accidental_hits: bool = True,
         correct_sampling: bool = True,
         others: float = 1.0,
+        queue: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -78,6 +82,8 @@ class DotRetrieval(RetrievalHead):
         self.power, self.hard, self.dim, self.hidden = power, hard, dim, tuple(hidden)
         self.normalize, self.temperature, self.others = normalize, temperature, others
         self.remove_accidental_hits, self.correct_sampling = remove_accidental_hits, correct_sampling
+        self.queue = queue
+        self.earlier: Any = None
         self.bias = self.add_weight("bias", (size,), initializer="zeros") if bias else None
         self.query_tower = self._tower("query") if dim else None
         self.candidate_tower = self._tower("candidate", use_bias=False) if dim else None
@@ -119,8 +125,40 @@ class DotRetrieval(RetrievalHead):
             return found._replace(positives=self._followed(rows))
         if self.negatives == "batch":
             found = super().against(rows)
+            if self.queue:
+                found = self._with_earlier(rows, found)
             return found._replace(expected=_others(found.weights) * found.shares)
         return self._mixed(rows) if self.negatives == "mixed" else self._drawn(rows)
+
+    def _with_earlier(self, rows: TaskPass, batch: Candidates) -> Candidates:
+        """The candidates of a batch, and those of the queue, in which they take the place of the oldest when it trains."""
+        # As wide as the embeddings, which are known here first. All replicas see the same candidates, in orders of their own.
+        if self.earlier is None:
+            once: dict[str, Any] = {
+                "initializer": "zeros",
+                "trainable": False,
+                "aggregation": tf.VariableAggregation.ONLY_FIRST_REPLICA,
+            }
+            shape = (self.queue, batch.embeddings.shape[-1])
+            embeddings = self.add_weight("earlier_embeddings", shape, tf.float32, **once)
+            self.earlier = (embeddings, self.add_weight("earlier_ids", shape[:1], tf.int32, **once))
+        embeddings, ids = map(tf.convert_to_tensor, self.earlier)
+        if rows.training:
+            self._keep(batch, embeddings, ids)
+        return Candidates(
+            tf.concat([batch.embeddings, embeddings], 0),
+            tf.concat([batch.ids, ids], 0),
+            tf.concat([batch.weights, tf.cast(ids > 0, tf.float32)], 0),
+            tf.concat([batch.shares, rows.share(rows.entity(rows.spec.candidate[0]), ids)], 0),
+        )
+
+    def _keep(self, batch: Candidates, embeddings: tf.Tensor, ids: tf.Tensor) -> None:
+        """The newest that there are, of known items; where there are too few, the id is 0."""
+        ids = tf.concat([tf.where(batch.weights > 0, batch.ids, 0), ids], 0)
+        embeddings = tf.concat([tf.stop_gradient(batch.embeddings), embeddings], 0)
+        newest = tf.argsort(tf.cast(ids == 0, tf.int32), stable=True)[: self.queue]
+        for variable, values in zip(self.earlier, (embeddings, ids), strict=True):
+            variable.assign(tf.gather(values, newest))
 
     def _followed(self, rows: TaskPass) -> Positives:
         """Which rows are followed by which items, without their embeddings: their targets, or their own."""
@@ -234,6 +272,7 @@ class DotRetrieval(RetrievalHead):
             "remove_accidental_hits": self.remove_accidental_hits,
             "correct_sampling": self.correct_sampling,
             "others": self.others,
+            "queue": self.queue,
         }
 
 

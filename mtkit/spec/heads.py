@@ -200,6 +200,10 @@ class TaskHead(Spec):
         """The classes of its label in the order of their numbers, if it has one for them; default: as they are."""
         return classes
 
+    def candidates_of_step(self, rows: int, items: int) -> int:
+        """Of a head that `ranks`: against how many candidates a step has each of its rows, of a catalog of so many items."""
+        return items if any(read.whole for read in self.reads()) else rows
+
     def columns(self, part: Part) -> tuple[str, ...]:
         """Names of columns, lists and shared columns that its layer reads of the rows to train or to be evaluated on."""
         return ()

@@ -47,6 +47,10 @@ class GatedRetrieval(RetrievalTask):
         """The catalog, or what is drawn from it."""
         return "catalog" if self.negatives == "catalog" else "drawn"
 
+    def candidates_of_step(self, rows: int, items: int) -> int:
+        """All, or those that are drawn."""
+        return items if self.negatives == "catalog" else min(self.number, items)
+
     def columns(self, part: Part) -> tuple[str, ...]:
         """Targets, own past items, and how active the users and how popular the items were."""
         return ("target", "own", "activity", "popularity")
@@ -116,6 +120,11 @@ class Retrieval(RetrievalTask):
     others: PositiveFloat = Field(
         1.0, description="what an item that is no target weighs beside a target, for `squared` and `binary`"
     )
+    queue: PositiveInt | None = Field(
+        None,
+        description="so many candidates of earlier steps are negatives beside those of the `batch`, as they were embedded then "
+        "(cross-batch memory); default: none",
+    )
     label: str = Field(
         "",
         description="a binary label of its rows: items of rows with 1 are learned, those of rows with 0, which were shown and "
@@ -143,6 +152,7 @@ class Retrieval(RetrievalTask):
         yield "number", self.number != 1000, self.candidates == "drawn", drawn
         yield "shared", not self.shared, own, 'negatives = "uniform" or "popularity"'
         yield "power", self.power != 0.75, self.negatives == "popularity", 'negatives = "popularity"'
+        yield "queue", self.queue is not None, self.negatives == "batch", 'negatives = "batch"'
         yield "hidden", bool(self.hidden), self.dim is not None, "a `dim`, the width after them"
         yield (
             "temperature",
@@ -161,6 +171,13 @@ class Retrieval(RetrievalTask):
     def candidates(self) -> Literal["batch", "catalog", "drawn"]:
         """By `negatives`."""
         return self.negatives if self.negatives in ("batch", "catalog") else "drawn"
+
+    def candidates_of_step(self, rows: int, items: int) -> int:
+        """All; or those of other rows, now and in the queue, and those that are drawn."""
+        if self.negatives == "catalog":
+            return items
+        drawn = self.number if self.candidates == "drawn" else self.queue or 0
+        return drawn + rows if self.in_batch else drawn
 
     @property
     def in_batch(self) -> bool:
@@ -210,5 +227,6 @@ class Retrieval(RetrievalTask):
             remove_accidental_hits=self.remove_accidental_hits,
             correct_sampling=self.correct_sampling,
             others=self.others,
+            queue=self.queue,
             name=context.name,
         )

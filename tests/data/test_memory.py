@@ -97,6 +97,24 @@ def test_a_step_is_what_heads_encoders_and_the_optimizer_hold(made):
     assert needs(longer, fold)["a step of 1,000 rows through customer, past"] == 1000 * (8 + items) * 4 * 2
 
 
+@pytest.mark.parametrize(
+    ("options", "candidates"),
+    [
+        ('use = "gated_retrieval", negatives = "uniform", number = 7', 7),
+        ('use = "retrieval", negatives = "uniform", number = 5000', 5000),
+        ('use = "retrieval", negatives = "mixed", number = 50', 50 + 1000),
+        ('use = "retrieval", negatives = "batch"', 1000),
+        ('use = "retrieval", negatives = "batch", queue = 300', 1300),
+    ],
+)
+def test_a_step_scores_what_is_drawn_or_kept(made, options, candidates):
+    rows = '"windows"' if "gated" in options else '"lines", evaluate = "windows"'
+    task = f'task.next={{{options}, rows = {rows}, query = ["past", "customer"], candidate = ["product"]}}'
+    recipe, dataset, cut = made(task, "rows.windows.batch_size=1000", "rows.lines.batch_size=1000")
+    name = f"task.next: scores of 1,000 rows x {candidates:,} candidates"
+    assert needs(recipe, fold_of(recipe, dataset, cut))[name] > 0
+
+
 def test_a_step_of_sequences_has_the_rows_of_each(made):
     tables = 'rows.places={use="sequences", length=10, batch_size=3}', 'task.discounted.rows="places"'
     past = 'encoder.past={use="sequence", reads=["history.item"], dim=8, heads=2, length=10}'

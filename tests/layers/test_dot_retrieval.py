@@ -39,6 +39,7 @@ def test_config():
     options = {"normalize": True, "temperature": 0.1, "remove_accidental_hits": False, "correct_sampling": False}
     check_layer_config(_head(negatives="popularity", power=0.5, hard=2, dim=4, hidden=(8,), **options))
     check_layer_config(_head(loss="squared", others=0.1))
+    check_layer_config(_head(negatives="batch", queue=5))
 
 
 def test_towers_begin_as_sums_and_scores_have_biases():

@@ -72,6 +72,7 @@ def test_negatives_say_of_which_items_a_step_needs_the_embeddings(negatives, can
         ({"number": 5}, 'number needs negatives = "uniform", "popularity" or "mixed"; here are loss = \'softmax\', negatives'),
         ({"negatives": "mixed", "shared": False}, 'shared needs negatives = "uniform" or "popularity"'),
         ({"negatives": "uniform", "power": 0.5}, 'power needs negatives = "popularity"'),
+        ({"negatives": "mixed", "queue": 5}, 'queue needs negatives = "batch"'),
         ({"hidden": (8,)}, "hidden needs a `dim`"),
         ({"loss": "squared", "temperature": 0.1}, "temperature needs another loss, for which 1 and 0 are no scores"),
         ({"others": 0.1}, 'others needs loss = "squared" or "binary"'),
