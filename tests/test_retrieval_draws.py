@@ -181,3 +181,25 @@ def test_a_queue_holds_the_newest_candidates_of_earlier_steps(tiny_recipe, tmp_p
 def test_batches_need_rows_with_an_item(tiny_recipe, tmp_path, options, message):
     with pytest.raises(RecipeError, match=message):
         _pipeline(tiny_recipe, tmp_path, options)
+
+
+def _steps(path, tmp_path, *sets):
+    keras.backend.clear_session()
+    options = 'loss = "bpr", negatives = "uniform", number = 1, shared = false'
+    sets = (*sets, "train.steps_per_epoch=5", "train.epochs=2", "train.schedule=constant", "deterministic=true")
+    training = Training(_pipeline(path, tmp_path, options, *sets))
+    training.fit()
+    return _weights(training.pipeline)
+
+
+def test_programs_of_xla_train_as_operations_do_and_to_the_bit_the_same_whatever_a_call_does(tiny_recipe, tmp_path):
+    plain = _steps(tiny_recipe, tmp_path)
+    one, some, whole = (
+        _steps(tiny_recipe, tmp_path, "train.jit_compile=true", f"train.steps_per_execution={count}")
+        for count in (1, 3, 5)
+    )
+    for name, weights in plain.items():
+        # The draws are the same: with others, losses of one negative would be far apart.
+        np.testing.assert_allclose(whole[name], weights, atol=1e-6, err_msg=name)
+        np.testing.assert_array_equal(one[name], whole[name], err_msg=name)
+        np.testing.assert_array_equal(some[name], whole[name], err_msg=name)

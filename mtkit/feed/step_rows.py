@@ -12,7 +12,7 @@ import numpy as np
 from mtkit.backend import tf
 
 PREFETCH = 16
-"""Steps whose rows are drawn ahead: a compiled block finds them ready."""
+"""Steps whose rows are drawn ahead, where nothing else is said."""
 
 #: From a step and the number of replicas to table -> rows, which divide evenly.
 StepRows = Callable[[tf.Tensor, int], dict[str, tf.Tensor]]
@@ -129,6 +129,7 @@ def training_rows(
     steps: int,
     strategy: tf.distribute.Strategy | None = None,
     tables: Collection[str] | None = None,
+    ahead: int = PREFETCH,
 ) -> Any:
     """A dataset of `steps` steps table -> rows int64, from `first_step` on.
 
@@ -140,6 +141,7 @@ def training_rows(
         strategy: whose replicas share the rows of a step, each an equal part. Keras cannot divide such a dataset
             itself, because the batches of tables differ in size.
         tables: those that are needed; default: all. The orders of the others do not depend on it.
+        ahead: of how many steps the rows are drawn ahead: those of a call find theirs ready.
 
     Returns:
         A `tf.data.Dataset`, or a distributed one where there are several replicas.
@@ -148,7 +150,7 @@ def training_rows(
     def numbers(replicas: int) -> tf.data.Dataset:
         return tf.data.Dataset.range(first_step * replicas, (first_step + steps) * replicas)
 
-    return _shared(numbers, _shuffled(rates, seed, tables), strategy)
+    return _shared(numbers, _shuffled(rates, seed, tables), strategy, ahead)
 
 
 def epoch_rows(rates: Mapping[str, Rate], seed: int, steps: int, strategy: tf.distribute.Strategy | None = None) -> Any:
@@ -207,7 +209,12 @@ def _in_order(rate: Rate, step: tf.Tensor, replicas: int) -> tf.Tensor:
     return tf.where(there, position, tf.constant(-1, tf.int64)) if replicas else position[there]
 
 
-def _shared(numbers: Callable[[int], tf.data.Dataset], rows: StepRows, strategy: tf.distribute.Strategy | None) -> Any:
+def _shared(
+    numbers: Callable[[int], tf.data.Dataset],
+    rows: StepRows,
+    strategy: tf.distribute.Strategy | None,
+    ahead: int = PREFETCH,
+) -> Any:
     """The rows of steps, of which each replica has an equal part.
 
     Args:
@@ -215,6 +222,7 @@ def _shared(numbers: Callable[[int], tf.data.Dataset], rows: StepRows, strategy:
             local replica.
         rows: the rows of a step.
         strategy: whose replicas share a step.
+        ahead: of how many steps the rows are drawn ahead.
     """
 
     def of(replicas: int, local: range) -> tf.data.Dataset:
@@ -225,7 +233,7 @@ def _shared(numbers: Callable[[int], tf.data.Dataset], rows: StepRows, strategy:
             shares = rows(step, replicas)
             return {name: tf.reshape(share, [replicas, -1])[replica] for name, share in shares.items()}
 
-        return numbers(len(local)).map(part).prefetch(PREFETCH).with_options(_options())
+        return numbers(len(local)).map(part).prefetch(ahead).with_options(_options())
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
         count = context.num_replicas_in_sync // context.num_input_pipelines

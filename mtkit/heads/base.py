@@ -24,11 +24,13 @@ class TaskPass(Protocol):
         spec: the task's declaration.
         batch: the rows.
         training: whether dropout is on.
+        compiled: whether XLA compiles training steps.
     """
 
     spec: Any
     batch: Batch
     training: bool
+    compiled: bool
 
     def beside(self, task: str) -> TaskPass:
         """The same pass on the same rows, as another task sees it."""

@@ -18,6 +18,7 @@ class Scores(NamedTuple):
         weights: float32 `[rows, candidates]`, or `[1, candidates]`: how many items of the catalog a candidate stands for; 0 = it
             is not there, or is a positive of the row.
         within: whether the positives are among the others, too: these are the whole catalog.
+        single: whether each row has one positive, that of its number.
     """
 
     row: tf.Tensor
@@ -25,14 +26,29 @@ class Scores(NamedTuple):
     others: tf.Tensor
     weights: tf.Tensor
     within: bool = False
+    single: bool = False
+
+    def of_row(self, values: tf.Tensor) -> tf.Tensor:
+        """For each positive what its row has, `[n, ...]`, of what rows have, `[rows, ...]`."""
+        return values if self.single else tf.gather(values, self.row)
 
     def by_row(self, values: tf.Tensor) -> tf.Tensor:
         """Sums over the positives of each row, `[rows]`, of what positives have, `[n]`."""
+        if self.single:
+            return values
         return tf.math.unsorted_segment_sum(values, self.row, tf.shape(self.others)[0])
 
     def mean(self, values: tf.Tensor) -> tf.Tensor:
         """Means over the positives of each row, `[rows]`, of what positives have, `[n]`; 0 for rows without."""
+        if self.single:
+            return values
         return tf.math.divide_no_nan(self.by_row(values), self.by_row(tf.ones_like(values)))
+
+    def highest(self) -> tf.Tensor:
+        """The highest score of the positives of each row, `[rows]`."""
+        if self.single:
+            return self.positive
+        return tf.math.unsorted_segment_max(self.positive, self.row, tf.shape(self.others)[0])
 
 
 def softmax(scores: Scores) -> tf.Tensor:
@@ -46,13 +62,11 @@ def softmax(scores: Scores) -> tf.Tensor:
     """
     there = scores.weights > 0
     logits = tf.where(there, scores.others + tf.math.log(tf.where(there, scores.weights, 1.0)), -float("inf"))
-    rows = tf.shape(logits)[0]
-    highest = tf.maximum(tf.reduce_max(logits, 1), tf.math.unsorted_segment_max(scores.positive, scores.row, rows))
-    peak = tf.stop_gradient(highest)
+    peak = tf.stop_gradient(tf.maximum(tf.reduce_max(logits, 1), scores.highest()))
     total = tf.reduce_sum(tf.exp(logits - peak[:, None]), 1)
     if not scores.within:
-        total += scores.by_row(tf.exp(scores.positive - tf.gather(peak, scores.row)))
-    return scores.mean(tf.gather(tf.math.log(total) + peak, scores.row) - scores.positive)
+        total += scores.by_row(tf.exp(scores.positive - scores.of_row(peak)))
+    return scores.mean(scores.of_row(tf.math.log(total) + peak) - scores.positive)
 
 
 def squared(scores: Scores, others: float = 1.0) -> tf.Tensor:
@@ -133,7 +147,7 @@ def _pointwise(
 
 
 def _pairwise(scores: Scores, loss: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
-    losses = loss(scores.positive[:, None] - tf.gather(scores.others, scores.row))
+    losses = loss(scores.positive[:, None] - scores.of_row(scores.others))
     there = tf.cast(scores.weights > 0, tf.float32)
-    there = tf.gather(tf.broadcast_to(there, tf.shape(scores.others)), scores.row)
+    there = scores.of_row(tf.broadcast_to(there, tf.shape(scores.others)))
     return scores.mean(tf.math.divide_no_nan(tf.reduce_sum(losses * there, 1), tf.reduce_sum(there, 1)))

@@ -27,6 +27,7 @@ class Network(Protocol):
         correlations: correlation -> embedding -> layer.
         heads: task -> layer.
         feed: where columns come from.
+        jit_compile: whether XLA compiles training steps; None before that is known.
     """
 
     plan: Plan
@@ -35,6 +36,7 @@ class Network(Protocol):
     correlations: Mapping[str, Mapping[str, Any]]
     heads: Mapping[str, Any]
     feed: Feed
+    jit_compile: bool | None
 
     def stream(self, task: str) -> tf.Tensor:
         """The seed of what a task draws in a step, int64 `[2]`."""
@@ -299,6 +301,7 @@ class RowsOfTask:
         self._forward, self._task = forward, task
         self.spec: TaskHead = forward.plan.tasks[task]
         self.batch, self.training = batch, forward.training
+        self.compiled = forward.training and bool(forward.model.jit_compile)
 
     def beside(self, task: str) -> RowsOfTask:
         """The same pass on the same rows, as another task sees it."""

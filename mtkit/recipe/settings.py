@@ -188,7 +188,11 @@ class Train(_Section):
     precision: Literal["float32", "mixed_bfloat16", "mixed_float16"] = Field(
         "float32", description="precision of computation; variables are float32 in all of them"
     )
-    jit_compile: bool = Field(False, description="whether XLA compiles the training step (one replica only)")
+    jit_compile: bool = Field(
+        False,
+        description="whether the steps of a call are one program of XLA (one replica, rows without lists); see below for when "
+        "that pays",
+    )
     steps_per_execution: PositiveInt | None = Field(
         None,
         description="training steps in one compiled call, between which a run can be stopped, saved and watched; results "

@@ -222,6 +222,7 @@ class Training:
             epochs * steps,
             self.pipeline.strategy,
             self.rates,
+            self.steps_per_call,
         )
         self.pipeline.model.fit(
             rows,

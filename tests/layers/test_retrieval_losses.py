@@ -41,6 +41,13 @@ def test_losses_are_those_of_loops(loss):
     np.testing.assert_allclose(LOSSES[loss](_scores()), _slow(loss, WEIGHTS), rtol=1e-5)
 
 
+@pytest.mark.parametrize("loss", LOSSES)
+def test_rows_of_one_positive_have_the_same_losses_to_the_bit(loss):
+    row, positive = np.arange(3, dtype=np.int32), POSITIVE[:3]
+    alone, several = (Scores(*map(tf.constant, (row, positive, OTHERS, WEIGHTS)), single=one) for one in (True, False))
+    np.testing.assert_array_equal(LOSSES[loss](alone), LOSSES[loss](several))
+
+
 @pytest.mark.parametrize("loss", ["squared", "binary"])
 def test_others_may_weigh_less(loss):
     np.testing.assert_allclose(LOSSES[loss](_scores(), others=0.1), _slow(loss, WEIGHTS, 0.1), rtol=1e-5)

@@ -66,6 +66,18 @@ def test_calls_tell_their_last_step_and_the_last_call_does_the_rest(count):
     assert model.traced == 1
 
 
+@pytest.mark.parametrize("size", [1, 3])
+def test_programs_of_xla_take_rows_of_one_shape_or_of_several(size):
+    model, blocks = Counter(), Blocks()
+    model.compile(steps_per_execution=4, jit_compile=True)
+    numbers = tf.data.Dataset.range(10).map(lambda n: tf.cast(n, tf.float32)).batch(size, drop_remainder=size == 1)
+    model.fit(numbers, epochs=2, verbose=0, callbacks=[blocks])
+    ends = {1: [3, 7, 9], 3: [3]}[size]
+    totals = np.cumsum([sum(2 * n for n in range(10)[step : step + size]) for step in range(0, 10, size)])
+    assert blocks.told == [(end, totals[end]) for end in ends] * 2
+    assert int(model._train_counter) == 2 * len(totals)
+
+
 def _weights(pipeline):
     return [v.numpy() for v in (*pipeline.model.variables, *pipeline.model.optimizer.variables)]
 
