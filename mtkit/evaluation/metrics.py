@@ -10,7 +10,7 @@ import numpy as np
 
 from mtkit.data.build_context import frozen_vectors
 from mtkit.data.item_vectors import item_vectors
-from mtkit.evaluation.rank import Scorer, of_items, of_rows, rank, user_shares
+from mtkit.evaluation.rank import Scorer, of_items, of_rows, rank_each, user_shares
 from mtkit.evaluation.sampled_ranking import SomeScorer, against_sample
 from mtkit.evaluation.slices import Slice, make_slices
 from mtkit.evaluation.user_sums import ROWS, Measured, UserSums
@@ -115,11 +115,15 @@ def rank_metrics(task: str, score: Scorer | SomeScorer, table: RowTable, protoco
         protocol: how they are judged.
     """
     measured, targets = Measured(), table.lists["target"]
-    for name in ("", *protocol.lists):
-        excluded = _own(table) if name else None
-        scorer = against_sample(score, targets, excluded, protocol.sampled) if protocol.sampled else score
-        assert not isinstance(scorer, SomeScorer), "without a sample, the catalog is ranked"
-        ranking, rows = _ranked(scorer, table, excluded, protocol)
+    lists = ("", *protocol.lists)
+    excluded = [_own(table) if name else None for name in lists]
+    if protocol.sampled:
+        samples = [(against_sample(score, targets, own, protocol.sampled), own) for own in excluded]
+        found = [of for scorer, own in samples for of in _ranked(scorer, table, [own], protocol)]
+    else:
+        assert not isinstance(score, SomeScorer), "without a sample, the catalog is ranked"
+        found = _ranked(score, table, excluded, protocol)
+    for name, (ranking, rows) in zip(lists, found, strict=True):
         measured |= _of_ranking(_path(task, name), ranking, table, rows, protocol)
         for part in () if name else protocol.slices:
             if (narrowed := _narrowed(part, ranking, table, rows, protocol.item)) is not None:
@@ -140,20 +144,20 @@ def list_metrics(
         protocol: how they are judged; a sample and slices are left aside.
         seen: whether items of a row's own past can be in a list, and are relevant.
     """
-    ranking, rows = _ranked(lists, table, None if seen else _own(table), protocol)
+    ((ranking, rows),) = _ranked(lists, table, [None if seen else _own(table)], protocol)
     return _of_ranking(_path(task, part), ranking, table, rows, protocol)
 
 
 def _ranked(
-    score: Scorer, table: RowTable, excluded: Ragged | None, protocol: RankingProtocol
-) -> tuple[Ranking, np.ndarray]:
-    """The ranking of the rows that count, and their numbers."""
-    ranking, rows = rank(
+    score: Scorer, table: RowTable, excluded: Sequence[Ragged | None], protocol: RankingProtocol
+) -> list[tuple[Ranking, np.ndarray]]:
+    """The ranking of the rows that count, and their numbers, for one exclusion after another."""
+    found = rank_each(
         score, table.lists["target"], max(protocol.k), excluded, protocol.block,
         shares=protocol.shares, vectors=protocol.vectors,
         whole=any(not metric.cutoff for metric in protocol.metrics.values()),
     )  # fmt: skip
-    return _that_count(ranking, rows, table)
+    return [_that_count(ranking, rows, table) for ranking, rows in found]
 
 
 def _that_count(ranking: Ranking, rows: np.ndarray, table: RowTable) -> tuple[Ranking, np.ndarray]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -68,25 +68,71 @@ def rank(
     Raises:
         DataError: a score is nan.
     """
-    keys = _relevant(targets, exclude, block)
-    kept, relevant = np.unique(keys >> 32, return_counts=True)
-    top = np.zeros((len(kept), k), np.int32)
-    hits = np.zeros((len(kept), k), np.bool_)
-    begin = np.append(0, np.cumsum(relevant))
-    found = {"item": (keys & _ITEM).astype(np.int32)} | ({"above": np.zeros(len(keys))} if whole else {})
-    catalog = 0
-    for start in range(0, len(kept), block):
-        rows = kept[start : start + block]
-        values, given, catalog = _candidate_scores(scores, rows, exclude)
-        columns = top_k(values, k)
+    return rank_each(scores, targets, k, [exclude], block, shares=shares, vectors=vectors, whole=whole)[0]
+
+
+def rank_each(
+    scores: Scorer,
+    targets: Ragged,
+    k: int,
+    excludes: Sequence[Ragged | None],
+    block: int = 256,
+    *,
+    shares: np.ndarray | None = None,
+    vectors: Mapping[str, Any] | None = None,
+    whole: bool = False,
+) -> list[tuple[Ranking, np.ndarray]]:
+    """What `rank` gives for one `exclude` after another, of rows that are scored once; each excludes what those before it do."""
+    tops = [_Top(_relevant(targets, exclude, block), k, whole) for exclude in excludes]
+    rows = tops[0].rows if len(tops) == 1 else np.unique(np.concatenate([top.rows for top in tops]))
+    for start in range(0, len(rows), block):
+        some = rows[start : start + block]
+        given = _candidate_scores(scores(some))
+        for top, exclude in zip(tops, excludes, strict=True):
+            if exclude is not None and given.items is None:
+                given.values[_flatten(exclude, some)] = -np.inf
+            top.take(some, given)
+    return [(top.ranking(shares, vectors or {}), top.rows) for top in tops]
+
+
+class _Top:
+    """A ranking that is made block by block.
+
+    Args:
+        keys: the sorted keys of what is relevant.
+        k: length of the top.
+        whole: whether metrics read `Ranking.targets.above`.
+    """
+
+    def __init__(self, keys: np.ndarray, k: int, whole: bool) -> None:
+        self.rows, self._relevant = np.unique(keys >> 32, return_counts=True)
+        self._keys, self._k, self._whole, self._catalog = keys, k, whole, 0
+        self._top = np.zeros((len(self.rows), k), np.int32)
+        self._hits = np.zeros((len(self.rows), k), np.bool_)
+        self._begin = np.append(0, np.cumsum(self._relevant))
+        self._found = {"item": (keys & _ITEM).astype(np.int32)} | ({"above": np.zeros(len(keys))} if whole else {})
+
+    def take(self, rows: np.ndarray, scores: SomeScores) -> None:
+        """Ranks those of the next rows that are its own."""
+        start, end = np.searchsorted(self.rows, [rows[0], rows[-1] + 1])
+        if not len(own := self.rows[start:end]):
+            return
+        values, given, self._catalog = scores
+        if len(own) < len(rows):
+            values, given = (part if part is None else part[np.isin(rows, own)] for part in (values, given))
+        columns = top_k(values, self._k)
         items = columns if given is None else np.take_along_axis(given, columns, axis=1)
-        top[start : start + block] = items
-        hits[start : start + block] = _contains(keys, _key(rows[:, None], items))
-        if whole:
-            ends = begin[start : start + block + 1]
-            columns = _columns(given, ends - ends[0], found["item"][ends[0] : ends[-1]])
-            found["above"][ends[0] : ends[-1]] = _above(values, ends - ends[0], columns)
-    return Ranking(top, hits, relevant, catalog, shares, Ragged(begin, found), vectors or {}), kept
+        self._top[start:end] = items
+        self._hits[start:end] = _contains(self._keys, _key(own[:, None], items))
+        if self._whole:
+            ends = self._begin[start : end + 1]
+            columns = _columns(given, ends - ends[0], self._found["item"][ends[0] : ends[-1]])
+            self._found["above"][ends[0] : ends[-1]] = _above(values, ends - ends[0], columns)
+
+    def ranking(self, shares: np.ndarray | None, vectors: Mapping[str, Any]) -> Ranking:
+        """All of it."""
+        targets = Ragged(self._begin, self._found)
+        return Ranking(self._top, self._hits, self._relevant, self._catalog, shares, targets, vectors)
 
 
 def of_rows(ranking: Ranking, rows: np.ndarray) -> Ranking:
@@ -244,16 +290,14 @@ def _above(scores: np.ndarray, offsets: np.ndarray, items: np.ndarray) -> np.nda
     return shares
 
 
-def _candidate_scores(scores: Scorer, rows: np.ndarray, exclude: Ragged | None) -> SomeScores:
-    given = scores(rows)
-    if not isinstance(given, SomeScores):
-        given = SomeScores(np.require(given, requirements="W"), None, given.shape[1] - 1)
-        given.values[:, 0] = -np.inf
-        if exclude is not None:
-            given.values[_flatten(exclude, rows)] = -np.inf
-    else:
+def _candidate_scores(given: np.ndarray | SomeScores) -> SomeScores:
+    """The scores, of which those of the unknown are -inf."""
+    if isinstance(given, SomeScores):
         given.values[given.items == 0] = -np.inf
-    return given
+        return given
+    values = np.require(given, requirements="W")
+    values[:, 0] = -np.inf
+    return SomeScores(values, None, values.shape[1] - 1)
 
 
 def _relevant(targets: Ragged, exclude: Ragged | None, block: int) -> np.ndarray:

@@ -87,6 +87,18 @@ def recall_by_hand(scores, windows, rows, members=None, k=5):
     return np.mean(values), len(values)
 
 
+def test_a_row_is_scored_once_for_all_that_is_measured_of_it(fold, windows, scores):
+    judged, asked = dataclasses.replace(protocol(fold, recall=Recall()), lists=["new"]), []
+
+    def scorer(rows):
+        asked.extend(rows.tolist())
+        return scores[rows].copy()
+
+    found = rank_metrics("next", scorer, windows, judged)
+    assert {"next/recall@5", "next/new/recall@5"} <= found.keys()
+    assert len(asked) == len(set(asked))
+
+
 def test_every_slice_of_a_ranking_equals_what_is_counted_by_hand(fold, windows, scores):
     judged = protocol(fold, recall=Recall(), coverage=Coverage(), auc=RankingAuc())
     found = rank_metrics("next", lambda rows: scores[rows].copy(), windows, judged)

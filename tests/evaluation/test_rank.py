@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from mtkit.errors import DataError
-from mtkit.evaluation.rank import of_items, of_rows, rank, top_k, user_shares
+from mtkit.evaluation.rank import of_items, of_rows, rank, rank_each, top_k, user_shares
 from mtkit.types import Events, Ragged
 
 
@@ -43,6 +43,27 @@ def test_equals_a_stable_sort_row_by_row(block, levels, items, k):
     for measured, slow in zip((kept, ranking.items, ranking.hits, ranking.relevant), expected, strict=True):
         np.testing.assert_array_equal(measured, slow)
     assert ranking.catalog == items - 1
+
+
+@pytest.mark.parametrize("block", [1, 7, 100])
+def test_several_exclusions_rank_as_each_alone_and_a_row_is_scored_once(block):
+    generator = np.random.default_rng(3)
+    scores, asked = generator.normal(size=(40, 12)).astype(np.float32), []
+    targets, exclude = random_rows(generator, 40, 12, 3), random_rows(generator, 40, 12, 9)
+    targets[7:14] = exclude[7:14]  # all is known of a whole block
+
+    def scorer(rows):
+        asked.extend(rows.tolist())
+        return scores[rows]
+
+    found = rank_each(scorer, ragged(targets), 3, [None, ragged(exclude)], block, whole=True)
+    assert sorted(asked) == sorted(set(asked))
+    for (ranking, kept), excluded in zip(found, (None, ragged(exclude)), strict=True):
+        alone, rows = rank(lambda rows: scores[rows], ragged(targets), 3, excluded, block, whole=True)
+        np.testing.assert_array_equal(kept, rows)
+        for name in ("items", "hits", "relevant", "catalog"):
+            np.testing.assert_array_equal(getattr(ranking, name), getattr(alone, name))
+        np.testing.assert_array_equal(ranking.targets.values["above"], alone.targets.values["above"])
 
 
 def test_without_exclusion_only_the_unknown_is_no_candidate():
