@@ -119,7 +119,7 @@ class _Top:
             return
         values, given, self._catalog = scores
         if len(own) < len(rows):
-            values, given = (part if part is None else part[np.isin(rows, own)] for part in (values, given))
+            values, given = values[there := np.isin(rows, own)], None if given is None else given[there]
         columns = top_k(values, self._k)
         items = columns if given is None else np.take_along_axis(given, columns, axis=1)
         self._top[start:end] = items
@@ -131,8 +131,8 @@ class _Top:
 
     def ranking(self, shares: np.ndarray | None, vectors: Mapping[str, Any]) -> Ranking:
         """All of it."""
-        targets = Ragged(self._begin, self._found)
-        return Ranking(self._top, self._hits, self._relevant, self._catalog, shares, targets, vectors)
+        top = self._top, self._hits, self._relevant, self._catalog
+        return Ranking(*top, shares, Ragged(self._begin, self._found), vectors)
 
 
 def of_rows(ranking: Ranking, rows: np.ndarray) -> Ranking:

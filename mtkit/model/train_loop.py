@@ -35,7 +35,7 @@ def _operations(model: keras.Model, iterator: Any, count: tf.Tensor) -> Logs:
 
 
 def _program(model: keras.Model) -> Callable[[Any, tf.Tensor], Logs]:
-    """The same by a program of XLA, which is given the rows of all of its steps: as many as a call has now, or fewer."""
+    """The same by a program of XLA, which is given the rows of its steps: of a whole call, of the size that calls have now."""
     most = int(model._steps_per_execution.numpy())  # noqa: SLF001
 
     @tf.function(jit_compile=True, reduce_retracing=True)
@@ -51,7 +51,8 @@ def _program(model: keras.Model) -> Callable[[Any, tf.Tensor], Logs]:
             steps = tf.minimum(count - done, size)
             return done + steps, _on_replicas(model, program, _next(iterator, steps, size), steps)
 
-        return tf.while_loop(lambda done, _: done < count, one, (tf.zeros_like(count), _nothing(model)))[1]
+        _, logs = tf.while_loop(lambda done, _: done < count, one, (tf.zeros_like(count), _nothing(model)))
+        return dict(logs)
 
     return several
 
@@ -75,7 +76,8 @@ def _loop(model: keras.Model, count: tf.Tensor, step: Callable[[tf.Tensor], Logs
     def one(done: tf.Tensor, _: Logs) -> tuple[tf.Tensor, Logs]:
         return done + 1, step(done)
 
-    return tf.while_loop(lambda done, _: done < count, one, (tf.zeros_like(count), _nothing(model)))[1]
+    _, logs = tf.while_loop(lambda done, _: done < count, one, (tf.zeros_like(count), _nothing(model)))
+    return dict(logs)
 
 
 def _nothing(model: keras.Model) -> Logs:
