@@ -183,11 +183,12 @@ def test_batches_need_rows_with_an_item(tiny_recipe, tmp_path, options, message)
         _pipeline(tiny_recipe, tmp_path, options)
 
 
-def _steps(path, tmp_path, *sets):
+def _steps(path, tmp_path, *sets, checkpoints=None, epochs=2):
     keras.backend.clear_session()
     options = 'loss = "bpr", negatives = "uniform", number = 1, shared = false'
-    sets = (*sets, "train.steps_per_epoch=5", "train.epochs=2", "train.schedule=constant", "deterministic=true")
-    training = Training(_pipeline(path, tmp_path, options, *sets))
+    sets = (*sets, "train.steps_per_epoch=5", f"train.epochs={epochs}", "train.schedule=constant", "deterministic=true")
+    training = Training(_pipeline(path, tmp_path, options, *sets), checkpoints)
+    training.restore()
     training.fit()
     return _weights(training.pipeline)
 
@@ -203,3 +204,12 @@ def test_programs_of_xla_train_as_operations_do_and_to_the_bit_the_same_whatever
         np.testing.assert_allclose(whole[name], weights, atol=1e-6, err_msg=name)
         np.testing.assert_array_equal(one[name], whole[name], err_msg=name)
         np.testing.assert_array_equal(some[name], whole[name], err_msg=name)
+
+
+def test_programs_of_xla_are_taken_up_again_to_the_bit(tiny_recipe, tmp_path):
+    compiled = "train.jit_compile=true"
+    whole = _steps(tiny_recipe, tmp_path, compiled)
+    _steps(tiny_recipe, tmp_path, compiled, checkpoints=tmp_path / "kept", epochs=1)
+    again = _steps(tiny_recipe, tmp_path, compiled, checkpoints=tmp_path / "kept")
+    for name, weights in whole.items():
+        np.testing.assert_array_equal(again[name], weights, err_msg=name)
