@@ -206,6 +206,7 @@ def test_programs_of_xla_train_as_operations_do_and_to_the_bit_the_same_whatever
         np.testing.assert_array_equal(some[name], whole[name], err_msg=name)
 
 
+@pytest.mark.slow
 def test_programs_of_xla_are_taken_up_again_to_the_bit(tiny_recipe, tmp_path):
     compiled = "train.jit_compile=true"
     whole = _steps(tiny_recipe, tmp_path, compiled)

@@ -41,6 +41,7 @@ ELSEWHERE = {
     "listwise": ["task.discounted.use=listwise", "task.discounted.by=basket"],
     "graded_listwise": ["task.discounted.use=graded_listwise", "task.discounted.by=basket"],
     "fm": ["task.discounted.use=fm"],
+    "retrieval": ["task.next.use=retrieval"],
     "final_mlp": ["task.discounted.use=final_mlp", "task.discounted.first_gate=['customer']"],
 }
 #: What a head makes of a label -> number of its classes, and the form (`LabeledRows.form`).
@@ -103,7 +104,8 @@ def test_losses(tiny_pipeline, task, times, seed):
 @given(counts, st.integers(0, 1000))
 @pytest.mark.parametrize("head", ELSEWHERE)
 def test_losses_of_other_heads(other_heads, head, times, seed):
-    _check_losses(other_heads(head), "department" if head == "ordinal" else "discounted", times, seed)
+    of_head = {"ordinal": "department", "retrieval": "next"}
+    _check_losses(other_heads(head), of_head.get(head, "discounted"), times, seed)
 
 
 @pytest.fixture

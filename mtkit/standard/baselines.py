@@ -72,7 +72,8 @@ class RecencyPopularity(RetrievalBaseline):
 class FadingPopularity(RetrievalBaseline):
     """Number of distinct users who bought the item, each weighted by `0.5 ** (age / half_life)` of the latest purchase.
 
-    The same for every user. Weights count as for `popularity`.
+    The same for every user. Where interactions have weights, a user of weight 2 is two users, as for `popularity`; of those
+    that only an earlier, weightier purchase makes, the age is that of this purchase.
     """
 
     weighs: ClassVar[bool] = True
@@ -95,13 +96,12 @@ class FadingPopularity(RetrievalBaseline):
         users, chosen = _pairs(events)
         known = np.flatnonzero(_known(events, cut))
         age = (cut - events.time[known]) / DAY
-        weight = 0.5 ** (age / (self.half_life or math.inf))
-        if events.weight is not None:
-            weight = weight * events.weight[known]
-        pairs, place = np.unique(users[known].astype(np.int64) * items + chosen[known], return_inverse=True)
-        most = np.zeros(len(pairs))
-        np.maximum.at(most, place, weight)
-        return _same_for_all(np.bincount(pairs % items, most, minlength=items))
+        fading = 0.5 ** (age / (self.half_life or math.inf))
+        weight = np.ones(len(known)) if events.weight is None else events.weight[known].astype(float)
+        pairs = users[known].astype(np.int64) * items + chosen[known]
+        latest = np.lexsort((-fading, pairs))
+        added = _above_earlier(weight[latest], pairs[latest])
+        return _same_for_all(np.bincount(chosen[known][latest], fading[latest] * added, minlength=items))
 
 
 class OwnFrequency(RetrievalBaseline):
@@ -214,6 +214,16 @@ def _sum(users: np.ndarray, items: np.ndarray, shape: tuple[int, int], weights: 
     keys, place = np.unique(users.astype(np.int64) * shape[1] + items, return_inverse=True)
     sums = np.bincount(place, weights).astype(np.float64)
     return sparse.csr_array((sums, np.divmod(keys, shape[1])), shape=shape)
+
+
+def _above_earlier(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+    """By how much each value is above all that come before it in its group, at least 0; the first one is itself."""
+    import numpy as np
+    import pandas as pd
+
+    most = pd.Series(values).groupby(groups).cummax().to_numpy()
+    begins = np.append(True, groups[1:] != groups[:-1])[: len(groups)]
+    return most - np.where(begins, 0.0, np.append(0.0, most[:-1])[: len(most)])
 
 
 def dense_rows(matrix: Any) -> Scorer:

@@ -19,7 +19,7 @@ from mtkit.model.multi_task import Layers, MultiTaskModel
 from mtkit.optimizers import OPTIMIZERS, precision_scope
 from mtkit.recipe.plan import Plan
 from mtkit.spec import Balancer, BuildContext, Correlation, FeatureInfo, RetrievalTask
-from mtkit.standard import balancers, correlations, encoders, heads
+from mtkit.standard import balancers, correlations, encoders, heads, past_encoders
 from mtkit.standard.retrieval import GatedRetrieval, Retrieval
 from mtkit.testing import check_training_step
 from mtkit.types import ROW_WEIGHT, Events, Ragged, RowTable, Shared
@@ -145,7 +145,7 @@ def _prediction(*inputs, label="clicked", **options):
 ENCODERS = {
     "user": _features("user.id", "user.age"),
     "item": _features("item.id", "item.color"),
-    "past": encoders.History(reads=("history.item",), dim=DIM, length=4, dropout=0, items="item"),
+    "past": past_encoders.History(reads=("history.item",), dim=DIM, length=4, dropout=0, items="item"),
     "visit": _features("context.hour"),
 }
 NEXT = GatedRetrieval(rows="windows", query=("past", "user"), candidate=("item",))

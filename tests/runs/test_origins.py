@@ -73,6 +73,7 @@ def test_a_run_that_has_seen_what_is_evaluated_is_refused(tiny_recipe, tiny_run,
     assert "they have seen what it evaluates on" in done.output
 
 
+@pytest.mark.slow
 def test_splits_that_are_not_by_time_need_the_same_data_and_split(tiny_recipe, tiny_run, tmp_path):
     drawn = (*SMALL[:1], "data.split={use='user_stratified'}", "train.epochs=1")
     unset = [word for key in ("data.split", *UNSETS) for word in ("--unset", key)]
@@ -133,6 +134,7 @@ def test_damaged_files_are_one_message(tiny_recipe, earlier, tmp_path, name, dam
     assert any(word in message for word in ("restore it", "name the run directory", "remove", "finish it"))
 
 
+@pytest.mark.slow
 def test_an_interrupted_run_goes_on_as_if_it_had_not_been(tiny_recipe, tmp_path, monkeypatch):
     install(tmp_path / "site")
     monkeypatch.syspath_prepend(tmp_path / "site")

@@ -65,6 +65,7 @@ ASKED = {"user_id": ["101", "102"], "item_id": ["p01", "p02"]}
         "use='cross_stitch', units=[16, 8]",
     ],
 )
+@pytest.mark.slow
 def test_recipes_train_evaluate_and_export(train_tiny, tmp_path, options):
     """On embeddings for themselves, and then on these, joined."""
     sets = [f"correlation.sharing={{{options}, on=['customer', 'look']}}"]

@@ -107,6 +107,7 @@ MIXED = "correlation.mixed={use='mmoe', on=['customer'], units=24}"
 
 
 @pytest.mark.parametrize("head", HEADS)
+@pytest.mark.slow
 def test_recipes_train_evaluate_and_export(train_tiny, tmp_path, head):
     """On fields, those of the user mixed for the tasks by a correlation that gives a whole number of fields."""
     pipeline = train_tiny(*WIDE, *HEADS[head], MIXED, "train.epochs=1", "rows.lines.since='30d'", unsets=UNSETS)
