@@ -43,7 +43,6 @@ ACTIVITY_CHANNELS: tuple[str, ...] = (
 )
 #: Channels of an item.
 POPULARITY_CHANNELS: tuple[str, ...] = (
-    "log(1 + users who bought the item in the last 7 days)",
     "log(1 + users who bought the item in the last 30 days)",
     "log(1 + users who bought the item in the last 90 days)",
     "log(1 + baskets with the item in the last 14 days)",
@@ -195,11 +194,11 @@ def _popularity(purchases: Purchases, moments: np.ndarray, items: int) -> np.nda
     """Channels float32 `[moments, items, p]`."""
     counts = np.zeros((len(moments), len(POPULARITY_CHANNELS), items))
     for number, moment in enumerate(moments):
-        for channel, days in enumerate((7, 30, 90)):
+        for channel, days in enumerate((30, 90)):
             recent = _recent(purchases, moment, days)
             item = purchases.item[recent]
             counts[number, channel] = np.bincount(item[run_starts(purchases.user[recent], item)], minlength=items)
-        counts[number, 3] = np.bincount(purchases.item[_recent(purchases, moment, 14)], minlength=items)
+        counts[number, 2] = np.bincount(purchases.item[_recent(purchases, moment, 14)], minlength=items)
     channels: np.ndarray = np.log1p(counts).astype(np.float32).transpose(0, 2, 1)
     return np.ascontiguousarray(channels)
 

@@ -128,7 +128,7 @@ def test_unknown_users_get_what_is_popular(tiny_pipeline, exported):
     popularity = dict(zip(items, np.bincount(bought, minlength=len(items)), strict=True))
     listed = [popularity[name.decode()] for name in answer["item_ids"][0]]
     # Their order is that of popularity (chance: 0 ± 0.16), more so without what the model learned of nobody.
-    assert spearmanr(listed, -np.arange(len(listed))).statistic > 0.4
+    assert spearmanr(listed, -np.arange(len(listed))).statistic > 0.5
     query = ask(exported, "embed_user", user_id=[NOBODY])["embedding"][0]
     candidate = ask(exported, "embed_item", item_id=items[1:])["embedding"]
     learned = dict(zip(items[1:], candidate[:, :-1] @ query[:-1], strict=True))
