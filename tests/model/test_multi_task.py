@@ -1,37 +1,21 @@
-import sys
 from dataclasses import replace
 from typing import ClassVar
 
 import numpy as np
-import pyarrow as pa
 import pytest
+import small_model
+from small_model import DIM, ENCODERS, ITEMS, LINES, NEXT, WINDOWS, answers_of, numbered, prediction
 
 from mtkit.backend import keras, tf
-from mtkit.data.known_as_of import ACTIVITY_CHANNELS, OWN_CHANNELS, POPULARITY_CHANNELS
 from mtkit.errors import StrategyError
-from mtkit.feed.device_tables import DeviceTables, RowStore
-from mtkit.feed.features import EntityTable, EventLog
 from mtkit.heads import Batch, PredictionHead, RetrievalHead
-from mtkit.layers.task_states import TaskStates
-from mtkit.layers.training_step import TrainingStep
 from mtkit.model.forward import Forward, encode_limited
-from mtkit.model.multi_task import Layers, MultiTaskModel
 from mtkit.optimizers import OPTIMIZERS, precision_scope
 from mtkit.recipe.plan import Plan
-from mtkit.spec import Balancer, BuildContext, Correlation, FeatureInfo, RetrievalTask
-from mtkit.standard import balancers, correlations, encoders, heads, past_encoders
-from mtkit.standard.retrieval import GatedRetrieval, Retrieval
-from mtkit.testing import check_training_step
-from mtkit.types import ROW_WEIGHT, Events, Ragged, RowTable, Shared
-
-DIM, USERS, ITEMS, LINES, WINDOWS = 4, 5, 6, 12, 4
-FEATURES = {
-    "user.id": FeatureInfo(size=USERS),
-    "user.age": FeatureInfo(width=1),
-    "item.id": FeatureInfo(size=ITEMS),
-    "item.color": FeatureInfo(size=3),
-    "context.hour": FeatureInfo(width=1),
-}
+from mtkit.spec import RetrievalTask
+from mtkit.standard import balancers, correlations, encoders, heads
+from mtkit.standard.retrieval import Retrieval
+from mtkit.types import ROW_WEIGHT, Ragged
 
 
 class Dot(RetrievalHead):
@@ -50,80 +34,6 @@ class Dot(RetrievalHead):
         return -tf.linalg.diag_part(tf.nn.log_softmax(scores))
 
 
-class PcGrad(TrainingStep):
-    """Projects conflicting gradients of two tasks at the cut (Yu et al., NeurIPS 2020, algorithm 1).
-
-    What the cut lets through is corrected; private ways keep their plain gradients.
-    """
-
-    def gradients(self, run, scope):
-        with tf.GradientTape(persistent=True) as tape:
-            found = run()
-            shares, _ = scope.shares(found.losses)
-            total = tf.add_n(list(shares.values()))
-        cut, self.cut = list(found.cut), [tensor.shape for tensor in found.cut]
-        one, other = ([tf.convert_to_tensor(g) for g in tape.gradient(share, cut, unconnected_gradients="zero")]
-                      for share in shares.values())  # fmt: skip
-        dot = tf.add_n([tf.reduce_sum(a * b) for a, b in zip(one, other, strict=True)])
-        squares = [tf.add_n([tf.reduce_sum(a * a) for a in gradient]) for gradient in (one, other)]
-        by = [tf.math.divide_no_nan(tf.minimum(dot, 0.0), square) for square in reversed(squares)]
-        change = [-by[0] * b - by[1] * a for a, b in zip(one, other, strict=True)]
-        variables = scope.trainable_variables
-        plain = tape.gradient(total, variables, unconnected_gradients="zero")
-        change = tape.gradient(cut, variables, output_gradients=change, unconnected_gradients="zero")
-        self.conflict = dot < 0
-        return found, [tf.convert_to_tensor(a) + tf.convert_to_tensor(b) for a, b in zip(plain, change, strict=True)]
-
-
-class Projected(Balancer):
-    def build(self, context):
-        return PcGrad(name=context.name)
-
-
-class Extracted(keras.layers.Layer):
-    """Experts of the tasks and one that they share, whose state is handed on (Tang et al., RecSys 2020, without gates)."""
-
-    def __init__(self, tasks, units, **options):
-        super().__init__(**options)
-        self.own = [keras.layers.Dense(units) for _ in range(tasks)]
-        self.common = keras.layers.Dense(units)
-
-    def call(self, inputs, training=False, shared=None):
-        common = self.common(inputs if shared is None else shared)
-        states = [inputs] * len(self.own) if inputs.shape.rank == 2 else tf.unstack(inputs, axis=1)
-        own = tf.stack([layer(state) + common for layer, state in zip(self.own, states, strict=True)], 1)
-        return TaskStates(own, common)
-
-
-class Extraction(Correlation):
-    takes_shared: ClassVar = True
-
-    units: int = DIM
-
-    def build(self, context):
-        self.seen.append((context.name, context.tasks))
-        return Extracted(len(context.tasks), self.units, name=context.name)
-
-    seen: ClassVar = []
-
-
-class Bottom(keras.layers.Layer):
-    """A layer that all tasks share, and one for each (Caruana, 1997)."""
-
-    def __init__(self, tasks, **options):
-        super().__init__(**options)
-        self.common, self.own = keras.layers.Dense(DIM), [keras.layers.Dense(DIM) for _ in range(tasks)]
-
-    def call(self, inputs, training=False):
-        common = self.common(inputs)
-        return TaskStates(tf.stack([layer(common) for layer in self.own], 1), cut=(common,))
-
-
-class SharedBottom(Correlation):
-    def build(self, context):
-        return Bottom(len(context.tasks), name=context.name)
-
-
 class InBatch(RetrievalTask):
     """Retrieval against the batch."""
 
@@ -131,134 +41,6 @@ class InBatch(RetrievalTask):
 
     def build(self, context):
         return Dot(name=context.name)
-
-
-def _features(*reads):
-    return encoders.Features(reads=reads, dim=DIM, id_dropout=0)
-
-
-def _prediction(*inputs, label="clicked", **options):
-    head = heads.Recommendation if any(name.startswith("task.") for name in inputs) else heads.UserPreference
-    return head(rows="lines", inputs=inputs, label=label, **options)
-
-
-ENCODERS = {
-    "user": _features("user.id", "user.age"),
-    "item": _features("item.id", "item.color"),
-    "past": past_encoders.History(reads=("history.item",), dim=DIM, length=4, dropout=0, items="item"),
-    "visit": _features("context.hour"),
-}
-NEXT = GatedRetrieval(rows="windows", query=("past", "user"), candidate=("item",))
-
-
-def _events():
-    rng = np.random.default_rng(0)
-    ids = {"user": np.repeat(np.arange(USERS), 4).astype(np.int32), "item": rng.integers(1, ITEMS, 20).astype(np.int32)}
-    return Events(ids, np.arange(20) * 86400, np.arange(20), pa.table({}), np.arange(0, 21, 4))
-
-
-def _table(name, rows, **options):
-    rng = np.random.default_rng(rows)
-    users = rng.integers(1, USERS, rows).astype(np.int32)
-    end = 4 * users + rng.integers(0, 5, rows)
-    return RowTable(
-        name=name,
-        ids={"user": users} | ({"item": rng.integers(1, ITEMS, rows).astype(np.int32)} if name == "lines" else {}),
-        time=np.full(rows, 30 * 86400),
-        known=np.full(rows, 30 * 86400),
-        history=np.stack([4 * users, end], 1).astype(np.int64),
-        **options,
-    )
-
-
-def _lines():
-    rng = np.random.default_rng(3)
-    clicked = rng.integers(0, 2, LINES).astype(np.float32)
-    weights = np.tile(np.array([1, 0, 2], np.float32), LINES // 3)
-    clicked[weights == 0] = np.nan
-    return _table(
-        "lines",
-        LINES,
-        context={"hour": rng.normal(size=(LINES, 1)).astype(np.float32)},
-        labels={"clicked": clicked, "liked": 1 - np.nan_to_num(clicked)},
-        weights={"clicked": weights, "liked": np.ones(LINES, np.float32)},
-    )
-
-
-def _windows():
-    rng = np.random.default_rng(4)
-    offsets = np.array([0, 2, 3, 3, 6])
-    channels = rng.normal(size=(6, len(OWN_CHANNELS))).astype(np.float32)
-    items = np.array([1, 2, 5, 2, 3, 4], np.int32)
-    return _table(
-        "windows",
-        WINDOWS,
-        lists={
-            "target": Ragged(offsets, {"item": items}),
-            "own": Ragged(offsets, {"id": items[::-1].copy(), "channels": channels}),
-        },
-        dense={"activity": rng.normal(size=(WINDOWS, len(ACTIVITY_CHANNELS))).astype(np.float32)},
-        shared={
-            "popularity": Shared(
-                np.array([0, 1, 0, 1], np.int32),
-                rng.normal(size=(2, ITEMS, len(POPULARITY_CHANNELS))).astype(np.float32),
-            )
-        },
-    )
-
-
-@pytest.fixture
-def make_model(tmp_path):
-    """`make_model(tasks, correlations={}, balance=Fixed())` makes a model with random weights on made-up rows."""
-
-    def make(tasks, correlations=None, balance=None):
-        correlations = correlations or {}
-        plan = Plan(ENCODERS, correlations, tasks)
-
-        def context(name, of=tuple(tasks)):
-            return BuildContext(
-                name=name,
-                tasks=of,
-                features=FEATURES,
-                sizes={"user": USERS, "item": ITEMS},
-                classes=dict.fromkeys(tasks, 2),
-                candidates=dict.fromkeys(plan.rankings(), ITEMS),
-                cache_dir=tmp_path,
-                column=lambda _entity, _column: np.array([]),
-            )
-
-        def of(name, spec):
-            return {e: spec.build(context(f"{name}_{e}", plan.tasks_of(name, e))) for e in plan.targets(name)}
-
-        keras.utils.set_random_seed(0)
-        with precision_scope("float32"):
-            balancer = (balance or balancers.Fixed()).build(context("balance"))
-        layers = Layers(
-            encoders={name: spec.build(context(name)) for name, spec in ENCODERS.items()},
-            inputs={name: spec.reads for name, spec in ENCODERS.items()},
-            correlations={name: of(name, spec) for name, spec in correlations.items()},
-            heads={name: spec.build(context(name)) for name, spec in tasks.items()},
-            balancer=balancer,
-        )
-        rng = np.random.default_rng(1)
-        columns = {"user": {"age": rng.normal(size=(USERS, 1)).astype(np.float32)}}
-        columns["item"] = {"color": rng.integers(0, 3, ITEMS).astype(np.int32)}
-        entities = {
-            name: EntityTable(name, size, columns[name]) for name, size in {"user": USERS, "item": ITEMS}.items()
-        }
-        sizes = {"user": USERS, "item": ITEMS}
-        rows = {"lines": RowStore(_lines(), sizes), "windows": RowStore(_windows(), sizes)}
-        model = MultiTaskModel(plan, layers, DeviceTables(entities, EventLog(_events(), "item"), rows))
-        model({spec.rows: tf.zeros([2], tf.int64) for spec in tasks.values()})
-        for variable in model.trainable_variables:
-            variable.assign(rng.normal(size=variable.shape) / 2)
-        return model
-
-    return make
-
-
-def _rows(**rows):
-    return {name: tf.constant(numbers, tf.int64) for name, numbers in rows.items()}
 
 
 def _step(model, rows):
@@ -271,17 +53,13 @@ def _step(model, rows):
     return means, [tf.convert_to_tensor(gradient).numpy() for gradient in gradients]
 
 
-def _answers(forward, task, batch):
-    return forward.model.heads[task].answers(forward.task(task, batch))
-
-
 def _assert_same(found, expected):
     assert found[0] == pytest.approx(expected[0], abs=1e-5)
     for some, others in zip(found[1], expected[1], strict=True):
         np.testing.assert_allclose(some, others, atol=1e-5)
 
 
-CLICK = {"click": _prediction("user", "item", "past")}
+CLICK = {"click": prediction("user", "item", "past")}
 FORMS = {
     "prediction": (CLICK, "lines"),
     "catalog": ({"next": NEXT}, "windows"),
@@ -313,7 +91,7 @@ FORMS |= {
 def test_no_row_is_as_good_as_no_row_at_all(make_model, form):
     tasks, table = FORMS[form]
     model = make_model(tasks)
-    _assert_same(_step(model, _rows(**{table: [3, 2, -1, -1]})), _step(model, _rows(**{table: [3, 2]})))
+    _assert_same(_step(model, numbered(**{table: [3, 2, -1, -1]})), _step(model, numbered(**{table: [3, 2]})))
 
 
 def _weigh(model, table, weights):
@@ -327,7 +105,7 @@ def test_a_row_that_counts_nothing_is_as_good_as_no_row_at_all(make_model, form)
     tasks, table = FORMS[form]
     weights = np.arange(LINES if table == "lines" else WINDOWS) != 1
     model = _weigh(make_model(tasks), table, weights)
-    _assert_same(_step(model, _rows(**{table: [3, 0, 1]})), _step(model, _rows(**{table: [3, 0]})))
+    _assert_same(_step(model, numbered(**{table: [3, 0, 1]})), _step(model, numbered(**{table: [3, 0]})))
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -345,31 +123,31 @@ def test_losses_count_as_their_rows_do(make_model, form):
 def test_a_row_of_weight_0_is_as_good_as_no_row_whatever_its_label(make_model):
     model = make_model(CLICK)
     assert np.isnan(model.feed.rows["lines"].labels["clicked"][1])
-    found = _step(model, _rows(lines=[0, 1, 2]))
+    found = _step(model, numbered(lines=[0, 1, 2]))
     assert np.isfinite(found[0]["click"])
-    _assert_same(found, _step(model, _rows(lines=[0, 2])))
+    _assert_same(found, _step(model, numbered(lines=[0, 2])))
 
 
 @pytest.mark.parametrize("balance", [balancers.Fixed(), balancers.Uncertainty()], ids=lambda spec: type(spec).__name__)
 def test_a_batch_without_labels_moves_nothing(make_model, balance):
     model = make_model(CLICK, balance=balance)
     for rows in ([1, 4, 7], [-1, -1]):
-        means, gradients = _step(model, _rows(lines=rows))
+        means, gradients = _step(model, numbered(lines=rows))
         assert means == {"click": 0}
         for gradient in gradients:
             np.testing.assert_array_equal(gradient, np.zeros_like(gradient))
 
 
 def test_a_task_is_the_weighted_mean_of_its_rows_times_its_weight(make_model):
-    model = make_model({"click": _prediction("user", weight=0.5), "like": _prediction("item", label="liked")})
-    batch = model.gather(_rows(lines=[0, 1, 2, 3]))["lines"]
+    model = make_model({"click": prediction("user", weight=0.5), "like": prediction("item", label="liked")})
+    batch = model.gather(numbered(lines=[0, 1, 2, 3]))["lines"]
     forward = Forward(model)
     expected = {}
     for task, label in (("click", "clicked"), ("like", "liked")):
         p = model.heads[task].answers(forward.task(task, batch)).numpy()
         y, w = np.nan_to_num(batch.labels[label]), batch.weights[label].numpy()
         expected[task] = (w * -(y * np.log(p) + (1 - y) * np.log(1 - p))).sum() / w.sum()
-    means, _ = _step(model, _rows(lines=[0, 1, 2, 3]))
+    means, _ = _step(model, numbered(lines=[0, 1, 2, 3]))
     assert means == pytest.approx(expected, rel=1e-4)
     objective = model.step.objective(model.run({"lines": batch}, training=True).losses, model)
     assert float(objective) == pytest.approx(0.5 * expected["click"] + expected["like"], rel=1e-4)
@@ -378,7 +156,7 @@ def test_a_task_is_the_weighted_mean_of_its_rows_times_its_weight(make_model):
 def test_rows_cost_their_mean_over_all_rows_of_a_step_in_training_alone(make_model):
     model = make_model({**CLICK, "next": NEXT})
     model.encoders["user"].l2, model.encoders["item"].l1 = 0.5, 0.25
-    batches = model.gather(_rows(lines=[0, 1, -1], windows=[2, 3]))
+    batches = model.gather(numbered(lines=[0, 1, -1], windows=[2, 3]))
     tables = {name: [*model.encoders[name]._tables.values()] for name in ("user", "item")}
     users = np.append(batches["lines"].ids["user"][:2], batches["windows"].ids["user"])
     of_users = 0.5 * np.square(tables["user"][0].embeddings.numpy()[users]).sum(1).mean()
@@ -392,7 +170,7 @@ def test_rows_cost_their_mean_over_all_rows_of_a_step_in_training_alone(make_mod
 
 def test_a_step_minimizes_what_rows_cost_too(make_model):
     model = make_model(CLICK)
-    rows = _rows(lines=[1, 4, 7])  # without labels
+    rows = numbered(lines=[1, 4, 7])  # without labels
     _, plain = model.step.gradients(lambda: model.run(model.gather(rows), training=True), model)
     model.encoders["user"].l2 = 3.0
     _, found = model.step.gradients(lambda: model.run(model.gather(rows), training=True), model)
@@ -408,13 +186,13 @@ def test_a_step_minimizes_what_rows_cost_too(make_model):
 def test_whole_entities_are_looked_up_as_rows_are_encoded(make_model):
     experts = {"experts": correlations.Mmoe(experts=2, units=DIM, residual=True)}
     model = make_model({**CLICK, "next": NEXT}, experts)
-    batch = model.gather(_rows(lines=[0, 5, 7]))["lines"]
+    batch = model.gather(numbered(lines=[0, 5, 7]))["lines"]
     assert model.plan.whole_entities() == {"item"}
     whole, by_row = Forward(model), Forward(model, whole=frozenset())
     for embedding in ENCODERS:
         assert whole.states(embedding, batch).shape == (3, 2, DIM)
         np.testing.assert_allclose(whole.states(embedding, batch), by_row.states(embedding, batch), atol=1e-6)
-    np.testing.assert_allclose(_answers(whole, "click", batch), _answers(by_row, "click", batch), atol=1e-6)
+    np.testing.assert_allclose(answers_of(whole, "click", batch), answers_of(by_row, "click", batch), atol=1e-6)
 
 
 class Costly(encoders.Features):
@@ -427,9 +205,9 @@ class Costly(encoders.Features):
 
 def test_limited_encoders_are_asked_for_no_more_than_is_needed(make_model, monkeypatch):
     monkeypatch.setitem(ENCODERS, "costly", Costly(reads=("item.color",), dim=DIM))
-    model = make_model({"click": _prediction("user", "costly"), "next": NEXT})
+    model = make_model({"click": prediction("user", "costly"), "next": NEXT})
     assert model.plan.whole_embeddings() == {"item"}
-    batch = model.gather(_rows(lines=[0, 5, 7]))["lines"]
+    batch = model.gather(numbered(lines=[0, 5, 7]))["lines"]
     by_row = Forward(model).states("costly", batch)
     assert len(by_row) == 3
     encoded = encode_limited(model)
@@ -465,18 +243,18 @@ def test_learning_rates_of_layers_need_an_optimizer_that_follows(make_model):
 
 
 def test_tasks_read_states_of_their_own(make_model):
-    model = make_model({**CLICK, "like": _prediction("user", label="liked")}, {"experts": correlations.Mmoe(units=DIM)})
-    batch = model.gather(_rows(lines=[0, 5]))["lines"]
+    model = make_model({**CLICK, "like": prediction("user", label="liked")}, {"experts": correlations.Mmoe(units=DIM)})
+    batch = model.gather(numbered(lines=[0, 5]))["lines"]
     forward = Forward(model)
     states = forward.states("user", batch)
     expected = tf.sigmoid(model.heads["like"]({"user": states[:, 1]}))
-    np.testing.assert_allclose(_answers(forward, "like", batch), expected, atol=1e-6)
+    np.testing.assert_allclose(answers_of(forward, "like", batch), expected, atol=1e-6)
     assert np.abs(states[:, 0] - states[:, 1]).max() > 0.01
 
 
 def test_states_of_tasks_are_taken_apart_at_once(make_model):
     """The gradient of a slice is as large as the states of all tasks; that of taking them apart puts them together."""
-    likes = {"like": _prediction("user", "item", label="liked")}
+    likes = {"like": prediction("user", "item", label="liked")}
     model = make_model({**CLICK, **likes}, {"experts": correlations.Mmoe(on=("user", "item"), units=DIM)})
 
     @tf.function
@@ -500,8 +278,8 @@ def test_correlations_apply_in_order(make_model):
     first = correlations.Mmoe(on=("user",), units=3)
     pair = correlations.Mmoe(apply="pair", on=("user", "item"), units=5)
     last = correlations.Mmoe(on=("user", "pair"), units=2)
-    model = make_model({"click": _prediction("pair", "user")}, {"first": first, "pair": pair, "last": last})
-    batch = model.gather(_rows(lines=[0, 5, 2]))["lines"]
+    model = make_model({"click": prediction("pair", "user")}, {"first": first, "pair": pair, "last": last})
+    batch = model.gather(numbered(lines=[0, 5, 2]))["lines"]
     user = model.encoders["user"](
         {"user.id": batch.ids["user"], "user.age": model.feed.entities["user"].gather("age", batch.ids["user"])}
     )
@@ -518,13 +296,13 @@ def test_correlations_apply_in_order(make_model):
 
 @pytest.mark.parametrize("stop", [False, True])
 def test_tasks_read_predictions_of_others(make_model, stop):
-    like = _prediction("visit", "task.click", label="liked", stop_gradient=stop)
-    model = make_model({"click": _prediction("user"), "like": like})
-    batch = model.gather(_rows(lines=[0, 5]))["lines"]
+    like = prediction("visit", "task.click", label="liked", stop_gradient=stop)
+    model = make_model({"click": prediction("user"), "like": like})
+    batch = model.gather(numbered(lines=[0, 5]))["lines"]
     with tf.GradientTape() as tape:
         forward = Forward(model)
-        output = _answers(forward, "like", batch)
-    view = {"visit": forward.states("visit", batch), "task.click": _answers(forward, "click", batch)}
+        output = answers_of(forward, "like", batch)
+    view = {"visit": forward.states("visit", batch), "task.click": answers_of(forward, "click", batch)}
     np.testing.assert_allclose(output, tf.sigmoid(model.heads["like"](view)), atol=1e-6)
     gradient = tape.gradient(output, model.heads["click"].trainable_variables[0])
     assert (gradient is None) if stop else np.abs(gradient).max() > 0
@@ -532,8 +310,8 @@ def test_tasks_read_predictions_of_others(make_model, stop):
 
 def test_candidates_of_the_batch_are_its_rows(make_model):
     model = make_model(FORMS["batch"][0])
-    _step(model, _rows(lines=[3, -1, 2]))
-    seen, items = model.heads["next"].seen, _lines().ids["item"]
+    _step(model, numbered(lines=[3, -1, 2]))
+    seen, items = model.heads["next"].seen, small_model.made_lines().ids["item"]
     np.testing.assert_array_equal(seen.ids, items[[3, 0, 2]])
     np.testing.assert_array_equal(seen.weights, [1, 0, 1])
     np.testing.assert_allclose(seen.shares, [np.mean(items == item) for item in items[[3, 0, 2]]], rtol=1e-6)
@@ -549,7 +327,7 @@ def test_the_catalog_leaves_out_the_unknown(make_model):
 def test_fit_and_evaluate(make_model):
     model = make_model({**CLICK, "next": NEXT}, balance=balancers.Uncertainty())
     model.compile(keras.optimizers.Adam(0.05))
-    rows = tf.data.Dataset.from_tensors(_rows(lines=range(LINES), windows=range(WINDOWS))).repeat()
+    rows = tf.data.Dataset.from_tensors(numbered(lines=range(LINES), windows=range(WINDOWS))).repeat()
     history = model.fit(rows, steps_per_epoch=20, epochs=2, verbose=0).history
     measured = model.evaluate(rows, steps=2, verbose=0, return_dict=True)
     for name in ("click_loss", "next_loss"):
@@ -559,7 +337,7 @@ def test_fit_and_evaluate(make_model):
 
 def test_tables_that_no_task_of_the_step_reads_are_left_out(make_model):
     model = make_model({**CLICK, "next": NEXT})
-    assert set(model.run(model.gather(_rows(windows=[0])), training=False).losses) == {"next"}
+    assert set(model.run(model.gather(numbered(windows=[0])), training=False).losses) == {"next"}
 
 
 def test_data_are_no_weights(make_model):
@@ -586,23 +364,23 @@ def test_losses_belong_to_heads(make_model):
 def test_arguments_of_keras_without_effect_are_refused(make_model, method, argument, value, message):
     model = make_model(CLICK)
     model.compile("adam", loss=None, metrics=None, loss_weights=None, weighted_metrics=None)
-    rows = tf.data.Dataset.from_tensors(_rows(lines=range(LINES)))
+    rows = tf.data.Dataset.from_tensors(numbered(lines=range(LINES)))
     with pytest.raises(ValueError, match=rf"{message} instead of {method}\({argument}=\.\.\.\)"):
         getattr(model, method)(**{"x": rows} if method == "fit" else {}, **{argument: value})
 
 
 def test_small_gradients_survive_float16(make_model):
     with precision_scope("mixed_float16"):
-        model = make_model({"click": _prediction("user", weight=1e-7)})
+        model = make_model({"click": prediction("user", weight=1e-7)})
     model.compile(keras.optimizers.SGD(1e6))
     assert isinstance(model.optimizer, keras.mixed_precision.LossScaleOptimizer)
     weights = model.encoders["user"]._maps["user.age"].kernel
     before = weights.numpy()
-    model.train_step(_rows(lines=[0, 2]))
+    model.train_step(numbered(lines=[0, 2]))
     with precision_scope("float32"):
-        exact = make_model({"click": _prediction("user", weight=1e-7)})
+        exact = make_model({"click": prediction("user", weight=1e-7)})
     exact.compile(keras.optimizers.SGD(1e6))
-    exact.train_step(_rows(lines=[0, 2]))
+    exact.train_step(numbered(lines=[0, 2]))
     moved = exact.encoders["user"]._maps["user.age"].kernel.numpy() - before
     assert np.abs(moved).max() > 1e-3
     np.testing.assert_allclose(weights.numpy() - before, moved, rtol=0.02, atol=1e-4)
@@ -610,7 +388,7 @@ def test_small_gradients_survive_float16(make_model):
 
 def test_xla_compiles_rows_without_lists(make_model):
     losses = {}
-    rows = tf.data.Dataset.from_tensors(_rows(lines=range(LINES))).repeat()
+    rows = tf.data.Dataset.from_tensors(numbered(lines=range(LINES))).repeat()
     for compiled in (False, True):
         model = make_model(CLICK)
         model.compile(keras.optimizers.SGD(0.1), jit_compile=compiled)
@@ -631,122 +409,6 @@ def test_xla_is_refused_where_it_does_not_work(make_model, two_replicas):
             model.compile(jit_compile=True)
 
 
-BOTH = {"click": _prediction("user", "item"), "like": _prediction("user", "visit", label="liked")}
-
-
-def _slow_projection(one, other):
-    """Both gradients added, each without what conflicts with the other."""
-    dot = sum((a * b).sum() for a, b in zip(one, other, strict=True))
-    if dot >= 0:
-        return [a + b for a, b in zip(one, other, strict=True)]
-    first, second = (sum((a * a).sum() for a in gradient) for gradient in (one, other))
-    return [a - dot / second * b + b - dot / first * a for a, b in zip(one, other, strict=True)]
-
-
-def test_a_training_step_may_project_gradients_at_the_cut(make_model):
-    """Of two tasks that read one encoder: its gradient is the projected one, and private parts have their plain one."""
-    model, plain = make_model(BOTH, balance=Projected()), make_model(BOTH)
-    rows = model.gather(_rows(lines=range(LINES)))
-    _, found = model.step.gradients(lambda: model.run(rows, training=True), model)
-    assert [tuple(shape) for shape in model.step.cut] == [(LINES, DIM)]
-    assert bool(model.step.conflict)
-    with tf.GradientTape(persistent=True) as tape:
-        passed = plain.run(rows, training=True)
-        shares, _ = plain.shares(passed.losses)
-        total = tf.add_n(list(shares.values()))
-    (cut,) = passed.cut
-    by_task = [tape.gradient(share, cut).numpy() for share in shares.values()]
-    projected = _slow_projection([by_task[0]], [by_task[1]])
-    for variable, gradient in zip(plain.trainable_variables, found, strict=True):
-        if "/user/" in variable.name:
-            expected = tape.gradient(cut, variable, output_gradients=tf.constant(projected[0]))
-        else:
-            expected = tape.gradient(total, variable, unconnected_gradients="zero")
-        np.testing.assert_allclose(gradient, tf.convert_to_tensor(expected), atol=1e-5, err_msg=variable.name)
-
-
-def test_it_conforms():
-    check_training_step(PcGrad())
-
-
-def test_it_trains_under_fit(make_model):
-    model = make_model(BOTH, balance=Projected())
-    model.compile(keras.optimizers.Adam(0.05))
-    rows = tf.data.Dataset.from_tensors(_rows(lines=range(LINES))).repeat()
-    history = model.fit(rows, steps_per_epoch=20, epochs=2, verbose=0).history
-    assert history["click_loss"][1] < history["click_loss"][0]
-
-
-def test_the_cut_is_what_several_tasks_read_last(make_model):
-    experts = {"experts": correlations.Mmoe(experts=2, units=3, on=("user",))}
-    for after, shape in (({}, (3, DIM)), (experts, (3, DIM))):
-        model = make_model(BOTH, after)
-        batch = model.gather(_rows(lines=[0, 5, 7]))
-        (cut,) = model.run(batch, training=False).cut
-        assert tuple(cut.shape) == shape
-    tasks = {**BOTH, "next": NEXT}
-    model = make_model(tasks)
-    shapes = {tuple(cut.shape) for cut in model.run(model.gather(_rows(lines=[0, 1], windows=[0, 2, 3])), False).cut}
-    assert shapes == {(ITEMS, DIM), (2, DIM), (3, DIM)}  # the catalog, and users of both tables; `visit` is of one task
-
-
-def test_correlations_hand_on_what_is_shared_and_name_the_cut(make_model):
-    levels = {name: Extraction(on=("user",)) for name in ("first", "second")}
-    model = make_model(BOTH, levels)
-    batch = model.gather(_rows(lines=[0, 5, 7]))["lines"]
-    encoded = Forward(make_model(BOTH)).states("user", batch)
-    first = model.correlations["first"]["user"](encoded)
-    second = model.correlations["second"]["user"](first.own, shared=first.shared)
-    forward = Forward(model)
-    np.testing.assert_allclose(forward.states("user", batch), second.own, atol=1e-6)
-    for found, expected in zip(forward.cut(), (first.own, first.shared), strict=True):
-        np.testing.assert_allclose(found, expected, atol=1e-6)
-
-
-def _pair(*on):
-    return {"both": correlations.Mmoe(experts=2, units=3, apply="pair", on=on)}
-
-
-@pytest.mark.parametrize(
-    ("tasks", "after", "shared"),
-    [
-        (BOTH, {}, {"user"}),
-        (BOTH, {name: Extraction(on=("user",)) for name in ("first", "second")}, {"user"}),
-        (BOTH, {"bottom": SharedBottom(on=("user",))}, {"user"}),
-        (BOTH, {"shared": correlations.SharedBottom(on=("user",), units=[5, DIM])}, {"user"}),
-        (BOTH, {"cgc": correlations.Ple(on=("user",), levels=1, units=DIM)}, {"user"}),
-        (
-            BOTH,
-            {
-                "stitched": correlations.CrossStitch(on=("user",), units=[5, DIM]),
-                "levels": correlations.Ple(on=("user",), levels=2, own=2, units=DIM),
-            },
-            {"user"},
-        ),
-        ({"click": _prediction("both"), "like": _prediction("user", label="liked")}, _pair("user", "item"), {"user"}),
-        ({"click": _prediction("past"), "like": _prediction("item", label="liked")}, {}, {"item"}),
-        ({"click": _prediction("past", "item"), "next": NEXT}, {}, {"item", "past"}),
-    ],
-    ids=["plain", "levels", "bottom", "shared", "cgc", "stitched", "pair", "content", "catalog"],
-)
-def test_the_cut_leads_to_all_that_is_shared(make_model, tasks, after, shared):
-    """Pulled back from the cut, the gradient of each loss is its gradient by what several tasks share, once."""
-    model = make_model(tasks, after)
-    rows = {"lines": [0, 5, 7, 8], "windows": [0, 2, 3]}
-    rows = model.gather(_rows(**{spec.rows: rows[spec.rows] for spec in tasks.values()}))
-    with tf.GradientTape(persistent=True) as tape:
-        found = model.run(rows, training=False)
-        shares, _ = model.shares(found.losses)
-    variables = [v for name in shared for v in model.encoders[name].trainable_variables]
-    for share in shares.values():
-        expected = tape.gradient(share, variables, unconnected_gradients="zero")
-        at_the_cut = tape.gradient(share, found.cut, unconnected_gradients="zero")
-        pulled = tape.gradient(found.cut, variables, output_gradients=at_the_cut, unconnected_gradients="zero")
-        for one, other in zip(pulled, expected, strict=True):
-            np.testing.assert_allclose(tf.convert_to_tensor(one), tf.convert_to_tensor(other), atol=1e-5)
-            assert np.abs(tf.convert_to_tensor(other)).max() > 0
-
-
 def test_rows_that_are_not_there_have_no_weight(make_model):
     """Whatever a head says of them."""
 
@@ -755,24 +417,10 @@ def test_rows_that_are_not_there_have_no_weight(make_model):
             losses, _ = super().losses(rows)
             return losses, tf.ones_like(losses)
 
-    model = make_model({"click": _prediction("user")})
+    model = make_model({"click": prediction("user")})
     model.heads["click"] = Careless(name="click")
-    some, padded = (model(_rows(lines=numbers))["click"] for numbers in ([3, 4], [3, 4, -1, -1]))
+    some, padded = (model(numbered(lines=numbers))["click"] for numbers in ([3, 4], [3, 4, -1, -1]))
     assert float(some) == pytest.approx(float(padded))
-
-
-def test_correlations_may_run_for_those_that_read_them(make_model):
-    """Three tasks, of which two read the user: the axis has these two, and answers are theirs."""
-    Extraction.seen.clear()
-    tasks = {"other": _prediction("item"), **BOTH}
-    model = make_model(tasks, {"first": Extraction(on=("user",), tasks="reading"), "second": Extraction(on=("user",))})
-    assert Extraction.seen == [("first_user", ("click", "like")), ("second_user", ("click", "like"))]
-    batch = model.gather(_rows(lines=[0, 5, 7]))["lines"]
-    forward = Forward(model)
-    states = forward.states("user", batch)
-    assert states.shape == (3, 2, DIM)
-    expected = model.heads["like"]({"user": states[:, 1], "visit": forward.states("visit", batch)})
-    np.testing.assert_allclose(_answers(forward, "like", batch), tf.sigmoid(expected), atol=1e-6)
 
 
 class Priced(PredictionHead):
@@ -799,11 +447,11 @@ class Priced(PredictionHead):
 def test_columns_of_rows_reach_the_heads(make_model, monkeypatch):
     prices, words = np.arange(LINES, dtype=np.float32), np.arange(2 * LINES, dtype=np.int32)
     lists = {"words": Ragged(2 * np.arange(LINES + 1), {"id": words})}
-    lines = replace(_lines(), dense={"price": prices}, lists=lists)
-    monkeypatch.setattr(sys.modules[__name__], "_lines", lambda: lines)
+    lines = replace(small_model.made_lines(), dense={"price": prices}, lists=lists)
+    monkeypatch.setattr(small_model, "made_lines", lambda: lines)
     monkeypatch.setattr(heads.UserPreference, "build", lambda self, context: Priced(name=context.name))
-    model = make_model({"click": _prediction("user")})
-    model.run(model.gather(_rows(lines=[4, 2])), training=False)
+    model = make_model({"click": prediction("user")})
+    model.run(model.gather(numbered(lines=[4, 2])), training=False)
     batch = model.heads["click"].seen
     np.testing.assert_array_equal(batch.dense["price"], [4, 2])
     np.testing.assert_array_equal(batch.lists["words"].values["id"], [8, 9, 4, 5])
