@@ -42,6 +42,7 @@ FRAMEWORKS = {"tensorflow", "tf_keras", "keras"}
 #: Tests that belong to no single module.
 ACROSS = {
     "data/test_as_of": "what is known at a moment, through all that makes rows",
+    "model/test_cut": "where tasks part, from correlations to a training step there",
     "runs/test_baselines_alone": "runs without a model",
     "test_docs": "the documentation",
     "test_layout": "the house",
