@@ -13,13 +13,13 @@ from mtkit.data.catalogs import make_fold
 from mtkit.data.feature_scopes import scope_of
 from mtkit.data.memory import check_memory
 from mtkit.data.queries import with_queries
-from mtkit.data.weights import masked, unfit, weighed
+from mtkit.data.weights import masked, repeated, unfit, weighed
 from mtkit.errors import RecipeError
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.static_checks import embeddings, with_known
 from mtkit.recipe.toml_positions import KeyPath
-from mtkit.spec import Cut, TaskHead
+from mtkit.spec import Cut, RetrievalTask, TaskHead
 from mtkit.spec.heads import mask_name
 from mtkit.types import Dataset, Fold, Part, RowTable
 
@@ -76,6 +76,8 @@ def tables_of(recipe: Recipe, fold: Fold, *, model: bool) -> dict[str, dict[Part
     for name, parts in tables.items():
         wheres = [head.of_rows for head in recipe.plan.tasks.values() if head.of_rows and head.rows == name]
         tables[name] = {part: masked(fold, table, wheres) for part, table in parts.items()}
+        heads = [head for head in recipe.plan.tasks.values() if isinstance(head, RetrievalTask) and head.rows == name]
+        tables[name]["train"] = repeated(tables[name]["train"], {head.repeats for head in heads if head.repeats < 1})
     for name, parts in tables.items():
         asked_queries = recipe.plan.queries(name)
         tables[name] = {part: with_queries(fold, table, asked_queries) for part, table in parts.items()}

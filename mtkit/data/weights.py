@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 
 from mtkit.conditions import Where
@@ -15,7 +16,7 @@ from mtkit.data.conditions import holding
 from mtkit.data.feature_scopes import scope_of
 from mtkit.schema import CONTEXT, Address, Column
 from mtkit.spec import TaskHead, TaskMistake
-from mtkit.spec.heads import mask_name
+from mtkit.spec.heads import mask_name, repeats_name
 from mtkit.types import ROW_WEIGHT, Fold, Part, RowTable
 
 #: Why rows may have no label.
@@ -51,6 +52,19 @@ def masked(fold: Fold, table: RowTable, wheres: Collection[Where]) -> RowTable:
     for where in wheres:
         events = columns.select(list(where.columns)).take(pa.array(table.event))
         found[mask_name(where)] = holding(where, events, declared).astype(np.float32)
+    return replace(table, dense={**table.dense, **found})
+
+
+def repeated(table: RowTable, powers: Collection[float]) -> RowTable:
+    """The table with a column for each power: what a row counts if n rows of the same ids count n to this power together.
+
+    None where rows have fewer than two ids: then it is not told what was had again.
+    """
+    if len(table.ids) < 2 or not powers:
+        return table
+    names = list(table.ids)
+    count = pd.DataFrame(dict(table.ids)).groupby(names, sort=False)[names[0]].transform("size").to_numpy()
+    found = {repeats_name(power): (count ** (power - 1.0)).astype(np.float32) for power in powers}
     return replace(table, dense={**table.dense, **found})
 
 

@@ -34,6 +34,7 @@ class Features(keras.layers.Layer):
         l2: weight in the loss of the mean over rows of the squared lengths of the embeddings that they look up.
         l1: the same of the sums of absolute values.
         combine: `sum`, or `concat`, side by side.
+        stddev: of the normal numbers that embeddings and maps begin with.
 
     Call: a dictionary address -> int `[rows]`, float `[rows, width]`, or int `[rows, n]` where a row has several values, the
     known ones first and then 0; `<address>/weight` float `[rows, n]` are their weights. Returns `[rows, dim]`, or
@@ -54,6 +55,7 @@ class Features(keras.layers.Layer):
         l2: float = 0.0,
         l1: float = 0.0,
         combine: str = "sum",
+        stddev: float = 0.01,
         **options: Any,
     ) -> None:
         super().__init__(**options)
@@ -62,13 +64,15 @@ class Features(keras.layers.Layer):
         self.id_dropout, self.dropout = id_dropout, dropout
         self.listed, self.combiner = tuple(listed), combiner
         self.feature_dropout, self.l2, self.l1 = feature_dropout, l2, l1
-        self.combine = combine
+        self.combine, self.stddev = combine, stddev
         self._tables = {
-            address: keras.layers.Embedding(size, dim, _small(), name=_variable_name(address))
+            address: keras.layers.Embedding(size, dim, self._small(), name=_variable_name(address))
             for address, size in sizes.items()
         }
         self._maps = {
-            address: keras.layers.Dense(dim, use_bias=False, kernel_initializer=_small(), name=_variable_name(address))
+            address: keras.layers.Dense(
+                dim, use_bias=False, kernel_initializer=self._small(), name=_variable_name(address)
+            )
             for address in widths
         }
         self._hidden = [keras.layers.Dense(width, activation="relu") for width in self.hidden]
@@ -129,6 +133,10 @@ class Features(keras.layers.Layer):
         beside = self._hidden[:1] if self.combine == "concat" else []
         return [*tables, *(Axis(layer.kernel, 0, [*self._tables, *self._maps]) for layer in beside)]
 
+    def _small(self) -> keras.initializers.Initializer:
+        # What is known of an item in advance should be heard over the noise of ids that have not been learned yet.
+        return keras.initializers.RandomNormal(stddev=self.stddev)
+
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         return {
@@ -145,6 +153,7 @@ class Features(keras.layers.Layer):
             "l2": self.l2,
             "l1": self.l1,
             "combine": self.combine,
+            "stddev": self.stddev,
         }
 
 
@@ -166,11 +175,6 @@ def _there(ids: tf.Tensor) -> tf.Tensor:
 def _alone(ids: tf.Tensor) -> tf.Tensor:
     """1 for the first 0 of a row without any value, float32 `[rows, n]`."""
     return tf.concat([tf.cast(ids[:, :1] == 0, tf.float32), tf.zeros_like(ids[:, 1:], tf.float32)], 1)
-
-
-def _small() -> keras.initializers.Initializer:
-    # What is known of an item in advance should be heard over the noise of ids that have not been learned yet.
-    return keras.initializers.RandomNormal(stddev=0.01)
 
 
 def _variable_name(address: str) -> str:

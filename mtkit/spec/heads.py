@@ -36,6 +36,11 @@ def mask_name(where: Where) -> str:
     return f"where {json.dumps(where.model_dump(mode='json'), sort_keys=True)}"
 
 
+def repeats_name(power: float) -> str:
+    """The dense column that says what a row counts if n alike ones count n to a power together."""
+    return f"repeats**{power:g}"
+
+
 def query_column(by: str) -> str:
     """The dense column of rows that has the number of each row's query, by what makes one (`TaskHead.query_by`)."""
     return f"query {by}".rstrip()

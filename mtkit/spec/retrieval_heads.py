@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from mtkit.spec.base import Name
-from mtkit.spec.heads import Measures, Read, TaskHead, TaskMistake, Wiring
+from mtkit.spec.heads import Measures, Read, TaskHead, TaskMistake, Wiring, repeats_name
 from mtkit.spec.prediction_heads import unfit_label
 
 if TYPE_CHECKING:
@@ -26,6 +26,16 @@ class RetrievalTask(TaskHead):
     query: tuple[Name, ...] = Field(min_length=1, description="embeddings of the query side")
     candidate: tuple[Name, ...] = Field(min_length=1, description="embeddings of the candidate's entity")
     evaluate: Name | None = Field(None, description="row table with targets to evaluate on; default: `rows`")
+    repeats: Annotated[float, Field(ge=0, le=1)] = Field(
+        1.0,
+        description="what n training rows of the same user and item count together: n to this power. 1 = each for itself; 0 = as "
+        "one row: the smaller, the less a habit outweighs a discovery",
+    )
+
+    @property
+    def scales(self) -> tuple[str, ...]:
+        """Those of all heads, and what rows count of which there are several."""
+        return (*super().scales, *((repeats_name(self.repeats),) if self.repeats < 1 else ()))
 
     @property
     def candidates(self) -> Literal["batch", "catalog", "drawn"]:
@@ -114,6 +124,11 @@ class RetrievalTask(TaskHead):
         """No targets to evaluate on, or no label that says which candidates are positive."""
         if self.positive and (message := unfit_label(tables[self.rows]["train"], self.positive, numeric=False)):
             yield ("label",), message
+        if self.repeats < 1 and repeats_name(self.repeats) not in tables[self.rows]["train"].dense:
+            yield (
+                ("repeats",),
+                f"rows of {self.rows!r} have no single item, of which alone it can be told how often it was had",
+            )
         if "target" not in tables[self.evaluated_on]["eval"].lists:
             message = f"row table {self.evaluated_on!r} has no targets to evaluate on; set `evaluate` to one that has (`windows`)"
             yield ("rows",), message

@@ -8,7 +8,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from mtkit.schema import HISTORY, ColumnKind
-from mtkit.spec import BuildContext, Encoder, Fraction, PositiveInt
+from mtkit.spec import BuildContext, Encoder, Fraction, PositiveFloat, PositiveInt
 
 
 class Features(Encoder):
@@ -40,6 +40,11 @@ class Features(Encoder):
     )
     l1: Annotated[float, Field(ge=0)] = Field(
         0.0, description="the same of the sums of absolute values, which makes what is not needed 0, or nearly so"
+    )
+    stddev: PositiveFloat = Field(
+        0.01,
+        description="standard deviation of the normal numbers that embeddings begin with; where hidden layers or experts follow "
+        "and a label is rare, 0.001 may be better",
     )
     combiner: Literal["sum", "mean", "sqrtn"] = Field(
         "mean",
@@ -87,5 +92,6 @@ class Features(Encoder):
             l2=self.l2,
             l1=self.l1,
             combine=self.combine,
+            stddev=self.stddev,
             name=context.name,
         )

@@ -6,9 +6,10 @@ import pyarrow as pa
 import pytest
 
 from mtkit.data.catalogs import make_fold
-from mtkit.data.weights import unfit, weighed
+from mtkit.data.weights import repeated, unfit, weighed
 from mtkit.schema import Column
 from mtkit.spec import Cut, TaskHead
+from mtkit.standard.retrieval import Retrieval
 from mtkit.standard.rows import EntityRows, Interactions, SampledNegatives, Windows
 from mtkit.types import ROW_WEIGHT
 
@@ -220,3 +221,34 @@ def test_rows_to_be_evaluated_on_may_lack_the_column(make_rows):
 
     tables = {"rows": lines["rows"], "weeks": weeks["rows"]}
     assert list(unfit(fold, Elsewhere(rows="rows", weight_by="price"), tables)) == []
+
+
+def test_rows_that_repeat_count_by_a_power_of_their_number(make_rows):
+    _, tables = make_rows({}, LINES)
+    table = tables["rows"]["train"]
+    seen = repeated(table, [0.0, 0.5])
+    pairs = [*zip(*table.ids.values(), strict=True)]
+    number = np.array([pairs.count(pair) for pair in pairs])
+    assert number.max() > 1
+    np.testing.assert_allclose(seen.dense["repeats**0"], 1 / number, rtol=1e-6)
+    np.testing.assert_allclose(seen.dense["repeats**0.5"], number**-0.5, rtol=1e-6)
+    assert repeated(table, []) is table
+
+
+def test_rows_without_an_item_cannot_repeat(make_rows):
+    _, tables = make_rows({}, WEEKS)
+    assert repeated(tables["rows"]["train"], [0.5]) is tables["rows"]["train"]
+    task = Retrieval(rows="rows", query=("user",), candidate=("item",), repeats=0.5)
+    (mistake,) = task.unfit(tables)
+    assert mistake == (
+        ("repeats",),
+        "rows of 'rows' have no single item, of which alone it can be told how often it was had",
+    )
+
+
+def test_a_task_is_trained_by_what_repeats_count(shop, make_rows):
+    task = Retrieval(rows="rows", query=("user",), candidate=("item",), repeats=0.5)
+    _, tables = make_rows({}, LINES)
+    table = repeated(tables["rows"]["train"], [task.repeats])
+    np.testing.assert_array_equal(table.weighed(task.scales).dense[ROW_WEIGHT], table.dense["repeats**0.5"])
+    assert "repeats" not in " ".join(task.model_copy(update={"repeats": 1.0}).scales)

@@ -67,7 +67,7 @@ def test_gradients_of_tables_are_rows():
 
 def test_config():
     check_layer_config(_layer(hidden=(7,), id_dropout=0.1, dropout=0.2, name="user"))
-    check_layer_config(_layer(feature_dropout=0.1, l2=0.2, l1=0.3, combine="concat"))
+    check_layer_config(_layer(feature_dropout=0.1, l2=0.2, l1=0.3, combine="concat", stddev=0.1))
 
 
 def test_conforms():
@@ -175,3 +175,10 @@ def test_a_list_of_one_value_is_a_category():
     single({TAGS: tf.constant(values)})
     single.set_weights(lists.get_weights())
     np.testing.assert_array_equal(lists({TAGS: tf.constant(values[:, None])}), single({TAGS: tf.constant(values)}))
+
+
+def test_embeddings_and_maps_begin_as_wide_as_asked():
+    layer = Features(sizes={"item.id": 4000}, widths={"item.price": 500}, dim=4, stddev=0.2)
+    layer({"item.id": tf.zeros([1], tf.int32), "item.price": tf.zeros([1, 500])})
+    for weight in layer.trainable_weights:
+        np.testing.assert_allclose(np.std(weight), 0.2, rtol=0.1)
