@@ -19,6 +19,7 @@ from mtkit.testing.self_supervised import check_self_supervised_head
 from mtkit.testing.specs import HEAVY, check_exporter, check_hooks, check_import_is_light, check_spec
 from mtkit.testing.statistics import check_row_statistics
 from mtkit.testing.training_steps import check_training_step
+from mtkit.testing.weightings import check_weighting
 
 __all__ = [
     "HEAVY",
@@ -42,5 +43,6 @@ __all__ = [
     "check_spec",
     "check_split",
     "check_training_step",
+    "check_weighting",
     "sample_data",
 ]
