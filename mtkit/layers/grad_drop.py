@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from mtkit.backend import tf
 
 
-def grad_drop(jacobian: tf.Tensor, seed: tf.Tensor, leak: float | Sequence[float] = 0.0) -> tf.Tensor:
+def grad_drop(jacobian: tf.Tensor, seed: tf.Tensor, leak: tf.Tensor | float | Sequence[float] = 0.0) -> tf.Tensor:
     """The sum of the gradients, in each element of those alone that have the sign that is drawn: `[n]`.
 
     The positive sign is drawn with the probability (1 + Σ g / Σ |g|) / 2 over the tasks. Elements that are 0 for all of them
@@ -24,7 +24,7 @@ def grad_drop(jacobian: tf.Tensor, seed: tf.Tensor, leak: float | Sequence[float
     return kept(jacobian, tf.random.stateless_uniform(tf.shape(jacobian)[1:], seed, dtype=jacobian.dtype), leak)
 
 
-def kept(jacobian: tf.Tensor, drawn: tf.Tensor, leak: float | Sequence[float] = 0.0) -> tf.Tensor:
+def kept(jacobian: tf.Tensor, drawn: tf.Tensor, leak: tf.Tensor | float | Sequence[float] = 0.0) -> tf.Tensor:
     """The same by given numbers.
 
     Args:
@@ -34,6 +34,6 @@ def kept(jacobian: tf.Tensor, drawn: tf.Tensor, leak: float | Sequence[float] = 
     """
     balance = tf.math.divide_no_nan(tf.reduce_sum(jacobian, 0), tf.reduce_sum(tf.abs(jacobian), 0))
     sign = tf.where(drawn < (1 + balance) / 2, tf.ones_like(drawn), -1)
-    part = tf.reshape(tf.cast(leak, jacobian.dtype), [-1, 1])
+    part = tf.reshape(tf.convert_to_tensor(leak, jacobian.dtype), [-1, 1])
     same = tf.cast(jacobian * sign > 0, jacobian.dtype)
     return tf.reduce_sum((part + (1 - part) * same) * jacobian, 0)

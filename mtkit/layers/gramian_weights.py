@@ -228,7 +228,9 @@ class ConFIG(Weighting):
         found = gradients.spectrum(gradients.cosines).solved(tf.cast(gradients.there, tf.float64))
         products = tf.linalg.matvec(gradients.cosines, found)
         length = tf.math.divide_no_nan(tf.tensordot(gradients.norms, products, 1), tf.tensordot(found, products, 1))
-        return length * found * gradients.inverse
+        # Unit vectors that add up to 0 have no such direction.
+        there = tf.reduce_max(tf.abs(products)) > rounding(gradients.precision)
+        return tf.where(there, length * found * gradients.inverse, 0)
 
 
 class UPGrad(Weighting):

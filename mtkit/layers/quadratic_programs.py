@@ -126,7 +126,7 @@ def bargain(matrix: tf.Tensor) -> tf.Tensor:
     Source: Nesterov and Nemirovskii, Interior-Point Polynomial Algorithms in Convex Programming, 1994, section 2.2.
 
     Args:
-        matrix: M, float64 `[n, n]`, positive definite.
+        matrix: M, float64 `[n, n]`, positive definite, with 1 on the diagonal.
     """
     size = matrix.shape[0]
 
