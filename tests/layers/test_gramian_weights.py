@@ -46,10 +46,10 @@ def weights_of(name, jacobian, seed=SEED):
 
 
 def jacobians(count=40):
-    """Gradients of 2 to 4 tasks: any, in conflict, dependent on one another, opposite, of other lengths."""
+    """Gradients of 2 and of 3 tasks: any, in conflict, dependent on one another, opposite, of other lengths."""
     rng = np.random.default_rng(4)
     for number in range(count):
-        tasks = rng.integers(2, 5)
+        tasks = rng.integers(2, 4)
         drawn = rng.normal(size=(tasks, 6))
         yield [
             lambda drawn=drawn: drawn,
@@ -189,6 +189,13 @@ def test_the_best_for_the_worst_task(name, c):
         assert (jacobian @ direction).min() > best - 2e-3 * size
 
 
+def test_an_example_of_another_library():
+    """That of CAGrad in TorchJD's documentation, with c = 0.5."""
+    jacobian = np.array([[-4.0, 1.0, 1.0], [6.0, 1.0, 1.0]])
+    weights, _ = CAGrad(0.5)(tf.constant(jacobian @ jacobian.T), {}, tf.constant(SEED, tf.int64))
+    np.testing.assert_allclose(jacobian.T @ weights.numpy(), [0.1835, 1.2041, 1.2041], atol=1e-4)
+
+
 def test_where_no_direction_does_good_to_all_the_nearest_harms_none():
     """Two opposite tasks, and one at right angles: within the ball all that is along the third does the two nothing."""
     jacobian = np.array([[0.0, 1.0], [0.0, -1.0], [1.0, 0.0]])
@@ -270,8 +277,8 @@ def test_one_cosine_with_all():
 
 @pytest.mark.parametrize("name", METHODS)
 def test_float32_is_enough(name):
-    for jacobian in (BENT, np.random.default_rng(1).normal(size=(3, 9))):
-        np.testing.assert_allclose(weights_of(name, jacobian.astype(np.float32)), weights_of(name, jacobian), rtol=1e-4)
+    jacobian = np.random.default_rng(1).normal(size=(3, 9))
+    np.testing.assert_allclose(weights_of(name, jacobian.astype(np.float32)), weights_of(name, jacobian), rtol=1e-4)
 
 
 @pytest.mark.slow
