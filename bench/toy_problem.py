@@ -1,8 +1,8 @@
 """The problem of two losses in two variables on which CAGrad and Nash-MTL are shown, by every way of balancing gradients.
 
 Its basin has a Pareto set, x2 about -8.36 (-8.43 at the ends) with x1 from -7 (where the second loss is least) to 7 (the
-first); above lies a slope with two narrow valleys, in which the losses' gradients conflict. Five starts, and Adam with .001. In the
-second paper the first loss is a tenth of what it is in the first (`--scale 0.1`, 35,000 steps; `--scale 1`, 100,000 steps).
+first); above lies a slope with two narrow valleys, in which the gradients conflict. Five starts, and Adam with .001. In the
+second paper the first loss is a tenth of that in the first (`--scale 0.1`, 35,000 steps; `--scale 1`, 100,000 steps).
 
 Sources: Liu et al., Conflict-Averse Gradient Descent for Multi-task Learning, NeurIPS 2021, appendix; Navon et al., Multi-Task
 Learning as a Bargaining Game, ICML 2022, appendix B, and the code of both.
@@ -34,7 +34,7 @@ STARTS = ((-8.5, 7.5), (0.0, 0.0), (9.0, 9.0), (-7.5, -0.5), (9.0, -1.0))
 SET, HALF_LENGTH, CLOSE = -8.3552, 7.0, 0.1
 LEAST = 5e-6
 RATE, DECAYS, EPSILON = 1e-3, (0.9, 0.999), 1e-8
-CALL = 250
+CALL = 500
 
 WEIGHTINGS: dict[str, Weighting] = {
     "PCGrad": PCGrad(), "MGDA": MGDA(), "CAGrad": CAGrad(), "Nash-MTL": NashMTL(), "IMTL-G": IMTLG(),

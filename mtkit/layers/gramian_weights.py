@@ -52,8 +52,8 @@ class PCGrad(Weighting):
 class MGDA(Weighting):
     """The shortest vector among all convex combinations of the gradients; exact, unlike Frank-Wolfe steps.
 
-    Source: Désidéri, Multiple-Gradient Descent Algorithm, Comptes Rendus Mathématique 350 (2012), theorem 2.2; Sener and Koltun,
-    Multi-Task Learning as Multi-Objective Optimization, NeurIPS 2018, equation 3. The least w'Gw over the simplex is where
+    Source: Désidéri, Multiple-Gradient Descent Algorithm, Comptes Rendus Mathématique 350 (2012); Sener and Koltun,
+    Multi-Task Learning as Multi-Objective Optimization, NeurIPS 2018, section 3. The least w'Gw over the simplex is where
     y'Gy / 2 - Σ y over y ≥ 0 is, up to the scale.
     """
 
@@ -73,7 +73,7 @@ class CAGrad(Weighting):
     The ball has the radius c times the mean gradient's norm. Where none in it does good to all tasks, and gradients cancel, it
     is the one nearest to the mean that makes no task worse.
 
-    Source: Liu et al., Conflict-Averse Gradient Descent for Multi-task Learning, NeurIPS 2021, equation 4 and algorithm 1,
+    Source: Liu et al., Conflict-Averse Gradient Descent for Multi-task Learning, NeurIPS 2021, algorithm 1,
     without the rescaling of its published code: of one task it is 1 + c times the gradient. The least that the direction does for
     a task, m, is found by Newton's method: for a given m, the shortest Σ y g that, added to the mean, does as much for all of
     them minimizes y'Gy / 2 + (b - m)'y over y ≥ 0, b being their products with the mean. Its norm grows with m, and is convex;
@@ -130,7 +130,7 @@ class NashMTL(Weighting):
     Its norm is the root of the number of tasks, and is clipped. Where the gradients cancel, no weights are the solution;
     those of the regularized problem are large, and their sum is about 0.
 
-    Source: Navon et al., Multi-Task Learning as a Bargaining Game, ICML 2022, equation 2, claim 3.1 and algorithm 1. Deviation:
+    Source: Navon et al., Multi-Task Learning as a Bargaining Game, ICML 2022, claim 3.1 and algorithm 1. Deviation:
     its solution is found by Newton's method instead of a sequence of convex programs. Clipping is that of the published code.
 
     Args:
@@ -218,7 +218,7 @@ class ConFIG(Weighting):
     Of gradients that depend on one another it is the least-squares solution.
 
     Source: Liu, Chu and Thuerey, ConFIG: Towards Conflict-free Training of Physics Informed Neural Networks, ICLR 2025,
-    equations 2 and 3.
+    section 3.
     """
 
     scale_invariant = True
@@ -236,8 +236,7 @@ class ConFIG(Weighting):
 class UPGrad(Weighting):
     """The mean of the gradients, each projected onto the directions that make no task worse.
 
-    Source: Quinton and Rey, Jacobian Descent for Multi-Objective Optimization, 2024, equation 5, by the dual of proposition 1:
-    the least v'Gv over v that is nowhere below the unit vector of a task.
+    Source: Quinton and Rey, Jacobian Descent for Multi-Objective Optimization, 2024, section 3, by the dual of proposition 1: the least v'Gv over v that is nowhere below the unit vector of a task.
     """
 
     non_conflicting = True
@@ -255,7 +254,7 @@ class UPGrad(Weighting):
 class DBMTL(Weighting):
     """The sum of the gradients, all made as long as the longest.
 
-    Source: Lin et al., Dual-Balancing for Multi-Task Learning, 2023, equation 3, the part of gradients. Deviation: gradients are
+    Source: Lin et al., Dual-Balancing for Multi-Task Learning, 2023, the part that balances magnitudes of gradients. Deviation: gradients are
     those of the step, not moving averages, which a Gramian does not hold.
     """
 

@@ -60,7 +60,7 @@ def _traced(weighting: Any) -> Weigh:
         assert found.dtype == jacobian.dtype, (
             f"expected weights in the Gramian's {jacobian.dtype}, got {found.dtype.name}"
         )
-        return found.numpy()
+        return np.asarray(found)
 
     return weigh
 
@@ -167,7 +167,7 @@ def _independent() -> Iterator[np.ndarray]:
 
 
 def _unit(vector: np.ndarray) -> np.ndarray:
-    return vector / np.linalg.norm(vector)
+    return np.asarray(vector / np.linalg.norm(vector))
 
 
 def _assert_same(one: np.ndarray, weights: np.ndarray, other: np.ndarray, expected: np.ndarray, what: str) -> None:
