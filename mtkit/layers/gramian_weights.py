@@ -236,7 +236,8 @@ class ConFIG(Weighting):
 class UPGrad(Weighting):
     """The mean of the gradients, each projected onto the directions that make no task worse.
 
-    Source: Quinton and Rey, Jacobian Descent for Multi-Objective Optimization, 2024, section 3, by the dual of proposition 1: the least v'Gv over v that is nowhere below the unit vector of a task.
+    Source: Quinton and Rey, Jacobian Descent for Multi-Objective Optimization, 2024, section 3, by the dual of proposition 1: the
+    least v'Gv over v that is nowhere below the unit vector of a task.
     """
 
     non_conflicting = True
@@ -254,8 +255,8 @@ class UPGrad(Weighting):
 class DBMTL(Weighting):
     """The sum of the gradients, all made as long as the longest.
 
-    Source: Lin et al., Dual-Balancing for Multi-Task Learning, 2023, the part that balances magnitudes of gradients. Deviation: gradients are
-    those of the step, not moving averages, which a Gramian does not hold.
+    Source: Lin et al., Dual-Balancing for Multi-Task Learning, 2023, the part that balances magnitudes of gradients. Deviation:
+    gradients are those of the step, not moving averages, which a Gramian does not hold.
     """
 
     scale_invariant = True
