@@ -32,6 +32,8 @@ class Gradients(NamedTuple):
         cosines: `[tasks, tasks]`, with rows and columns of 0 where a gradient is 0.
         gramian: `[tasks, tasks]`.
         precision: the type in which the Gramian came.
+        finite: bool, whether the Gramian is; if not, the others are those of orthogonal unit vectors, for eigenvalues of what is
+            no number end the program.
     """
 
     there: tf.Tensor
@@ -40,14 +42,16 @@ class Gradients(NamedTuple):
     cosines: tf.Tensor
     gramian: tf.Tensor
     precision: tf.DType
+    finite: tf.Tensor
 
     @classmethod
     def of(cls, gramian: tf.Tensor) -> Gradients:
         """Those with the inner products `[tasks, tasks]`."""
-        products = tf.cast(gramian, tf.float64)
+        finite = tf.reduce_all(tf.math.is_finite(gramian))
+        products = tf.where(finite, tf.cast(gramian, tf.float64), tf.eye(gramian.shape[0], dtype=tf.float64))
         norms = tf.sqrt(tf.maximum(tf.linalg.diag_part(products), 0))
         inverse = tf.math.reciprocal_no_nan(norms)
-        return cls(norms > 0, norms, inverse, products * inverse * inverse[:, None], products, gramian.dtype)
+        return cls(norms > 0, norms, inverse, products * inverse * inverse[:, None], products, gramian.dtype, finite)
 
     @property
     def share(self) -> tf.Tensor:
@@ -59,6 +63,11 @@ class Gradients(NamedTuple):
     def definite(self) -> tf.Tensor:
         """The cosines, regularized; gradients that are 0 stand at right angles to all others."""
         return definite(tf.linalg.set_diag(self.cosines, tf.ones_like(self.norms)), self.precision)
+
+    def given(self, weights: tf.Tensor) -> tf.Tensor:
+        """Weights as they are given back: 0 without a gradient, nan where the Gramian is not finite, in its type."""
+        weights = tf.where(self.finite, tf.where(self.there, weights, 0), np.nan)
+        return tf.cast(weights, self.precision)
 
     def norm_of(self, weights: tf.Tensor) -> tf.Tensor:
         """The norm of the weighted sum."""
@@ -96,14 +105,15 @@ class Weighting:
     def __call__(self, gramian: tf.Tensor, memory: Memory, seed: tf.Tensor) -> tuple[tf.Tensor, Memory]:
         """The weights by which gradients are summed, `[tasks]` in the Gramian's type, and what is remembered after the step.
 
+        Of a Gramian that is not finite they are nan.
+
         Args:
             gramian: inner products of the tasks' gradients, `[tasks, tasks]`, float32 or float64, whose shape is static.
             memory: what was remembered.
             seed: int64 `[2]`, of what is drawn; another one for each step.
         """
         gradients = Gradients.of(gramian)
-        weights = tf.where(gradients.there, self.weights(gradients, seed), 0)
-        return tf.cast(weights, gramian.dtype), memory
+        return gradients.given(self.weights(gradients, seed)), memory
 
     def weights(self, gradients: Gradients, seed: tf.Tensor) -> tf.Tensor:
         """Weights, float64 `[tasks]`; those of gradients that are 0 may be anything finite."""

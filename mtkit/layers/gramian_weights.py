@@ -164,9 +164,9 @@ class NashMTL(Weighting):
         gradients = Gradients.of(gramian)
         last = tf.cast(memory["weights"], tf.float64)
         found = tf.cond(memory["step"] % self.every == 0, lambda: self.weights(gradients, seed), lambda: last)
-        kept = tf.where(gradients.there, found, last)
+        kept = tf.where(gradients.there & gradients.finite, found, last)
         remembered = {"weights": tf.cast(kept, memory["weights"].dtype), "step": memory["step"] + 1}
-        return tf.cast(self._clipped(tf.where(gradients.there, kept, 0), gradients), gramian.dtype), remembered
+        return gradients.given(self._clipped(kept, gradients)), remembered
 
     def weights(self, gradients: Gradients, seed: tf.Tensor) -> tf.Tensor:
         """The bargain's weights, before they are clipped."""
@@ -175,10 +175,7 @@ class NashMTL(Weighting):
     def _clipped(self, weights: tf.Tensor, gradients: Gradients) -> tf.Tensor:
         if not self.max_norm:
             return weights
-        norm = gradients.norm_of(weights)
-        return weights * tf.where(
-            norm > self.max_norm, tf.math.divide_no_nan(tf.cast(self.max_norm, norm.dtype), norm), 1
-        )
+        return weights * (self.max_norm / tf.maximum(gradients.norm_of(weights), self.max_norm))
 
 
 class IMTLG(Weighting):

@@ -27,6 +27,7 @@ def check_weighting(weighting: Any) -> None:
     weigh = _traced(weighting)
     for jacobian in _jacobians(_TASKS):
         _assert_finite(weigh, jacobian)
+    _assert_goes_on(weigh, jacobian)
     _assert_alone(weigh)
     _assert_absent(weighting, weigh)
     for declared, check in _PROPERTIES.items():
@@ -81,6 +82,16 @@ def _assert_finite(weigh: Weigh, jacobian: np.ndarray) -> None:
         assert_finite(weigh(jacobian * scale), f"weights of gradients of the size {scale:g}")
     assert_finite(weigh(jacobian.astype(np.float32)), "weights of gradients in float32")
     assert_finite(weigh(0 * jacobian), "weights of gradients that are 0")
+
+
+def _assert_goes_on(weigh: Weigh, jacobian: np.ndarray) -> None:
+    """Gradients that are no numbers do not end the program: a run says itself what is wrong then."""
+    from mtkit.backend import tf
+
+    try:
+        weigh(np.concatenate([jacobian[:-1], np.full((1, _WIDTH), np.nan)]))
+    except tf.errors.OpError as error:
+        raise AssertionError("gradients that are nan end the program") from error
 
 
 def _assert_alone(weigh: Weigh) -> None:

@@ -32,6 +32,11 @@ def test_the_norm_of_a_weighted_sum():
     np.testing.assert_allclose(found.norm_of(tf.constant([1.0, 7.0, 2.0], tf.float64)), np.hypot(-1, 4))
 
 
+def test_what_is_not_finite_is_not_hidden():
+    weights, _ = Lengths()(tf.constant([[1.0, np.nan], [np.nan, 2.0]]), {}, tf.constant([0, 0], tf.int64))
+    np.testing.assert_array_equal(weights, [np.nan, np.nan])
+
+
 def test_weights_have_the_type_of_the_products_and_are_0_without_a_gradient():
     weighting = Lengths()
     assert weighting.memory(3) == {}
