@@ -127,8 +127,13 @@ def where_fields(model: type[BaseModel]) -> tuple[str, ...]:
     return tuple(
         name
         for name, field in model.model_fields.items()
-        if field.annotation is Where or Where in get_args(field.annotation)
+        if field.annotation is Where or (Where in get_args(field.annotation) and name not in where_lists(model))
     )
+
+
+def where_lists(model: type[BaseModel]) -> tuple[str, ...]:
+    """Names of the fields of a model that are lists of conditions."""
+    return tuple(name for name, field in model.model_fields.items() if field.annotation == tuple[Where, ...])
 
 
 def as_text(value: Scalar) -> str:

@@ -72,6 +72,7 @@ def make_context(
             if (rate := tables[spec.rows]["train"].kept.get(spec.predicts))
         },
         labels=labels,
+        roles=tuple(fold.schema.roles),
     )
 
 

@@ -128,6 +128,13 @@ def _past_events(recipe: Recipe, fold: Fold) -> Iterator[Need]:
     for where in dict.fromkeys(where for spec in recipe.encoder.values() if (where := spec.history_where)):
         what = f"which of {events:,} events are meant by {where.in_words()}; do without `where`"
         yield Need(2 * events * _FLOAT, what)
+    for name, spec in recipe.encoder.items():
+        if around := spec.neighborhood:
+            # Each kind from both sides: an id and a time for each event.
+            kinds = 2 * len(around.kinds)
+            yield Need(
+                kinds * events * 3 * _FLOAT, f"encoder.{name}: edges of {events:,} events; name fewer kinds of them"
+            )
 
 
 def _addresses() -> Iterator[Need]:

@@ -67,6 +67,7 @@ class Batch:
         ids: role -> int32 `[rows]`.
         present: float32 `[rows]`; 0 = there is no such row, and all of its weights are 0.
         time: int64 `[rows]`, seconds; None for tables without time.
+        known: int64 `[rows]`, seconds: what happened strictly before it is known of the row; None as `time` is.
         history: int64 `[rows, 2]`, begin and end of the own past among the events; None for tables without history.
         context: column -> `[rows]` or `[rows, width]`, preprocessed.
         labels: label -> `[rows]`.
@@ -83,6 +84,7 @@ class Batch:
     ids: Mapping[str, tf.Tensor]
     present: tf.Tensor | None = None
     time: tf.Tensor | None = None
+    known: tf.Tensor | None = None
     history: tf.Tensor | None = None
     context: Mapping[str, tf.Tensor] = field(default_factory=dict)
     labels: Mapping[str, tf.Tensor] = field(default_factory=dict)
@@ -107,7 +109,13 @@ class Batch:
         def of_last(values: tf.Tensor | None) -> tf.Tensor | None:
             return None if values is None else tf.gather(values, last)
 
-        lasts = Batch({}, of_last(self.present), of_last(self.time), of_last(self.history))
+        lasts = Batch(
+            {},
+            present=of_last(self.present),
+            time=of_last(self.time),
+            known=of_last(self.known),
+            history=of_last(self.history),
+        )
         return lasts, tf.gather(self.history[:, 1], tf.gather(last, number)) - self.history[:, 1]
 
     def scale(self, names: Sequence[str]) -> tf.Tensor | None:
@@ -129,6 +137,7 @@ class Batch:
             ids=each(self.ids) | {role: tf.reshape(ids, [-1])},
             present=repeated(self.present),
             time=repeated(self.time),
+            known=repeated(self.known),
             history=repeated(self.history),
             context=each(self.context),
             dense=each(self.dense),
@@ -150,6 +159,7 @@ class Batch:
             ids=each(self.ids),
             present=taken(self.present),
             time=taken(self.time),
+            known=taken(self.known),
             history=taken(self.history),
             context=each(self.context),
             labels=each(self.labels),

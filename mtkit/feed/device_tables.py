@@ -15,8 +15,9 @@ from mtkit.backend import tf
 from mtkit.feed.batch import Batch, InSequences, Lists, SharedValues
 from mtkit.feed.features import EntityTable, EventLog, gathered, padded, providers, seen, variable
 from mtkit.feed.interface import Past
+from mtkit.feed.neighborhoods import Neighborhoods
 from mtkit.runtime.collectives import replicas
-from mtkit.schema import Address
+from mtkit.schema import HISTORY, Address
 from mtkit.types import Ragged, RowTable, Shared
 
 
@@ -106,6 +107,8 @@ class RowStore(tf.Module):
         self.weights = _variables(f"{name}.weight", table.weights)
         self.dense = _variables(name, table.dense)
         self.time = variable(f"{name}.time", table.time) if len(table.time) else None
+        alike = table.known is table.time or np.array_equal(table.known, table.time)
+        self.known = self.time if alike else variable(f"{name}.known", table.known)
         self.history = variable(f"{name}.history", table.history) if len(table.history) else None
         self.sequences = None if table.sequence is None else Sequences(table.sequence)
         self.lists = {key: RaggedColumns(key, values) for key, values in table.lists.items()}
@@ -122,7 +125,7 @@ class RowStore(tf.Module):
             table,
             ids=_seen(self.ids, table.ids),
             time=time,
-            known=time if table.known is table.time else table.known,
+            known=time if self.known is self.time else seen(self.known, table.known),
             history=table.history if self.history is None else seen(self.history, table.history),
             labels=_seen(self.labels, table.labels),
             weights=_seen(self.weights, table.weights),
@@ -149,6 +152,7 @@ class RowStore(tf.Module):
             ids=each(self.ids),
             present=present,
             time=None if self.time is None else gathered(self.time, rows),
+            known=None if self.known is None else gathered(self.known, rows),
             history=None if self.history is None else gathered(self.history, rows),
             context=each(self.context),
             labels=each(self.labels),
@@ -166,12 +170,17 @@ class DeviceTables:
         entities: entity, or role -> its table.
         events: what histories are read from; None where rows stand for themselves.
         rows: row table, or the `evaluation_of` one -> its rows.
+        graph: what encoders read neighborhoods from; None where none does.
     """
 
     def __init__(
-        self, entities: Mapping[str, EntityTable], events: EventLog | None, rows: Mapping[str, RowStore]
+        self,
+        entities: Mapping[str, EntityTable],
+        events: EventLog | None,
+        rows: Mapping[str, RowStore],
+        graph: Neighborhoods | None = None,
     ) -> None:
-        self.entities, self.events, self.rows = dict(entities), events, dict(rows)
+        self.entities, self.events, self.rows, self.graph = dict(entities), events, dict(rows), graph
         self._providers = providers(entities, events)
         self._cumulative: dict[tuple[str, str, float], tf.Tensor] = {}
 
@@ -206,6 +215,9 @@ class DeviceTables:
 
     def feature(self, address: Address, batch: Batch, past: Past) -> Mapping[str, tf.Tensor]:
         """What an encoder is called with for an address."""
+        if past.around is not None and address.scope == HISTORY:
+            assert self.graph is not None, "who reads a graph has one"
+            return self.graph.around(batch, past.around, past.draw)
         return self._providers[address.scope].feature(address, batch, past)
 
     def last_events(self, history: tf.Tensor, count: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -213,9 +225,14 @@ class DeviceTables:
         assert self.events is not None, "who has a past has events"
         return self.events.latest(history, count)
 
+    def as_of(self, moment: int) -> DeviceTables:
+        """The same without rows, and with what the graph is at a moment."""
+        return DeviceTables(self.entities, self.events, {}, self.graph and self.graph.as_of(moment))
+
     def state(self) -> list[tf.Module]:
-        """The tables of entities, and the events."""
-        return [*self.entities.values(), *([self.events] if self.events else [])]
+        """The tables of entities, the events, and the graph."""
+        events, graph = [self.events] if self.events else [], self.graph.held if self.graph else []
+        return [*self.entities.values(), *events, *graph]
 
 
 def _variables(prefix: str, columns: Mapping[str, np.ndarray]) -> dict[str, tf.Variable]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,10 @@ from mtkit.backend import tf
 from mtkit.conditions import Where
 from mtkit.feed.batch import Batch
 from mtkit.schema import Address
+from mtkit.spec import Neighborhood
+
+Draw = Callable[[str, tf.Tensor], tf.Tensor]
+"""What draws numbers in [0, 1), float32 of a shape, int32 `[n]`; others for each name."""
 
 
 @dataclass(frozen=True)
@@ -19,10 +23,14 @@ class Past:
     Attributes:
         length: how many, the last ones; 0 = it reads no past.
         where: of those for which a condition holds; None = of all.
+        around: the neighborhood that it is given instead, of a graph of all pasts.
+        draw: what numbers are drawn by in training; None = nothing is drawn.
     """
 
     length: int
     where: Where | None = None
+    around: Neighborhood | None = None
+    draw: Draw | None = None
 
 
 class Feed(Protocol):
@@ -72,6 +80,9 @@ class Feed(Protocol):
             history: int64 `[rows, 2]`, as in a batch.
             count: a scalar; n is the length of the longest past if that is less.
         """
+
+    def as_of(self, moment: int) -> Feed:
+        """What requests are answered from, all at one moment, in seconds: no rows, and of graphs what is known then."""
 
     def state(self) -> Sequence[tf.Module]:
         """What an export has to hold so that batches of requests can be made, without rows."""

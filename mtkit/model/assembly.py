@@ -23,6 +23,7 @@ from mtkit.evaluation.slices import check_slices
 from mtkit.feed.device_tables import DeviceTables, RowStore
 from mtkit.feed.features import EntityTable, EventLog
 from mtkit.feed.interface import evaluation_of
+from mtkit.feed.neighborhoods import Neighborhoods
 from mtkit.feed.step_rows import Queries, Rate, epoch_rows, ordered_rows
 from mtkit.model.multi_task import Layers, MultiTaskModel
 from mtkit.recipe.loader import Recipe
@@ -162,7 +163,7 @@ def assemble(
     with strategy.scope(), precision_scope(recipe.train.precision):
         derived, inputs = _derived(recipe, context)
         context = replace(context, features=dict(context.features) | _infos(derived))
-        feed = _device_tables(fold, features, tables, derived, _event_log(recipe, fold, features))
+        feed = _device_tables(fold, features, tables, derived, _event_log(recipe, fold, features), _graph(recipe, fold))
         if feed.events is not None:
             fold = replace(fold, events=feed.events.seen(fold.events))
         keras.utils.set_random_seed(recipe.seed)
@@ -249,6 +250,7 @@ def _device_tables(
     tables: Mapping[str, dict[Part, RowTable]],
     derived: Mapping[Address, np.ndarray],
     events: EventLog | None,
+    graph: Neighborhoods | None,
 ) -> DeviceTables:
     """Everything on the device; `tables` then see their columns there, so that none is held twice."""
     rows = {evaluation_of(name): _stored(features, parts, "eval") for name, parts in tables.items()}
@@ -259,7 +261,13 @@ def _device_tables(
         entities[scope] = EntityTable(scope, len(fold.catalog(scope)), own, fold.catalog(scope).guests)
     sizes = {scope: len(fold.catalog(scope)) for scope in fold.schema.scopes}
     rows |= {name: _stored(features, parts, "train", sizes) for name, parts in tables.items()}
-    return DeviceTables(entities, events, rows)
+    return DeviceTables(entities, events, rows, graph)
+
+
+def _graph(recipe: Recipe, fold: Fold) -> Neighborhoods | None:
+    """The graph of past events, if an encoder reads it."""
+    asked = [around for spec in recipe.encoder.values() if (around := spec.neighborhood)]
+    return Neighborhoods.of(fold, asked) if asked else None
 
 
 def _event_log(recipe: Recipe, fold: Fold, features: FeatureTables) -> EventLog | None:

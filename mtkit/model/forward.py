@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
@@ -10,11 +11,15 @@ from mtkit.errors import WiringError
 from mtkit.feed.batch import Batch
 from mtkit.feed.interface import Feed, Past
 from mtkit.heads.base import Tensors
+from mtkit.layers.draws import integers
 from mtkit.layers.task_states import task_states
 from mtkit.recipe.plan import Plan
 from mtkit.runtime.collectives import global_sum
 from mtkit.schema import KNOWN, Address
 from mtkit.spec import TaskHead, prediction_of
+
+_PARTS = 1 << 24
+"""How many numbers there are in [0, 1) of which some are drawn: those that a float32 tells apart."""
 
 
 class Network(Protocol):
@@ -79,6 +84,7 @@ class Forward:
         whole: embeddings of which all rows are computed, rows of batches being looked up in the result.
         encoded: outputs of `encoded_entity` that are known already, in which rows of batches are looked up.
         prepared: what `content` gave before.
+        feed: where columns come from, if not from that of the model.
     """
 
     def __init__(
@@ -88,8 +94,10 @@ class Forward:
         whole: frozenset[str] | None = None,
         encoded: Mapping[str, tf.Tensor] | None = None,
         prepared: Mapping[str, Tensors] | None = None,
+        feed: Feed | None = None,
     ) -> None:
         self.model = model
+        self.feed = model.feed if feed is None else feed
         self.plan = model.plan
         self.training = training
         self.whole = model.plan.whole_embeddings() if whole is None else whole
@@ -184,16 +192,28 @@ class Forward:
 
     def entity_ids(self, entity: str) -> tf.Tensor:
         """The ids of all rows of an entity, int32."""
-        return tf.range(self.model.feed.entity_rows(entity))
+        return tf.range(self.feed.entity_rows(entity))
 
     def inputs(self, encoder: str, batch: Batch) -> dict[str, tf.Tensor]:
         """What an encoder reads of the batch's rows."""
         inputs: dict[str, tf.Tensor] = {}
         spec = self.plan.encoders[encoder]
-        past = Past(spec.history_length, spec.history_where)
+        draw = functools.partial(self._draw, encoder) if self.training else None
+        past = Past(spec.history_length, spec.history_where, spec.neighborhood, draw)
         for address in self.model.inputs_of[encoder]:
-            inputs |= self.model.feed.feature(address, batch, past)
+            inputs |= self.feed.feature(address, batch, past)
         return inputs
+
+    def _draw(self, encoder: str, name: str, shape: tf.Tensor) -> tf.Tensor:
+        """Numbers in [0, 1), by the seed, the encoder, the name, and how many updates there were."""
+        words = integers(
+            self.model.stream(f"{encoder}/{name}"),
+            tf.reduce_prod(shape),
+            0,
+            _PARTS,
+            compiled=bool(self.model.jit_compile),
+        )
+        return tf.reshape(tf.cast(words, tf.float32) / _PARTS, shape)
 
     def _through(self, embedding: str, encode: Callable[[str], tf.Tensor], until: str | None = None) -> Lane:
         """The embedding after the correlations that come before `until`."""
@@ -337,11 +357,11 @@ class RowsOfTask:
 
     def share(self, role: str, ids: tf.Tensor) -> tf.Tensor:
         """How frequent ids are among the training rows of the task, or among their targets."""
-        return self._forward.model.feed.share(self.spec.rows, role, ids)
+        return self._forward.feed.share(self.spec.rows, role, ids)
 
     def cumulative(self, role: str, power: float) -> tf.Tensor:
         """Shares of all ids among the training rows to a power, added up."""
-        return self._forward.model.feed.cumulative(self.spec.rows, role, power)
+        return self._forward.feed.cumulative(self.spec.rows, role, power)
 
     def stream(self) -> tf.Tensor:
         """The seed of what the task draws in a step."""

@@ -10,7 +10,7 @@ from typing import Any, TypedDict, TypeVar
 
 from pydantic import BaseModel, Field
 
-from mtkit.conditions import where_fields
+from mtkit.conditions import where_fields, where_lists
 from mtkit.errors import MtkitError, PluginError, Problem, RecipeError, nearest
 from mtkit.recipe.auto_baselines import auto_baselines
 from mtkit.recipe.plan import Plan
@@ -240,13 +240,19 @@ class _Reader:
     def _with_events(self, model: type[BaseModel], values: Mapping[str, Any], path: KeyPath) -> Mapping[str, Any]:
         """The values with conditions in the place of the names of events."""
         named = {key: values[key] for key in where_fields(model) if isinstance(values.get(key), str)}
-        conditions = {}
-        for key, name in named.items():
-            if name not in self._events:
-                self._add((*path, key), f"no events are called {name!r}; {nearest(name, self._events)}")
-            elif events := self._events[name]:
-                conditions[key] = events.where.model_dump(mode="json")
-        return {key: value for key, value in values.items() if key not in named} | conditions
+        lists = {key: values[key] for key in where_lists(model) if isinstance(values.get(key), list)}
+        conditions = {key: found for key, name in named.items() if (found := self._condition(name, (*path, key)))}
+        for key, listed in lists.items():
+            each = [self._condition(w, (*path, key, n)) if isinstance(w, str) else w for n, w in enumerate(listed)]
+            conditions[key] = [where for where in each if where is not None]
+        return {key: value for key, value in values.items() if key not in {*named, *lists}} | conditions
+
+    def _condition(self, name: str, path: KeyPath) -> Any:
+        """The condition of named events; None where there is none, which is then a mistake."""
+        if name not in self._events:
+            self._add(path, f"no events are called {name!r}; {nearest(name, self._events)}")
+        events = self._events.get(name)
+        return events.where.model_dump(mode="json") if events else None
 
     def _named_events(self) -> dict[str, NamedEvents | None]:
         names = self._table(("events",)) or {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from mtkit.conditions import Where
+from mtkit.errors import nearest
 from mtkit.recipe.toml_positions import KeyPath
 from mtkit.schema import HISTORY, Address, Schema
 from mtkit.spec import Encoder, Rows
@@ -44,7 +45,14 @@ def _of_encoder(encoder: Encoder, schema: Schema) -> Iterator[tuple[KeyPath, str
         for index, address in enumerate(reads):
             if address.scope == HISTORY and past not in reads[: index + 1]:
                 yield ("reads", index), f"{address} is read of the events of {past!r}; name that before it"
-    yield from ((("where",), message) for message in _unknown_then(encoder.history_where, schema))
+    for where in encoder.past_conditions:
+        at = "where" if where == encoder.history_where else "edges"
+        yield from (((at,), message) for message in _unknown_then(where, schema))
+    if encoder.neighborhood and (friends := encoder.neighborhood.friends):
+        acting = next(iter(schema.roles))
+        lists = schema.of_kind("list", schema.roles[acting])
+        if friends not in lists:
+            yield ("friends",), f"the {acting} has no column of lists {friends!r}; {nearest(friends, lists)}"
 
 
 def _unknown_then(where: Where | None, schema: Schema) -> Iterator[str]:

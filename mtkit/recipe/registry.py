@@ -30,6 +30,7 @@ KNOWN_PLUGINS = {
     ("task_head", "tfrs_retrieval"): "mtkit-tfrs",
     ("task_head", "tfrs_ranking"): "mtkit-tfrs",
     ("correlation", "task_graph"): "mtkit-tfgnn",
+    ("encoder", "user_item_graph"): "mtkit-tfgnn",
 }
 
 _CHECK_SECONDS = 120

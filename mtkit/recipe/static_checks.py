@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from mtkit.conditions import Where, where_fields
+from mtkit.conditions import Where, where_fields, where_lists
 from mtkit.errors import nearest
 from mtkit.recipe.condition_checks import unfit
 from mtkit.recipe.past_checks import unfit_pasts
@@ -244,6 +244,8 @@ def conditions(draft: Draft) -> Iterator[tuple[KeyPath, Where]]:
         for key in where_fields(type(spec)) if spec else ():
             if where := getattr(spec, key):
                 yield (*path, key), where
+        for key in where_lists(type(spec)) if spec else ():
+            yield from (((*path, key, index), where) for index, where in enumerate(getattr(spec, key)))
 
 
 def _conditions(draft: Draft, schema: Schema) -> Iterator[Mistake]:

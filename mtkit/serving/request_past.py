@@ -35,7 +35,7 @@ def past_events(
     encoders = list(encoders)
     read = dict.fromkeys(address for spec in encoders for address in map(Address, spec.reads) if address in layers)
     addresses = [address for address in read if address.scope == HISTORY]
-    asked = dict.fromkeys((*conditions, *(where for spec in encoders if (where := spec.history_where))))
+    asked = dict.fromkeys((*conditions, *(where for spec in encoders for where in spec.past_conditions)))
     columns = dict.fromkeys((*(a.column for a in addresses), *(name for where in asked for name in where.columns)))
     names = {column: f"{HISTORY}_{column}" for column in columns}
 

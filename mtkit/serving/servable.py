@@ -89,7 +89,8 @@ class Servable(tf.Module):
         self._stages = _Untracked(TwoStages(pipeline, settings, main, statistics.added) if settings and main else None)
         # Layers would be saved as Keras objects with a function each; what they hold is all that serving needs.
         self.weights, self.feature_state = list(model.variables), [*features.state(), *statistics.state()]
-        self.data = list(model.feed.state())
+        feed = model.feed.as_of(fold.end)
+        self._feed, self.data = _Untracked(feed), list(feed.state())
         lookups = {name: Lookup(name, entity.ids) for name, entity in fold.entities.items()}
         self.lookups = {scope: lookups[entity] for scope, entity in fold.schema.scopes.items()}
         encoded = _encoded(pipeline)
@@ -225,7 +226,13 @@ class Servable(tf.Module):
 
     def forward(self) -> Forward:
         """A forward pass on requests."""
-        return Forward(self.pipeline.model, whole=frozenset(), encoded=self.encoded, prepared=self.prepared)
+        return Forward(
+            self.pipeline.model,
+            whole=frozenset(),
+            encoded=self.encoded,
+            prepared=self.prepared,
+            feed=self._feed.value,
+        )
 
     def request(self, task: str, batch: Batch) -> TaskPass:
         """A forward pass, as a task sees it."""
@@ -310,7 +317,7 @@ class Servable(tf.Module):
         Returns:
             `<item>_ids`, `times`, and with a retrieval task `seen`, whether the item is in the own past as it counts it.
         """
-        items, times = self.pipeline.model.feed.last_events(batch.history, k)
+        items, times = self._feed.value.last_events(batch.history, k)
         answer = {f"{self.item}_ids": self.lookups[self.item].names(items), "times": times}
         return answer | ({"seen": self.candidates.among(batch.lists["own"], items)} if self.retrieves else {})
 

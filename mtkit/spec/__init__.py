@@ -7,6 +7,7 @@ offers a spec class under an entry point of the group `mtkit.<kind>`.
 
 from collections.abc import Mapping
 
+from mtkit.conditions import Where
 from mtkit.durations import Duration
 from mtkit.schema import Address
 from mtkit.spec.base import (
@@ -48,6 +49,7 @@ from mtkit.spec.model import (
     Encoder,
     ServingInput,
 )
+from mtkit.spec.neighborhood import Branch, Neighborhood, Side
 from mtkit.spec.prediction_heads import PredictionTask
 from mtkit.spec.retrieval_heads import RetrievalTask
 from mtkit.spec.self_supervised_heads import SelfSupervisedTask
@@ -60,6 +62,7 @@ __all__ = [
     "Address",
     "Balancer",
     "Baseline",
+    "Branch",
     "BuildContext",
     "ClassTask",
     "ContentBaseline",
@@ -82,6 +85,7 @@ __all__ = [
     "Measures",
     "Name",
     "NameOrDirectory",
+    "Neighborhood",
     "OrDirectory",
     "PositiveFloat",
     "PositiveInt",
@@ -95,12 +99,14 @@ __all__ = [
     "Rows",
     "SelfSupervisedTask",
     "ServingInput",
+    "Side",
     "Spec",
     "Split",
     "TaskHead",
     "TaskMistake",
     "Trained",
     "UnseenMetric",
+    "Where",
     "Wiring",
     "prediction_of",
 ]

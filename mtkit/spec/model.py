@@ -12,6 +12,7 @@ from pydantic import Field, ValidationInfo, field_validator
 from mtkit.conditions import Where
 from mtkit.schema import Address, ColumnKind
 from mtkit.spec.base import FeatureInfo, Name, PositiveInt, Spec
+from mtkit.spec.neighborhood import Neighborhood
 
 if TYPE_CHECKING:
     import numpy as np
@@ -42,6 +43,7 @@ class BuildContext:
             1, and for numbers.
         kept_negatives: prediction task -> which share of the negatives of its label are among its training rows, where that are
             not all: log-odds that are learned from these are too high by log(1 / share).
+        roles: of interactions, in the order of their columns: who acts, what is acted on, and others.
     """
 
     name: str
@@ -57,6 +59,7 @@ class BuildContext:
     class_names: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     kept_negatives: Mapping[str, float] = field(default_factory=dict)
     labels: Callable[[str], tuple[np.ndarray, np.ndarray]] = _no_labels
+    roles: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -80,7 +83,7 @@ class Encoder(Spec):
     The layer is called with a dictionary address -> tensor: exactly the addresses of `reads` and those that `derive`
     added, and for `history.<role>` also `history.age` (float32 `[rows, n]`, days), and `catalog.<encoder>` for `content`.
     Columns of past events (`history.rating`) are read behind `history.<role>`: int32 `[rows, n]`, or float32 `[rows, n, width]`,
-    0 where it is 0.
+    0 where it is 0. One that has a `neighborhood` gets that in the place of `history.<role>`.
     It returns `[rows, width]`. If the layer has a method `prepare`, that is called once per step with the `catalog.<encoder>`,
     and the tensors that it returns take their place. If it has a method `penalties`, that is called in training as the layer
     is, and says what each row adds to the loss, float32 `[rows]`, or None: the core adds their mean over the rows that a step
@@ -130,6 +133,20 @@ class Encoder(Spec):
     def history_where(self) -> Where | None:
         """A condition on past events: it is given the last of those for which it holds; None = of all."""
         return None
+
+    @property
+    def neighborhood(self) -> Neighborhood | None:
+        """Which neighbors of a row it is given, of a graph of past events; None = it reads no graph.
+
+        It reads `history.<role>`, of what is acted on, too: so its embedding is of a row and its moment.
+        """
+        return None
+
+    @property
+    def past_conditions(self) -> tuple[Where, ...]:
+        """All conditions by which it chooses among past events."""
+        own = () if self.history_where is None else (self.history_where,)
+        return own if self.neighborhood is None else own + self.neighborhood.conditions
 
     def table_rows(self, sizes: Mapping[str, int]) -> int:
         """How many rows of width `dim` its large tables of weights have, by which memory is estimated; 0 = none.

@@ -1,4 +1,4 @@
-"""Task graphs on TF-GNN for mtkit."""
+"""Graphs on TF-GNN for mtkit: of tasks, and of users and items."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from pydantic import Field
 
 from mtkit.errors import WiringError, nearest
 from mtkit.spec import Activation, BuildContext, Correlation, Name, PositiveInt
+from mtkit_tfgnn.user_item_spec import UserItemGraph
 
-__all__ = ["TaskGraph"]
+__all__ = ["TaskGraph", "UserItemGraph"]
 
 
 class TaskGraph(Correlation):

@@ -108,7 +108,7 @@ class TaskGraph(keras.layers.Layer):
     def _convolution(self, dim: int) -> keras.layers.Layer:
         if self.conv == "gat_v2":
             conv = GATv2Conv(num_heads=self.heads, per_head_channels=dim // self.heads, receiver_tag=tfgnn.TARGET)
-            conv._attention_logits_fn = _HeadLogits(name="attn_logits")  # noqa: SLF001
+            conv._attention_logits_fn = HeadLogits(name="attn_logits")  # noqa: SLF001
             return conv
         # Messages are the states themselves: the mean of linear messages is linear in their mean, which the update's
         # matrix sees, and so there is one product per node instead of one per edge.
@@ -130,7 +130,7 @@ class TaskGraph(keras.layers.Layer):
         }
 
 
-class _HeadLogits(keras.layers.Layer):
+class HeadLogits(keras.layers.Layer):
     """The dot product of each head's features with the head's vector: `[edges, heads, channels]` -> `[edges, heads]`.
 
     One matrix product with a block-diagonal matrix. GATv2Conv's own einsum gives the same, but transposes all edges in
@@ -138,11 +138,13 @@ class _HeadLogits(keras.layers.Layer):
     """
 
     def build(self, input_shape: Any) -> None:
+        """Creates the vectors."""
         heads, channels = input_shape[1:]
         self.kernel = self.add_weight("kernel", (channels, heads))
         super().build(input_shape)
 
     def call(self, features: tf.Tensor) -> tf.Tensor:
+        """The products."""
         channels, heads = self.kernel.shape
         blocks = tf.transpose(self.kernel)[:, :, None] * tf.eye(heads, dtype=features.dtype)[:, None]
         return tf.matmul(tf.reshape(features, [-1, heads * channels]), tf.reshape(blocks, [heads * channels, heads]))
