@@ -37,7 +37,8 @@ def _source(recipe: Recipe, name: str) -> str:
         encoder, after = recipe.encoder[name], 0
         catalogs = [f"catalog of {content}" for content in encoder.content]
         text = f"{recipe.uses[f'encoder.{name}']}({', '.join((*encoder.reads, *catalogs))})"
-        text += f" of events where {encoder.history_where.in_words()}" if encoder.history_where else ""
+        wheres = ", or ".join(f"where {where.in_words()}" for where in encoder.past_conditions)
+        text += f" of events {wheres}" if wheres else ""
     else:
         after = list(recipe.correlation).index(name) + 1
         joined = ", ".join(recipe.correlation[name].on) or "all before it"

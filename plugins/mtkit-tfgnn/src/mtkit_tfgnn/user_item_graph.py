@@ -169,10 +169,12 @@ class UserItemGraph(keras.layers.Layer):
         parents = count // width
         number = tf.range(count)
         target = tf.where(tf.reshape(kept, [-1]) > 0, number // width, parents)
-        weights = {_WEIGHT: tf.reshape(kept * self._weights(branch, inputs), [-1, 1])}
+        features = {}
+        if self.convolution == "lightgcn":
+            features[_WEIGHT] = tf.reshape(kept * self._weights(branch, inputs), [-1, 1])
         return tfgnn.EdgeSet.from_fields(
             sizes=count[None],
-            features=weights if self.convolution == "lightgcn" else {},
+            features=features,
             adjacency=tfgnn.Adjacency.from_indices((_set(branch.path), number), (_set(branch.parent), target)),
         )
 
