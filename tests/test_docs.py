@@ -27,7 +27,7 @@ import pytest
 
 import mtkit
 from mtkit.cli.program import main
-from mtkit.conditions import where_fields
+from mtkit.conditions import where_fields, where_lists
 from mtkit.hooks import hookimpl
 from mtkit.recipe import settings as sections
 from mtkit.recipe.loader import load_recipe
@@ -203,6 +203,8 @@ def strict(model, values):
     # Of the names of events, only a recipe as a whole can tell what they stand for.
     named = {key for key in where_fields(model) if isinstance(values.get(key), str)}
     values = {key: value for key, value in values.items() if key not in named}
+    for key in {*where_lists(model)} & values.keys():
+        values[key] = [where for where in values[key] if not isinstance(where, str)]
     model.model_validate_json(json.dumps(values, default=str), strict=True)
 
 
