@@ -1,7 +1,7 @@
 import pytest
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
-from mtkit.conditions import Where, as_text
+from mtkit.conditions import Where, as_text, where_fields, where_lists
 
 
 @pytest.mark.parametrize(
@@ -41,3 +41,14 @@ def test_what_is_no_condition_is_refused(given, message):
 
 def test_values_are_compared_as_columns_hold_them():
     assert [as_text(value) for value in (True, 4, 4.0, 4.5, "a")] == ["true", "4", "4", "4.5", "a"]
+
+
+def test_fields_that_are_conditions_and_lists_of_them_are_told_apart():
+    class Model(BaseModel):
+        one: Where
+        maybe: Where | None = None
+        several: tuple[Where, ...] = ()
+        other: tuple[str, ...] = ()
+
+    assert where_fields(Model) == ("one", "maybe")
+    assert where_lists(Model) == ("several",)

@@ -11,6 +11,7 @@ from mtkit.data.row_tables import fold_of, make_tables, tables_of
 from mtkit.errors import DataError, shortage
 from mtkit.model import assembly
 from mtkit.recipe.loader import load_recipe
+from mtkit.spec import Neighborhood
 from mtkit.standard.retrieval import GatedRetrieval
 
 
@@ -141,6 +142,23 @@ def test_what_is_read_of_past_events_lies_beside_them(made):
     batch, step = recipe.rows["windows"].batch_size, needs(recipe, fold)["a step of 16 rows through customer, past"]
     assert step == batch * (8 + 3 * 8 + 2 * 3 * 2) * 4 * 2
     assert not list(memory._past_events(made()[0], fold))
+
+
+def test_edges_of_graphs_lie_on_both_sides(made):
+    recipe, dataset, cut = made()
+    fold, past = fold_of(recipe, dataset, cut), recipe.encoder["past"]
+
+    class Around(type(past)):
+        """Reads a graph of two kinds of edges."""
+
+        @property
+        def neighborhood(self):
+            return Neighborhood("acting", (3,), (None, None))
+
+    recipe.encoder["past"] = Around(**past.model_dump())
+    (need,) = memory._past_events(recipe, fold)
+    assert need.bytes == 2 * 2 * len(fold.events) * (4 + 8)
+    assert need.what.startswith("encoder.past: edges of ")
 
 
 def test_rows_are_made_on_a_fold_of_their_own(made):

@@ -208,3 +208,21 @@ def test_what_is_held_for_several_replicas_stays_as_it_is():
     events = _log()
     with tf.distribute.MirroredStrategy(["CPU:0"]).scope():
         assert EventLog(events, "item").seen(events).time is events.time
+
+
+def test_rows_know_what_lies_before_their_basket_and_where_that_is_their_moment_it_lies_there_once():
+    time = np.array([5, 7, 9]) * DAY
+    ids = {"user": np.arange(3, dtype=np.int32)}
+    none = np.zeros((0, 2), np.int64)
+    for known in (time.copy(), time - DAY):
+        store = RowStore(RowTable("rows", ids, time, none, known))
+        batch = store.gather(tf.constant([2, 0, -1], tf.int64))
+        assert batch.known.numpy().tolist() == known[[2, 0, 0]].tolist()
+        assert (store.known is store.time) == (known[0] == time[0])
+        assert batch.take([1]).known.numpy().tolist() == [known[0]]
+        twice = batch.paired("item", tf.ones([3, 2], tf.int32))
+        assert twice.known.numpy().tolist() == np.repeat(known[[2, 0, 0]], 2).tolist()
+        np.testing.assert_array_equal(store.seen(RowTable("rows", ids, time, none, known)).known, known)
+    assert (
+        RowStore(RowTable("items", ids, none[:, 0], none, none[:, 0])).gather(tf.constant([0], tf.int64)).known is None
+    )

@@ -5,6 +5,7 @@ import pytest
 from mtkit.recipe.past_checks import unfit_pasts
 from mtkit.recipe.static_checks import _not_a_feature
 from mtkit.schema import Address, Column, Schema
+from mtkit.spec import Encoder, Neighborhood, Where
 from mtkit.standard.past_encoders import History
 
 SCHEMA = Schema(
@@ -26,8 +27,19 @@ SCHEMA = Schema(
         "back": Column(kind="label", horizon=timedelta(days=5), sources=("gone",)),
         "gone": Column(kind="numeric"),
     },
-    entities={"user": {}, "item": {}},
+    entities={"user": {"trusts": Column(kind="list"), "town": Column(kind="categorical")}, "item": {}},
 )
+
+
+class Around(Encoder):
+    """Reads the graph of past events."""
+
+    edges: tuple[Where, ...] = ()
+    friends: str | None = None
+
+    @property
+    def neighborhood(self):
+        return Neighborhood("acting", (3,), self.edges, self.friends)
 
 
 def test_what_is_known_of_past_events():
@@ -95,3 +107,28 @@ def test_why_a_column_cannot_be_read_of_past_events(address, message):
     found = _not_a_feature(Address(address), SCHEMA)
     assert found.startswith(message)
     assert bool(found) == bool(message)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        ({"edges": [{"event": "buy"}, {"cheap": 1}], "friends": "trusts"}, []),
+        (
+            {"edges": [{"event": "buy"}, {"gone": 1}]},
+            [
+                (
+                    "edges",
+                    "'gone' is a source of label 'back', which looks ahead: it is not known when the event happens",
+                )
+            ],
+        ),
+        (
+            {"friends": "town"},
+            [("friends", "the user has no column of lists 'town'; known: trusts")],
+        ),
+    ],
+)
+def test_graphs_are_of_what_is_known_of_a_past(options, expected):
+    encoders = {"graph": Around(reads=("history.item",), **options)}
+    found = [(path[2], message) for path, message in unfit_pasts({}, encoders, SCHEMA)]
+    assert found == expected

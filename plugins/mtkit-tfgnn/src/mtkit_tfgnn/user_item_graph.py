@@ -171,7 +171,7 @@ class UserItemGraph(keras.layers.Layer):
         target = tf.where(tf.reshape(kept, [-1]) > 0, number // width, parents)
         features = {}
         if self.convolution == "lightgcn":
-            features[_WEIGHT] = tf.reshape(kept * self._weights(branch, inputs), [-1, 1])
+            features[_WEIGHT] = tf.reshape(kept * tf.cast(self._weights(branch, inputs), kept.dtype), [-1, 1])
         return tfgnn.EdgeSet.from_fields(
             sizes=count[None],
             features=features,
@@ -179,12 +179,12 @@ class UserItemGraph(keras.layers.Layer):
         )
 
     def _weights(self, branch: Branch, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """What a neighbor counts, `[rows, ..., width]`."""
-        there = tf.cast(inputs[branch.neighbors] > 0, self.compute_dtype)
+        """What a neighbor counts, float32 `[rows, ..., width]`: half precision ends before numbers of edges do."""
+        there = tf.cast(inputs[branch.neighbors] > 0, tf.float32)
         share = tf.math.reciprocal_no_nan(tf.reduce_sum(there, -1, keepdims=True))
         if self.normalize == "mean":
             return share * there
-        degree, back = (tf.cast(inputs[name], self.compute_dtype) for name in (branch.degree, branch.back))
+        degree, back = (tf.cast(inputs[name], tf.float32) for name in (branch.degree, branch.back))
         return share * tf.sqrt(degree[..., None]) * tf.math.rsqrt(tf.maximum(back, 1.0)) * there
 
     def axes(self) -> list[Axis]:
