@@ -93,7 +93,9 @@ class EdgeLog(Neighbors):
         begin, end = self._before(node, moment)
         degree = tf.cast(end - begin, tf.int32)
         there, place = _places(degree, width, drawn=drawn, noise=noise)
-        ids = gathered(self.neighbor, begin[..., None] + tf.cast(place, begin.dtype))
+        # Where nothing is there, the place may be behind all edges.
+        at = tf.where(there, begin[..., None] + tf.cast(place, begin.dtype), 0)
+        ids = gathered(self.neighbor, at)
         return Sampled(tf.where(there, ids, 0), degree)
 
     def _before(self, node: tf.Tensor, moment: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

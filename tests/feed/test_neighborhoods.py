@@ -178,6 +178,16 @@ def test_a_past_that_comes_with_a_request_takes_the_place_of_the_users():
     assert not around(fold, Neighborhood("acting", (3,)), none)["neighbors.0"].any()
 
 
+def test_the_last_node_may_have_no_edges():
+    user, item, time, kind = made_events()
+    kept = (user < USERS - 1) & (item < ITEMS - 1)
+    fold = made_fold(*(column[kept] for column in (user, item, time, kind)))
+    last = batch_of(np.array([USERS - 1], np.int32), np.array([ITEMS - 1], np.int32), np.array([END]))
+    for root, drawn in (("acting", False), ("item", True)):
+        found = around(fold, Neighborhood(root, (3, 2), drawn=drawn, degrees=True), last)
+        assert not any(values.any() for values in found.values())
+
+
 def test_an_empty_log_has_no_neighbors():
     fold = made_fold(*(column[:0] for column in made_events()))
     found = around(fold, Neighborhood("item", (3, 2)), batch_of(*rows_of()))
