@@ -171,6 +171,24 @@ def test_a_run_that_is_taken_up_again_is_the_same_to_the_bit(tiny_recipe, tmp_pa
         np.testing.assert_array_equal(again[name], values, err_msg=name)
 
 
+@pytest.mark.slow
+def test_programs_of_xla_draw_and_train_the_same(tiny_recipe, tmp_path):
+    alone = 'task.discounted.inputs=["product", "graph"]', "train.epoch_of=lines", 'evaluate.main="discounted/auc"'
+    still = "encoder.product.id_dropout=0", "train.steps_per_epoch=3", "train.epochs=1", "train.optimizer=sgd"
+    sets = [line for line in SETS if not line.startswith(("task.", "rows.windows", "encoder.fans"))]
+    found = []
+    for compiled in ("true", "false"):
+        keras.backend.clear_session()
+        unused = (*UNUSED, "task.next", "rows.windows", "encoder.past", "encoder.look", "balance")
+        recipe = load_recipe(tiny_recipe, [*sets, *alone, *still, f"train.jit_compile={compiled}"], unused)
+        dataset = recipe.data.source.load()
+        training = Training(assemble(recipe, dataset, make_cuts(dataset, recipe.data.split)[1], cache_dir=tmp_path))
+        training.fit()
+        found.append({weight.name: weight.numpy() for weight in training.pipeline.model.trainable_variables})
+    for name, values in found[0].items():
+        np.testing.assert_allclose(found[1][name], values, atol=1e-5, err_msg=name)
+
+
 @pytest.mark.parametrize(
     ("option", "message"),
     [
