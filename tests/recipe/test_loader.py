@@ -102,7 +102,10 @@ def test_all_mistakes_at_once_each_at_its_line(fails):
             "data.catalog.item.min_cuont: unknown key; did you mean 'min_count'? (known: min_count, unlisted, where)",
         ),
         ("batch_size = 8", "rows.lines.batch_size: expected a valid integer, got true"),
-        ('use = "deep"', "encoder.item.use: no encoder is named 'deap'; did you mean 'deep'? (known: bert, deep, sum, user_item_graph)"),
+        (
+            'use = "deep"',
+            "encoder.item.use: no encoder is named 'deap'; did you mean 'deep'? (known: bert, deep, sum, user_item_graph)",
+        ),
         (
             "[task.cheap]",
             "task.cheap.label: is missing; expected label of the row table (`coupon`), or of an entity "
