@@ -7,7 +7,7 @@ from typing import Any
 from mtkit.backend import keras, tf
 from mtkit.errors import WiringError
 from mtkit.layers.axes import Axis
-from mtkit.layers.parallel import ParallelNetworks, Widths, plain, widths
+from mtkit.layers.parallel import ParallelNetworks, Widths, he_uniform, plain, widths
 from mtkit.layers.task_states import require_tasks
 
 
@@ -20,6 +20,9 @@ class Mmoe(keras.layers.Layer):
 
     Source: Ma et al., Modeling Task Relationships in Multi-task Learning with Multi-gate Mixture-of-Experts, KDD 2018,
     equations 6 and 7. Deviations: gates have a bias, and tasks may have states of their own.
+
+    Gates begin at 0, so that all tasks begin with the mean of the experts, whose last layer begins `experts` times as wide in
+    variance: the mean of what is independent is as wide as one expert then.
 
     Args:
         tasks: number of tasks.
@@ -44,11 +47,13 @@ class Mmoe(keras.layers.Layer):
         self.activation = keras.activations.get(activation)
         first, *deeper = widths(units)
         if deeper:
-            self.expert = ParallelNetworks(experts, units, activation, name="experts", dtype=self.dtype_policy)
+            self.expert = ParallelNetworks(experts, units, activation, experts, name="experts", dtype=self.dtype_policy)
             return
         # Experts of one layer are one matrix, whose outputs need not be divided. Its initializer looks at the fan-in alone,
         # because the fan-out of the wide matrix is not that of an expert.
-        self.expert = keras.layers.Dense(experts * first, activation, kernel_initializer="he_uniform", name="experts")
+        self.expert = keras.layers.Dense(
+            experts * first, activation, kernel_initializer=he_uniform(experts), name="experts"
+        )
 
     def build(self, input_shape: Any) -> None:
         """Creates the gates.
@@ -63,7 +68,7 @@ class Mmoe(keras.layers.Layer):
                 f"{self.name}: residual = true adds the input to the mixture, but the input is {dim} wide and "
                 f"units = {plain(self.units)}; set units = {plain(_ending(self.units, dim))} or residual = false"
             )
-        self.gate_kernel = self.add_weight("gate_kernel", (dim, self.tasks * self.experts))
+        self.gate_kernel = self.add_weight("gate_kernel", (dim, self.tasks * self.experts), initializer="zeros")
         self.gate_bias = self.add_weight("gate_bias", (self.tasks * self.experts,), initializer="zeros")
         super().build(input_shape)
 

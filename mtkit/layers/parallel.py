@@ -22,6 +22,11 @@ def plain(units: Widths) -> int | list[int]:
     return units if isinstance(units, int) else list(units)
 
 
+def he_uniform(gain: float = 1.0) -> keras.initializers.Initializer:
+    """Keras' `he_uniform`, its variance times a factor."""
+    return keras.initializers.VarianceScaling(2.0 * gain, "fan_in", "uniform")
+
+
 @keras.saving.register_keras_serializable(package="mtkit")
 class Each(keras.initializers.Initializer):
     """Initial numbers of matrices `[inputs, count, outputs]` that lie side by side, as of one matrix `[inputs, all outputs]`.
@@ -56,17 +61,18 @@ class ParallelDense(keras.layers.Layer):
         count: number of layers.
         units: width of each.
         activation: of each.
+        gain: factor of the variance of their weights at the start, which is that of He et al., 2015, uniform.
     """
 
-    def __init__(self, count: int, units: int, activation: str = "relu", **options: Any) -> None:
+    def __init__(self, count: int, units: int, activation: str = "relu", gain: float = 1.0, **options: Any) -> None:
         super().__init__(**options)
-        self.count, self.units = count, units
+        self.count, self.units, self.gain = count, units, gain
         self.activation = keras.activations.get(activation)
 
     def build(self, input_shape: Any) -> None:
         """Creates the weights."""
         dim = (input_shape[0] if isinstance(input_shape, list) else input_shape)[-1]
-        self.kernel = self.add_weight("kernel", (dim, self.count, self.units), initializer=Each("he_uniform"))
+        self.kernel = self.add_weight("kernel", (dim, self.count, self.units), initializer=Each(he_uniform(self.gain)))
         self.bias = self.add_weight("bias", (self.count, self.units), initializer="zeros")
         super().build(input_shape)
 
@@ -83,7 +89,8 @@ class ParallelDense(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         activation = keras.activations.serialize(self.activation)
-        return {**super().get_config(), "count": self.count, "units": self.units, "activation": activation}
+        own = {"count": self.count, "units": self.units, "activation": activation, "gain": self.gain}
+        return {**super().get_config(), **own}
 
 
 @keras.saving.register_keras_serializable(package="mtkit")
@@ -97,15 +104,18 @@ class ParallelNetworks(keras.layers.Layer):
         count: number of networks.
         units: width of each layer.
         activation: of each layer.
+        gain: factor of the variance of the last layer's weights at the start.
     """
 
-    def __init__(self, count: int, units: Widths, activation: str = "relu", **options: Any) -> None:
+    def __init__(self, count: int, units: Widths, activation: str = "relu", gain: float = 1.0, **options: Any) -> None:
         super().__init__(**options)
-        self.count, self.units = count, units
+        self.count, self.units, self.gain = count, units, gain
         self.activation = keras.activations.get(activation)
+        *inner, last = widths(units)
+        gains = [*((width, 1.0) for width in inner), (last, gain)]
         self.layers = [
-            ParallelDense(count, width, activation, name=f"layer_{number}", dtype=self.dtype_policy)
-            for number, width in enumerate(widths(units))
+            ParallelDense(count, width, activation, of, name=f"layer_{number}", dtype=self.dtype_policy)
+            for number, (width, of) in enumerate(gains)
         ]
 
     def call(self, inputs: tf.Tensor | Sequence[tf.Tensor]) -> list[tf.Tensor]:
@@ -121,4 +131,5 @@ class ParallelNetworks(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
         activation = keras.activations.serialize(self.activation)
-        return {**super().get_config(), "count": self.count, "units": plain(self.units), "activation": activation}
+        own = {"count": self.count, "units": plain(self.units), "activation": activation, "gain": self.gain}
+        return {**super().get_config(), **own}

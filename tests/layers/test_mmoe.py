@@ -81,3 +81,14 @@ def test_a_residual_is_of_the_last_width():
 def test_refuses_states_of_other_tasks():
     with pytest.raises(WiringError, match="expected the states of 3 tasks, got those of 2"):
         Mmoe(3, experts=4, units=8)(np.zeros((2, 2, 8), np.float32))
+
+
+@pytest.mark.parametrize("units", [256, [8, 256]])
+def test_tasks_begin_alike_and_the_mixture_as_wide_as_an_expert(units):
+    """So that more experts do not mean smaller states at the start."""
+    keras.utils.set_random_seed(0)
+    states = np.random.default_rng(0).normal(size=(500, 64)).astype(np.float32)
+    one, many = (np.asarray(Mmoe(2, experts=count, units=units)(states)) for count in (1, 16))
+    np.testing.assert_array_equal(many[:, 0], many[:, 1])
+    np.testing.assert_allclose(np.var(many), np.var(one), rtol=0.6)
+    assert np.mean(np.square(many - many.mean(0))) > 0.25 * np.mean(np.square(one - one.mean(0)))
