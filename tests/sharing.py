@@ -1,5 +1,7 @@
 """Layers that share between tasks, as loops over tasks and experts in NumPy; weights come as `get_weights` gives them."""
 
+from itertools import pairwise
+
 import numpy as np
 
 
@@ -73,6 +75,107 @@ def ple(inputs, weights, tasks, own, shared, depth, levels):
         states = mixed
     assert not weights
     return np.stack(states, 1)
+
+
+def sigmoid(x):
+    return 1 / (1 + np.exp(-x))
+
+
+def task_attention(inputs, weights, tasks, heads):
+    """Vaswani et al., equation 1, for each row, head and task."""
+    if inputs.ndim == 2:
+        vectors, *weights = weights
+        inputs = inputs[:, None] + vectors
+    asked, mixed = weights
+    dim = inputs.shape[-1]
+    size = dim // heads
+    outputs = np.empty_like(inputs)
+    for row, states in enumerate(inputs):
+        query, key, value = states @ asked[:, :dim], states @ asked[:, dim : 2 * dim], states @ asked[:, 2 * dim :]
+        for task in range(tasks):
+            found = np.empty(dim)
+            for head in range(heads):
+                own = slice(head * size, (head + 1) * size)
+                found[own] = softmax(key[:, own] @ query[task, own] / np.sqrt(size)) @ value[:, own]
+            outputs[row, task] = states[task] + found @ mixed
+    return outputs
+
+
+def aitm(inputs, weights, tasks, order):
+    """Xi et al.: the AIT module, along an order of task numbers."""
+    handing, handing_bias, attention, *networks = weights
+    own = [network(x, networks, task) for task, x in enumerate(by_task(inputs, tasks))]
+    states = list(own)
+    for step, (before, task) in enumerate(pairwise(order)):
+        handed_on = relu(states[before] @ handing[:, step] + handing_bias[step])
+        scores, values = [], []
+        for u in (handed_on, own[task]):
+            value, key, query = (u @ attention[:, part] for part in range(3))
+            scores.append((key * query).sum(-1) / np.sqrt(u.shape[-1]))
+            values.append(value)
+        shares = softmax(np.stack(scores, -1))
+        states[task] = shares[:, :1] * values[0] + shares[:, 1:] * values[1]
+    return np.stack(states, 1)
+
+
+def stem(inputs, weights, tasks, own, experts, shared, depth):
+    """Su et al.: gates over the experts of all tasks and the shared ones; embeddings have the parts of tasks at their end."""
+    gate_of_own, gate_of_shared, *weights = weights
+    embeddings = inputs if isinstance(inputs, list) else [inputs]
+    common = np.concatenate([e[:, : e.shape[1] - tasks * own] for e in embeddings], 1)
+    of_task = []
+    for task in range(tasks):
+        begins = [e.shape[1] - (tasks - task) * own for e in embeddings]
+        of_task.append(np.concatenate([e[:, b : b + own] for e, b in zip(embeddings, begins, strict=True)], 1))
+    own_networks, shared_networks = weights[: 2 * depth], weights[2 * depth :]
+    outputs = [network(of_task[n // experts], own_networks, n) for n in range(tasks * experts)]
+    outputs += [network(common, shared_networks, n) for n in range(shared)]
+    states = []
+    for task in range(tasks):
+        seen = np.concatenate([of_task[task], common], 1)
+        shares = softmax(seen @ np.concatenate([gate_of_own[:, task], gate_of_shared[:, task]], 1))
+        states.append(sum(shares[:, [n]] * output for n, output in enumerate(outputs)))
+    return np.stack(states, 1)
+
+
+def pepnet(inputs, weights, tasks, domain, personal, depth):
+    """Chang et al.: EPNet, and PPNet on each layer of each task; `weights` by name."""
+    others = np.concatenate([x for place, x in enumerate(inputs) if place not in domain], -1)
+    seen = np.concatenate([*(inputs[place] for place in domain), others], -1)
+    hidden = relu(seen @ weights["of_domain/kernel"] + weights["of_domain/bias"])
+    gated = 2 * sigmoid(hidden @ weights["gate/kernel"] + weights["gate/bias"]) * others
+    who = np.concatenate([*(inputs[place] for place in personal), gated], -1)
+    states = by_task(gated, tasks)
+    for layer in range(depth):
+        hidden = by_task(relu(who @ weights[f"hidden_{layer}/kernel"] + weights[f"hidden_{layer}/bias"]), tasks)
+        for task, state in enumerate(states):
+            kernels, biases = weights[f"layer_{layer}/kernel"], weights[f"layer_{layer}/bias"]
+            gates, offsets = weights[f"gates_{layer}/kernel"], weights[f"gates_{layer}/bias"]
+            gate = 2 * sigmoid(hidden[task] @ gates[:, task] + offsets[task])
+            states[task] = gate * relu(state @ kernels[:, task] + biases[task])
+    return np.stack(states, 1)
+
+
+def star(inputs, scenarios, weights, depth):
+    """Sheng et al., row by row, with layer normalization; `weights` by name."""
+    outputs = []
+    for row, scenario in zip(inputs, scenarios, strict=True):
+        normal = (row - row.mean(-1, keepdims=True)) / np.sqrt(row.var(-1, keepdims=True) + 1e-3)
+        scale, offset = weights["scale"] * weights["scales"][scenario], weights["offset"] + weights["offsets"][scenario]
+        state = seen = normal * scale + offset
+        for layer in range(depth):
+            kernel = weights[f"kernel_{layer}"] * weights[f"kernels_{layer}"][:, scenario]
+            state = relu(state @ kernel + weights[f"bias_{layer}"] + weights[f"biases_{layer}"][scenario])
+        own = np.broadcast_to(weights["embeddings"][scenario], (*seen.shape[:-1], weights["embeddings"].shape[1]))
+        beside = relu(np.concatenate([seen, own], -1) @ weights["auxiliary/kernel"] + weights["auxiliary/bias"])
+        outputs.append(np.concatenate([state, beside], -1))
+    return np.stack(outputs)
+
+
+def named(layer, weights):
+    """The end of each weight's name -> the weight."""
+    names = [weight.name.removesuffix(":0").removeprefix(f"{layer.name}/") for weight in layer.weights]
+    return dict(zip(names, weights, strict=True))
 
 
 def numbers(shape, seed=0):

@@ -8,10 +8,12 @@ from sums import unordered_sums
 
 from mtkit.backend import keras, tf
 from mtkit.errors import WiringError
+from mtkit.layers.aitm import Aitm
 from mtkit.layers.cross_stitch import CrossStitch
 from mtkit.layers.mmoe import Mmoe
 from mtkit.layers.ple import Ple
 from mtkit.layers.shared_bottom import SharedBottom
+from mtkit.layers.task_attention import TaskAttention
 from mtkit.layers.task_states import task_states
 from mtkit.optimizers import precision_scope
 from mtkit.testing import check_correlation, check_layer_config
@@ -23,6 +25,8 @@ LAYERS = {
     "mmoe": (lambda: Mmoe(TASKS, 4, [8, 7, 4]), lambda x, w: sharing.mmoe(x, w, TASKS, 4)),
     "cross_stitch": (lambda: CrossStitch(TASKS, [8, 4], 0.7), lambda x, w: sharing.cross_stitch(x, w, TASKS, 2)),
     "cgc": (lambda: Ple(TASKS, 1, 2, 3, 4), lambda x, w: sharing.ple(x, w, TASKS, 2, 3, 1, 1)),
+    "attention": (lambda: TaskAttention(TASKS, 3), lambda x, w: sharing.task_attention(x, w, TASKS, 3)),
+    "aitm": (lambda: Aitm("abc", "cab", [8, 4]), lambda x, w: sharing.aitm(x, w, TASKS, [2, 0, 1])),
     "ple": (lambda: Ple(TASKS, 3, 2, 1, [8, 4]), lambda x, w: sharing.ple(x, w, TASKS, 2, 1, 2, 3)),
 }
 EACH = pytest.mark.parametrize(("make", "reference"), LAYERS.values(), ids=LAYERS)
@@ -110,7 +114,7 @@ def test_axes_of_tasks_are_those_that_grow_with_them(make):
             assert now == before * (3 if (one.name, axis) in of_tasks else 1), f"{one.name} axis {axis}"
 
 
-@pytest.mark.parametrize("name", ["mmoe", "cross_stitch", "cgc", "ple"])
+@pytest.mark.parametrize("name", ["mmoe", "cross_stitch", "cgc", "ple", "attention", "aitm"])
 def test_refuses_states_of_other_tasks(name):
     with pytest.raises(WiringError, match="expected the states of 3 tasks, got those of 2"):
         LAYERS[name][0]()(np.zeros((2, 2, DIM), np.float32))

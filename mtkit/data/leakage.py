@@ -201,7 +201,7 @@ def _fading(name: str, label: np.ndarray, time: np.ndarray) -> Iterator[Finding]
 
 def _statistics(plan: Plan, data: Encoded, test: Cut) -> Iterator[Finding]:
     """Numeric features that are statistics of an entity over all interactions, those of the test included."""
-    reads = dict.fromkeys(address for spec in plan.encoders.values() for address in spec.reads)
+    reads = plan.addresses()
     for role in data.schema.roles:
         features = dict(_numbers(data, role, reads))
         some = np.flatnonzero(data.rows(role) < SOME) if features else None
@@ -298,7 +298,7 @@ def _levels(values: np.ndarray, statistic: np.ndarray) -> int:
 
 def _dividing(recipe: Recipe, parts: Collection[str], dataset: Dataset) -> Iterator[Finding]:
     """Features that say which part an interaction is in, and statistics by them."""
-    read = [Address(address) for spec in recipe.encoder.values() for address in spec.reads]
+    read = recipe.plan.addresses()
     keys = [address for spec in recipe.statistics.values() for key in spec.keys for address in key]
     for address in dict.fromkeys([*read, *keys]):
         if address.scope in (CONTEXT, HISTORY) and address.column in parts:

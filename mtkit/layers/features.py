@@ -95,12 +95,17 @@ class Features(keras.layers.Layer):
             state = self._output(state)
         return self._dropout(state, training=training)
 
+    @property
+    def penalizes(self) -> bool:
+        """Whether rows add something to the loss."""
+        return bool(self._tables and (self.l2 or self.l1))
+
     def penalties(self, inputs: Mapping[str, tf.Tensor]) -> tf.Tensor | None:
         """What each row adds to the loss, float32 `[rows]`, by the embeddings that it looks up; None without `l2` and `l1`.
 
         A row of a table is so held near 0 as often as it occurs, and one that does not occur is left where it is.
         """
-        if not self._tables or not (self.l2 or self.l1):
+        if not self.penalizes:
             return None
         return tf.add_n([self._penalty(address, inputs[address]) for address in self._tables])
 

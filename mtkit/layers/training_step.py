@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -43,12 +43,14 @@ class Pass:
             several tasks read to a loss leads through exactly one of them, so the gradient of a loss by the encoder's weights
             is what its gradients by the cut pull back. Two kinds of ways lead past it: those of a head that calls an
             encoder's layer itself (`TaskPass.encoder`), and those to the weights of a head whose predictions other tasks read.
-        regularization: this replica's share of what layers add to the losses, a scalar, which is part of what is minimized.
+        regularization: this replica's share of what is minimized beside the losses of the tasks, a scalar.
+        auxiliary: what that consists of: name -> this replica's share of a loss, before it is weighted.
     """
 
     losses: Mapping[str, TaskLoss]
     cut: Sequence[tf.Tensor]
     regularization: tf.Tensor | float = 0.0
+    auxiliary: Mapping[str, tf.Tensor] = field(default_factory=dict)
 
 
 class StepScope(Protocol):

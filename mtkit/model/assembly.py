@@ -154,8 +154,7 @@ def assemble(
     tables = tables_of(recipe, fold, model=not tf.config.list_physical_devices("GPU"))
     check_slices(recipe, fold, tables)
     classes = class_names(plan, tables)
-    reads = [address for spec in recipe.encoder.values() for address in spec.reads]
-    features = fit_features(reads, recipe.preprocess, fold, tables)
+    features = fit_features(plan.addresses(), recipe.preprocess, fold, tables)
     cache_dir = cache_dir or cache_directory()
     context = make_context(recipe, plan, fold, tables, features.infos, cache_dir, {} if counters is None else counters)
     _check_export(recipe, context)

@@ -129,13 +129,9 @@ class Forward:
         tensors = [tensor for name, lane in lanes if self.plan.is_shared(name) for tensor in lane.cut]
         return tuple({id(tensor): tensor for tensor in tensors}.values())
 
-    def penalty(self) -> tf.Tensor:
-        """This replica's share of what rows cost their encoders: of each the mean over the rows that it was called with."""
-        shares = [tf.constant(0.0)]
-        for of_encoder in self._penalties.values():
-            totals, counts = map(tf.add_n, zip(*of_encoder, strict=True))
-            shares.append(tf.math.divide_no_nan(totals, global_sum(counts)))
-        return tf.add_n(shares)
+    def penalties(self) -> dict[str, tf.Tensor]:
+        """Encoder -> this replica's share of what rows cost it: the mean over the rows that it was called with."""
+        return {name: mean_share(of_encoder) for name, of_encoder in self._penalties.items()}
 
     def _penalize(self, encoder: str, inputs: Tensors, batch: Batch) -> None:
         penalties = getattr(self.model.encoders[encoder], "penalties", None)
@@ -157,7 +153,7 @@ class Forward:
             return lane._replace(own=tf.gather(lane.own, batch.ids[entity]))
         key = (embedding, id(batch))
         if key not in self._of_batch:
-            self._of_batch[key] = self._through(embedding, lambda name: self._encode(name, batch))
+            self._of_batch[key] = self._through(embedding, batch, lambda name: self._encode(name, batch))
         return self._of_batch[key]
 
     def state(self, task: str, embedding: str, batch: Batch) -> tf.Tensor:
@@ -179,16 +175,20 @@ class Forward:
     def entity_lane(self, embedding: str) -> Lane:
         """An embedding of one entity after all correlations, for all rows of the entity."""
         if embedding not in self._whole_lanes:
-            self._whole_lanes[embedding] = self._through(embedding, self.encoded_entity)
+            self._whole_lanes[embedding] = self._through(embedding, self._rows_of(embedding), self.encoded_entity)
         return self._whole_lanes[embedding]
 
     def encoded_entity(self, embedding: str) -> tf.Tensor:
         """An encoder's output for all rows of its entity, before correlations: `[entity rows, dim]`."""
         if embedding not in self._encoded:
-            entity = self.plan.entity(embedding)
-            assert entity is not None, f"{embedding} is of no entity alone"
-            self._encoded[embedding] = self._encode(embedding, Batch(ids={entity: self.entity_ids(entity)}))
+            self._encoded[embedding] = self._encode(embedding, self._rows_of(embedding))
         return self._encoded[embedding]
+
+    def _rows_of(self, embedding: str) -> Batch:
+        """All rows of the entity that an embedding is of."""
+        entity = self.plan.entity(embedding)
+        assert entity is not None, f"{embedding} is of no entity alone"
+        return Batch(ids={entity: self.entity_ids(entity)})
 
     def entity_ids(self, entity: str) -> tf.Tensor:
         """The ids of all rows of an entity, int32."""
@@ -215,13 +215,15 @@ class Forward:
         )
         return tf.reshape(tf.cast(words, tf.float32) / _PARTS, shape)
 
-    def _through(self, embedding: str, encode: Callable[[str], tf.Tensor], until: str | None = None) -> Lane:
-        """The embedding after the correlations that come before `until`."""
+    def _through(
+        self, embedding: str, batch: Batch, encode: Callable[[str], tf.Tensor], until: str | None = None
+    ) -> Lane:
+        """The embedding of a batch's rows after the correlations that come before `until`."""
         names = list(self.plan.correlations)
         if embedding in self.plan.encoders:
             lane, begin = _beginning(encode(embedding)), 0
         else:
-            lane, begin = self._joined(embedding, encode), names.index(embedding) + 1
+            lane, begin = self._joined(embedding, batch, encode), names.index(embedding) + 1
         end = len(names) if until is None else names.index(until)
         for name in names[begin:end]:
             if embedding in self.model.correlations[name]:
@@ -252,13 +254,23 @@ class Forward:
                 "embeddings in `on`, or set share = false"
             )
 
-    def _joined(self, pair: str, encode: Callable[[str], tf.Tensor]) -> Lane:
+    def _joined(self, pair: str, batch: Batch, encode: Callable[[str], tf.Tensor]) -> Lane:
         """What a correlation makes of the embeddings that it joins."""
-        tasks = self.plan.tasks_of(pair, pair)
-        members = _by_task([self._through(name, encode, pair).of(tasks) for name in self.plan.on(pair)])
-        joined = tf.concat(members, axis=-1) if self.plan.correlations[pair].joined else members
-        output = task_states(self.model.correlations[pair][pair](joined, training=self.training))
+        tasks, spec = self.plan.tasks_of(pair, pair), self.plan.correlations[pair]
+        members = _by_task([self._through(name, batch, encode, pair).of(tasks) for name in self.plan.on(pair)])
+        joined = tf.concat(members, axis=-1) if spec.joined else members
+        beside: dict[str, Any] = {}
+        if spec.features:
+            beside["features"] = self._features(spec.features, batch)
+        output = task_states(self.model.correlations[pair][pair](joined, training=self.training, **beside))
         return Lane(output.own, tasks, output.shared, output.cut or _last(output.own, members))
+
+    def _features(self, addresses: Sequence[Address], batch: Batch) -> dict[str, tf.Tensor]:
+        """Features of a batch's rows that are of no past."""
+        found: dict[str, tf.Tensor] = {}
+        for address in addresses:
+            found |= self.model.feed.feature(address, batch, Past(0))
+        return found
 
     def _encode(self, embedding: str, batch: Batch) -> tf.Tensor:
         entity = self.plan.entity(embedding)
@@ -381,6 +393,12 @@ def _beginning(state: tf.Tensor) -> Lane:
 def _shown(shape: tf.TensorShape) -> str:
     """What a state of a row is, for messages."""
     return f"{shape[-1]} numbers" if shape.rank == 1 else f"{shape[-1]} numbers for each of {shape[0]} tasks"
+
+
+def mean_share(sums: Sequence[tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
+    """This replica's share of a mean over rows, of sums over some of them and how many these are."""
+    totals, counts = map(tf.add_n, zip(*sums, strict=True))
+    return tf.math.divide_no_nan(totals, global_sum(counts))
 
 
 def _last(own: tf.Tensor, read: Sequence[tf.Tensor]) -> tuple[tf.Tensor, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from mtkit.errors import StrategyError
 from mtkit.feed.batch import Batch
 from mtkit.feed.interface import Feed, table_of
 from mtkit.layers.training_step import Pass, TaskLoss, step_of
+from mtkit.model.auxiliary import auxiliary_losses, penalized, weighted
 from mtkit.model.forward import Forward
 from mtkit.model.non_finite import StepsSinceNonFinite
 from mtkit.model.private_parts import private_weights
@@ -83,14 +84,24 @@ class MultiTaskModel(keras.Model):
         self.balancer = layers.balancer
         self.step = step_of(self.balancer)
         self.feed, self.seed = feed, seed
-        self.trackers = {name: keras.metrics.Mean(name=f"{name}_loss") for name in self.heads}
-        self.alarms = {name: StepsSinceNonFinite(f"{name}_alarm") for name in self.heads}
+        self.trackers: dict[str, Any] = {}
+        self.alarms: dict[str, Any] = {}
+        self._watch([*self.heads, *penalized(self.encoders)])
         self.resting: frozenset[str] = frozenset()
         self.train_function: Any = None
 
     def call(self, inputs: Mapping[str, tf.Tensor], training: bool = False) -> dict[str, tf.Tensor]:
         """Per-task losses summed over rows, for rows by table; builds every variable."""
-        return {name: loss.total for name, loss in self.run(self.gather(inputs), training).losses.items()}
+        found = self.run(self.gather(inputs), training)
+        self._watch(found.auxiliary)
+        return {name: loss.total for name, loss in found.losses.items()}
+
+    def _watch(self, losses: Iterable[str]) -> None:
+        """Makes what follows losses over an epoch, of those that nothing follows yet."""
+        for name in losses:
+            if name not in self.trackers:
+                self.trackers[name] = keras.metrics.Mean(name=f"{name}_loss")
+                self.alarms[name] = StepsSinceNonFinite(f"{name}_alarm")
 
     def gather(self, rows: Mapping[str, tf.Tensor]) -> dict[str, Batch]:
         """Row table -> batch, for row table (or its `evaluation_of`) -> row numbers."""
@@ -119,7 +130,8 @@ class MultiTaskModel(keras.Model):
             name: spec.rows for name, spec in self.plan.tasks.items() if spec.rows in batches and name not in resting
         }
         losses = {name: TaskLoss(*forward.losses(name, batches[rows])) for name, rows in tasks.items()}
-        return Pass(losses, forward.cut(), self._regularization(forward))
+        auxiliary = auxiliary_losses(forward, batches, tasks, self.losses)
+        return Pass(losses, forward.cut(), weighted(self.plan, auxiliary), auxiliary)
 
     def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **options: Any) -> None:
         """Configures training. Losses, their weights and metrics belong to the task heads and the recipe.
@@ -204,7 +216,7 @@ class MultiTaskModel(keras.Model):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """One mean loss per task."""
+        """One mean loss per task, and of each loss beside those of the tasks."""
         return list(self.trackers.values())
 
     def make_train_function(self, force: bool = False) -> Any:
@@ -229,11 +241,11 @@ class MultiTaskModel(keras.Model):
         found, gradients = self.step.gradients(lambda: self.run(batches, training=True), self)
         pairs = zip(gradients, self.trainable_variables, strict=True)
         self.optimizer.apply_gradients([(g, variable) for g, variable in pairs if g is not None])
-        return self._track(found.losses)
+        return self._track(found)
 
     def test_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Losses on the rows of each table."""
-        return self._track(self.run(self.gather(data), training=False).losses)
+        return self._track(self.run(self.gather(data), training=False))
 
     def predict_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Task -> probabilities `[rows]` or `[rows, classes]`, or scores of the catalog `[rows, items]`.
@@ -256,10 +268,6 @@ class MultiTaskModel(keras.Model):
             present[name] = tf.cast(weight > 0, tf.float32)
         return shares, present
 
-    def _regularization(self, forward: Forward) -> tf.Tensor:
-        """This replica's share of what layers add to the loss: those of Keras, and what rows cost their encoders."""
-        return tf.add_n([tf.constant(0.0), *self.losses]) / replicas() + forward.penalty()
-
     def scaled(self, objective: tf.Tensor) -> tf.Tensor:
         """The objective, scaled where the optimizer scales losses."""
         scale = getattr(self.optimizer, "get_scaled_loss", None)
@@ -270,10 +278,14 @@ class MultiTaskModel(keras.Model):
         unscale = getattr(self.optimizer, "get_unscaled_gradients", None)
         return gradients if unscale is None else unscale(gradients)
 
-    def _track(self, losses: Mapping[str, TaskLoss]) -> dict[str, tf.Tensor]:
-        for name, loss in losses.items():
+    def _track(self, found: Pass) -> dict[str, tf.Tensor]:
+        for name, loss in found.losses.items():
             weight = loss.weight
             mean = tf.math.divide_no_nan(loss.total, weight)
             self.trackers[name].update_state(mean, sample_weight=weight)
             self.alarms[name].update_state(mean)
+        for name, share in found.auxiliary.items():
+            if name in self.trackers:
+                self.trackers[name].update_state(share * replicas())
+                self.alarms[name].update_state(share)
         return {metric.name: metric.result() for metric in self.metrics}

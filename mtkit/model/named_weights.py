@@ -68,7 +68,8 @@ def _reads(pipeline: Pipeline, section: str, name: str = "") -> list[list[str]]:
     if section == "encoder":
         return [[address] for address in pipeline.recipe.encoder[name].reads]
     if section == "correlation":
-        return [[embedding, *plan.tasks_of(name, embedding)] for embedding in plan.on(name)]
+        read = [[embedding, *plan.tasks_of(name, embedding)] for embedding in plan.on(name)]
+        return read + [[address] for address in plan.correlations[name].features]
     if section == "task":
         names = [read.name for read in plan.tasks[name].reads()]
         return [[read, *classes.get(prediction_of(read), ())] for read in names] + [list(classes.get(name, ()))]
@@ -90,7 +91,8 @@ def weight_axes(pipeline: Pipeline) -> tuple[dict[str, dict[str, str | list[str]
     places = {id(variable): name for name, variable in named_weights(pipeline.model).items()}
     weights: dict[str, dict[str, str | list[str]]] = {name: {} for name in places.values()}
     for way, layer in _layers(pipeline.model):
-        for axis in layer.axes() if hasattr(layer, "axes") else ():
+        # An encoder that nothing reads has no weights.
+        for axis in layer.axes() if hasattr(layer, "axes") and layer.weights else ():
             of = _resolved(pipeline, way, axis)
             if isinstance(of, list) or of in labels:
                 weights[places[id(axis.variable)]][str(axis.axis)] = of

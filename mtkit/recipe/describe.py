@@ -43,6 +43,8 @@ def _source(recipe: Recipe, name: str) -> str:
         after = list(recipe.correlation).index(name) + 1
         joined = ", ".join(recipe.correlation[name].on) or "all before it"
         text = f"{recipe.uses[f'correlation.{name}']} joins {joined}"
+        if features := recipe.correlation[name].features:
+            text += f", by {', '.join(features)}"
     for each, correlation in list(recipe.correlation.items())[after:]:
         if correlation.apply == "each" and (not correlation.on or name in correlation.on):
             text += f" -> {each} ({recipe.uses[f'correlation.{each}']})"

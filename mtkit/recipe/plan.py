@@ -40,7 +40,21 @@ class Plan:
     def _addresses(self, embedding: str) -> tuple[Address, ...]:
         if embedding in self.encoders:
             return tuple(map(Address, self.encoders[embedding].reads))
-        return tuple(address for name in self.on(embedding) for address in self._addresses(name))
+        members = (address for name in self.on(embedding) for address in self._addresses(name))
+        return (*members, *map(Address, self.correlations[embedding].features))
+
+    def addresses(self) -> tuple[Address, ...]:
+        """All features that are read, by encoders and by pairs, each once."""
+        read = (
+            *(spec.reads for spec in self.encoders.values()),
+            *(spec.features for spec in self.correlations.values()),
+        )
+        return tuple(dict.fromkeys(Address(address) for addresses in read for address in addresses))
+
+    def beside(self, task: str) -> tuple[Address, ...]:
+        """Features that pairs read beside the embeddings that they join, on the way to what a task reads."""
+        pairs = (spec for name, spec in self.correlations.items() if spec.apply == "pair" and name in self.within(task))
+        return tuple(dict.fromkeys(Address(address) for spec in pairs for address in spec.features))
 
     def features(self, task: str) -> tuple[Address, ...]:
         """Addresses on which what a task says of a row depends, each once."""

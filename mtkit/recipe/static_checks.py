@@ -66,8 +66,9 @@ def check_wiring(draft: Draft) -> list[Mistake]:
         *_settings(draft),
     ]
     if draft.data and schema:
-        mistakes += [*_addresses(draft, schema), *_pasts(draft, schema), *_catalogs(draft.data, schema)]
-        mistakes += [*_measured(draft, schema), *_divided(draft.data.split, schema), *_conditions(draft, schema)]
+        mistakes += [*_addresses(draft, schema), *_beside_pairs(draft, schema), *_pasts(draft, schema)]
+        mistakes += [*_catalogs(draft.data, schema), *_measured(draft, schema), *_divided(draft.data.split, schema)]
+        mistakes += _conditions(draft, schema)
     return mistakes or [*_lists(draft, schema)]
 
 
@@ -100,7 +101,8 @@ def embeddings(
     for name, correlation in correlations.items():
         if name not in reads and (correlation is None or correlation.apply == "pair"):
             on = (correlation and correlation.on) or tuple(reads)
-            reads[name] = frozenset().union(*(reads.get(n, frozenset()) for n in on))
+            own = map(Address, correlation.features if correlation else ())
+            reads[name] = frozenset(own).union(*(reads.get(n, frozenset()) for n in on))
     return reads
 
 
@@ -124,6 +126,24 @@ def _addresses(draft: Draft, schema: Schema) -> Iterator[Mistake]:
             message = _not_a_feature(address, schema) or _of_another_kind(address, schema, kinds, "this encoder reads")
             if message:
                 yield Mistake(("encoder", name, "reads", index), message)
+
+
+def _beside_pairs(draft: Draft, schema: Schema) -> Iterator[Mistake]:
+    """Features of the row that correlations cannot read."""
+    for name, correlation in draft.correlation.items():
+        for address in map(Address, correlation.features if correlation else ()):
+            if message := _not_of_pair(address, correlation, schema):
+                yield Mistake(("correlation", name, _key_of(correlation, address, "use")), message)
+
+
+def _not_of_pair(address: Address, spec: Correlation | None, schema: Schema) -> str:
+    """Why a correlation cannot read a feature of the row; empty if it can."""
+    if message := _not_a_feature(address, schema):
+        return message
+    if address.scope in (HISTORY, KNOWN):
+        return f"{address} is no column of the row or of its entities, which a correlation reads"
+    kinds = spec.features_kinds if spec else ()
+    return _of_another_kind(address, schema, kinds, "this correlation reads")
 
 
 def _statistics(spec: RowStatistics, schema: Schema) -> Iterator[tuple[KeyPath, str]]:
@@ -320,6 +340,8 @@ def _correlations(draft: Draft) -> Iterator[Mistake]:
             if embedding not in known:
                 message = f"no embedding before it is called {embedding!r}; {nearest(embedding, known)}"
                 yield Mistake(("correlation", name, "on", index), message)
+        for path, message in correlation.mistakes(draft.task) if correlation else ():
+            yield Mistake(("correlation", name, *path), message)
         if correlation is None or correlation.apply == "pair":
             if name in known:
                 yield Mistake(

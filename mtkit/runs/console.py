@@ -139,7 +139,7 @@ class Reporter:
         from mtkit.training.judging import VALIDATION
 
         judged = {task: f"{VALIDATION}{key}" for task, key in training.judged().items()}
-        table = EpochTable(self.console, list(training.pipeline.recipe.task), judged)
+        table = EpochTable(self.console, list(training.pipeline.model.trackers), judged)
         if training.step:
             self._indented(Text(f"goes on after step {training.step} of {training.steps}"))
 

@@ -23,25 +23,25 @@ _REFRESH_SECONDS = 0.2
 
 
 class EpochTable:
-    """A line per epoch under one head: number, seconds, examples per second, and the loss of each task.
+    """A line per epoch under one head: number, seconds, examples per second, and the loss of each task and beside them.
 
     Where tasks are measured, a second line has the figure by which each is judged, under a head of their names.
 
     Args:
         console: where to.
-        tasks: in the order of the recipe.
+        losses: names, those of tasks in the order of the recipe.
         judged: task -> key of its figure among the numbers of an epoch.
     """
 
     def __init__(
-        self, console: Console, tasks: Sequence[str], judged: Mapping[str, str] = MappingProxyType({})
+        self, console: Console, losses: Sequence[str], judged: Mapping[str, str] = MappingProxyType({})
     ) -> None:
         self._console, self._judged = console, judged
         room = console.width - len(self._line("epoch", "sec", "rows/s", ()))
-        if len(tasks) * (_NARROWEST + 1) > room:
-            room -= len(_more(len(tasks)))
+        if len(losses) * (_NARROWEST + 1) > room:
+            room -= len(_more(len(losses)))
         fit = room // (_NARROWEST + 1)
-        self._shown, self._hidden = tasks[:fit], len(tasks[fit:])
+        self._shown, self._hidden = losses[:fit], len(losses[fit:])
         labels = {task: key.rpartition("/")[2] for task, key in judged.items()}
         self._labels = [labels.get(task, "") for task in self._shown]
         widest = max(map(len, [*self._shown, *self._labels]), default=0)

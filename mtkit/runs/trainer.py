@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pluggy
@@ -20,6 +21,7 @@ from mtkit.errors import RunError
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.user_sums import Measured
 from mtkit.model.assembly import Pipeline, assemble
+from mtkit.model.auxiliary import weight_of
 from mtkit.model.model_evaluation import evaluate
 from mtkit.model.named_weights import kept_weights
 from mtkit.recipe.loader import Recipe
@@ -110,7 +112,7 @@ class Trainer:
             lambda: self._export(run, pipeline),
             init.plain() if init else None,
             calibration or None,
-            training.course.schedule(training.epoch).told(training.passes()),
+            training.course.schedule(training.epoch).told(training.passes()) | _beside_tasks(pipeline),
         )
 
     def _build(self, run: Run, cut: Cut) -> Pipeline:
@@ -170,6 +172,16 @@ class Trainer:
         with writing_tensors(run.directory.export):
             run.report.exported(run.recipe.export.export(pipeline, run.directory.export))
         self.agreed(False)  # a worker that ends takes the others down
+
+
+def _beside_tasks(pipeline: Pipeline) -> dict[str, Any]:
+    """The losses beside those of the tasks, as they were in the last epoch, and their weights."""
+    found = {
+        name: {"weight": weight_of(pipeline.plan, name), "loss": float(tracker.result())}
+        for name, tracker in pipeline.model.trackers.items()
+        if name not in pipeline.plan.tasks
+    }
+    return {"auxiliary": found} if found else {}
 
 
 def _training(pipeline: Pipeline, directory: RunDirectory, cut: Cut, warn: Callable[[str], None]) -> Training:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields, replace
 from enum import Enum
@@ -84,7 +86,7 @@ class GivenFeatures:
         Returns:
             None if an encoder cannot derive a column from this input form, or the string form adds nothing.
         """
-        given, derivations = Given(), self._derivations.get(form, {})
+        given, derivations = self._beside(scope, tasks), self._derivations.get(form, {})
         for encoder in dict.fromkeys(name for task in tasks for name in self._plan.encoders_of(task)):
             addresses = [a for a in self._addresses[encoder] if a.scope == scope and a.column != "id"]
             for address in addresses:
@@ -98,6 +100,12 @@ class GivenFeatures:
             return given
         by_ids = self.of(scope, tasks)
         return None if by_ids and by_ids.inputs == given.inputs else given
+
+    def _beside(self, scope: str, tasks: Iterable[str]) -> Given:
+        """What correlations read of it, beside embeddings."""
+        read = dict.fromkeys(address for task in tasks for address in self._plan.beside(task))
+        raw = [self._raw(address) for address in read if address.scope == scope and address.column != "id"]
+        return functools.reduce(operator.or_, raw, Given())
 
     def _raw(self, address: Address) -> Given:
         name, layer = f"{address.scope}_{address.column}", self._layers[address]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
@@ -87,7 +87,8 @@ class Encoder(Spec):
     It returns `[rows, width]`. If the layer has a method `prepare`, that is called once per step with the `catalog.<encoder>`,
     and the tensors that it returns take their place. If it has a method `penalties`, that is called in training as the layer
     is, and says what each row adds to the loss, float32 `[rows]`, or None: the core adds their mean over the rows that a step
-    encodes, on however many replicas. (Keras' `add_loss` keeps what the last of a layer's calls in a step adds.)
+    encodes, on however many replicas, and shows it as `ENCODER.penalty`; an attribute `penalizes` that is False says that it is
+    always None. (Keras' `add_loss` keeps what the last of a layer's calls in a step adds.)
     """
 
     kind: ClassVar[str] = "encoder"
@@ -204,7 +205,11 @@ class Correlation(Spec):
     tasks of its `BuildContext`.
     With `apply = "each"` every named embedding gets a layer of its own, so that what depends on the user alone still does; with
     `share` they go through one layer, each for itself. With `apply = "pair"` the embeddings of `on` are concatenated, and the
-    result has the component's name.
+    result has the component's name; the layer may read `features` of the row beside them.
+
+    A layer whose spec has `auxiliary` losses has a method of that name: of the tasks that train on a row table it gets task ->
+    prediction, as other tasks read it, and returns name -> what each row costs, float32 `[rows]`. The core adds their weighted
+    means over the rows of a step to what is minimized, beside the balanced losses of the tasks.
     """
 
     kind: ClassVar[str] = "correlation"
@@ -213,6 +218,8 @@ class Correlation(Spec):
     #: Whether the layer is called with `shared=`, the state that the correlation before it handed on beside those of the
     #: tasks (`mtkit.layers.task_states.TaskStates`), None from the first.
     takes_shared: ClassVar[bool] = False
+    #: Kinds of columns that `features` may name; empty = any.
+    features_kinds: ClassVar[tuple[ColumnKind, ...]] = ()
 
     apply: Literal["each", "pair"] = Field("each", description="each embedding for itself, or all of `on` joined")
     on: tuple[Name, ...] = Field((), description="embeddings it works on; empty = all")
@@ -232,6 +239,27 @@ class Correlation(Spec):
         if share and info.data.get("tasks") == "reading":
             raise ValueError('share = true is one layer for the same tasks; expected tasks = "all" with it')
         return share
+
+    @property
+    def features(self) -> tuple[Address, ...]:
+        """Of a pair: features of the row, or of its entities, that the layer is called with, `features=`: address -> tensor.
+
+        They come as encoders are called with them. Not of past events, nor of what was known before.
+        """
+        return ()
+
+    @property
+    def auxiliary(self) -> Mapping[str, float]:
+        """Losses that the layer adds to those of the tasks: name -> weight."""
+        return {}
+
+    def mistakes(self, tasks: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """What does not fit the tasks of the recipe: keys and indices, and what is wrong there.
+
+        Args:
+            tasks: name -> `TaskHead`; None stands for one that is not valid.
+        """
+        yield from ()
 
     def among(self, tasks: Sequence[str]) -> Correlation:
         """The same where there are these tasks alone, in a recipe that was made for more; of those it names, these."""

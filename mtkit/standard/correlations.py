@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal
 
-from pydantic import Discriminator, Field, Tag
+from pydantic import Discriminator, Field, Tag, field_validator
 
+from mtkit.errors import WiringError, nearest
 from mtkit.spec import Activation, BuildContext, Correlation, Name, PositiveInt
+
+if TYPE_CHECKING:
+    from mtkit.spec import TaskHead
 
 #: The width of a network's one layer, or of each of its layers.
 Widths = Annotated[
@@ -109,6 +115,131 @@ class CrossStitch(Correlation):
             tasks=len(context.tasks),
             units=self.units,
             alpha=self.alpha,
+            activation=self.activation,
+            name=context.name,
+        )
+
+
+class TaskAttention(Correlation):
+    """Attention across tasks: row by row, each takes from the others what its query finds (Vaswani et al., NeurIPS 2017).
+
+    When which task helps which differs from row to row: after a correlation that gives tasks their own states.
+    """
+
+    heads: PositiveInt = Field(2, description="attention heads; divide the width of the states")
+    residual: bool = Field(True, description="add what is found to the state instead of replacing it")
+
+    def build(self, context: BuildContext) -> Any:
+        """A `mtkit.layers.task_attention.TaskAttention`."""
+        from mtkit.layers.task_attention import TaskAttention as Layer
+
+        return Layer(tasks=len(context.tasks), heads=self.heads, residual=self.residual, name=context.name)
+
+
+class Aitm(Correlation):
+    """Tasks that follow one another, such as click, cart, purchase: each takes over from the one before (Xi et al., KDD 2021).
+
+    When tasks are the steps of a funnel, and later ones have few positives. The calibrator is a loss of its own, by which a step
+    is at most as probable as the one before it; they are of labels of 0 and 1, on the same rows.
+    """
+
+    order: tuple[Name, ...] | None = Field(
+        None,
+        description="tasks that follow one another, first to last, of labels of 0 and 1; default: all, as in the recipe",
+    )
+    units: Widths = Field(
+        64, description="width of each layer of a task's network; the last is that of the task states"
+    )
+    calibrator: Annotated[float, Field(ge=0)] = Field(
+        0.6, description="weight of the calibrator in what is minimized; 0 = without"
+    )
+    activation: Activation = Field("relu", description="of each layer")
+
+    @field_validator("order")
+    @classmethod
+    def _once(cls, order: tuple[str, ...]) -> tuple[str, ...]:
+        if len(set(order)) < len(order):
+            raise ValueError(f"names a task twice: {', '.join(order)}")
+        return order
+
+    @property
+    def auxiliary(self) -> Mapping[str, float]:
+        """The calibrator."""
+        return {"calibrator": self.calibrator} if self.calibrator and len(self.order) > 1 else {}
+
+    def mistakes(self, tasks: Mapping[str, TaskHead | None]) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Tasks that there are not, or that the calibrator cannot compare."""
+        for index, name in enumerate(self.order):
+            if name not in tasks:
+                yield ("order", index), f"no task is called {name!r}; {nearest(name, tasks)}"
+        if self.calibrator:
+            for index, (before, name) in enumerate(pairwise(self.order), 1):
+                if message := _not_compared(before, tasks.get(before), name, tasks.get(name)):
+                    yield ("order", index), f"{message}; set calibrator = 0, or leave it out"
+
+    def among(self, tasks: Sequence[str]) -> Aitm:
+        """The order of these tasks."""
+        return self.model_copy(update={"order": tuple(task for task in self.order if task in tasks)})
+
+    def build(self, context: BuildContext) -> Any:
+        """A `mtkit.layers.aitm.Aitm`.
+
+        Raises:
+            WiringError: the calibrator would compare tasks of labels of several classes.
+        """
+        order = [task for task in self.order if task in context.tasks]
+        for task in order if self.auxiliary else ():
+            if context.classes[task] > 2:
+                raise WiringError(
+                    f"correlation.{context.name}: order: the calibrator compares probabilities of labels of 0 and 1, and "
+                    f"{task!r} predicts {context.classes[task]} classes; set calibrator = 0, or leave it out"
+                )
+        from mtkit.layers.aitm import Aitm as Layer
+
+        return Layer(context.tasks, order, units=self.units, activation=self.activation, name=context.name)
+
+
+def _not_compared(before: str, one: TaskHead | None, name: str, other: TaskHead | None) -> str:
+    """Why predictions of two tasks cannot be compared row by row; empty if they can, or if a task is not known."""
+    if one is None or other is None:
+        return ""
+    for task, head in ((before, one), (name, other)):
+        if not head.predicts or head.numeric or head.multi_label or head.form:
+            return f"the calibrator compares probabilities of labels of 0 and 1, which {task!r} does not predict"
+    if one.rows != other.rows:
+        rows = f"they train on {one.rows!r} and {other.rows!r}"
+        return f"the calibrator compares {before!r} and {name!r} on the same rows, and {rows}"
+    return ""
+
+
+class Stem(Correlation):
+    """Embeddings of each task beside shared ones, which all tasks see and only their own trains (Su et al., AAAI 2024).
+
+    When tasks disagree about what ids mean, so that sharing their embeddings costs: encoders are made wider, by `own` entries for
+    each task behind those that are shared (`dim = 32` for two tasks with `own = 8`, of which 16 are shared). Encoders without
+    `hidden` layers keep the parts apart.
+    """
+
+    joined: ClassVar[bool] = False
+
+    own: PositiveInt = Field(16, description="width of a task's part of each embedding; what is left is shared")
+    experts: PositiveInt = Field(1, description="experts of each task")
+    shared: PositiveInt = Field(1, description="experts that tasks share")
+    units: Widths = Field(
+        64, description="width of each layer of an expert; the last is that of the task states; one number is one layer"
+    )
+    activation: Activation = Field("relu", description="of the experts")
+
+    def build(self, context: BuildContext) -> Any:
+        """A `mtkit.layers.stem.Stem`."""
+        from mtkit.layers.stem import Stem as Layer
+
+        return Layer(
+            tasks=len(context.tasks),
+            own=self.own,
+            experts=self.experts,
+            shared=self.shared,
+            units=self.units,
             activation=self.activation,
             name=context.name,
         )

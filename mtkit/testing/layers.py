@@ -126,7 +126,14 @@ def _check_places(layer: Any, rows: Mapping[str, Any], catalogs: Mapping[str, An
     assert_equal(at(length - 2, changed), at(length - 2, rows), "embeddings of a place when a later event changes")
 
 
-def check_correlation(layer: Any, tasks: int, dim: int, *, shared: bool = False) -> None:
+def check_correlation(
+    layer: Any,
+    tasks: int,
+    dim: int | Sequence[int],
+    *,
+    shared: bool = False,
+    features: Mapping[str, Any] | None = None,
+) -> None:
     """Task states of the right shape from rows that stay apart; every task and every variable gets a gradient.
 
     One state for all tasks, `[rows, dim]`, is as good. Where the layer names a cut (`TaskStates`), gradients by it are all that
@@ -135,16 +142,24 @@ def check_correlation(layer: Any, tasks: int, dim: int, *, shared: bool = False)
     Args:
         layer: the correlation's layer, not yet built.
         tasks: number of tasks.
-        dim: width of the input.
+        dim: width of the input; several = the input is a list of embeddings (`Correlation.joined = False`).
         shared: whether the input is one state per row, `[rows, dim]`, instead of `[rows, tasks, dim]`.
+        features: of a pair that reads features of the row: address -> `[6, ...]`.
     """
     from mtkit.backend import tf
     from mtkit.layers.task_states import task_states
 
-    inputs = tf.constant(_normal((_ROWS, dim) if shared else (_ROWS, tasks, dim)))
+    widths = [dim] if isinstance(dim, int) else dim
+    inputs = tf.constant(_normal((_ROWS, sum(widths)) if shared else (_ROWS, tasks, sum(widths))))
+    given = {address: tf.constant(values) for address, values in (features or {}).items()}
+
+    def call(states: Any, given: Mapping[str, Any]) -> Any:
+        state = states if isinstance(dim, int) else tf.split(states, dim, -1)
+        return task_states(layer(state, features=given) if given else layer(state))
+
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(inputs)
-        found = task_states(layer(inputs))
+        found = call(inputs, given)
         outputs = found.own
         states = [outputs] * tasks if outputs.shape.rank == 2 else tf.unstack(outputs, axis=1)
         by_task = [tf.reduce_sum(tf.sin(state)) for state in states]
@@ -153,7 +168,7 @@ def check_correlation(layer: Any, tasks: int, dim: int, *, shared: bool = False)
     assert len(states) == tasks, f"expected [{_ROWS}, {tasks}, dim], got {outputs.shape}"
     assert outputs.dtype == inputs.dtype, f"expected {inputs.dtype}, got {outputs.dtype}"
     assert_finite(outputs, "outputs")
-    assert_rows_apart(lambda some: task_states(layer(some)).own, inputs)
+    assert_rows_apart(lambda some: call(*some).own, (inputs, given))
     for task, value in enumerate(by_task):
         gradient = tape.gradient(value, inputs)
         assert_nonzero(gradient, f"the gradient from task {task} to the input")

@@ -385,5 +385,8 @@ class EpochLog(keras.callbacks.Callback):
         seconds = time.perf_counter() - self._begin - self.training.validation_seconds
         rows = self._rows_per_step * self.params["steps"]
         numbers = {"epoch": float(epoch + 1), "seconds": seconds, "rows_per_second": rows / seconds}
-        idle = {self.model.trackers[task].name for task in self._resting}
+        trackers = self.model.trackers
+        idle = {trackers[task].name for task in self._resting}
+        # What a correlation compares of tasks is not there where one of them has left.
+        idle |= {of.name for name, of in trackers.items() if name not in self.model.heads and not of.count.numpy()}
         self.report(numbers | {name: float(value) for name, value in (logs or {}).items() if name not in idle})

@@ -7,8 +7,9 @@ from mtkit.errors import RecipeError, WiringError
 from mtkit.model.forward import Forward
 from mtkit.model.model_evaluation import evaluate
 from mtkit.model.named_weights import named_weights
+from mtkit.recipe.loader import load_recipe
 from mtkit.serving.export import save
-from mtkit.standard.correlations import CrossStitch, Fusion, Mmoe, Ple, SharedBottom
+from mtkit.standard.correlations import Aitm, CrossStitch, Fusion, Mmoe, Ple, SharedBottom, Stem, TaskAttention
 from mtkit.testing import check_import_is_light, check_spec
 
 
@@ -28,6 +29,7 @@ SHARING = [
     Mmoe(experts=3, units=[16, 8], activation="gelu"),
     Ple(levels=2, own=2, shared=3, units=[16, 8], activation="swish"),
     CrossStitch(units=[16, 8], alpha=0.5, activation="gelu"),
+    Stem(own=5, experts=2, shared=3, units=[16, 8], activation="gelu"),
 ]
 
 
@@ -52,6 +54,55 @@ def test_widths_are_one_or_several(kind):
             kind(units=wrong)
 
 
+def test_attention_builds_what_it_says(make_context):
+    check_spec(TaskAttention(heads=4, residual=False))
+    config = TaskAttention(heads=4, residual=False).build(make_context("between", tasks="abcd")).get_config()
+    assert {"name": "between", "tasks": 4, "heads": 4, "residual": False}.items() <= config.items()
+
+
+def test_an_order_is_of_tasks_that_there_are(make_context):
+    spec = Aitm(order=("c", "a", "b"), units=[8, 4], calibrator=0.3, activation="gelu")
+    check_spec(spec)
+    config = spec.build(make_context("funnel")).get_config()
+    assert {"tasks": ["a", "b", "c"], "order": ["c", "a", "b"], "units": [8, 4]}.items() <= config.items()
+    assert spec.auxiliary == {"calibrator": 0.3}
+    assert Aitm(order=["a", "b"], calibrator=0).auxiliary == Aitm(order=["a"]).auxiliary == {}
+    several = make_context("funnel", classes={"a": 2, "b": 3, "c": 2})
+    with pytest.raises(WiringError, match="and 'b' predicts 3 classes; set calibrator = 0, or leave it out"):
+        spec.build(several)
+    assert spec.model_copy(update={"calibrator": 0.0}).build(several).order == ["c", "a", "b"]
+    with pytest.raises(ValidationError, match="names a task twice"):
+        Aitm(order=("a", "b", "a"))
+
+
+@pytest.mark.parametrize(
+    ("order", "message"),
+    [
+        ("['gift', 'discount']", r"correlation\.funnel\.order\.1: no task is called 'discount'; .*'discounted'"),
+        ("['gift', 'next']", r"labels of 0 and 1, which 'next' does not predict; set calibrator = 0"),
+        (
+            "['gift', 'department']",
+            r"compares 'gift' and 'department' on the same rows, and they train on 'lines' and 'items'",
+        ),
+    ],
+)
+def test_refuses_an_order_that_is_none(tiny_recipe, order, message):
+    funnel = f"correlation.funnel={{use='aitm', on=['customer'], order={order}}}"
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(tiny_recipe, [funnel])
+    if "discount" not in order:
+        load_recipe(tiny_recipe, [funnel, "correlation.funnel.calibrator=0"])
+
+
+def test_among_fewer_tasks_an_order_is_of_these(make_context):
+    spec = Aitm(order=("c", "a", "b"))
+    assert spec.among(["a", "c"]).order == ("c", "a")
+    assert spec.among(["d"]).order == ()
+    # A correlation for the tasks alone that read an embedding has the order of these.
+    context = make_context(tasks="ab", classes=dict.fromkeys("abc", 2))
+    assert spec.build(context).order == ["a", "b"]
+
+
 ASKED = {"user_id": ["101", "102"], "item_id": ["p01", "p02"]}
 
 
@@ -63,6 +114,8 @@ ASKED = {"user_id": ["101", "102"], "item_id": ["p01", "p02"]}
         "use='ple', levels=1, units=8",
         "use='ple', levels=2, units=[16, 8]",
         "use='cross_stitch', units=[16, 8]",
+        "use='task_attention'",
+        "use='aitm', order=['discounted'], units=[16, 8]",
     ],
 )
 @pytest.mark.slow
@@ -80,6 +133,18 @@ def test_recipes_train_evaluate_and_export(train_tiny, tmp_path, options):
     answers = signature(**{name: tf.constant(value) for name, value in ASKED.items()})
     assert np.isfinite(answers["discounted"]).all()
     assert answers["discounted"][0] != answers["discounted"][1]
+
+
+@pytest.mark.slow
+def test_embeddings_with_parts_of_tasks_train_and_export(train_tiny, tmp_path):
+    stem = "correlation.parts={use='stem', own=2, units=8, apply='pair', on=['customer', 'look', 'product']}"
+    unsets = ("correlation", "task.next", "task.gift", "rows.windows", "encoder.past", "encoder.visit", "evaluate.main")
+    options = ("task.discounted.inputs=['parts']", "encoder.look.dim=5", "train.epochs=1", "rows.lines.since='30d'")
+    pipeline = train_tiny(stem, *options, unsets=unsets)
+    assert all(np.isfinite(value) for value in evaluate(pipeline).values())
+    signature = tf.saved_model.load(str(save(pipeline, tmp_path / "export", unseen=False))).signatures["rank"]
+    answers = signature(**{name: tf.constant(value) for name, value in ASKED.items()})["discounted"]
+    assert answers[0] != answers[1]
 
 
 SHARE = "correlation.experts={use='mmoe', experts=2, units=8, share=true, on=['customer', 'look', 'product']}"
