@@ -269,7 +269,7 @@ class Forward:
         """Features of a batch's rows that are of no past."""
         found: dict[str, tf.Tensor] = {}
         for address in addresses:
-            found |= self.model.feed.feature(address, batch, Past(0))
+            found |= self.feed.feature(address, batch, Past(0))
         return found
 
     def _encode(self, embedding: str, batch: Batch) -> tf.Tensor:
