@@ -36,7 +36,10 @@ class TaskPass(Protocol):
         """The same pass on the same rows, as another task sees it."""
 
     def embeddings(self, names: Sequence[str]) -> dict[str, tf.Tensor]:
-        """Name -> `[rows, dim]`, in the state of the task; for `task.NAME`, what that task predicts."""
+        """Name -> `[rows, dim]`, in the state of the task; for `task.NAME`, what that task predicts.
+
+        `task.NAME/logits` and `task.NAME/state` are what its loss is computed from, and what its last layer reads.
+        """
 
     def catalog(self, names: Sequence[str]) -> dict[str, tf.Tensor]:
         """Name -> `[entity rows, dim]` for every row of the embedding's entity, row i = id i, row 0 = the unknown."""
@@ -190,6 +193,18 @@ class Head(keras.layers.Layer):
     def handed_on(self, rows: TaskPass) -> tf.Tensor | None:
         """What other tasks read as `task.NAME`, `[rows]` or `[rows, n]`: its answers, unless they are of another scale."""
         return self.answers(rows)
+
+    def parts(self, rows: TaskPass) -> Tensors:
+        """Other probabilities that its answers are made of, name -> `[rows]`, which signatures give beside them."""
+        return {}
+
+    def logits(self, rows: TaskPass) -> tf.Tensor:
+        """What other tasks read as `task.NAME/logits`, `[rows]` or `[rows, n]`: what its loss is computed from."""
+        raise NotImplementedError
+
+    def state(self, rows: TaskPass) -> tf.Tensor:
+        """What other tasks read as `task.NAME/state`, `[rows, n]`: what its last layer reads."""
+        raise NotImplementedError
 
     def summary(self, rows: TaskPass) -> tf.Tensor:
         """Of a head that `settles`: sums over training rows, which the core adds up after each epoch."""

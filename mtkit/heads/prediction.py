@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from mtkit.backend import tf
@@ -12,6 +12,11 @@ from mtkit.evaluation.user_sums import Measured
 from mtkit.heads.base import Head, Question, TaskEvaluation, TaskPass, TaskServing, Tensors
 from mtkit.heads.calibration import calibrated
 from mtkit.spec import prediction_of
+
+
+def side_by_side(states: Sequence[tf.Tensor]) -> tf.Tensor:
+    """States `[rows, dim]`, or numbers `[rows]`, in one."""
+    return tf.concat([state[:, None] if state.shape.rank == 1 else state for state in states], axis=-1)
 
 
 class PredictionHead(Head):
@@ -46,6 +51,18 @@ class PredictionHead(Head):
         """What it predicts, never calibrated: what reads it was trained before there was a calibration."""
         return self.predict(self.outputs(rows))
 
+    def logits(self, rows: TaskPass) -> tf.Tensor:
+        """What `call` returns."""
+        return self.outputs(rows)
+
+    def state(self, rows: TaskPass) -> tf.Tensor:
+        """What its last layer reads, `[rows, width]`."""
+        return self.hidden(self.view(rows), training=rows.training)
+
+    def hidden(self, view: Tensors, training: bool = False) -> tf.Tensor:
+        """What its last layer reads of a view, `[rows, width]`: of a head without other layers, its inputs side by side."""
+        return side_by_side(list(view.values()))
+
     def labels(self, rows: TaskPass) -> tuple[tf.Tensor, tf.Tensor]:
         """The labels of the rows, 0 where the weight is, and the weights: 0 where the row does not count for the task."""
         weights = rows.batch.weights[rows.spec.predicts]
@@ -57,10 +74,14 @@ class PredictionHead(Head):
 
     def outputs(self, rows: TaskPass) -> tf.Tensor:
         """What `call` returns for the rows."""
+        return self(self.view(rows), training=rows.training)
+
+    def view(self, rows: TaskPass) -> dict[str, tf.Tensor]:
+        """What `call` reads of the rows: name -> `[rows, dim]`, or `[rows]`."""
         view = rows.embeddings(rows.spec.inputs)
         if rows.spec.stop_gradient:
             view = {name: tf.stop_gradient(state) if prediction_of(name) else state for name, state in view.items()}
-        return self(view, training=rows.training)
+        return view
 
     def evaluate(self, rows: TaskEvaluation) -> Measured:
         """The metrics of predictions that fit the label."""
@@ -88,9 +109,10 @@ class PredictionHead(Head):
         )
 
         def answer(given: Tensors) -> Tensors:
-            probabilities = self.answers(serving.task_pass(question.batch(given)))
+            rows = serving.task_pass(question.batch(given))
+            probabilities = self.answers(rows)
             if not classes:
-                return {name: probabilities}
+                return {name: probabilities, **self.parts(rows)}
             names = tf.constant(classes)
             if serving.spec.multi_label:
                 return {"probabilities": probabilities, "classes": names}
@@ -101,5 +123,5 @@ class PredictionHead(Head):
         if serving.spec.multi_label:
             outputs = {"probabilities": "of each class, each for itself", "classes": "their names"}
         elif not classes:
-            outputs = {name: f"of `{label}`"}
+            outputs = {name: f"of `{label}`"} | serving.spec.parts(serving.name)
         return serving.signature(f"The task `{serving.name}`.", question, outputs, answer)

@@ -85,15 +85,21 @@ class FinalMlpHead(PredictionHead):
 
     def call(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Logits float32, `[rows]` for a binary label and `[rows, classes]` otherwise."""
-        x = joined(view, self.inputs)
-        one, two = (stream(2 * self._gate(i, view) * x, training=training) for i, stream in enumerate(self.streams))
-        own = self.linear(tf.concat([one, two], -1))
-        parts = [tf.reshape(state, [-1, self.heads, state.shape[-1] // self.heads]) for state in (one, two)]
+        streams = self.hidden(view, training)
+        own = self.linear(streams)
+        ends = tf.split(streams, [self.first[-1], self.second[-1]], -1)
+        parts = [tf.reshape(state, [-1, self.heads, state.shape[-1] // self.heads]) for state in ends]
         products = tf.cast(self.products, parts[0].dtype)
         # From the first stream to the second, for all classes: [rows, heads, classes, part of the second].
         met = tf.einsum("rhi,hcij->rhcj", parts[0], products)
         logits = tf.cast(own + tf.einsum("rhcj,rhj->rc", met, parts[1]), tf.float32)
         return logits[:, 0] if self.classes == 2 else logits
+
+    def hidden(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """The ends of both streams side by side, `[rows, width]`."""
+        x = joined(view, self.inputs)
+        gated = (stream(2 * self._gate(i, view) * x, training=training) for i, stream in enumerate(self.streams))
+        return tf.concat(list(gated), -1)
 
     def _gate(self, number: int, view: Mapping[str, tf.Tensor]) -> tf.Tensor:
         network = self.networks[number]

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from mtkit.backend import tf
 from mtkit.errors import WiringError
+from mtkit.heads.prediction import side_by_side
 
 
 def joined(view: Mapping[str, tf.Tensor], names: Sequence[str]) -> tf.Tensor:
@@ -18,8 +19,7 @@ def joined(view: Mapping[str, tf.Tensor], names: Sequence[str]) -> tf.Tensor:
     Returns:
         `[rows, sum of dims]`.
     """
-    columns = [view[name] for name in names]
-    return tf.concat([column[:, None] if column.shape.rank == 1 else column for column in columns], axis=-1)
+    return side_by_side([view[name] for name in names])
 
 
 def summed(view: Mapping[str, tf.Tensor], names: Sequence[str], task: str) -> tf.Tensor:

@@ -16,7 +16,7 @@ from mtkit.layers.task_states import task_states
 from mtkit.recipe.plan import Plan
 from mtkit.runtime.collectives import global_sum
 from mtkit.schema import KNOWN, Address
-from mtkit.spec import TaskHead, prediction_of
+from mtkit.spec import TaskHead, output_of, prediction_of
 
 _PARTS = 1 << 24
 """How many numbers there are in [0, 1) of which some are drawn: those that a float32 tells apart."""
@@ -340,12 +340,14 @@ class RowsOfTask:
         return self._forward.task(task, self.batch)
 
     def embeddings(self, names: Sequence[str]) -> dict[str, tf.Tensor]:
-        """Name -> `[rows, dim]`, in the state of the task; for `task.NAME`, what that task hands on."""
+        """Name -> `[rows, dim]`, in the state of the task; for `task.NAME`, what that task hands on, as other names say."""
         return {name: self._embedding(name) for name in names}
 
     def _embedding(self, name: str) -> tf.Tensor:
         if other := prediction_of(name):
-            return self._forward.model.heads[other].handed_on(self.beside(other))
+            head = self._forward.model.heads[other]
+            outputs = {"prediction": head.handed_on, "logits": head.logits, "state": head.state}
+            return outputs[output_of(name)](self.beside(other))
         return self._forward.state(self._task, name, self.batch)
 
     def catalog(self, names: Sequence[str]) -> dict[str, tf.Tensor]:

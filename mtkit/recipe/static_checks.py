@@ -6,7 +6,7 @@ import graphlib
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, get_args
 
 from mtkit.conditions import Where, where_fields, where_lists
 from mtkit.errors import nearest
@@ -33,6 +33,7 @@ from mtkit.spec import (
     TaskMistake,
     prediction_of,
 )
+from mtkit.spec.heads import Output
 
 
 @dataclass
@@ -372,6 +373,10 @@ class _Wiring:
     def encoder(self) -> Mapping[str, Encoder | None]:
         return self.draft.encoder
 
+    @property
+    def task(self) -> Mapping[str, TaskHead | None]:
+        return self.draft.task
+
     @cached_property
     def embeddings(self) -> Mapping[str, frozenset[Address]]:
         return embeddings(self.draft.encoder, self.draft.correlation)
@@ -379,7 +384,12 @@ class _Wiring:
     @property
     def predictions(self) -> list[str]:
         """What heads may read of tasks that predict for each row; of one that is not valid, that is not known."""
-        return [f"{TASK}.{name}" for name, head in self.draft.task.items() if head is None or head.predicts]
+        found: list[str] = []
+        for name, head in self.draft.task.items():
+            if head is None or head.predicts:
+                outputs = get_args(Output) if head is None else head.hands_on
+                found += [f"{TASK}.{name}" + (f"/{output}" if output != "prediction" else "") for output in outputs]
+        return found
 
     def depends(self, embedding: str, *, content: bool = False) -> frozenset[Address]:
         names = _with_content(embedding, self.draft) if content else {embedding}

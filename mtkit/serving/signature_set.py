@@ -224,9 +224,15 @@ def _prediction(servable: Servable, tasks: Sequence[str], who: Given) -> Signatu
     def answer(given: Tensors) -> Tensors:
         batch = who.batch(given)
         first = servable.request(tasks[0], batch)
-        return {task: servable.pipeline.model.heads[task].answers(first.beside(task)) for task in tasks}
+        answers: dict[str, tf.Tensor] = {}
+        for task in tasks:
+            head, rows = servable.pipeline.model.heads[task], first.beside(task)
+            answers |= {task: head.answers(rows), **head.parts(rows)}
+        return answers
 
     outputs = {task: _meaning(servable, task) for task in tasks}
+    for task in tasks:
+        outputs |= servable.pipeline.plan.tasks[task].parts(task)
     return Signature("Probabilities, row by row.", who.inputs, outputs, answer)
 
 

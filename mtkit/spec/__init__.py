@@ -40,6 +40,7 @@ from mtkit.spec.heads import (
     TaskHead,
     TaskMistake,
     Wiring,
+    output_of,
     prediction_of,
 )
 from mtkit.spec.model import (
@@ -108,6 +109,7 @@ __all__ = [
     "UnseenMetric",
     "Where",
     "Wiring",
+    "output_of",
     "prediction_of",
 ]
 

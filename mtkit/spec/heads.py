@@ -25,10 +25,20 @@ LabelForm = Literal["", "count", "ordinal", "scores", "grades"]
 TaskMistake = tuple[tuple[str | int, ...], str]
 
 
+#: What a task that predicts hands on beside its prediction, as `task.NAME/OUTPUT`: what its loss is computed from, and what its
+#: last layer reads.
+Output = Literal["prediction", "logits", "state"]
+
+
 def prediction_of(name: str) -> str:
-    """The task whose prediction a name in `inputs` stands for (`task.NAME`); empty if it is that of an embedding."""
+    """The task whose prediction, logits or state a name in `inputs` stands for; empty if it is that of an embedding."""
     address = Address(name)
-    return address.column if address.scope == TASK else ""
+    return address.column.partition("/")[0] if address.scope == TASK else ""
+
+
+def output_of(name: str) -> str:
+    """Which output of a task a name in `inputs` stands for: `logits` of `task.NAME/logits`, `prediction` of `task.NAME`."""
+    return name.partition("/")[2] or "prediction"
 
 
 def mask_name(where: Where) -> str:
@@ -52,7 +62,7 @@ class Read:
 
     Attributes:
         key: the key of the task's table that names it.
-        name: an embedding, or `task.NAME`, what another task predicts.
+        name: an embedding, or `task.NAME`, what another task predicts (`task.NAME/logits`, `task.NAME/state`).
         rows: the row table on whose rows it is read; empty = on every row of its entity.
         trains: whether a training step reads it.
         embedded: whether its embedding is read, or else what its encoder is called with.
@@ -96,6 +106,10 @@ class Wiring(Protocol):
         """Encoders by name."""
 
     @property
+    def task(self) -> Mapping[str, TaskHead | None]:
+        """Tasks by name."""
+
+    @property
     def schema(self) -> Schema | None:
         """The declared columns; None if they cannot be told."""
 
@@ -123,8 +137,10 @@ class TaskHead(Spec):
     form: ClassVar[LabelForm] = ""
     #: Whether its evaluation measures baselines of its own beside the model, in the same pass (`Measured.beside`).
     brings_baselines: ClassVar[bool] = False
-    #: Whether names that it reads may be predictions of other tasks, `task.NAME`.
+    #: Whether names that it reads may be outputs of other tasks, `task.NAME` or `task.NAME/logits`.
     reads_predictions: ClassVar[bool] = False
+    #: If it predicts: what other tasks may read of it.
+    hands_on: ClassVar[tuple[Output, ...]] = ("prediction",)
     #: Of a head that `ranks`: how many matrices of rows and candidates, float32, a training step holds at its peak, and one
     #: of evaluation, as measured; by which memory is estimated.
     step_matrices: ClassVar[int] = 4
@@ -200,6 +216,14 @@ class TaskHead(Spec):
     def reads(self) -> tuple[Read, ...]:
         """Everything that it reads."""
         raise NotImplementedError
+
+    def parts(self, name: str) -> Mapping[str, str]:
+        """What its layer's `parts` gives beside its answers: name -> what it is.
+
+        Args:
+            name: of the task.
+        """
+        return {}
 
     def in_order(self, classes: Sequence[str]) -> Sequence[str]:
         """The classes of its label in the order of their numbers, if it has one for them; default: as they are."""

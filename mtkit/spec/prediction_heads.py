@@ -10,27 +10,31 @@ from pydantic import Field, field_validator
 from mtkit.conditions import Where
 from mtkit.errors import nearest
 from mtkit.schema import Address
-from mtkit.spec.heads import Measures, Read, TaskHead, TaskMistake, Wiring
+from mtkit.spec.heads import Measures, Output, Read, TaskHead, TaskMistake, Wiring
 
 if TYPE_CHECKING:
     from mtkit.types import Part, RowTable
 
 
 class PredictionTask(TaskHead):
-    """A head that predicts a label of its row. Inputs may be predictions of other tasks, `task.NAME`.
+    """A head that predicts a label of its row. Inputs may be outputs of other tasks: `task.NAME`, `task.NAME/logits`.
 
     The layer is a `mtkit.heads.PredictionHead`.
     """
 
     baseline_form: ClassVar[str] = "prediction"
     reads_predictions: ClassVar[bool] = True
+    hands_on: ClassVar[tuple[Output, ...]] = ("prediction", "logits", "state")
     #: Whether its layer corrects what it predicts where only a share of the label's negatives are among the training rows
     #: (`BuildContext.kept_negatives`); others are refused there.
     corrects_negatives: ClassVar[bool] = False
 
-    inputs: tuple[str, ...] = Field(min_length=1, description="embeddings it reads, and `task.NAME` for predictions")
+    inputs: tuple[str, ...] = Field(
+        min_length=1,
+        description="embeddings it reads, and of other tasks `task.NAME`, `task.NAME/logits`, `task.NAME/state`",
+    )
     label: str = Field(description="label of the row table (`coupon`), or of an entity (`item.department`)")
-    stop_gradient: bool = Field(False, description="do not train the tasks whose predictions it reads")
+    stop_gradient: bool = Field(False, description="do not train the tasks of which it reads something")
     where: Where | None = Field(
         None,
         description="which of its rows there are for it and its baselines, to train and to be evaluated on (those that were "

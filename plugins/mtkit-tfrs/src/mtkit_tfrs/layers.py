@@ -162,12 +162,16 @@ class DeepCross(PredictionHead):
     @_as_written
     def call(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Logits float32 `[rows]`."""
+        return tf.cast(self.logit(self.hidden(view))[:, 0], tf.float32)
+
+    def hidden(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+        """What the last dense layer gives, `[rows, units]`."""
         first = state = joined(view, self.inputs)
         for cross in self.crosses:
             state = cross(first, state)
-        for layer in (*self.dense, self.logit):
+        for layer in self.dense:
             state = layer(state)
-        return tf.cast(state[:, 0], tf.float32)
+        return state
 
     def loss(self, outputs: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Sigmoid cross-entropy `[rows]`."""
