@@ -1,4 +1,4 @@
-"""What tells whether data are those that a run began with: a hash of the tables, and of files that encoders read."""
+"""What tells whether data are those that a run began with: a hash of the tables, and of files that components read."""
 
 from __future__ import annotations
 
@@ -8,14 +8,15 @@ from pathlib import Path
 
 import pyarrow as pa
 
-from mtkit.spec import Encoder
+from mtkit.spec import Correlation, Encoder
 from mtkit.types import Dataset
 
 
-def checksums(encoders: Mapping[str, Encoder]) -> dict[str, str]:
-    """Encoder -> a hash of the files that it reads; what cannot be read is left to the encoder to say."""
+def checksums(encoders: Mapping[str, Encoder], correlations: Mapping[str, Correlation]) -> dict[str, str]:
+    """Encoder, or `correlation.NAME` -> a hash of the files that it reads; what cannot be read is left to it to say."""
     found = {}
-    for name, spec in encoders.items():
+    readers = [*encoders.items(), *((f"correlation.{name}", spec) for name, spec in correlations.items())]
+    for name, spec in readers:
         digest = hashlib.blake2b(digest_size=16)
         for path in filter(Path.is_file, spec.files):
             with path.open("rb") as file:

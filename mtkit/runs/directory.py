@@ -262,7 +262,8 @@ class RunDirectory:
         before = record.files
         for reader, checksum in files.items():
             if before.get(reader) != checksum:
-                what = f"{INIT_FROM} names" if reader == INIT_FROM else f"encoder {reader!r} reads"
+                who = reader if "." in reader else f"encoder {reader!r}"
+                what = f"{INIT_FROM} names" if reader == INIT_FROM else f"{who} reads"
                 raise RunError(
                     f"{self.path}: the files that {what} are damaged, or others than when the run began "
                     f"(checksum {before.get(reader)}, now {checksum}); restore them, or start anew in another --run-dir"

@@ -142,7 +142,7 @@ class Run:
         begin = time.perf_counter()
         cuts = make_cuts(self.dataset, self.recipe.data.split)
         locked = lock(self.recipe, self.directory.path)
-        files = {**checksums(self.recipe.encoder), **self.contestant.checksums(self, cuts)}
+        files = {**checksums(self.recipe.encoder, self.recipe.correlation), **self.contestant.checksums(self, cuts)}
         self.directory.begin(locked, fingerprint(self.dataset), resume, files)
         protocol = split_record(self.recipe, self.dataset, *cuts)
         self.report.protocol(protocol)

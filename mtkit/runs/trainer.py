@@ -239,7 +239,7 @@ def trained_pipeline(directory: RunDirectory) -> Pipeline:
     directory.check_run()
     recipe = directory.read_recipe()
     dataset = load(recipe.data.source)
-    directory.check_data(fingerprint(dataset), checksums(recipe.encoder))
+    directory.check_data(fingerprint(dataset), checksums(recipe.encoder, recipe.correlation))
     _, test = make_cuts(dataset, recipe.data.split)
     pipeline = assemble(recipe, dataset, test, strategy=prepare(recipe), numbered=directory.read_numbers(test.trained))
     damages: list[str] = []

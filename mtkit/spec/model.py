@@ -249,6 +249,11 @@ class Correlation(Spec):
         return ()
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """Files of the user's that `build` reads; a run keeps their checksums and refuses to go on with others."""
+        return ()
+
+    @property
     def auxiliary(self) -> Mapping[str, float]:
         """Losses that the layer adds to those of the tasks: name -> weight."""
         return {}

@@ -4,7 +4,7 @@ import pytest
 from mtkit.backend import keras, tf
 from mtkit.errors import WiringError
 from mtkit.testing import check_correlation, check_import_is_light, check_layer_config
-from mtkit_tfgnn.layers import TaskGraph
+from mtkit_tfgnn.layers import TaskGraph, tfgnn
 
 COMPLETE = [(i, j) for i in range(3) for j in range(3) if i != j]
 CHAIN = [(0, 1), (2, 1), (1, 2)]
@@ -23,9 +23,13 @@ def _adjacency(edges, tasks=3):
 
 
 def _slow_gcn(layer, states):
-    matrix = _adjacency(layer.edges)
-    matrix /= np.maximum(matrix.sum(-1, keepdims=True), 1)
     weights = [variable.numpy() for variable in layer.trainable_variables]
+    if layer.learned:
+        powers = np.exp(weights.pop(0)) * (1 - np.eye(3))
+        matrix = powers / powers.sum(-1, keepdims=True)
+    else:
+        matrix = _adjacency(layer.edges)
+        matrix /= np.maximum(matrix.sum(-1, keepdims=True), 1)
     for kernel, bias in zip(weights[::2], weights[1::2], strict=True):
         mean = np.einsum("ts,bsd->btd", matrix, states)
         update = np.concatenate([states, mean], -1) @ kernel + bias
@@ -60,6 +64,55 @@ def test_conforms(conv, shared):
 def test_gcn_equals_dense_adjacency(edges, residual, activation):
     layer = TaskGraph(3, edges, layers=2, residual=residual, activation=activation)
     np.testing.assert_allclose(layer(_states()), _slow_gcn(layer, _states()), rtol=1e-5, atol=1e-5)
+
+
+def test_learned_edges_equal_a_softmax_of_what_is_learned():
+    layer = TaskGraph(3, COMPLETE, layers=2, learned=True)
+    layer(_states())
+    layer.pairs.assign(np.random.default_rng(1).normal(size=(3, 3)))
+    np.testing.assert_allclose(layer(_states()), _slow_gcn(layer, _states()), rtol=1e-5, atol=1e-5)
+
+
+def test_learned_edges_begin_equal_as_complete_ones():
+    complete, learned = TaskGraph(3, COMPLETE), TaskGraph(3, COMPLETE, learned=True)
+    complete(_states()), learned(_states())
+    learned.rounds[0].set_weights(complete.rounds[0].get_weights())
+    np.testing.assert_allclose(learned(_states()), complete(_states()), rtol=1e-5, atol=1e-6)
+    assert TaskGraph(1, [], learned=True)(_states(tasks=1)).shape == (5, 1, 8)
+
+
+def test_learned_edges_begin_by_an_affinity():
+    """Task 0 is helped by 1 alone, task 1 thrice as much by 0 as by 2, and task 2 by none."""
+    affinity = [[0, 0.3, -0.1], [0.2, 0, -0.2], [-0.5, 0.1, 0]]
+    layer = TaskGraph(3, COMPLETE, learned=True, affinity=affinity)
+    layer(_states())
+    expected = [[0, 0.95, 0.05], [0.9 * 0.75 + 0.05, 0, 0.9 * 0.25 + 0.05], [0.5, 0.5, 0]]
+    np.testing.assert_allclose(layer._heard(tf.constant(_states())), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("residual", [True, False])
+@pytest.mark.parametrize("edges", [COMPLETE, CHAIN, []])
+def test_gcn_equals_the_convolution_of_tfgnn(edges, residual):
+    """`SimpleConv` with the mean in a `GraphUpdate`, on a GraphTensor of the same graphs."""
+    layer, states = TaskGraph(3, edges, residual=residual), _states()
+    expected = layer(states)
+    update = keras.layers.Dense(8, "relu")
+    update.build([None, 16])
+    update.set_weights(layer.get_weights())
+    next_state = tfgnn.keras.layers.ResidualNextState if residual else tfgnn.keras.layers.NextStateFromConcat
+    conv = tfgnn.keras.layers.SimpleConv(
+        keras.layers.Activation("linear"), "mean", receiver_feature=None, receiver_tag=tfgnn.TARGET
+    )
+    one = tfgnn.keras.layers.GraphUpdate(
+        node_sets={"task": tfgnn.keras.layers.NodeSetUpdate({"informs": conv}, next_state(update))}
+    )
+    sizes = tf.fill([5], 3)
+    nodes = tfgnn.NodeSet.from_fields(sizes=sizes, features={tfgnn.HIDDEN_STATE: tf.reshape(states, [-1, 8])})
+    graph = tfgnn.GraphTensor.from_pieces(
+        node_sets={"task": nodes}, edge_sets={"informs": layer._edges(tf.constant(states))}
+    )
+    found = one(graph).node_sets["task"][tfgnn.HIDDEN_STATE]
+    np.testing.assert_allclose(tf.reshape(found, expected.shape), expected, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize("edges", [COMPLETE, CHAIN, []])
@@ -133,6 +186,20 @@ def test_two_replicas_give_the_gradients_of_one(conv, two_replicas):
 def test_shared_state_becomes_different_by_task():
     outputs = TaskGraph(3, COMPLETE)(_states()[:, 0])
     assert np.ptp(outputs, axis=1).max() > 0.1
+
+
+@pytest.mark.parametrize("shared", [True, False])
+def test_learned_edges_conform(shared):
+    check_correlation(TaskGraph(3, COMPLETE, learned=True), tasks=3, dim=8, shared=shared)
+    check_layer_config(TaskGraph(3, COMPLETE, learned=True, affinity=np.eye(3).tolist()))
+
+
+def test_axes_are_those_of_tasks():
+    layer = TaskGraph(3, COMPLETE, learned=True)
+    layer(_states()[:, 0])
+    assert [(axis.variable.shape.as_list(), axis.axis, axis.of) for axis in layer.axes()] == [
+        ([3, 8], 0, "task"), ([3, 3], 0, "task"), ([3, 3], 1, "task")
+    ]  # fmt: skip
 
 
 def test_config():

@@ -1,6 +1,9 @@
-import pytest
+import json
 
-from mtkit.errors import WiringError
+import pytest
+from pydantic import ValidationError
+
+from mtkit.errors import DataError, WiringError
 from mtkit.testing import check_import_is_light, check_spec
 from mtkit_tfgnn import TaskGraph
 
@@ -54,3 +57,55 @@ def test_among_fewer_tasks_the_edges_between_them_are_left():
     assert graph.among(["a", "b"]) == TaskGraph(edges=[["a", "b"]], layers=2)
     assert graph.among(["a", "c"]) == TaskGraph(edges="none", layers=2)
     assert TaskGraph(edges="complete").among(["a"]) == TaskGraph(edges="complete")
+
+
+def test_learned_edges_are_of_all_pairs(make_context):
+    check_spec(TaskGraph(edges="learned"))
+    config = TaskGraph(edges="learned").build(make_context("graph")).get_config()
+    assert (config["learned"], config["affinity"], len(config["edges"])) == (True, None, 6)
+    assert TaskGraph(edges="learned").among(["a"]) == TaskGraph(edges="learned")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"edges": "learned", "conv": "gat_v2"}, 'edges = "learned" is for conv = "gcn"'),
+        ({"affinity": "tasks.json"}, 'set edges = "learned" with it'),
+    ],
+)
+def test_refuses_what_does_not_go_together(options, message):
+    with pytest.raises(ValidationError, match=message):
+        TaskGraph(**options)
+
+
+def test_learned_edges_begin_by_a_measured_affinity(make_context, tmp_path):
+    """Of the tasks that there are, in their order; what was not measured is 0."""
+    path = tmp_path / "tasks.json"
+    matrix = [[0.0, 0.5, None, 0.1], [-0.2, 0.0, 0.3, 0.0], [0.4, 1, 0.0, 0.2], [0.6, 0.7, 0.8, 0.0]]
+    path.write_text(json.dumps({"recipe": "shop", "affinity": {"tasks": ["c", "a", "x", "b"], "matrix": matrix}}))
+    spec = TaskGraph(edges="learned", affinity=path)
+    check_spec(spec)
+    assert spec.files == (path,)
+    assert spec.build(make_context()).get_config()["affinity"] == [[0.0, 0.0, -0.2], [0.7, 0.0, 0.6], [0.5, 0.1, 0.0]]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (None, r"tasks\.json: cannot be read \(No such file or directory\)"),
+        ("{", r"tasks\.json: is no JSON"),
+        ("[1]", "has no affinity with tasks and matrix"),
+        ('{"affinity": {"tasks": ["a"]}}', "has no affinity with tasks and matrix"),
+        ('{"affinity": {"tasks": ["a", "a"], "matrix": []}}', "expected names of tasks, each once"),
+        ('{"affinity": {"tasks": ["a", "b"], "matrix": [[0, 1]]}}', "expected 2 rows of 2 numbers"),
+        ('{"affinity": {"tasks": ["a", "b"], "matrix": [[0, 1], [NaN, 0]]}}', "expected 2 rows of 2 numbers"),
+        ('{"affinity": {"tasks": ["a", "b"], "matrix": [[0, true], [1, 0]]}}', "expected 2 rows of 2 numbers"),
+        ('{"affinity": {"tasks": ["a", "b"], "matrix": [[0, 1], [1, 0]]}}', "affinity has no task 'c'"),
+    ],
+)
+def test_refuses_a_file_that_is_no_affinity(make_context, tmp_path, content, message):
+    path = tmp_path / "tasks.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(DataError, match=message):
+        TaskGraph(edges="learned", affinity=path).build(make_context())
