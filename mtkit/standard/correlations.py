@@ -143,10 +143,7 @@ class Aitm(Correlation):
     is at most as probable as the one before it; they are of labels of 0 and 1, on the same rows.
     """
 
-    order: tuple[Name, ...] | None = Field(
-        None,
-        description="tasks that follow one another, first to last, of labels of 0 and 1; default: all, as in the recipe",
-    )
+    order: tuple[Name, ...] = Field(description="tasks that follow one another, first to last")
     units: Widths = Field(
         64, description="width of each layer of a task's network; the last is that of the task states"
     )

@@ -78,7 +78,7 @@ def test_an_order_is_of_tasks_that_there_are(make_context):
 @pytest.mark.parametrize(
     ("order", "message"),
     [
-        ("['gift', 'discount']", r"correlation\.funnel\.order\.1: no task is called 'discount'; .*'discounted'"),
+        ("['gift', 'discount']", r"correlation\.funnel\.order\[1\]: no task is called 'discount'; .*'discounted'"),
         ("['gift', 'next']", r"labels of 0 and 1, which 'next' does not predict; set calibrator = 0"),
         (
             "['gift', 'department']",
