@@ -15,13 +15,14 @@ from mtkit.types import Dataset
 def checksums(encoders: Mapping[str, Encoder], correlations: Mapping[str, Correlation]) -> dict[str, str]:
     """Encoder, or `correlation.NAME` -> a hash of the files that it reads; what cannot be read is left to it to say."""
     found = {}
-    readers = [*encoders.items(), *((f"correlation.{name}", spec) for name, spec in correlations.items())]
-    for name, spec in readers:
+    files = {name: spec.files for name, spec in encoders.items()}
+    files |= {f"correlation.{name}": spec.files for name, spec in correlations.items()}
+    for name, paths in files.items():
         digest = hashlib.blake2b(digest_size=16)
-        for path in filter(Path.is_file, spec.files):
+        for path in filter(Path.is_file, paths):
             with path.open("rb") as file:
                 digest.update(hashlib.file_digest(file, "blake2b").digest())
-        if spec.files:
+        if paths:
             found[name] = digest.hexdigest()
     return found
 

@@ -57,9 +57,9 @@ class PredictionHead(Head):
 
     def state(self, rows: TaskPass) -> tf.Tensor:
         """What its last layer reads, `[rows, width]`."""
-        return self.hidden(self.view(rows), training=rows.training)
+        return self.state_of(self.view(rows), training=rows.training)
 
-    def hidden(self, view: Tensors, training: bool = False) -> tf.Tensor:
+    def state_of(self, view: Tensors, training: bool = False) -> tf.Tensor:
         """What its last layer reads of a view, `[rows, width]`: of a head without other layers, its inputs side by side."""
         return side_by_side(list(view.values()))
 

@@ -43,7 +43,7 @@ class ConditionalHead(LinearHead):
         """The log-odds where the other task is true, float32 `[rows]`."""
         return super().call(view)
 
-    def hidden(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+    def state_of(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Its inputs side by side."""
         return joined(view, self.inputs)
 

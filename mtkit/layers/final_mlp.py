@@ -85,7 +85,7 @@ class FinalMlpHead(PredictionHead):
 
     def call(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Logits float32, `[rows]` for a binary label and `[rows, classes]` otherwise."""
-        streams = self.hidden(view, training)
+        streams = self.state_of(view, training)
         own = self.linear(streams)
         ends = tf.split(streams, [self.first[-1], self.second[-1]], -1)
         parts = [tf.reshape(state, [-1, self.heads, state.shape[-1] // self.heads]) for state in ends]
@@ -95,7 +95,7 @@ class FinalMlpHead(PredictionHead):
         logits = tf.cast(own + tf.einsum("rhcj,rhj->rc", met, parts[1]), tf.float32)
         return logits[:, 0] if self.classes == 2 else logits
 
-    def hidden(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+    def state_of(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """The ends of both streams side by side, `[rows, width]`."""
         x = joined(view, self.inputs)
         gated = (stream(2 * self._gate(i, view) * x, training=training) for i, stream in enumerate(self.streams))

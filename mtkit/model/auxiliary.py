@@ -66,7 +66,7 @@ def _compared(
         of_rows = [task for task in its if tasks.get(task) == table and forward.plan.tasks[task].predicts]
         predictions = {task: model.heads[task].handed_on(forward.task(task, batch)) for task in of_rows}
         for loss, values in layer.auxiliary(predictions).items():
-            there = batch.present
+            there = tf.ones_like(values) if batch.present is None else batch.present
             share = tf.reduce_sum(tf.where(there > 0, tf.cast(values, tf.float32), 0.0)), tf.reduce_sum(there)
             sums.setdefault(loss, []).append(share)
     return {loss: mean_share(of_tables) for loss, of_tables in sums.items()}

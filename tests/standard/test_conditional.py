@@ -3,6 +3,8 @@ import pytest
 
 from mtkit.backend import tf
 from mtkit.errors import RecipeError, WiringError
+from mtkit.layers.factorization_machine import FactorizationMachine
+from mtkit.layers.final_mlp import FinalMlpHead
 from mtkit.model.forward import Forward
 from mtkit.recipe.alone import alone
 from mtkit.recipe.loader import load_recipe
@@ -99,6 +101,15 @@ def test_logits_and_states_of_other_tasks_are_read(train_tiny):
     np.testing.assert_array_equal(
         view["task.discounted/state"][:, :8], rows.beside("discounted").embeddings(["customer"])["customer"]
     )
+
+
+def test_the_state_of_a_head_with_layers_is_what_its_last_one_reads():
+    layer = FinalMlpHead(["a", "b"], first=[8, 4], second=[8, 6], heads=2)
+    view = {name: tf.random.normal([5, 3]) for name in ("a", "b")}
+    layer(view)
+    assert layer.state_of(view).shape == (5, 4 + 6)
+    plain = FactorizationMachine(["a", "b"], field=3)
+    np.testing.assert_array_equal(plain.state_of(view), tf.concat([view["a"], view["b"]], 1))
 
 
 def test_an_output_that_there_is_not_is_refused(tiny_recipe):

@@ -162,9 +162,9 @@ class DeepCross(PredictionHead):
     @_as_written
     def call(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Logits float32 `[rows]`."""
-        return tf.cast(self.logit(self.hidden(view))[:, 0], tf.float32)
+        return tf.cast(self.logit(self.state_of(view))[:, 0], tf.float32)
 
-    def hidden(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
+    def state_of(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """What the last dense layer gives, `[rows, units]`."""
         first = state = joined(view, self.inputs)
         for cross in self.crosses:
