@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Any
@@ -94,7 +96,8 @@ class Aitm(keras.layers.Layer):
             for before, task in pairwise(self.order)
             if before in predictions and task in predictions
         ]
-        return {CALIBRATOR: tf.add_n(beyond)} if beyond else {}
+        # One after another: of an AddN the order, and so the rounding, could depend on timing.
+        return {CALIBRATOR: functools.reduce(operator.add, beyond)} if beyond else {}
 
     def axes(self) -> list[Axis]:
         """The networks of the tasks, and what hands on from one to the next."""

@@ -38,7 +38,7 @@ def auxiliary_losses(
 
 def weighted(plan: Plan, losses: Mapping[str, tf.Tensor]) -> tf.Tensor:
     """The sum of what is minimized of auxiliary losses."""
-    return tf.add_n([tf.constant(0.0), *(weight_of(plan, name) * loss for name, loss in losses.items())])
+    return sum((weight_of(plan, name) * loss for name, loss in losses.items()), start=tf.constant(0.0))
 
 
 def weight_of(plan: Plan, name: str) -> float:

@@ -56,12 +56,46 @@ def test_two_replicas_regularize_as_one_does(train_tiny, two_replicas):
         "train.learning_rate=0.05",
     ]
     options += [f"encoder.{name}.l2=20" for name in ("customer", "product", "visit")]
-    one, two = (_weights(train_tiny(f"train.strategy={name}", *options)) for name in ("one_device", "mirrored"))
+    pipelines = [train_tiny(f"train.strategy={name}", *options) for name in ("one_device", "mirrored")]
+    one, two = map(_weights, pipelines)
     _assert_same(two, one)
+    losses = [_losses(pipeline) for pipeline in pipelines]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert {"customer.penalty", "product.penalty", "visit.penalty"} < set(losses[0])
     free = _weights(train_tiny("train.strategy=one_device", *WITHOUT_DROPOUT, *options[len(WITHOUT_DROPOUT) : -3]))
     for name in one:
         if "product" in name and "embeddings" in name:
             assert np.square(one[name]).sum() < 0.5 * np.square(free[name]).sum()
+
+
+@pytest.mark.slow
+def test_two_replicas_compare_tasks_and_know_scenarios_as_one_does(train_tiny, two_replicas):
+    options = [
+        "correlation.funnel={use='aitm', on=['customer'], order=['gift', 'discounted'], units=8, calibrator=20}",
+        "correlation.by_channel={use='star', apply='pair', on=['look', 'product'], scenario='context.channel', units=8}",
+        "correlation.gated={use='pepnet', on=['look', 'visit'], domain=['visit'], personal=['look'], units=8}",
+        "task.gift={use='user_preference', rows='lines', inputs=['customer', 'by_channel'], label='gift'}",
+        "task.discounted.inputs=['customer', 'gated']",
+        "task.bought={use='conditional', rows='lines', given='gift', inputs=['look'], label='discounted'}",
+        *(f"encoder.{name}.id_dropout=0" for name in ("customer", "product", "look", "visit")),
+        "train.epoch_of=lines", "rows.lines.batch_size=33", "rows.lines.since='30d'", "train.epochs=1",
+        "train.optimizer=sgd", "train.learning_rate=0.05",
+    ]  # fmt: skip
+    unsets = (
+        "correlation",
+        "task.next",
+        "task.department",
+        "rows.windows",
+        "rows.items",
+        "encoder.past",
+        "evaluate.main",
+    )
+    pipelines = [train_tiny(f"train.strategy={name}", *options, unsets=unsets) for name in ("one_device", "mirrored")]
+    one, two = map(_weights, pipelines)
+    _assert_same(two, one)
+    losses = [_losses(pipeline) for pipeline in pipelines]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-4)
+    assert 0 < losses[0]["funnel.calibrator"] < 1
 
 
 WORKER = """

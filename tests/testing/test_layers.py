@@ -63,6 +63,26 @@ class Idle(Mmoe):
         self.unused = self.add_weight("unused", (1,))
 
 
+class Scaled(keras.layers.Layer):
+    """Reads a feature, of the row or of all rows."""
+
+    def __init__(self, own):
+        super().__init__()
+        self.own, self.dense = own, keras.layers.Dense(4)
+
+    def call(self, inputs, features):
+        scale = tf.cast(features["context.tab"], tf.float32)
+        scale = scale[:, None] + 1 if self.own else tf.reduce_mean(scale) + 1
+        return self.dense(tf.concat(inputs, -1)) * scale
+
+
+def test_correlation_of_several_embeddings_and_features():
+    features = {"context.tab": np.arange(6)}
+    check_correlation(Scaled(own=True), 2, [3, 2], shared=True, features=features)
+    with pytest.raises(AssertionError, match="outputs of rows when row 0 changes"):
+        check_correlation(Scaled(own=False), 2, [3, 2], shared=True, features=features)
+
+
 @pytest.mark.parametrize(
     ("layer", "message"),
     [
