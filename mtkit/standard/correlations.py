@@ -214,7 +214,7 @@ class Stem(Correlation):
 
     When tasks disagree about what ids mean, so that sharing their embeddings costs: encoders are made wider, by `own` entries for
     each task behind those that are shared (`dim = 32` for two tasks with `own = 8`, of which 16 are shared). Encoders without
-    `hidden` layers keep the parts apart.
+    `hidden` layers keep the parts apart. Parts follow the order of the tasks: begin with weights of a run of the same ones alone.
     """
 
     joined: ClassVar[bool] = False

@@ -67,7 +67,7 @@ def test_alone_it_keeps_the_other_task(tiny_recipe):
     assert list(one.encoder) == ["customer", "look", "product", "visit"]
 
 
-def test_it_trains_both_and_an_export_gives_both(train_tiny, tmp_path):
+def test_it_trains_both(train_tiny):
     pipeline = train_tiny(*SETS, "train.epochs=1", "rows.lines.since='30d'", unsets=UNSETS)
     model = pipeline.model
     batches = model.gather({"lines": tf.range(40, dtype=tf.int64)})
@@ -81,6 +81,11 @@ def test_it_trains_both_and_an_export_gives_both(train_tiny, tmp_path):
     }
     (own,) = model.heads["bought"].parts(forward.task("bought", batches["lines"])).values()
     np.testing.assert_allclose(answers["bought"], answers["gift"] * own, rtol=1e-4)
+
+
+@pytest.mark.slow
+def test_an_export_gives_both(train_tiny, tmp_path):
+    pipeline = train_tiny(*SETS, "train.epochs=1", "rows.lines.since='30d'", unsets=UNSETS)
     signature = tf.saved_model.load(str(save(pipeline, tmp_path / "export", unseen=False))).signatures["rank"]
     asked = {"user_id": ["101", "102"], "item_id": ["p01", "p02"], "context_channel": ["web"] * 2}
     found = signature(**{name: tf.constant(values) for name, values in asked.items()}, context_hour=tf.fill([2], 9.0))

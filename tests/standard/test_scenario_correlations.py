@@ -1,18 +1,22 @@
 import numpy as np
 import pytest
 from pydantic import ValidationError
+from small_model import ITEMS, model_maker, numbered, prediction
 
 from mtkit.backend import tf
 from mtkit.errors import RecipeError, WiringError
 from mtkit.feed.batch import Batch
+from mtkit.feed.interface import Past
 from mtkit.model.forward import Forward
 from mtkit.model.model_evaluation import evaluate
 from mtkit.model.named_weights import weight_axes
 from mtkit.recipe.alone import alone
 from mtkit.recipe.describe import describe
 from mtkit.recipe.loader import load_recipe
+from mtkit.schema import Address
 from mtkit.serving.export import save
 from mtkit.spec import FeatureInfo
+from mtkit.standard.retrieval import GatedRetrieval
 from mtkit.standard.scenario_correlations import PepNet, Star
 from mtkit.testing import check_import_is_light, check_spec
 
@@ -96,6 +100,23 @@ def test_candidates_are_of_no_scenario(tiny_recipe):
     load_recipe(tiny_recipe, tuple(one.replace("context.channel", "item.color") for one in sets))
 
 
+def test_a_scenario_of_items_is_the_same_for_a_catalog_and_for_rows(tmp_path):
+    """And rows of one color go through weights that others do not."""
+    by_color = {"by_color": Star(apply="pair", on=("item",), scenario="item.color", units=4, beside=0)}
+    tasks = {"next": GatedRetrieval(rows="windows", query=("user",), candidate=("by_color",))}
+    model = model_maker(tmp_path)({**tasks, "click": prediction("by_color", "user")}, by_color)
+    catalog = Forward(model).entity_lane("by_color").own.numpy()
+    batch = model.gather(numbered(lines=[0, 1, 2, 5]))["lines"]
+    some = Forward(model, whole=frozenset()).states("by_color", batch)
+    np.testing.assert_allclose(some, catalog[batch.ids["item"].numpy()], atol=1e-6)
+    colors = model.feed.feature(Address("item.color"), Batch({"item": tf.range(ITEMS)}), Past(0))["item.color"].numpy()
+    kernels = model.correlations["by_color"]["by_color"].kernels[0][1]
+    kernels[:, int(colors[1])].assign(tf.zeros(kernels[:, 0].shape))
+    moved = np.abs(Forward(model).entity_lane("by_color").own - catalog).max(1) > 0
+    assert not moved[colors != colors[1]].any()
+    assert moved[colors == colors[1]].any()
+
+
 def test_a_task_alone_keeps_what_its_scenario_is(tiny_recipe):
     recipe = load_recipe(tiny_recipe, BOTH, UNSETS)
     assert "star joins customer, product, by context.channel" in " ".join(describe(recipe).split())
@@ -135,6 +156,7 @@ def check_answers(trained, tmp_path):
         assert len(np.unique(expected.numpy().round(5))) == 3
 
 
+@pytest.mark.slow
 def test_new_users_and_items_bring_what_their_scenario_is(train_tiny, tmp_path):
     sets = [one.replace("context.channel", "user.town") for one in BOTH[:4]]
     sets[0] = sets[0].replace("'customer', 'product'", "'look', 'product'")
