@@ -4,7 +4,7 @@ import sharing
 from sharing import numbers
 from sums import unordered_sums
 
-from mtkit.backend import tf
+from mtkit.backend import keras, tf
 from mtkit.errors import WiringError
 from mtkit.layers.pepnet import PepNet
 from mtkit.testing import check_correlation, check_layer_config
@@ -34,6 +34,7 @@ def test_equals_the_formulas_with_its_own_weights_and_given_ones(by_task):
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_conforms(shared):
+    keras.utils.set_random_seed(0)
     check_correlation(made(), TASKS, WIDTHS, shared=shared)
     check_layer_config(made())
 

@@ -4,7 +4,7 @@ import sharing
 from sharing import numbers
 from sums import unordered_sums
 
-from mtkit.backend import tf
+from mtkit.backend import keras, tf
 from mtkit.layers.star import Star
 from mtkit.testing import check_correlation, check_layer_config
 
@@ -29,6 +29,7 @@ def test_equals_the_formulas_row_by_row(shape):
 
 @pytest.mark.parametrize("shared", [False, True])
 def test_conforms(shared):
+    keras.utils.set_random_seed(0)
     features = {TAB: np.array([0, 1, 2, 3, 1, 2])}
     check_correlation(made(), TASKS, DIM, shared=shared, features=features)
     check_layer_config(made())

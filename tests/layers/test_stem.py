@@ -4,7 +4,7 @@ import sharing
 from sharing import built, gradients, numbers
 from sums import unordered_sums
 
-from mtkit.backend import tf
+from mtkit.backend import keras, tf
 from mtkit.errors import WiringError
 from mtkit.layers.stem import Stem
 from mtkit.testing import check_correlation, check_layer_config
@@ -33,6 +33,7 @@ def test_equals_loops_with_its_own_weights_and_given_ones(several):
 
 @pytest.mark.parametrize("dim", [9, WIDTHS])
 def test_conforms(dim):
+    keras.utils.set_random_seed(0)
     check_correlation(made(), TASKS, dim, shared=True)
     check_layer_config(made())
 
