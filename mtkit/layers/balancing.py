@@ -64,6 +64,10 @@ class Uncertainty(keras.layers.Layer):
             terms.append(tf.exp(-s) * loss + (penalty if present is None else penalty * present[task]))
         return tf.add_n(terms)
 
+    def task_weights(self) -> dict[str, tf.Tensor]:
+        """Task -> what multiplies its loss now, beside the `weight` that the task has."""
+        return dict(zip(self.tasks, tf.unstack(tf.exp(-self.log_variance)), strict=True))
+
     def axes(self) -> list[Axis]:
         """The tasks."""
         return [Axis(self.log_variance, 0, "task")]

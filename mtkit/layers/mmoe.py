@@ -75,12 +75,19 @@ class Mmoe(keras.layers.Layer):
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Task states `[rows, tasks, units]`."""
         by_task = inputs.shape.rank == 3
-        gates = tf.nn.softmax(self._gate_logits(inputs, by_task))
+        gates = self._gates(inputs)
         experts = self._experts(inputs)
         mixture = tf.squeeze(tf.matmul(gates[:, :, None], experts), 2) if by_task else tf.matmul(gates, experts)
         if not self.residual:
             return mixture
         return mixture + (inputs if by_task else inputs[:, None])
+
+    def gates(self, inputs: tf.Tensor) -> dict[str, tuple[tf.Tensor, list[str]]]:
+        """What each task takes of each expert, `[rows, tasks, experts]`, and the names of these."""
+        return {"": (self._gates(inputs), [f"shared {number}" for number in range(1, self.experts + 1)])}
+
+    def _gates(self, inputs: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(self._gate_logits(inputs, by_task=inputs.shape.rank == 3))
 
     def _experts(self, inputs: tf.Tensor) -> tf.Tensor:
         """`[rows, experts, units]`, or `[rows, tasks, experts, units]`."""

@@ -62,6 +62,11 @@ class _Level(keras.layers.Layer):
         gate = tf.concat([self.gate_of_own, self.gate_of_shared], 1)
         return mixed, _mixture(tf.matmul(common, gate), [*own, *shared]), shared
 
+    def shares(self, states: Sequence[tf.Tensor]) -> tf.Tensor:
+        """What each task takes of its own experts, and then of the shared ones: `[rows, tasks, own + shared]`."""
+        logits = [tf.matmul(state, gate) for state, gate in zip(states, tf.unstack(self.gates, axis=1), strict=True)]
+        return tf.nn.softmax(tf.stack(logits, 1))
+
     def axes(self) -> list[Axis]:
         """The experts and the gates of the tasks, and the shared experts side by side."""
         number = (f"{self.shared} experts",)
@@ -132,13 +137,27 @@ class Ple(keras.layers.Layer):
         require_tasks(self.name, input_shape, self.tasks)
         super().build(input_shape)
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> TaskStates:
-        """The states of the tasks after the last level."""
+    def gates(self, inputs: tf.Tensor) -> dict[str, tuple[tf.Tensor, list[str]]]:
+        """Level -> what each task takes of each expert, `[rows, tasks, own + shared]`, and the names of these."""
+        states, common = self._entering(inputs)
+        numbers = {"own": self.own, "shared": self.shared}
+        names = [f"{whose} {number}" for whose, count in numbers.items() for number in range(1, count + 1)]
+        found = {}
+        for level in self.levels:
+            found[level.name] = level.shares(states), names
+            states, common, _ = level([*states, common])
+        return found
+
+    def _entering(self, inputs: tf.Tensor) -> tuple[list[tf.Tensor], tf.Tensor]:
+        """The states of the tasks and the shared one, before the first level."""
         if inputs.shape.rank == 2:
             # A tensor of its own, so that the cut divides the ways of the tasks from that of the shared experts.
-            states, common = [tf.identity(inputs)] * self.tasks, inputs
-        else:
-            states, common = tf.unstack(inputs, axis=1), tf.reduce_mean(inputs, axis=1)
+            return [tf.identity(inputs)] * self.tasks, inputs
+        return tf.unstack(inputs, axis=1), tf.reduce_mean(inputs, axis=1)
+
+    def call(self, inputs: tf.Tensor, training: bool = False) -> TaskStates:
+        """The states of the tasks after the last level."""
+        states, common = self._entering(inputs)
         entering, shared = states, []
         for level in self.levels:
             entering = states

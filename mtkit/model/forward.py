@@ -232,17 +232,21 @@ class Forward:
 
     def _correlated(self, correlation: str, embedding: str, lane: Lane) -> Lane:
         tasks = self.plan.tasks_of(correlation, embedding)
-        entering, layer = lane.of(tasks), self.model.correlations[correlation][embedding]
+        entering = lane.of(tasks)
         if self.plan.correlations[correlation].share:
             self._require_alike(correlation, embedding, entering.shape[1:])
         if not self.plan.correlations[correlation].takes_shared:
-            output = task_states(layer(entering, training=self.training))
+            output = task_states(self._apply(correlation, embedding, entering))
             return Lane(output.own, tasks, output.shared, output.cut or _last(output.own, (entering,)))
         # Tensors of their own: one of the two may have been made of the other.
         entering, shared = tf.identity(entering), None if lane.shared is None else tf.identity(lane.shared)
-        output = task_states(layer(entering, shared=shared, training=self.training))
+        output = task_states(self._apply(correlation, embedding, entering, shared=shared))
         read = (entering,) if shared is None else (entering, shared)
         return Lane(output.own, tasks, output.shared, output.cut or _last(output.own, read))
+
+    def _apply(self, correlation: str, embedding: str, inputs: Any, **beside: Any) -> Any:
+        """Calls the layer of a correlation."""
+        return self.model.correlations[correlation][embedding](inputs, training=self.training, **beside)
 
     def _require_alike(self, correlation: str, embedding: str, shape: tf.TensorShape) -> None:
         """Refuses an embedding of another shape than one that went through the same layer."""
@@ -262,7 +266,7 @@ class Forward:
         beside: dict[str, Any] = {}
         if spec.features:
             beside["features"] = self._features(spec.features, batch)
-        output = task_states(self.model.correlations[pair][pair](joined, training=self.training, **beside))
+        output = task_states(self._apply(pair, pair, joined, **beside))
         return Lane(output.own, tasks, output.shared, output.cut or _last(output.own, members))
 
     def _features(self, addresses: Sequence[Address], batch: Batch) -> dict[str, tf.Tensor]:

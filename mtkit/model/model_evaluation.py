@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -71,9 +72,13 @@ class Evaluator:
         self.pipeline, self.protocols, self.metrics, self.sample = pipeline, protocols, metrics, sample
         self.model: MultiTaskModel = pipeline.model
         self.encoded: dict[str, tf.Tensor] = {}
-        self._encode = tf.function(lambda: encode_limited(self.model), autograph=False)
         self._answers: dict[str, np.ndarray] = {}
         self._traced: dict[Any, Any] = {}
+
+    @cached_property
+    def _encode(self) -> Any:
+        # Concrete, as what `traced` makes: TensorFlow warns of a function that many evaluators make.
+        return tf.function(lambda: encode_limited(self.model), autograph=False).get_concrete_function()
 
     def measured(self, answers: dict[str, np.ndarray] | None = None) -> Measured:
         """Metric key -> value of all tasks.

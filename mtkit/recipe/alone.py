@@ -1,8 +1,8 @@
-"""A recipe for one of its tasks: what the task does not need is left out, as if it had been written so."""
+"""A recipe for some of its tasks: what they do not need is left out, as if it had been written so."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterator
+from collections.abc import Collection, Container, Iterator, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -14,6 +14,7 @@ from mtkit.recipe.settings import By
 from mtkit.recipe.source_text import Document, value_at
 from mtkit.recipe.toml_positions import KeyPath
 from mtkit.schema import CONTEXT, Address
+from mtkit.types import MetricKey
 
 
 def alone(recipe: Recipe, task: str) -> Recipe:
@@ -31,14 +32,63 @@ def alone(recipe: Recipe, task: str) -> Recipe:
     """
     if task not in recipe.task:
         raise RecipeError([Problem("--alone", task, f"the recipe has no such task; {nearest(task, recipe.task)}")])
+    edit = _reduced(recipe, recipe.plan.with_read([task]))
+    _settings(recipe, task, edit)
+    return resolve(edit.document())
+
+
+def of_tasks(recipe: Recipe, tasks: Sequence[str]) -> Recipe:
+    """The recipe with some of its tasks, and those whose predictions they read.
+
+    As `alone`, but that an epoch and the metric that chooses are those of the recipe where they are of these tasks, and else of
+    the first of them.
+
+    Args:
+        recipe: read from a file.
+        tasks: their names; the new recipe is called `NAME-of-TASK-TASK`.
+
+    Raises:
+        RecipeError: what remains is no recipe.
+    """
+    kept = recipe.plan.with_read(tasks)
+    in_order = [name for name in recipe.task if name in kept]
+    edit, evaluate, train = _reduced(recipe, in_order), recipe.evaluate, recipe.train
+    edit.set(("name",), "-".join((recipe.name, "of", *in_order)))
+    if train.epoch_of not in {recipe.task[name].rows for name in in_order}:
+        edit.set(("train", "epoch_of"), recipe.task[in_order[0]].rows)
+    if evaluate.main_task not in in_order:
+        edit.set(("evaluate", "main"), None)
+    return resolve(edit.document())
+
+
+def bare(recipe: Recipe) -> Recipe:
+    """The recipe without what is beside the model: baselines, slices, two-stage lists, hooks, options of the export.
+
+    Slices stay where the metric that chooses is of one.
+
+    Args:
+        recipe: read from a file.
+    """
+    edit = _Edit(recipe.document)
+    edit.keep("hook", ())
+    for section in ("recommend", "export"):
+        edit.set((section,), None)
+    edit.set(("evaluate", "baselines"), [])
+    if not (recipe.evaluate.main and MetricKey.parse(recipe.evaluate.main).slice):
+        edit.set(("evaluate", "slices"), None)
+    return resolve(edit.document())
+
+
+def _reduced(recipe: Recipe, tasks: Sequence[str]) -> _Edit:
+    """What is left with some tasks, which read no predictions of others."""
     plan, edit = recipe.plan, _Edit(recipe.document)
-    tasks = plan.with_read([task])
     edit.keep("task", tasks)
     edit.keep("rows", {table for name in tasks for table in (recipe.task[name].rows, recipe.task[name].evaluated_on)})
     edit.keep("encoder", {*_encoders(plan, tasks), *_measures(recipe, tasks, edit)})
     _correlations(recipe, tasks, edit)
-    _settings(recipe, task, edit)
-    return resolve(edit.document())
+    edit.set(("recommend",), None)
+    _slices(recipe, tasks, edit)
+    return edit
 
 
 def _encoders(plan: Plan, tasks: Collection[str]) -> Iterator[str]:
@@ -47,7 +97,7 @@ def _encoders(plan: Plan, tasks: Collection[str]) -> Iterator[str]:
     yield from (name for name in plan.encoders if name in needed)
 
 
-def _correlations(recipe: Recipe, tasks: tuple[str, ...], edit: _Edit) -> None:
+def _correlations(recipe: Recipe, tasks: Sequence[str], edit: _Edit) -> None:
     """Leaves those that work on nothing that the tasks read, and in the others what they work on for other tasks."""
     plan, kept = recipe.plan, []
     in_order = [name for name in recipe.task if name in tasks]
@@ -87,16 +137,20 @@ def _use(given: Any) -> str:
 
 
 def _settings(recipe: Recipe, task: str, edit: _Edit) -> None:
-    """The pass of an epoch, what chooses, and the slices, where they are of other tasks."""
+    """The pass of an epoch, and what chooses."""
     head, evaluate = recipe.task[task], recipe.evaluate
     edit.set(("name",), f"{recipe.name}-alone-{task}")
-    edit.set(("recommend",), None)
     edit.set(("train", "epoch_of"), head.rows)
     if evaluate.main_task != task:
         edit.set(("evaluate", "main"), next(iter(evaluate.keys(task, head)), None))
-    of_users = recipe.rows[head.evaluated_on].of_share(0.5) is not None
-    context = not head.ranks
-    edit.filter(("evaluate", "slices"), lambda _, at: of_users and (context or not _of_context(evaluate.slices[at])))
+
+
+def _slices(recipe: Recipe, tasks: Sequence[str], edit: _Edit) -> None:
+    """Leaves slices that no task has."""
+    heads, slices = [recipe.task[name] for name in tasks], recipe.evaluate.slices
+    of_users = any(recipe.rows[head.evaluated_on].of_share(0.5) is not None for head in heads)
+    context = any(not head.ranks for head in heads)
+    edit.filter(("evaluate", "slices"), lambda _, at: of_users and (context or not _of_context(slices[at])))
 
 
 def _of_context(asked: str | By) -> bool:

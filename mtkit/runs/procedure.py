@@ -17,7 +17,7 @@ from mtkit.evaluation.baseline_tuning import Comparison, as_tuned
 from mtkit.evaluation.constants import below_chance, below_popularity, constant_metrics
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.significance import interval_results
-from mtkit.evaluation.user_sums import MODEL, Measured, named, to_table
+from mtkit.evaluation.user_sums import MODEL, Measured, Sums, named, to_table
 from mtkit.evaluation.verdicts import verdicts
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.lock import lock
@@ -98,6 +98,7 @@ class Run:
         directory: where results go.
         report: what the user sees meanwhile.
         contestant: what takes part beside the baselines.
+        keeps: the phase of which is kept what users add to its figures.
         phase: the phase that is at work.
         warnings: what was not as it should be in it so far, before a resume too.
     """
@@ -107,6 +108,7 @@ class Run:
     directory: RunDirectory
     report: Reporter
     contestant: Contestant
+    keeps: str = "test"
     phase: str = ""
     warnings: list[str] = field(default_factory=list)
 
@@ -140,22 +142,40 @@ class Run:
             RunError: the directory cannot be used as asked, or training failed.
         """
         begin = time.perf_counter()
+        with self._begun(resume) as (locked, cuts):
+            protocol = split_record(self.recipe, self.dataset, *cuts)
+            self.report.protocol(protocol)
+            results = self._results(protocol, *cuts, begin)
+        self.directory.write_metrics(results)
+        self.directory.check_kept(locked)
+        return results
+
+    def validate(self, resume: bool = False) -> PhaseResults:
+        """Runs the phase of validation alone, if it is not done yet.
+
+        Raises:
+            RunError: as `execute`.
+        """
+        with self._begun(resume) as (_, (valid, _)):
+            return self._phase(valid, None)
+
+    @contextlib.contextmanager
+    def _begun(self, resume: bool) -> Iterator[tuple[str, tuple[Cut, Cut]]]:
+        """Says whose directory it is, and takes that back where nothing followed; the lock and the cuts."""
         cuts = make_cuts(self.dataset, self.recipe.data.split)
         locked = lock(self.recipe, self.directory.path)
-        files = {**checksums(self.recipe.encoder, self.recipe.correlation), **self.contestant.checksums(self, cuts)}
-        self.directory.begin(locked, fingerprint(self.dataset), resume, files)
-        protocol = split_record(self.recipe, self.dataset, *cuts)
-        self.report.protocol(protocol)
+        self.directory.begin(locked, fingerprint(self.dataset), resume, self.checksums(cuts))
         try:
-            results = self._results(protocol, *cuts, begin)
+            yield locked, cuts
         except BaseException as error:
             lost = isinstance(error, Interrupted) and not self.contestant.resumable
             if lost or isinstance(error, MtkitError) or shortage(error):
                 self.directory.withdraw()
             raise
-        self.directory.write_metrics(results)
-        self.directory.check_kept(locked)
-        return results
+
+    def checksums(self, cuts: Sequence[Cut]) -> dict[str, str]:
+        """What is read beside the data -> a hash of it."""
+        return {**checksums(self.recipe.encoder, self.recipe.correlation), **self.contestant.checksums(self, cuts)}
 
     def _results(self, protocol: Mapping[str, Any], valid: Cut, test: Cut, begin: float) -> RunResults:
         tuned = self._phase(valid, None)
@@ -219,8 +239,9 @@ class Run:
         constants = constant_metrics(plan, contest.tables, settings) if contest.model is not None else None
         timing.lap("baselines")
         certainty: dict[str, Any] = {}
+        sums = self._sums(contest, baselines) if cut.name == self.keeps else {}
         if valid is not None:
-            certainty = self._certainty(contest, baselines, valid)
+            certainty = self._certainty(contest, baselines, valid, sums)
             timing.lap("intervals")
             if contest.finish is not None:
                 contest.finish()
@@ -239,12 +260,19 @@ class Run:
             training=contest.training,
         )
 
-    def _certainty(self, contest: Contest, baselines: Mapping[str, Measured], valid: PhaseResults) -> dict[str, Any]:
-        """How many rows there are, and how certain the values are; keeps what each user adds to them."""
+    def _sums(self, contest: Contest, baselines: Mapping[str, Measured]) -> Sums:
+        """What each user adds to the figures, which is kept."""
         models = {**({MODEL: contest.model} if contest.model is not None else {}), **baselines}
         sums = named(models, contest.fold)
         write_table(self.directory.per_user, to_table(sums))
-        counts = {group: rows for measured in models.values() for group, rows in measured.counts.items()}
+        return sums
+
+    def _certainty(
+        self, contest: Contest, baselines: Mapping[str, Measured], valid: PhaseResults, sums: Sums
+    ) -> dict[str, Any]:
+        """How many rows there are, and how certain the values are."""
+        of_model = [contest.model] if contest.model is not None else []
+        counts = {group: rows for of in (*of_model, *baselines.values()) for group, rows in of.counts.items()}
         lines = verdicts(self.recipe.plan, self.recipe.evaluate, contest.model or {}, baselines, valid.baselines, sums)
         return {"counts": counts, "intervals": interval_results(sums), "verdicts": lines or None}
 

@@ -29,6 +29,7 @@ from mtkit.runs.replicates import combined, runs_of
 from mtkit.runs.results import RunResults
 from mtkit.spec import Cut
 from mtkit.training.interrupt import Signals
+from mtkit.types import Dataset
 
 
 class Nobody:
@@ -143,11 +144,8 @@ def run_baselines(recipe: Recipe, directory: Path) -> RunResults:
     return results
 
 
-def _each(
-    runs: Mapping[str, Recipe], directory: Path, report: Reporter, contestant: Contestant, resume: bool
-) -> RunResults:
-    """The results of one run, or of several together."""
-    recipe = next(iter(runs.values()))
+def checked_data(recipe: Recipe, report: Reporter) -> Dataset:
+    """The data of a recipe, with what is said of them; refused where training would know what is evaluated."""
     dataset = load(recipe.data.source)
     notes = weight_notes(recipe.plan, recipe.evaluate.baselines, dataset.schema)
     dataset = replace(dataset, notes=(*dataset.notes, *notes))
@@ -155,6 +153,15 @@ def _each(
     findings = find_leaks(recipe, dataset, *make_cuts(dataset, recipe.data.split))
     refuse(findings)
     report.leaks(findings)
+    return dataset
+
+
+def _each(
+    runs: Mapping[str, Recipe], directory: Path, report: Reporter, contestant: Contestant, resume: bool
+) -> RunResults:
+    """The results of one run, or of several together."""
+    recipe = next(iter(runs.values()))
+    dataset = checked_data(recipe, report)
     for one in runs.values():
         check_labels(one, dataset, *make_cuts(dataset, one.data.split))
     several = []

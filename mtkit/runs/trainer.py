@@ -60,6 +60,7 @@ class Trainer:
         hooks: calls the hooks that the recipe names.
         signals: where a wish to stop comes from.
         cache_dir: where frozen encoders keep their vectors.
+        watching: makes more Keras callbacks of a training in a directory.
     """
 
     strategy: tf.distribute.Strategy
@@ -67,6 +68,7 @@ class Trainer:
     hooks: pluggy.HookRelay
     signals: Signals
     cache_dir: Path
+    watching: Callable[[Training, RunDirectory], Sequence[Any]] = lambda _training, _directory: ()
     resumable = True
 
     @classmethod
@@ -163,7 +165,7 @@ class Trainer:
             self.hooks.epoch_end(phase=name, epoch=int(numbers["epoch"]), metrics=numbers)
 
         with run.report.progress(name, training, done) as callbacks:
-            training.fit(callbacks, self.signals)
+            training.fit([*callbacks, *self.watching(training, run.directory)], self.signals)
 
     def _export(self, run: Run, pipeline: Pipeline) -> None:
         # Saving sums up what replicas count, so either all workers export or none does.
