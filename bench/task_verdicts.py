@@ -1,7 +1,8 @@
 """How often `mtkit tasks` is right about tasks whose relations are known: `mtkit.testing.related_tasks`, at both ends.
 
-Where tasks have nothing to do with one another, all are to be kept. Where they have, the two that are alike are to be kept,
-and the one that is opposed to them and the one of noise are to be trained apart. A report is right if all four verdicts are.
+Where tasks have nothing to do with one another, all are to be kept. Where they have, the one that is opposed to two others is
+to be trained apart, and these, which are alike, are to be kept, as is one of noise, which has a small weight and does no harm. A
+report is right if all four verdicts are.
 Prints one JSON line: strength -> reports that are right, of how many, and the verdicts of those that are not.
 """
 

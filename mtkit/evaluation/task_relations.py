@@ -123,9 +123,7 @@ def gain_of(
     return Gain(np.array(values), users, np.array(parts), fits)
 
 
-def gain_of_values(
-    first: Sequence[float], second: Sequence[float], *, lower: bool, fits: Spread = _NO_SPREAD
-) -> Gain:
+def gain_of_values(first: Sequence[float], second: Sequence[float], *, lower: bool, fits: Spread = _NO_SPREAD) -> Gain:
     """The gain of figures that have no sums by user: seeds alone tell how certain it is."""
     values = (np.array(second) - np.array(first)) * (-1.0 if lower else 1.0)
     return Gain(values, np.empty(0, object), np.zeros((len(values), 0)), fits)
@@ -252,9 +250,7 @@ def conflict_of(tasks: tuple[str, str], at: str, cosines: Sequence[np.ndarray]) 
     epochs = max(len(one) for one in cosines)
     by_epoch = [_mean(np.concatenate([one[e] for one in cosines if e < len(one)])) for e in range(epochs)]
     groups = [_mean(one) for one in cosines] if len(cosines) >= _FEW else [_mean(of) for one in cosines for of in one]
-    return Conflict(
-        tasks, at, float(every.mean()), interval_of_mean(groups), float(np.mean(every < 0)), by_epoch
-    )
+    return Conflict(tasks, at, float(every.mean()), interval_of_mean(groups), float(np.mean(every < 0)), by_epoch)
 
 
 def _mean(values: np.ndarray) -> float:

@@ -198,8 +198,11 @@ class _Watched(Forward):
 
 def _shared_variables(model: Any) -> list[Any]:
     """What several tasks may train: encoders and correlations, without variables that have a part for each task."""
-    layers = [*model.encoders.values(), *(layer for of in model.correlations.values() for layer in of.values())]
-    own = {id(axis.variable) for layer in layers if hasattr(layer, "axes") for axis in layer.axes() if axis.of == "task"}
+    every = [*model.encoders.values(), *(layer for of in model.correlations.values() for layer in of.values())]
+    layers = [layer for layer in every if layer.built]
+    own = {
+        id(axis.variable) for layer in layers if hasattr(layer, "axes") for axis in layer.axes() if axis.of == "task"
+    }
     variables = {id(weight): weight for layer in layers for weight in layer.trainable_variables}
     return [variable for number, variable in variables.items() if number not in own]
 
@@ -233,9 +236,7 @@ def _alike(gradients: Sequence[Any]) -> list[tf.Tensor]:
     touched, places = tf.unique(tf.concat([one.indices for one in sliced], 0))
     split = tf.split(places, [tf.shape(one.indices)[0] for one in sliced])
     count = tf.shape(touched)[0]
-    return [
-        tf.math.unsorted_segment_sum(one.values, place, count) for one, place in zip(sliced, split, strict=True)
-    ]
+    return [tf.math.unsorted_segment_sum(one.values, place, count) for one, place in zip(sliced, split, strict=True)]
 
 
 def _of_rows(shares: tf.Tensor) -> dict[str, tf.Tensor]:

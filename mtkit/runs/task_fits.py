@@ -167,7 +167,11 @@ class Fits:
 
     def _fit(self, role: Role, recipe: Recipe) -> Fit:
         run = Run(recipe, self._dataset, RunDirectory(self.directory), Reporter(), self._trainer)
-        told = [lock(recipe, recipe.document.directory), self._data, json.dumps(run.checksums(self._cuts), sort_keys=True)]
+        told = [
+            lock(recipe, recipe.document.directory),
+            self._data,
+            json.dumps(run.checksums(self._cuts), sort_keys=True),
+        ]
         name = hashlib.blake2b("\0".join(told).encode(), digest_size=8).hexdigest()
         return Fit(role, recipe, RunDirectory(self.directory / "fits" / name))
 

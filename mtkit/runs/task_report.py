@@ -163,9 +163,7 @@ class TaskReport:
 
     def affinity(self) -> list[list[float | None]]:
         """What the task of a row does for that of a column, as a share of the latter's figure; None = not measured."""
-        return [
-            [0.0 if one == other else self._share((one, other)) for other in self.tasks] for one in self.tasks
-        ]
+        return [[0.0 if one == other else self._share((one, other)) for other in self.tasks] for one in self.tasks]
 
     def _share(self, key: Key) -> float | None:
         effect = self.effects.get(key)
@@ -229,7 +227,9 @@ class TaskReport:
         for name, gate in (last[0] if last else {}).items():
             shares = np.array([gates[name].shares for gates in last])
             bounds = [[interval_of_mean(cell) for cell in row] for row in np.moveaxis(shares, 0, -1)]
-            entropies = {key: np.mean([getattr(g[name], key) for g in last], 0).tolist() for key in ("entropy", "row_entropy")}
+            entropies = {
+                key: np.mean([getattr(g[name], key) for g in last], 0).tolist() for key in ("entropy", "row_entropy")
+            }
             found[name] = {
                 "tasks": gate.tasks, "experts": gate.experts, "shares": shares.mean(0).tolist(), "intervals": bounds, **entropies
             }  # fmt: skip

@@ -72,8 +72,15 @@ class TaskScreen:
     def progress(self, count: int) -> Iterator[Callable[[Fit, float], None]]:
         """Shows how far fits are; the function is told of each that is done, and what it took."""
         begin, done = time.perf_counter(), 0
-        columns = (TextColumn("  {task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[left]}"))
-        bar = Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal or self.quiet)
+        columns = (
+            TextColumn("  {task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[left]}"),
+        )
+        bar = Progress(
+            *columns, console=self.console, transient=True, disable=not self.console.is_terminal or self.quiet
+        )
         with bar:
             number = bar.add_task("fits", total=count, left="")
 

@@ -28,7 +28,11 @@ def sums_of(values, weights=None):
 
 def drawn(rng, seeds, users, of_users=1.0, of_seeds=1.0, of_both=1.0):
     """A fit's values by seed and user, of mean 0, in which users and seeds are drawn."""
-    parts = of_users * rng.normal(size=users), of_seeds * rng.normal(size=(seeds, 1)), of_both * rng.normal(size=(seeds, users))
+    parts = (
+        of_users * rng.normal(size=users),
+        of_seeds * rng.normal(size=(seeds, 1)),
+        of_both * rng.normal(size=(seeds, users)),
+    )
     return sum(parts)
 
 
@@ -143,6 +147,8 @@ def test_the_rule(effects, conflicts, norms, verdict, by):
 
 
 def test_effects_are_adjusted_together():
-    plain = {("", name): Effect(0.1, 1.0, [0.1], (0.0, 0.2), p, 0.1) for name, p in {"a": 0.01, "b": 0.02, "c": 0.6}.items()}
+    plain = {
+        ("", name): Effect(0.1, 1.0, [0.1], (0.0, 0.2), p, 0.1) for name, p in {"a": 0.01, "b": 0.02, "c": 0.6}.items()
+    }
     assert [one.p_holm for one in adjusted(plain).values()] == pytest.approx([0.03, 0.04, 0.6])
     assert [one.told for one in adjusted(plain).values()] == [1, 1, 0]

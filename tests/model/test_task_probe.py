@@ -72,7 +72,10 @@ def test_norms_are_of_weighted_losses(make_model):
     ("spec", "gates"),
     [
         (correlations.Mmoe(experts=3, units=4, on=("user",)), {"c/user": 3}),
-        (correlations.Ple(levels=2, own=2, shared=1, units=4, on=("user",)), {"c/user/level_1": 3, "c/user/level_2": 3}),
+        (
+            correlations.Ple(levels=2, own=2, shared=1, units=4, on=("user",)),
+            {"c/user/level_1": 3, "c/user/level_2": 3},
+        ),
         (correlations.SharedBottom(units=4, on=("user",)), {}),
     ],
     ids=["mmoe", "ple", "bottom"],
@@ -84,7 +87,9 @@ def test_what_gates_take(make_model, spec, gates):
     for gate in found.values():
         assert gate.tasks == ["click", "like"]
         np.testing.assert_allclose(np.sum(gate.shares, 1), 1, atol=1e-5)
-        assert all(0 <= row <= whole + 1e-6 <= 1 + 2e-6 for row, whole in zip(gate.row_entropy, gate.entropy, strict=True))
+        assert all(
+            0 <= row <= whole + 1e-6 <= 1 + 2e-6 for row, whole in zip(gate.row_entropy, gate.entropy, strict=True)
+        )
 
 
 def test_shares_are_means_over_rows(make_model):

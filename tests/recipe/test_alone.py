@@ -1,7 +1,7 @@
 import pytest
 
 from mtkit.errors import RecipeError
-from mtkit.recipe.alone import alone
+from mtkit.recipe.alone import alone, bare, of_tasks
 from mtkit.recipe.loader import load_recipe
 from mtkit.recipe.lock import lock
 
@@ -114,3 +114,27 @@ def test_a_task_alone_makes_no_lists(tiny_recipe):
     whole = load_recipe(tiny_recipe, ["recommend={utility = {discounted = 1}}"])
     assert whole.recommend
     assert all(alone(whole, task).recommend is None for task in NEEDED)
+
+
+def test_some_tasks_train_as_they_did_together(tiny_recipe):
+    """With what they read; an epoch and what chooses stay those of the recipe where they are of these tasks."""
+    whole = load_recipe(tiny_recipe)
+    some = of_tasks(whole, ["gift", "next"])
+    assert list(some.task) == ["next", "gift", "department"]
+    assert some.name == "tiny-of-next-gift-department"
+    assert (some.train, some.evaluate.main) == (whole.train, whole.evaluate.main)
+    assert list(some.correlation) == ["experts"]
+    others = of_tasks(whole, ["discounted", "gift"])
+    assert (others.train.epoch_of, others.evaluate.main) == ("lines", "discounted/auc")
+    assert list(others.rows) == ["lines", "items"]
+
+
+def test_a_bare_recipe_has_nothing_beside_the_model(tiny_recipe):
+    sets = ("recommend={utility={next=1.0}}",)
+    whole = load_recipe(tiny_recipe, sets)
+    found = bare(whole)
+    assert (found.recommend, found.evaluate.baselines, found.evaluate.slices) == (None, {}, ())
+    for section in ("task", "rows", "encoder", "correlation", "train", "balance", "data"):
+        assert getattr(found, section) == getattr(whole, section)
+    of_slice = bare(load_recipe(tiny_recipe, ["evaluate.main='next/new/ndcg@3'"]))
+    assert (of_slice.evaluate.main, of_slice.evaluate.slices) == ("next/new/ndcg@3", ("new",))

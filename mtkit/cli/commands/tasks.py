@@ -13,7 +13,9 @@ from mtkit.cli.commands._options import given_recipe, recipe_arguments
 @recipe_arguments
 @click.option("--tasks", "judged", metavar="TASK,TASK", help="Judge these tasks alone. [default: all]")
 @click.option("--seeds", type=click.IntRange(min=1), default=3, show_default=True, help="Number of seeds of each fit.")
-@click.option("--run-dir", type=click.Path(path_type=Path), help="Where fits and tasks.json go. [default: runs/NAME-tasks]")
+@click.option(
+    "--run-dir", type=click.Path(path_type=Path), help="Where fits and tasks.json go. [default: runs/NAME-tasks]"
+)
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
 def command(
@@ -42,7 +44,9 @@ def command(
             from mtkit.runs.tasks import report_tasks
             from mtkit.shown import shown
 
-            found = report_tasks(loaded, run_dir or Path("runs") / f"{loaded.name}-tasks", names, seeds, signals, quiet=as_json)
+            found = report_tasks(
+                loaded, run_dir or Path("runs") / f"{loaded.name}-tasks", names, seeds, signals, quiet=as_json
+            )
             if as_json:
                 click.echo(shown(to_json(found)), nl=False)
     except Interrupted as stop:
