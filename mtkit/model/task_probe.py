@@ -248,7 +248,7 @@ def _of_rows(shares: tf.Tensor) -> dict[str, tf.Tensor]:
 
 def _entropy(shares: np.ndarray) -> np.ndarray:
     logs = np.log(shares, out=np.zeros_like(shares), where=shares > 0)
-    return -(shares * logs).sum(-1) / np.log(max(shares.shape[-1], 2))
+    return np.asarray(-(shares * logs).sum(-1) / np.log(max(shares.shape[-1], 2)))
 
 
 def _cosine(gramian: np.ndarray, one: int, other: int) -> float | None:

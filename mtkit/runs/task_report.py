@@ -61,7 +61,7 @@ class TaskReport:
 
     def _figure(self, fit: Fit, key: str) -> float:
         results = fit.results()
-        value = results and results.model and results.model.get(key)
+        value = results.model.get(key) if results and results.model else None
         if value is None:
             task = MetricKey.parse(key).task
             raise RunError(
@@ -146,7 +146,7 @@ class TaskReport:
         for probes in self._probes:
             for number, pair in enumerate(probes[0].pairs):
                 cosines = np.array([probe.pairs[number].cosines for probe in probes], float)
-                found.setdefault((tuple(pair.tasks), pair.at), []).append(cosines)
+                found.setdefault((pair.tasks, pair.at), []).append(cosines)
         every = (conflict_of(tasks, at, cosines) for (tasks, at), cosines in found.items())
         return [one for one in every if one is not None]
 
@@ -167,7 +167,7 @@ class TaskReport:
 
     def _share(self, key: Key) -> float | None:
         effect = self.effects.get(key)
-        return effect and effect.share(effect.gain)
+        return None if effect is None else effect.share(effect.gain)
 
     def plain(self) -> dict[str, Any]:
         """What `tasks.json` holds."""
@@ -192,7 +192,7 @@ class TaskReport:
             "gradients": [asdict(conflict) for conflict in self.conflicts],
             "norms": self._by_epoch(lambda probe: probe.norms),
             "weights": self._by_epoch(lambda probe: probe.weights),
-            "gates": self._gates(),
+            "gates": self.gates(),
             "curves": {task: self._curves(task) for task in self.judged},
             "fits": [
                 {"role": str(fit.role), "seed": fit.recipe.seed, "directory": str(fit.directory.path.name)}
@@ -220,7 +220,7 @@ class TaskReport:
             for task in self.tasks
         }
 
-    def _gates(self) -> dict[str, Any]:
+    def gates(self) -> dict[str, Any]:
         """Gates at the end of the joint fits: the mean over seeds, and intervals where there are several."""
         last = [probes[-1].gates for probes in self._probes]
         found = {}
@@ -236,7 +236,7 @@ class TaskReport:
         return found
 
     def _curves(self, task: str) -> dict[str, list[list[float]]]:
-        """The figure of a task on validation after each epoch, by seed, with all others and alone; its loss where there is none."""
+        """The figure of a task after each epoch, by seed, with all others and alone; its loss where nothing validates."""
         return {
             str(role.kind): [_curve(fit, task, self.judges[task].key) for fit in self._fits.of(role)]
             for role in (JOINT, Role("alone", task))

@@ -63,8 +63,8 @@ class TaskScreen:
         self.console.print(Text.assemble((shown_line(name), "bold"), shown_line(f": task report in {fits.directory}")))
         self.console.print(
             Text(
-                f"  {len(every)} fits: {counted(len(fits.seeds), 'seed')} of all tasks together, of {alone} alone, and without each "
-                f"of {without}; {done} done before"
+                f"  {len(every)} fits: {counted(len(fits.seeds), 'seed')} of all tasks together, of {alone} alone, and without "
+                f"each of {without}; {done} done before"
             )
         )
 
@@ -104,7 +104,7 @@ class TaskScreen:
         if report.conflicts:
             self.console.print(Text("\ngradients of two tasks, while they train together", "bold"))
             self.console.print(self._gradients(report))
-        for name, gate in report.plain()["gates"].items():
+        for name, gate in report.gates().items():
             self.console.print("")
             self.console.print(Text(shown_line(f"gate {name}: what a task takes of each expert, at the end"), "bold"))
             self.console.print(_gate(gate))
@@ -154,8 +154,8 @@ class TaskScreen:
         count = sum(effect.p is not None for effect in report.effects.values())
         self.console.print(
             Text(
-                f"\n* p < 0.05 by Holm's correction for {counted(count, 'comparison')}, over seeds and users. `seen`: what would be "
-                "found 8 times of 10, uncorrected."
+                f"\n* p < 0.05 by Holm's correction for {counted(count, 'comparison')}, over seeds and users. `seen`: what would "
+                "be found 8 times of 10, uncorrected."
             )
         )
         if len(report.figures(JOINT, report.judged[0])) < 2:

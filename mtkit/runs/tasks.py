@@ -65,7 +65,7 @@ def report_tasks(
             fits.run(fit, screen.fits)
             told(fit, time.perf_counter() - begin)
     report = TaskReport(fits, list(recipes))
-    found = shown_values(report.plain())
+    found: dict[str, Any] = shown_values(report.plain())
     write_json(directory / REPORT, found)
     if not quiet:
         screen.report(report, directory / REPORT)

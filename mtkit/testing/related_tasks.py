@@ -92,7 +92,7 @@ def related_tasks(strength: float, seed: int = 0, *, users: int = 150, items: in
     match = (rng.normal(size=(users, _FACTORS))[user] * rng.normal(size=(items, _FACTORS))[item]).sum(1)
     match /= np.sqrt(_FACTORS)
     common = {**dict.fromkeys(ALIKE, match), OPPOSED: -match, NOISE: np.zeros(rows)}
-    columns = {"user": user, "item": item, "time": np.sort(rng.integers(0, _DAYS * DAY, rows))}
+    columns: dict[str, np.ndarray] = {"user": user, "item": item, "time": np.sort(rng.integers(0, _DAYS * DAY, rows))}
     for task in TASKS:
         own = rng.normal(size=rows)
         logits = _STEEP * (np.sqrt(strength) * common[task] + np.sqrt(1 - strength) * own)

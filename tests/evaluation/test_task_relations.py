@@ -111,8 +111,8 @@ def test_conflicts_over_epochs_and_seeds():
     half = t.ppf(0.975, 2) * means.std(ddof=1) / np.sqrt(3)
     assert found.interval == pytest.approx((means.mean() - half, means.mean() + half))
     assert not found.told
-    assert conflict_of(("a", "b"), "cut", [np.full((2, 2), -0.4) + [[0.01], [0]]]).told
-    assert not conflict_of(("a", "b"), "cut", [np.full((2, 2), -0.04) + [[0.001], [0]]]).told
+    assert conflict_of(("a", "b"), "cut", [np.array([[-0.39, -0.39], [-0.4, -0.4]])]).told
+    assert not conflict_of(("a", "b"), "cut", [np.array([[-0.039, -0.039], [-0.04, -0.04]])]).told
     assert conflict_of(("a", "b"), "cut", [np.full((2, 2), np.nan)]) is None
 
 

@@ -139,3 +139,24 @@ def test_verdicts_are_those_of_the_relations_that_were_made(tmp_path, strength):
         recipe = load_recipe(write_related_tasks(folder, strength, seed), ["train.validation_rows=0"])
         found = report_tasks(recipe, folder / "tasks", seeds=2, quiet=True)
         assert {one["task"]: one["verdict"] for one in found["verdicts"]} == expected_verdicts(strength)
+
+
+@pytest.mark.slow
+def test_tasks_of_all_kinds(tiny_recipe, tmp_path):
+    """A ranking of a catalog, tasks of other tables, and one that reads what another predicts, of which one is judged."""
+    found = report_tasks(load_recipe(tiny_recipe), tmp_path / "out", ["gift"], seeds=1, quiet=True)
+    assert [fit["role"] for fit in found["fits"]] == ["joint", "alone gift", "without next", "without discounted"]
+    assert found["metrics"]["next"]["key"] == "next/ndcg@3"
+    at = {tuple(one["tasks"]): one["at"] for one in found["gradients"]}
+    assert at["discounted", "gift"] == "cut"
+    assert at["next", "discounted"] == "parameters"
+    matrix, tasks = found["affinity"]["matrix"], found["affinity"]["tasks"]
+    measured = {
+        (one, other)
+        for i, one in enumerate(tasks)
+        for j, other in enumerate(tasks)
+        if i != j and matrix[i][j] is not None
+    }
+    assert measured == {("next", "gift"), ("discounted", "gift")}
+    assert any(name.startswith("experts/") for name in found["gates"])
+    assert found["weights"].keys() == {*tasks}
