@@ -45,12 +45,17 @@ class Pass:
             encoder's layer itself (`TaskPass.encoder`), and those to the weights of a head whose predictions other tasks read.
         regularization: this replica's share of what is minimized beside the losses of the tasks, a scalar.
         auxiliary: what that consists of: name -> this replica's share of a loss, before it is weighted.
+        whole: those of the cut that every replica computes for itself, of all rows of an entity: gradients by them are shares
+            that add up, while those by the others are of the replica's own rows.
+        around: task -> variables to which a way of it leads past the cut, by an encoder's layer that its head calls itself.
     """
 
     losses: Mapping[str, TaskLoss]
     cut: Sequence[tf.Tensor]
     regularization: tf.Tensor | float = 0.0
     auxiliary: Mapping[str, tf.Tensor] = field(default_factory=dict)
+    whole: Sequence[tf.Tensor] = ()
+    around: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 class StepScope(Protocol):
@@ -67,6 +72,9 @@ class StepScope(Protocol):
 
         Shares add up over replicas; the others are 1 or 0.
         """
+
+    def stream(self, name: str) -> tf.Tensor:
+        """The seed of what is drawn under this name in a step, int64 `[2]`: the same on all replicas."""
 
     def scaled(self, objective: tf.Tensor) -> tf.Tensor:
         """The objective as it is to be differentiated: in half precision, scaled so that gradients do not vanish."""
@@ -93,6 +101,18 @@ class TrainingStep(keras.layers.Layer):
         """
         raise NotImplementedError
 
+    def updated(self, found: Pass, run: Callable[[], Pass], scope: StepScope) -> None:
+        """Called when the variables have been updated: nothing.
+
+        Args:
+            found: the pass before.
+            run: the pass on the same rows; what heads and dropout draw is drawn anew.
+            scope: the model.
+        """
+
+    def epoch_ended(self) -> None:
+        """Called after each epoch of `fit`, before anything is measured or saved: nothing."""
+
 
 class PlainStep:
     """One gradient of one scalar, which a balancer makes of the task losses.
@@ -115,6 +135,12 @@ class PlainStep:
         """This replica's share of the balanced losses."""
         shares, present = scope.shares(losses)
         return self.balancer(shares, present=present)
+
+    def updated(self, found: Pass, run: Callable[[], Pass], scope: StepScope) -> None:
+        """Nothing."""
+
+    def epoch_ended(self) -> None:
+        """Nothing."""
 
 
 def step_of(balancer: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from mtkit.backend import tf
@@ -109,6 +109,7 @@ class Forward:
         self._penalties: dict[str, list[tuple[tf.Tensor, tf.Tensor]]] = {}
         self._entered: dict[str, tuple[str, tf.TensorShape]] = {}
         self._apart: dict[Any, list[tf.Tensor]] = {}
+        self._called: dict[str, set[str]] = {}
 
     def task(self, name: str, batch: Batch) -> RowsOfTask:
         """The pass as one task sees it on a batch's rows."""
@@ -123,15 +124,31 @@ class Forward:
         # Rows of weight 0 may hold anything, and a product would let their nan through.
         return tf.where(weights > 0, tf.cast(losses, tf.float32), 0.0), weights
 
-    def cut(self) -> tuple[tf.Tensor, ...]:
-        """The last tensors that tasks have in common, of the embeddings of this pass that depend on what several read."""
-        lanes = [*self._whole_lanes.items(), *((name, lane) for (name, _), lane in self._of_batch.items())]
+    def cut(self) -> tuple[tuple[tf.Tensor, ...], tuple[tf.Tensor, ...]]:
+        """The last tensors that tasks have in common, of the embeddings of this pass that depend on what several read.
+
+        Those of all rows of an entity, and those of rows of batches.
+        """
+        return self._cut_of(self._whole_lanes.items()), self._cut_of((n, lane) for (n, _), lane in self._of_batch.items())
+
+    def _cut_of(self, lanes: Iterable[tuple[str, Lane]]) -> tuple[tf.Tensor, ...]:
         tensors = [tensor for name, lane in lanes if self.plan.is_shared(name) for tensor in lane.cut]
         return tuple({id(tensor): tensor for tensor in tensors}.values())
 
     def penalties(self) -> dict[str, tf.Tensor]:
         """Encoder -> this replica's share of what rows cost it: the mean over the rows that it was called with."""
         return {name: mean_share(of_encoder) for name, of_encoder in self._penalties.items()}
+
+    def around(self) -> dict[str, list[Any]]:
+        """Task -> variables of the encoders whose layers its head called itself."""
+        return {
+            task: [variable for name in sorted(names) for variable in self.model.encoders[name].trainable_variables]
+            for task, names in self._called.items()
+        }
+
+    def note_called(self, task: str, encoder: str) -> None:
+        """A head calls the layer of an encoder itself."""
+        self._called.setdefault(task, set()).add(encoder)
 
     def _penalize(self, encoder: str, inputs: Tensors, batch: Batch) -> None:
         penalties = getattr(self.model.encoders[encoder], "penalties", None)
@@ -387,6 +404,7 @@ class RowsOfTask:
 
     def encoder(self, name: str) -> tuple[dict[str, tf.Tensor], Any]:
         """What an encoder's layer is called with for the rows, and the layer itself."""
+        self._forward.note_called(self._task, name)
         return self._forward.inputs(name, self.batch), self._forward.model.encoders[name]
 
 

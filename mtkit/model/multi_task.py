@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mtkit.backend import keras, tf
@@ -131,7 +132,9 @@ class MultiTaskModel(keras.Model):
         }
         losses = {name: TaskLoss(*forward.losses(name, batches[rows])) for name, rows in tasks.items()}
         auxiliary = auxiliary_losses(forward, batches, tasks, self.losses)
-        return Pass(losses, forward.cut(), weighted(self.plan, auxiliary), auxiliary)
+        whole, own = forward.cut()
+        beside = weighted(self.plan, auxiliary)
+        return Pass(losses, (*whole, *own), beside, auxiliary, whole, forward.around())
 
     def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **options: Any) -> None:
         """Configures training. Losses, their weights and metrics belong to the task heads and the recipe.
@@ -192,15 +195,17 @@ class MultiTaskModel(keras.Model):
     def fit(self, x: Any = None, *, callbacks: Any = None, **options: Any) -> Any:
         """Keras' `fit`, without what would have no effect: the weights of rows lie in their tables.
 
-        After each epoch, before callbacks are told of it, heads that ask for it see their training rows (`Head.settle`).
+        After each epoch, before callbacks are told of it, heads that ask for it see their training rows (`Head.settle`), and
+        the training step is told (`TrainingStep.epoch_ended`).
 
         Raises:
             ValueError: `class_weight` or `sample_weight` was given.
         """
         _refuse_idle("fit", options)
+        first = [keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: self.step.epoch_ended())]
         if any(head.settles for head in self.heads.values()):
-            callbacks = [Settling(self), *tf.nest.flatten(callbacks or [])]
-        return super().fit(x, callbacks=callbacks, **options)
+            first.append(Settling(self))
+        return super().fit(x, callbacks=[*first, *tf.nest.flatten(callbacks or [])], **options)
 
     def save(self, *_arguments: Any, **_options: Any) -> None:
         """Refuses: a Keras file holds neither the recipe nor the tables that the model reads.
@@ -238,9 +243,11 @@ class MultiTaskModel(keras.Model):
 
     def train_on(self, batches: Mapping[str, Batch]) -> dict[str, tf.Tensor]:
         """One step on gathered batches."""
-        found, gradients = self.step.gradients(lambda: self.run(batches, training=True), self)
+        run = partial(self.run, batches, training=True)
+        found, gradients = self.step.gradients(run, self)
         pairs = zip(gradients, self.trainable_variables, strict=True)
         self.optimizer.apply_gradients([(g, variable) for g, variable in pairs if g is not None])
+        self.step.updated(found, run, self)
         return self._track(found)
 
     def test_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:

@@ -98,6 +98,12 @@ class _Scope:
         means = {task: tf.math.divide_no_nan(loss.total, loss.weight) for task, loss in losses.items()}
         return means, {task: tf.cast(loss.weight > 0, tf.float32) for task, loss in losses.items()}
 
+    def stream(self, name: str) -> Any:
+        """A seed."""
+        from mtkit.backend import tf
+
+        return tf.constant([len(name), 0], tf.int64)
+
     def scaled(self, objective: Any) -> Any:
         """The objective as it is."""
         return objective
