@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from mtkit.backend import tf
 
 ROUNDS = 10
@@ -30,6 +32,30 @@ def integers(seed: tf.Tensor, count: tf.Tensor, low: int, high: int, *, compiled
     counters = tf.stack([number, tf.fill([blocks], _joined(mixed[2], mixed[3]))])
     words = tf.reshape(tf.transpose(_blocks(counters, _joined(mixed[0], mixed[1])[None])), [-1])[:count]
     return low + tf.cast(tf.cast(words, tf.uint32) % tf.constant(high - low, tf.uint32), tf.int32)
+
+
+def uniform(seed: tf.Tensor, count: int) -> tf.Tensor:
+    """A few numbers above 0, below 1, float32 `[count]`, the same wherever they are computed.
+
+    Args:
+        seed: int64 `[2]`.
+        count: how many.
+    """
+    parts = 1 << 23
+    return (tf.cast(integers(seed, count, 0, parts, compiled=True), tf.float32) + 0.5) / parts
+
+
+def normal(seed: tf.Tensor, count: int) -> tf.Tensor:
+    """A few numbers of the standard normal distribution, float32 `[count]`, to rounding the same wherever they are computed.
+
+    Source: Box and Muller, A Note on the Generation of Random Normal Deviates, 1958.
+
+    Args:
+        seed: int64 `[2]`.
+        count: how many.
+    """
+    length, angle = tf.split(uniform(seed, 2 * count), 2)
+    return tf.sqrt(-2 * tf.math.log(length)) * tf.cos(2 * np.pi * angle)
 
 
 def _blocks(counters: tf.Tensor, key: tf.Tensor) -> tf.Tensor:

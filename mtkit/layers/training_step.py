@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -47,7 +47,6 @@ class Pass:
         auxiliary: what that consists of: name -> this replica's share of a loss, before it is weighted.
         whole: those of the cut that every replica computes for itself, of all rows of an entity: gradients by them are shares
             that add up, while those by the others are of the replica's own rows.
-        around: task -> variables to which a way of it leads past the cut, by an encoder's layer that its head calls itself.
     """
 
     losses: Mapping[str, TaskLoss]
@@ -55,7 +54,6 @@ class Pass:
     regularization: tf.Tensor | float = 0.0
     auxiliary: Mapping[str, tf.Tensor] = field(default_factory=dict)
     whole: Sequence[tf.Tensor] = ()
-    around: Mapping[str, Sequence[Any]] = field(default_factory=dict)
 
 
 class StepScope(Protocol):

@@ -109,7 +109,6 @@ class Forward:
         self._penalties: dict[str, list[tuple[tf.Tensor, tf.Tensor]]] = {}
         self._entered: dict[str, tuple[str, tf.TensorShape]] = {}
         self._apart: dict[Any, list[tf.Tensor]] = {}
-        self._called: dict[str, set[str]] = {}
 
     def task(self, name: str, batch: Batch) -> RowsOfTask:
         """The pass as one task sees it on a batch's rows."""
@@ -138,17 +137,6 @@ class Forward:
     def penalties(self) -> dict[str, tf.Tensor]:
         """Encoder -> this replica's share of what rows cost it: the mean over the rows that it was called with."""
         return {name: mean_share(of_encoder) for name, of_encoder in self._penalties.items()}
-
-    def around(self) -> dict[str, list[Any]]:
-        """Task -> variables of the encoders whose layers its head called itself."""
-        return {
-            task: [variable for name in sorted(names) for variable in self.model.encoders[name].trainable_variables]
-            for task, names in self._called.items()
-        }
-
-    def note_called(self, task: str, encoder: str) -> None:
-        """A head calls the layer of an encoder itself."""
-        self._called.setdefault(task, set()).add(encoder)
 
     def _penalize(self, encoder: str, inputs: Tensors, batch: Batch) -> None:
         penalties = getattr(self.model.encoders[encoder], "penalties", None)
@@ -404,7 +392,6 @@ class RowsOfTask:
 
     def encoder(self, name: str) -> tuple[dict[str, tf.Tensor], Any]:
         """What an encoder's layer is called with for the rows, and the layer itself."""
-        self._forward.note_called(self._task, name)
         return self._forward.inputs(name, self.batch), self._forward.model.encoders[name]
 
 

@@ -134,7 +134,7 @@ class MultiTaskModel(keras.Model):
         auxiliary = auxiliary_losses(forward, batches, tasks, self.losses)
         whole, own = forward.cut()
         beside = weighted(self.plan, auxiliary)
-        return Pass(losses, (*whole, *own), beside, auxiliary, whole, forward.around())
+        return Pass(losses, (*whole, *own), beside, auxiliary, whole)
 
     def compile(self, optimizer: Any = "adam", loss: Any = None, metrics: Any = None, **options: Any) -> None:
         """Configures training. Losses, their weights and metrics belong to the task heads and the recipe.
