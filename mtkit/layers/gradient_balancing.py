@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -225,11 +226,11 @@ def _in_a_graph(step: GradientStep, run: Callable[[], Pass], scope: StepScope) -
     @tf.function(autograph=False)
     def once() -> tuple[Any, ...]:
         found, gradients = step.gradients(run, scope)
-        losses = {task: (loss.losses, loss.weights) for task, loss in found.losses.items()}
-        return losses, found.cut, found.regularization, gradients
+        parts = {part.name: getattr(found, part.name) for part in fields(found)}
+        return parts | {"losses": {task: (of.losses, of.weights) for task, of in found.losses.items()}}, gradients
 
-    losses, cut, regularization, gradients = once()
-    return Pass({task: TaskLoss(*of) for task, of in losses.items()}, cut, regularization), gradients
+    parts, gradients = once()
+    return Pass(**parts | {"losses": {task: TaskLoss(*of) for task, of in parts["losses"].items()}}), gradients
 
 
 def _mean(values: tf.Tensor, there: tf.Tensor) -> tf.Tensor:

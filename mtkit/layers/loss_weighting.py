@@ -17,6 +17,8 @@ from mtkit.runtime.collectives import global_sum
 class LossStep(RememberingStep):
     """The gradient of a weighted sum of the losses, by whose weights nothing is differentiated."""
 
+    parts = False
+
     def gradients(self, run: Callable[[], Pass], scope: StepScope) -> tuple[Pass, Sequence[Any]]:
         """The gradient of the weighted losses and of what layers add to them."""
         with tf.GradientTape() as tape:

@@ -8,7 +8,7 @@ from mtkit.backend import keras, tf
 from mtkit.errors import WiringError
 from mtkit.layers.axes import Axis
 from mtkit.layers.parallel import ParallelNetworks, Widths, he_uniform, plain, widths
-from mtkit.layers.task_states import require_tasks
+from mtkit.layers.task_states import TaskStates, require_tasks
 
 
 @keras.saving.register_keras_serializable(package="mtkit")
@@ -32,6 +32,8 @@ class Mmoe(keras.layers.Layer):
         residual: add the input to the mixture, so that a task can keep what its encoder gave; the last width is then that
             of the input.
     """
+
+    parts = True
 
     def __init__(
         self,
@@ -72,8 +74,17 @@ class Mmoe(keras.layers.Layer):
         self.gate_bias = self.add_weight("gate_bias", (self.tasks * self.experts,), initializer="zeros")
         super().build(input_shape)
 
-    def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
-        """Task states `[rows, tasks, units]`."""
+    def call(self, inputs: tf.Tensor, training: bool = False, parts: bool = False) -> tf.Tensor | TaskStates:
+        """Task states `[rows, tasks, units]`.
+
+        Args:
+            inputs: `[rows, dim]` or `[rows, tasks, dim]`.
+            training: changes nothing.
+            parts: whether to say with them where tasks part. Of one state for all tasks these are the outputs of the experts, and the
+                state itself, as gates read it: gradients of single tasks by these need no pass through the experts.
+        """
+        if parts and inputs.shape.rank == 2:
+            return self._parted(inputs)
         by_task = inputs.shape.rank == 3
         gates = self._gates(inputs)
         experts = self._experts(inputs)
@@ -88,6 +99,19 @@ class Mmoe(keras.layers.Layer):
 
     def _gates(self, inputs: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(self._gate_logits(inputs, by_task=inputs.shape.rank == 3))
+
+    def _parted(self, inputs: tf.Tensor) -> TaskStates:
+        # A tensor of its own: the experts read the other one.
+        beside, experts = tf.identity(inputs), self._experts(inputs)
+        gates = self._gates(beside)
+        mixtures = tf.unstack(tf.stop_gradient(tf.matmul(gates, experts)), axis=1)
+        states = [
+            _with_gradient(mixture, gate, experts)
+            for mixture, gate in zip(mixtures, tf.unstack(gates, axis=1), strict=True)
+        ]
+        if self.residual:
+            states = [state + beside for state in states]
+        return TaskStates(tf.stack(states, 1), cut=(beside, experts), apart=tuple(states))
 
     def _experts(self, inputs: tf.Tensor) -> tf.Tensor:
         """`[rows, experts, units]`, or `[rows, tasks, experts, units]`."""
@@ -125,6 +149,23 @@ class Mmoe(keras.layers.Layer):
             "activation": keras.activations.serialize(self.activation),
             "residual": self.residual,
         }
+
+
+def _with_gradient(mixture: tf.Tensor, gate: tf.Tensor, experts: tf.Tensor) -> tf.Tensor:
+    """The mixture of one task, `[rows, units]`, with its gradient by gate and experts alone.
+
+    That of the product that makes the mixtures of all tasks would take as long for one as for all.
+    """
+
+    @tf.custom_gradient
+    def mixed(gate: tf.Tensor, experts: tf.Tensor) -> tuple[tf.Tensor, Any]:
+        def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            along = upstream[:, None]
+            return tf.reduce_sum(experts * along, -1), gate[:, :, None] * along
+
+        return tf.identity(mixture), gradient
+
+    return mixed(gate, experts)
 
 
 def _ending(units: Widths, last: int) -> Widths:

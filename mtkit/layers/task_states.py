@@ -17,16 +17,31 @@ class TaskStates(NamedTuple):
             (`shared=`) if it says so (`Correlation.takes_shared`); None = none.
         cut: the last tensors that several tasks read: every way from the layer's inputs to its output leads through exactly
             one of them. Empty = its inputs.
+        apart: the states of the tasks one by one, `[rows, dim]` each, where they were made so; empty = `own` is taken apart.
     """
 
     own: tf.Tensor
     shared: tf.Tensor | None = None
     cut: tuple[tf.Tensor, ...] = ()
+    apart: tuple[tf.Tensor, ...] = ()
 
 
 def task_states(output: tf.Tensor | TaskStates) -> TaskStates:
     """What a layer returned, whether it says more than a tensor or not."""
     return output if isinstance(output, TaskStates) else TaskStates(output)
+
+
+def states_of(layer: Any, inputs: Any, parts: bool, **options: Any) -> TaskStates:
+    """What a layer makes of its inputs.
+
+    Args:
+        layer: a correlation's.
+        inputs: of the layer.
+        parts: whether gradients of single tasks are asked for; a layer that has `parts` is told, and says where tasks part.
+        options: of its call.
+    """
+    told = {"parts": True} if parts and getattr(layer, "parts", False) else {}
+    return task_states(layer(inputs, **told, **options))
 
 
 def require_tasks(name: str, input_shape: Any, tasks: int) -> None:

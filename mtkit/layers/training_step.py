@@ -88,7 +88,12 @@ class TrainingStep(keras.layers.Layer):
     None, for each variable: this replica's share, for the optimizer adds up over replicas. So several replicas train as one
     does if its gradients are sums over rows; otherwise it sees to that by `mtkit.distribute.global_sum`, or its spec sets
     `replicable = False`. Its own variables are made in the constructor, for it is not called before the first step.
+
+    Attributes:
+        parts: whether it asks for gradients of single tasks: where they part is then said, and computed, for that.
     """
+
+    parts = True
 
     def gradients(self, run: Callable[[], Pass], scope: StepScope) -> tuple[Pass, Sequence[Any]]:
         """The pass, and gradients in the order of `scope.trainable_variables`.
@@ -118,6 +123,8 @@ class PlainStep:
     Args:
         balancer: a layer that is called with task -> scalar loss, and `present`, and returns the scalar to minimize.
     """
+
+    parts = False
 
     def __init__(self, balancer: Any) -> None:
         self.balancer = balancer

@@ -12,7 +12,7 @@ from mtkit.feed.batch import Batch
 from mtkit.feed.interface import Feed, Past
 from mtkit.heads.base import Tensors
 from mtkit.layers.draws import integers
-from mtkit.layers.task_states import task_states
+from mtkit.layers.task_states import TaskStates, states_of
 from mtkit.recipe.plan import Plan
 from mtkit.runtime.collectives import global_sum
 from mtkit.schema import KNOWN, Address
@@ -33,6 +33,7 @@ class Network(Protocol):
         heads: task -> layer.
         feed: where columns come from.
         jit_compile: whether XLA compiles training steps; None before that is known.
+        step: what makes the gradients of a training step.
     """
 
     plan: Plan
@@ -42,6 +43,7 @@ class Network(Protocol):
     heads: Mapping[str, Any]
     feed: Feed
     jit_compile: bool | None
+    step: Any
 
     def stream(self, task: str) -> tf.Tensor:
         """The seed of what a task draws in a step, int64 `[2]`."""
@@ -241,17 +243,21 @@ class Forward:
         if self.plan.correlations[correlation].share:
             self._require_alike(correlation, embedding, entering.shape[1:])
         if not self.plan.correlations[correlation].takes_shared:
-            output = task_states(self._apply(correlation, embedding, entering))
+            output = self._apply(correlation, embedding, entering)
             return Lane(output.own, tasks, output.shared, output.cut or _last(output.own, (entering,)))
         # Tensors of their own: one of the two may have been made of the other.
         entering, shared = tf.identity(entering), None if lane.shared is None else tf.identity(lane.shared)
-        output = task_states(self._apply(correlation, embedding, entering, shared=shared))
+        output = self._apply(correlation, embedding, entering, shared=shared)
         read = (entering,) if shared is None else (entering, shared)
         return Lane(output.own, tasks, output.shared, output.cut or _last(output.own, read))
 
-    def _apply(self, correlation: str, embedding: str, inputs: Any, **beside: Any) -> Any:
-        """Calls the layer of a correlation."""
-        return self.model.correlations[correlation][embedding](inputs, training=self.training, **beside)
+    def _apply(self, correlation: str, embedding: str, inputs: Any, **beside: Any) -> TaskStates:
+        """What the layer of a correlation makes of its inputs."""
+        layer, parts = self.model.correlations[correlation][embedding], self.training and self.model.step.parts
+        states = states_of(layer, inputs, parts, training=self.training, **beside)
+        if states.apart:
+            self._apart[states.own.ref()] = list(states.apart)
+        return states
 
     def _require_alike(self, correlation: str, embedding: str, shape: tf.TensorShape) -> None:
         """Refuses an embedding of another shape than one that went through the same layer."""
@@ -271,7 +277,7 @@ class Forward:
         beside: dict[str, Any] = {}
         if spec.features:
             beside["features"] = self._features(spec.features, batch)
-        output = task_states(self._apply(pair, pair, joined, **beside))
+        output = self._apply(pair, pair, joined, **beside)
         return Lane(output.own, tasks, output.shared, output.cut or _last(output.own, members))
 
     def _features(self, addresses: Sequence[Address], batch: Batch) -> dict[str, tf.Tensor]:
