@@ -130,7 +130,9 @@ class Forward:
 
         Those of all rows of an entity, and those of rows of batches.
         """
-        return self._cut_of(self._whole_lanes.items()), self._cut_of((n, lane) for (n, _), lane in self._of_batch.items())
+        return self._cut_of(self._whole_lanes.items()), self._cut_of(
+            (n, lane) for (n, _), lane in self._of_batch.items()
+        )
 
     def _cut_of(self, lanes: Iterable[tuple[str, Lane]]) -> tuple[tf.Tensor, ...]:
         tensors = [tensor for name, lane in lanes if self.plan.is_shared(name) for tensor in lane.cut]
