@@ -217,7 +217,9 @@ class GradDrop(GradientStep):
         drawn = uniform(seed + [place, 0], tensor.shape[1:].num_elements())
         positive = tf.reshape(drawn, tensor.shape[1:]) < (1 + balance) / 2
         same = tf.cast((sums > 0) == positive, tf.float32)
-        return tf.add_n([(self.leak + (1 - self.leak) * part) * g for part, g in zip(tf.unstack(same), of_tasks, strict=True)])
+        return tf.add_n(
+            [(self.leak + (1 - self.leak) * part) * g for part, g in zip(tf.unstack(same), of_tasks, strict=True)]
+        )
 
 
 def _in_a_graph(step: GradientStep, run: Callable[[], Pass], scope: StepScope) -> tuple[Pass, Sequence[Any]]:

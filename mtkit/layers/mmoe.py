@@ -160,7 +160,7 @@ def _with_gradient(mixture: tf.Tensor, gate: tf.Tensor, experts: tf.Tensor) -> t
     @tf.custom_gradient
     def mixed(gate: tf.Tensor, experts: tf.Tensor) -> tuple[tf.Tensor, Any]:
         def gradient(upstream: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-            along = upstream[:, None]
+            along = tf.convert_to_tensor(upstream)[:, None]
             return tf.reduce_sum(experts * along, -1), gate[:, :, None] * along
 
         return tf.identity(mixture), gradient

@@ -54,7 +54,9 @@ class Losses:
     Shares and regularization are scaled (`StepScope.scaled`), and so are the gradients; the Gramian is not.
     """
 
-    def __init__(self, found: Pass, shares: Mapping[str, tf.Tensor], regularization: tf.Tensor, scope: StepScope) -> None:
+    def __init__(
+        self, found: Pass, shares: Mapping[str, tf.Tensor], regularization: tf.Tensor, scope: StepScope
+    ) -> None:
         self.found, self.shares, self.scope = found, shares, scope
         self.variables = list(scope.trainable_variables)
         graph = tf.compat.v1.get_default_graph()

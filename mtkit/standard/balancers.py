@@ -84,14 +84,17 @@ class GradientBalancer(Balancer):
     """Makes one gradient of those of the tasks."""
 
     at: Literal["cut", "parameters"] = Field(
-        "cut", description="where gradients meet: at the last tensors that tasks share, or at the parameters that they share"
+        "cut",
+        description="where gradients meet: at the last tensors that tasks share, or at the parameters that they share",
     )
 
 
 class GradNorm(GradientBalancer):
     """Learns weights by which gradients have lengths that follow how slowly each task learns (Chen et al., ICML 2018)."""
 
-    alpha: NonNegativeFloat = Field(1.5, description="0 = equal lengths; the larger, the more those that lag are pulled")
+    alpha: NonNegativeFloat = Field(
+        1.5, description="0 = equal lengths; the larger, the more those that lag are pulled"
+    )
     rate: PositiveFloat = Field(0.025, description="learning rate of the weights")
 
     def build(self, context: BuildContext) -> Any:

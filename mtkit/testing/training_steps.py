@@ -24,22 +24,28 @@ def check_training_step(step: Any) -> None:
     Args:
         step: a `mtkit.layers.training_step.TrainingStep`.
     """
+    from mtkit.backend import tf
+
     scope = _Scope()
-    before = _means(scope)
+    before, compiled = (
+        _means(scope),
+        tf.function(lambda: list(step.gradients(scope.passes(), scope)[1]), autograph=False),
+    )
+    _check_gradients(step, scope)
     for _ in range(_STEPS):
-        for variable, gradient in zip(scope.trainable_variables, _gradients(step, scope), strict=True):
+        for variable, gradient in zip(scope.trainable_variables, compiled(), strict=True):
             if gradient is not None:
                 variable.assign_sub(_RATE * gradient)
     for task, mean in _means(scope).items():
         assert mean < before[task] / 2, (
             f"after {_STEPS} steps, the loss of {task} went from {before[task]:.3g} to {mean:.3g}"
         )
-    moved = _gradients(step, _Scope(absent="other"))
+    moved = _check_gradients(step, _Scope(absent="other"))
     assert moved[0] is not None, "no gradient of what is shared where one task has labels"
     assert moved[2] is None or not np.any(moved[2]), "a task without labels moves its weights"
 
 
-def _gradients(step: Any, scope: _Scope) -> Sequence[Any]:
+def _check_gradients(step: Any, scope: _Scope) -> Sequence[Any]:
     run = scope.passes()
     found, gradients = step.gradients(run, scope)
     gradients = list(gradients)
