@@ -3,10 +3,10 @@
 Three tasks on KuaiRand-Pure, batches of 4,096, Adam. One model is trained by compiled loops, one for the plain step and one for
 each balancer, whose calls of some steps alternate; the first call of each, which traces, does not count. Needs MTKIT_DATA.
 
-Prints a line of JSON: {"model": ..., "ratio": {balancer: ...}, "cpu_ratio": {...}, "milliseconds": ..., "cut_megabytes": ...}:
-medians of the ratio of the seconds of two calls in turn, the same of CPU seconds, which other jobs disturb less, the median of a plain
-step, and what the gradients of all tasks by the cut take. Keys of `ratio` are names as in recipes, followed by `@parameters` where gradients
-meet there.
+Prints a line of JSON: {"model": ..., "ratio": {balancer: ...}, "cpu_ratio": {...}, "milliseconds": ...,
+"cut_megabytes": ...}: medians of the ratio of the seconds of two calls in turn, the same of CPU seconds, which other jobs disturb
+less, the median of a plain step, and what the gradients of all tasks by the cut take. Keys are names as in recipes, followed by
+`@parameters` where gradients meet there.
 """
 
 from __future__ import annotations

@@ -45,6 +45,8 @@ ACROSS = {
     "model/test_cut": "where tasks part, in all that a model consists of",
     "runs/test_auxiliary_losses": "losses beside those of tasks, through a run",
     "runs/test_baselines_alone": "runs without a model",
+    "model/test_cut": "where tasks part, in models of all correlations",
+    "model/test_gradient_steps": "balancers, in a model",
     "test_docs": "the documentation",
     "test_layout": "the house",
     "test_main_recipe": "a recipe on real data",

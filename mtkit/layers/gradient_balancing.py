@@ -39,9 +39,9 @@ class Seen(NamedTuple):
 class GradientStep(RememberingStep):
     """One backward pass for each task, of whose gradients one is made.
 
-    What several tasks train gets the sum of the tasks' gradients, each times a weight; what one task alone trains gets that task's
-    gradient as it is, but for methods that change the losses themselves. What layers add to the losses is no task's, and is
-    added as it is.
+    What several tasks train gets the sum of the tasks' gradients, each times a weight; what one task alone trains gets that
+    task's gradient as it is, but for methods that change the losses themselves. What layers add to the losses is no task's,
+    and is added as it is.
 
     Args:
         tasks: names of the tasks.
@@ -112,9 +112,9 @@ class DbMtl(GradientStep):
     Of a loss L the gradient of log L is that of L times 1 / L, for all weights, those of one task alone included. So neither the
     scale of a loss nor the `weight` of its task matters.
 
-    Source: Lin et al., Dual-Balancing for Multi-Task Learning, 2023, equations 1 to 4. Deviation: the moving mean is of the squared
-    lengths of the gradients, not of the gradients, since rows of the cut are others in each step; its factor is that of the
-    published code, β / stepˢ.
+    Source: Lin et al., Dual-Balancing for Multi-Task Learning, 2023, section 3. Deviation: the moving mean is of the squared
+    lengths of the gradients, not of the gradients, since rows of the cut are others in each step; its factor, beta by the
+    number of the step to the power sigma, is that of the published code.
 
     Args:
         tasks: names of the tasks.
@@ -148,8 +148,8 @@ class DbMtl(GradientStep):
 class GradNorm(GradientStep):
     """Learned weights of the losses, by which gradients come to lengths that follow how slowly each task learns.
 
-    The length of w L is to be the mean of all, times r to the power of α; r is what is left of a loss since the first step, by
-    the mean of all tasks.
+    The length of w L is to be the mean of all, times r to the power of alpha; r is what is left of a loss since the first step,
+    by the mean of all tasks.
 
     Source: Chen et al., GradNorm: Gradient Normalization for Adaptive Loss Balancing in Deep Multitask Networks, ICML 2018,
     equations 1 and 2, and algorithm 1. Deviations: gradients are by the cut, or by all that tasks share, in the place of
@@ -187,8 +187,8 @@ class GradNorm(GradientStep):
 class GradDrop(GradientStep):
     """Of each feature at the cut those tasks' gradients alone that have the sign that is drawn.
 
-    The sign of a task's gradient by a feature is that of the sum over the rows, each times the sign of the feature itself. The positive
-    one is drawn with the probability (1 + Σ g / Σ |g|) / 2, g being the tasks' sums.
+    The sign of a task's gradient by a feature is that of the sum over the rows, each times the sign of the feature itself. The
+    positive one is drawn with the probability (1 + Σ g / Σ |g|) / 2, g being the tasks' sums.
 
     Source: Chen et al., Just Pick a Sign: Optimizing Deep Multitask Models with Gradient Sign Dropout, NeurIPS 2020, algorithm 1,
     for tensors whose rows are those of a batch, with f the identity. What several tasks train behind the cut has their plain sum.
@@ -214,7 +214,7 @@ class GradDrop(GradientStep):
         signs = tf.sign(tf.cast(tensor, tf.float32))
         sums = global_sum(tf.stack([tf.reduce_sum(signs * gradient, 0) for gradient in of_tasks]))
         balance = tf.math.divide_no_nan(tf.reduce_sum(sums, 0), tf.reduce_sum(tf.abs(sums), 0))
-        drawn = uniform(seed + [place, 0], tensor.shape[1:].num_elements())
+        drawn = uniform(tf.stack([seed[0] + place, seed[1]]), tensor.shape[1:].num_elements())
         positive = tf.reshape(drawn, tensor.shape[1:]) < (1 + balance) / 2
         same = tf.cast((sums > 0) == positive, tf.float32)
         return tf.add_n(

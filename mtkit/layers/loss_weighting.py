@@ -61,8 +61,8 @@ class Rlw(LossStep):
 class Dwa(LossStep):
     """Weights by how fast losses fall from epoch to epoch: those of tasks whose loss falls slower are larger.
 
-    w = tasks · softmax(r / temperature), r being the mean loss of the last epoch by that of the one before; 1 in the first two epochs, and
-    wherever `fit` counts no epochs. The mean is over the steps in which a task has labels.
+    w = tasks · softmax(r / temperature), r being the mean loss of the last epoch by that of the one before; 1 in the first two
+    epochs, and wherever `fit` counts no epochs. The mean is over the steps in which a task has labels.
 
     Source: Liu, Johns and Davison, End-to-End Multi-Task Learning with Attention, CVPR 2019, equation 7.
 
@@ -98,17 +98,17 @@ class Dwa(LossStep):
 class Famo(LossStep):
     """Weights by which the logarithms of all losses fall equally fast, learned from the losses after each update.
 
-    With z = softmax(ξ) the weight of a loss L is z / L, divided by the sum of these; they add up to 1. Where log L fell by less than that of others,
-    ξ grows. Losses after the update are those of the same rows, by a second forward pass; what heads and dropout draw
-    is drawn anew there.
+    With z = softmax(ξ) the weight of a loss L is z / L, divided by the sum of these; they add up to 1. Where log L fell by less
+    than that of others, ξ grows. Losses after the update are those of the same rows, by a second forward pass; what heads and
+    dropout draw is drawn anew there.
 
-    Source: Liu, Feng, Stone and Liu, FAMO: Fast Adaptive Multitask Optimization, NeurIPS 2023, algorithm 1, and its published code: ξ is
-    moved by Adam, and the least losses are taken for 0. Deviation: tasks without labels in a batch are left out of it.
+    Source: Liu, Feng, Stone and Liu, FAMO: Fast Adaptive Multitask Optimization, NeurIPS 2023, algorithm 1, and its published
+    code: ξ is moved by Adam, and the least losses are taken for 0. Deviation: tasks without labels in a batch are left out.
 
     Args:
         tasks: names of the tasks.
         rate: the learning rate of ξ.
-        decay: the weight decay of ξ (γ).
+        decay: the weight decay of ξ.
     """
 
     LEAST, BETAS = 1e-8, (0.9, 0.999)

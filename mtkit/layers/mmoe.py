@@ -80,8 +80,8 @@ class Mmoe(keras.layers.Layer):
         Args:
             inputs: `[rows, dim]` or `[rows, tasks, dim]`.
             training: changes nothing.
-            parts: whether to say with them where tasks part. Of one state for all tasks these are the outputs of the experts, and the
-                state itself, as gates read it: gradients of single tasks by these need no pass through the experts.
+            parts: whether to say with them where tasks part. Of one state for all tasks these are the outputs of the experts,
+                and the state itself, as gates read it: gradients of single tasks by these need no pass through the experts.
         """
         if parts and inputs.shape.rank == 2:
             return self._parted(inputs)

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from mtkit.backend import tf
+from mtkit.backend import keras, tf
 from mtkit.layers.axes import Axis
 from mtkit.layers.training_step import TrainingStep
 
@@ -34,7 +34,7 @@ class RememberingStep(TrainingStep):
             name,
             values.shape,
             values.dtype,
-            initializer=lambda shape, dtype=None, **_: tf.constant(values, dtype),
+            initializer=keras.initializers.Constant(values),
             trainable=False,
             aggregation=tf.VariableAggregation.ONLY_FIRST_REPLICA,
         )

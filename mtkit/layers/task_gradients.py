@@ -42,8 +42,8 @@ class TaskGradients(Protocol):
 class Losses:
     """A pass whose losses are differentiated one by one, in the graph that is being made.
 
-    A tape that can be asked more than once would make loops and functions ready to be differentiated twice, which took four times as long to trace;
-    and it cannot hold the cut fixed.
+    A tape that can be asked more than once would make loops and functions ready to be differentiated twice, which took four
+    times as long to trace; and it cannot hold the cut fixed.
 
     Args:
         found: the pass.
@@ -189,8 +189,8 @@ class AtParameters:
     """Gradients by the parameters that several tasks train: a backward pass through the whole model for each task.
 
     On several replicas the gradients are summed before their products are taken; those of large tables by the rows that the
-    replicas looked up. Memory: for each task twice the gradient of all that is shared; of tables with more than `DENSE_ROWS` rows, of the
-    rows of the step alone.
+    replicas looked up. Memory: for each task twice the gradient of all that is shared; of tables with more than `DENSE_ROWS`
+    rows, of the rows of the step alone.
     """
 
     def __init__(self, losses: Losses) -> None:

@@ -71,7 +71,7 @@ class Famo(Balancer):
     """
 
     rate: PositiveFloat = Field(0.025, description="learning rate of the weights")
-    decay: NonNegativeFloat = Field(1e-5, description="weight decay of the weights; γ of the paper")
+    decay: NonNegativeFloat = Field(1e-5, description="weight decay of the weights")
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.loss_weighting.Famo`."""
@@ -123,7 +123,7 @@ class DbMtl(GradientBalancer):
 
 
 class GradDrop(Balancer):
-    """Keeps of each feature at the cut the gradients of one sign, which is drawn by how far tasks agree (Chen et al., NeurIPS 2020)."""
+    """Keeps of each feature at the cut the gradients of one sign, drawn by how far tasks agree (Chen et al., NeurIPS 2020)."""
 
     leak: Share = Field(0.0, description="part of a gradient that is kept whatever its sign")
 
@@ -181,7 +181,7 @@ class Mgda(GramianBalancer):
 
 
 class NashMtl(GramianBalancer):
-    """The bargain of Nash between the tasks, whose gains are the products of their gradients with the sum (Navon et al., ICML 2022)."""
+    """The bargain of Nash between tasks, whose gains are products of their gradients with the sum (Navon et al., ICML 2022)."""
 
     every: PositiveInt = Field(1, description="after so many steps weights are computed anew")
     max_norm: NonNegativeFloat = Field(1.0, description="largest length of the sum; 0 = any")

@@ -157,9 +157,9 @@ def test_correlations_hand_on_what_is_shared_and_name_the_cut(make_model):
     second = model.correlations["second"]["user"](first.own, shared=first.shared)
     forward = Forward(model)
     np.testing.assert_allclose(forward.states("user", batch), second.own, atol=1e-6)
-    whole, found = forward.cut()
+    whole, of_rows = forward.cut()
     assert not whole
-    for found, expected in zip(found, (first.own, first.shared), strict=True):
+    for found, expected in zip(of_rows, (first.own, first.shared), strict=True):
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 

@@ -1,12 +1,27 @@
 import pytest
 
-from mtkit.standard.balancers import Fixed, Uncertainty
+from mtkit.layers.training_step import PlainStep, step_of
+from mtkit.recipe.registry import Registry
+from mtkit.standard.balancers import CaGrad, Fixed, Uncertainty
 from mtkit.testing import check_import_is_light, check_spec
 
+REGISTRY = Registry.installed()
+NAMES = REGISTRY.names("balancer")
 
-@pytest.mark.parametrize("spec", [Fixed(), Uncertainty()])
-def test_spec(spec):
+
+@pytest.mark.parametrize("name", NAMES)
+def test_spec(name, make_context):
+    """Each is built for any number of tasks, and is a step or is called by the plain one."""
+    spec = REGISTRY.get("balancer", name)()
     check_spec(spec)
+    for tasks in ("a", "abc"):
+        step = step_of(spec.build(make_context("balance", tasks=tasks)))
+        assert isinstance(step, PlainStep) == (name in ("fixed", "uncertainty"))
+
+
+def test_options_reach_the_method(make_context):
+    step = CaGrad(c=0.7, at="parameters").build(make_context("balance", tasks="ab"))
+    assert (step.weighting.c, step.at) == (0.7, "parameters")
 
 
 def test_fixed_adds_up(make_context):
