@@ -42,7 +42,6 @@ FRAMEWORKS = {"tensorflow", "tf_keras", "keras"}
 #: Tests that belong to no single module.
 ACROSS = {
     "data/test_as_of": "what is known at a moment, through all that makes rows",
-    "model/test_cut": "where tasks part, in all that a model consists of",
     "runs/test_auxiliary_losses": "losses beside those of tasks, through a run",
     "runs/test_baselines_alone": "runs without a model",
     "model/test_cut": "where tasks part, in models of all correlations",
