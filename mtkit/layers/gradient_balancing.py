@@ -134,7 +134,8 @@ class DbMtl(GradientStep):
 
     def weigh(self, seen: Seen) -> tuple[tf.Tensor, tf.Tensor | None]:
         """The longest length by that of each, times 1 / L; and 1 / L."""
-        inverse = tf.where(seen.present, 1 / (seen.losses + self.LEAST), 0)
+        # A loss below 0 has no logarithm, and must not be climbed.
+        inverse = tf.where(seen.present, 1 / (tf.abs(seen.losses) + self.LEAST), 0)
         squares = tf.linalg.diag_part(seen.gramian) * tf.square(inverse)
         kept = self.recalled()
         steps = kept["steps"] + tf.cast(seen.present, tf.float32)
@@ -205,10 +206,12 @@ class GradDrop(GradientStep):
     def combined(self, at: TaskGradients, seen: Seen) -> list[Any]:
         """What is kept at the cut, pulled back."""
         assert isinstance(at, AtCut)
-        kept = [self._kept(tensor, at.by_tensor(place), seen.seed, place) for place, tensor in enumerate(at.cut)]
+        kept = [self._one_sign(tensor, at.by_tensor(place), seen.seed, place) for place, tensor in enumerate(at.cut)]
         return at.pulled_back(kept, {}, {})
 
-    def _kept(self, tensor: tf.Tensor, of_tasks: Sequence[tf.Tensor], seed: tf.Tensor, place: int) -> tf.Tensor | None:
+    def _one_sign(
+        self, tensor: tf.Tensor, of_tasks: Sequence[tf.Tensor], seed: tf.Tensor, place: int
+    ) -> tf.Tensor | None:
         if not of_tasks:
             return None
         signs = tf.sign(tf.cast(tensor, tf.float32))

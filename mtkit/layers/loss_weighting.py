@@ -120,7 +120,8 @@ class Famo(LossStep):
 
     def weigh(self, losses: tf.Tensor, present: tf.Tensor, scope: StepScope) -> tf.Tensor:
         """Weights that add up to 1."""
-        weights = _softmax(self.recalled()["logits"], present) / (losses + self.LEAST)
+        # A loss below 0 has no logarithm, and must not be climbed.
+        weights = _softmax(self.recalled()["logits"], present) / (tf.abs(losses) + self.LEAST)
         return tf.math.divide_no_nan(weights, tf.reduce_sum(weights))
 
     def updated(self, found: Pass, run: Callable[[], Pass], scope: StepScope) -> None:
@@ -128,7 +129,8 @@ class Famo(LossStep):
         before, present = self.seen(found, scope)
         after, _ = self.seen(run(), scope)
         kept = self.recalled()
-        fell = tf.where(present, tf.math.log(before + self.LEAST) - tf.math.log(after + self.LEAST), 0)
+        before, after = (tf.math.log(tf.abs(losses) + self.LEAST) for losses in (before, after))
+        fell = tf.where(present, before - after, 0)
         shares = _softmax(kept["logits"], present)
         gradient = shares * (fell - tf.reduce_sum(shares * fell)) + self.decay * kept["logits"]
         moved = self._adam(kept, gradient)

@@ -26,9 +26,9 @@ class RememberingStep(TrainingStep):
     def __init__(self, tasks: Sequence[str], memory: Mapping[str, Any], **options: Any) -> None:
         super().__init__(**options)
         self.tasks = tuple(tasks)
-        self.kept = {name: self._kept(name, np.asarray(values)) for name, values in memory.items()}
+        self.kept = {name: self._variable(name, np.asarray(values)) for name, values in memory.items()}
 
-    def _kept(self, name: str, values: np.ndarray) -> Any:
+    def _variable(self, name: str, values: np.ndarray) -> Any:
         # All replicas remember the same.
         return self.add_weight(
             name,

@@ -127,7 +127,8 @@ class TaskProbe:
                 name: TaskLoss(*forward.losses(name, batches[spec.rows])) for name, spec in self.plan.tasks.items()
             }
             shares, _ = self.model.shares(losses)
-            cut = forward.cut()
+            whole, own = forward.cut()
+            cut = (*whole, *own)
         by_cut, by_variable = [], []
         for task in self.tasks:
             found = tape.gradient(shares[task], [*cut, *self._variables])

@@ -221,9 +221,10 @@ def _above_earlier(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     import numpy as np
     import pandas as pd
 
-    most = pd.Series(values).groupby(groups).cummax().to_numpy()
+    most: np.ndarray = pd.Series(values).groupby(groups).cummax().to_numpy()
     begins = np.append(True, groups[1:] != groups[:-1])[: len(groups)]
-    return most - np.where(begins, 0.0, np.append(0.0, most[:-1])[: len(most)])
+    before: np.ndarray = np.where(begins, 0.0, np.append(0.0, most[:-1])[: len(most)])
+    return np.subtract(most, before)
 
 
 def dense_rows(matrix: Any) -> Scorer:
