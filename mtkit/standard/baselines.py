@@ -224,7 +224,8 @@ def _above_earlier(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     most: np.ndarray = pd.Series(values).groupby(groups).cummax().to_numpy()
     begins = np.append(True, groups[1:] != groups[:-1])[: len(groups)]
     before: np.ndarray = np.where(begins, 0.0, np.append(0.0, most[:-1])[: len(most)])
-    return np.subtract(most, before)
+    below: np.ndarray = most - before
+    return below
 
 
 def dense_rows(matrix: Any) -> Scorer:
