@@ -176,6 +176,7 @@ def test_a_task_that_rests_is_left_out(make_model):
         assert (gradient is None) == (expected is None)
 
 
+@pytest.mark.slow
 def test_rows_of_two_tables_train(make_model):
     model = make_model({**BOTH, "next": NEXT}, balance=balancers.UpGrad())
     model.compile(keras.optimizers.Adam(0.05))
