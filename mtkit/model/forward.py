@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from mtkit.backend import tf
 from mtkit.errors import WiringError
@@ -13,6 +13,7 @@ from mtkit.feed.interface import Feed, Past
 from mtkit.heads.base import Tensors
 from mtkit.layers.draws import integers
 from mtkit.layers.task_states import TaskStates, states_of
+from mtkit.model.lanes import Lane, beginning, by_task, last_in_common
 from mtkit.recipe.plan import Plan
 from mtkit.runtime.collectives import global_sum
 from mtkit.schema import KNOWN, Address
@@ -53,28 +54,6 @@ def encode_limited(model: Network) -> dict[str, tf.Tensor]:
     """The outputs for all rows of their entity of encoders that have a `whole_limit`: by encoder, to be looked up."""
     forward = Forward(model)
     return {name: forward.encoded_entity(name) for name in model.plan.embedding_encoders() if model.plan.limited(name)}
-
-
-class Lane(NamedTuple):
-    """An embedding on its way through the correlations.
-
-    Attributes:
-        own: `[rows, dim]`, one state for all tasks, or `[rows, tasks, dim]`.
-        tasks: the tasks along its axis.
-        shared: the state that the last correlation handed on beside it.
-        cut: the last tensors that tasks have in common; never empty.
-    """
-
-    own: tf.Tensor
-    tasks: tuple[str, ...]
-    shared: tf.Tensor | None
-    cut: tuple[tf.Tensor, ...]
-
-    def of(self, tasks: tuple[str, ...]) -> tf.Tensor:
-        """The state for some of its tasks."""
-        if self.own.shape.rank == 2 or tasks == self.tasks:
-            return self.own
-        return tf.gather(self.own, [self.tasks.index(task) for task in tasks], axis=1)
 
 
 class Forward:
@@ -230,7 +209,7 @@ class Forward:
         """The embedding of a batch's rows after the correlations that come before `until`."""
         names = list(self.plan.correlations)
         if embedding in self.plan.encoders:
-            lane, begin = _beginning(encode(embedding)), 0
+            lane, begin = beginning(encode(embedding)), 0
         else:
             lane, begin = self._joined(embedding, batch, encode), names.index(embedding) + 1
         end = len(names) if until is None else names.index(until)
@@ -246,12 +225,12 @@ class Forward:
             self._require_alike(correlation, embedding, entering.shape[1:])
         if not self.plan.correlations[correlation].takes_shared:
             output = self._apply(correlation, embedding, entering)
-            return Lane(output.own, tasks, output.shared, output.cut or _last(output.own, (entering,)))
+            return Lane(output.own, tasks, output.shared, output.cut or last_in_common(output.own, (entering,)))
         # Tensors of their own: one of the two may have been made of the other.
         entering, shared = tf.identity(entering), None if lane.shared is None else tf.identity(lane.shared)
         output = self._apply(correlation, embedding, entering, shared=shared)
         read = (entering,) if shared is None else (entering, shared)
-        return Lane(output.own, tasks, output.shared, output.cut or _last(output.own, read))
+        return Lane(output.own, tasks, output.shared, output.cut or last_in_common(output.own, read))
 
     def _apply(self, correlation: str, embedding: str, inputs: Any, **beside: Any) -> TaskStates:
         """What the layer of a correlation makes of its inputs."""
@@ -274,13 +253,13 @@ class Forward:
     def _joined(self, pair: str, batch: Batch, encode: Callable[[str], tf.Tensor]) -> Lane:
         """What a correlation makes of the embeddings that it joins."""
         tasks, spec = self.plan.tasks_of(pair, pair), self.plan.correlations[pair]
-        members = _by_task([self._through(name, batch, encode, pair).of(tasks) for name in self.plan.on(pair)])
+        members = by_task([self._through(name, batch, encode, pair).of(tasks) for name in self.plan.on(pair)])
         joined = tf.concat(members, axis=-1) if spec.joined else members
         beside: dict[str, Any] = {}
         if spec.features:
             beside["features"] = self._features(spec.features, batch)
         output = self._apply(pair, pair, joined, **beside)
-        return Lane(output.own, tasks, output.shared, output.cut or _last(output.own, members))
+        return Lane(output.own, tasks, output.shared, output.cut or last_in_common(output.own, members))
 
     def _features(self, addresses: Sequence[Address], batch: Batch) -> dict[str, tf.Tensor]:
         """Features of a batch's rows that are of no past."""
@@ -403,12 +382,6 @@ class RowsOfTask:
         return self._forward.inputs(name, self.batch), self._forward.model.encoders[name]
 
 
-def _beginning(state: tf.Tensor) -> Lane:
-    # A tensor of its own: what other encoders read of the same state is no part of this lane, nor of its cut.
-    state = tf.identity(state)
-    return Lane(state, (), None, (state,))
-
-
 def _shown(shape: tf.TensorShape) -> str:
     """What a state of a row is, for messages."""
     return f"{shape[-1]} numbers" if shape.rank == 1 else f"{shape[-1]} numbers for each of {shape[0]} tasks"
@@ -418,16 +391,3 @@ def mean_share(sums: Sequence[tuple[tf.Tensor, tf.Tensor]]) -> tf.Tensor:
     """This replica's share of a mean over rows, of sums over some of them and how many these are."""
     totals, counts = map(tf.add_n, zip(*sums, strict=True))
     return tf.math.divide_no_nan(totals, global_sum(counts))
-
-
-def _last(own: tf.Tensor, read: Sequence[tf.Tensor]) -> tuple[tf.Tensor, ...]:
-    """What tasks have in common last: one state for all of them, or what their own states are made of."""
-    return (own,) if own.shape.rank == 2 else tuple(read)
-
-
-def _by_task(states: Sequence[tf.Tensor]) -> list[tf.Tensor]:
-    """The states with an axis of tasks, if one of them has it."""
-    tasks = next((state.shape[1] for state in states if state.shape.rank == 3), None)
-    if tasks is None:
-        return list(states)
-    return [s if s.shape.rank == 3 else tf.repeat(s[:, None], tasks, axis=1) for s in states]
