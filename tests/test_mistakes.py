@@ -94,7 +94,7 @@ def replaced(name, values):
         ),
         (
             "task.next.focal=2",
-            r"task\.next\.focal: unknown key; known: .*; it is an option of content, fin.*, fm, .*, user_preference$",
+            r"task\.next\.focal: unknown key; known: .*; it is an option of conditional, content, fin.*, .*, user_preference$",
         ),
         (
             "task.department.positive_weight=2",
@@ -106,7 +106,7 @@ def replaced(name, values):
         ),
         (
             "task.gift={use='regression', inputs=['customer'], focal=2}",
-            r"task\.gift\.focal: unknown key; known: .*; it is an option of content, fin.*, fm, .*, user_preference$",
+            r"task\.gift\.focal: unknown key; known: .*; it is an option of conditional, content, fin.*, .*, user_preference$",
         ),
         (
             "rows.lines.keep_negatives=0.1",

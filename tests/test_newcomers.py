@@ -16,6 +16,7 @@ from mtkit.data.catalogs import make_fold
 from mtkit.evaluation.baseline_tuning import Comparison, without_past
 from mtkit.evaluation.rank import user_shares
 from mtkit.feed.batch import Batch
+from mtkit.feed.interface import Past
 from mtkit.model.assembly import assemble
 from mtkit.model.model_evaluation import evaluate
 from mtkit.recipe.loader import load_recipe
@@ -274,12 +275,13 @@ def test_a_model_does_not_know_the_ids_of_guests(unlisted, pipeline_of):
     users, feed = with_guests.fold.entities["user"], with_guests.model.feed
     assert users.guests > 5
     assert with_guests.features.states == without.features.states
-    found = feed.feature(Address("user.id"), Batch({"user": tf.range(len(users))}), 0)["user.id"].numpy()
+    found = feed.feature(Address("user.id"), Batch({"user": tf.range(len(users))}), Past(0))["user.id"].numpy()
     np.testing.assert_array_equal(found, [*range(users.known), *[0] * users.guests])
     measured = evaluate(with_guests)
     assert measured.counts["next/cold_user"] == len(set(measured.sums["next/cold_user/"].users)) >= users.guests - 1
 
 
+@pytest.mark.slow
 def test_a_run_on_unknown_ids_is_evaluated_and_exported(tiny_recipe, tmp_path):
     """Rows of all kinds, the test by the model of the validation, and requests by the id of a guest."""
     sets = (

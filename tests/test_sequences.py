@@ -151,6 +151,7 @@ def _weights(pipeline):
     return {variable.name: variable.numpy() for variable in pipeline.model.trainable_variables}
 
 
+@pytest.mark.slow
 def test_two_replicas_train_as_one_does(train_tiny, two_replicas):
     options = [*_sets(), "encoder.past.time=false", 'task.following.negatives="batch"', "train.optimizer=sgd"]
     one, two = (train_tiny(f"train.strategy={name}", *options, unsets=ALONE) for name in ("one_device", "mirrored"))

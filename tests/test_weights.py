@@ -40,6 +40,7 @@ ELSEWHERE = {
     "pairwise": ["task.discounted.use=pairwise"],
     "listwise": ["task.discounted.use=listwise", "task.discounted.by=basket"],
     "graded_listwise": ["task.discounted.use=graded_listwise", "task.discounted.by=basket"],
+    "conditional": ["task.discounted.use=conditional", "task.discounted.given=gift"],
     "fm": ["task.discounted.use=fm"],
     "retrieval": ["task.next.use=retrieval"],
     "final_mlp": ["task.discounted.use=final_mlp", "task.discounted.first_gate=['customer']"],

@@ -47,6 +47,7 @@ def invoke(monkeypatch):
     return lambda *arguments: CliRunner().invoke(main, ["recommend", *map(str, arguments)])
 
 
+@pytest.mark.slow
 def test_past_is_what_the_data_say(servant, lines, dataset):
     past = servant.past(USER)
     assert {item.item: item.times for item in past} == Counter(item for item, _ in lines)

@@ -18,7 +18,7 @@ WITHOUT_DROPOUT = [
     f"encoder.{name}=0"
     for name in ("past.dropout", "customer.id_dropout", "look.id_dropout", "product.id_dropout", "visit.id_dropout")
 ]
-OPTIMIZERS = {"sgd": ["train.learning_rate=0.05"], "adam": [], "adagrad": []}
+OPTIMIZERS = {"sgd": ["train.learning_rate=0.05"], "adam": ["train.epsilon=1e-5"], "adagrad": []}
 
 
 def _weights(pipeline):
@@ -46,6 +46,7 @@ def test_two_replicas_train_as_one_does(train_tiny, two_replicas, name):
     assert _losses(two) == pytest.approx(_losses(one), rel=1e-4)
 
 
+@pytest.mark.slow
 def test_two_replicas_regularize_as_one_does(train_tiny, two_replicas):
     """Of batches that do not divide evenly, of rows of several tables, and of a catalog that each encodes as a whole."""
     options = [

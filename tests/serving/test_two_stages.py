@@ -90,6 +90,7 @@ def test_new_users_have_lists_of_what_they_bring(lists):
     assert np.abs(other["scores"] - answer["scores"]).max() > 1e-4
 
 
+@pytest.mark.slow
 def test_the_retrieval_task_counts_by_its_share(lists):
     product = 'recommend={candidates = 12, combine = "product", utility = {next = 1.0, discounted = 2.0}, floors = {gift = 0.4}}'
     for settings, utility in (

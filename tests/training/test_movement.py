@@ -71,6 +71,7 @@ def test_a_run_says_and_keeps_it(tiny_recipe, tmp_path, capsys):
         assert [text.partition(":")[0] for text in warnings] == (["valid", "test"] if warned else [])
 
 
+@pytest.mark.slow
 def test_a_run_that_is_interrupted_later_keeps_it(tiny_recipe, tmp_path, monkeypatch):
     sets = (
         "data.lines=600",

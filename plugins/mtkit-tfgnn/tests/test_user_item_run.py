@@ -101,6 +101,7 @@ def test_what_other_lines_of_the_same_basket_hold_is_not_known_yet(tiny_recipe, 
         assert found[row].tolist() == [0] * (5 - len(users)) + users.tolist()
 
 
+@pytest.mark.slow
 def test_the_export_answers_as_the_model_does_and_holds_no_log(trained):
     pipeline, signatures = trained
     model, fold = pipeline.model, pipeline.fold

@@ -24,7 +24,7 @@ def test_entry_point(name, cls, entry_point):
 @pytest.mark.parametrize("spec", [RETRIEVAL, RANKING])
 def test_options_arrive_in_the_layer(spec, make_context):
     config = spec.build(make_context("this", tasks=("this",))).get_config()
-    options = spec.model_dump(mode="json", exclude={*ClassTask.model_fields, "evaluate"} - {"inputs"})
+    options = spec.model_dump(mode="json", exclude={*ClassTask.model_fields, "evaluate", "repeats"} - {"inputs"})
     assert {key: config[key] for key in options} == options
     assert config["name"] == "this"
 

@@ -87,25 +87,20 @@ class TaskGraph(keras.layers.Layer):
         if self.learned:
             begin = keras.initializers.Constant(np.log(_beginning(self.tasks, self.affinity)))
             self.pairs = self.add_weight("pairs", (self.tasks, self.tasks), initializer=begin)
-        kind = _AttentionRound if self.conv == "gat_v2" else _MeanRound
+        kind = _LearnedRound if self.learned else _GraphRound
         self.rounds = [kind(self, dim, f"round_{number}") for number in range(self.layers)]
         super().build(input_shape)
 
     def call(self, inputs: tf.Tensor, training: bool = False) -> tf.Tensor:
         """Task states `[rows, tasks, dim]`."""
         states = inputs if inputs.shape.rank == 3 else inputs[:, None] + self.task_vectors
-        heard = self._heard(states) if self.conv == "gcn" else self._edges(states)
+        heard = self._heard(states) if self.learned else self._edges(states)
         for update in self.rounds:
             states = update(states, heard)
         return states
 
     def _heard(self, states: tf.Tensor) -> tf.Tensor:
-        """What each task hears of each: a share for (target, source), `[tasks, tasks]`; of a task without sources 0."""
-        if not self.learned:
-            matrix = np.zeros((self.tasks, self.tasks))
-            for source, target in self.edges:
-                matrix[target, source] = 1
-            return tf.constant(matrix / np.maximum(matrix.sum(1, keepdims=True), 1), states.dtype)
+        """What each task hears of each: a share for (target, source), `[tasks, tasks]`."""
         itself = tf.eye(self.tasks, dtype=tf.bool)
         # Softmax in float32: half precision cannot tell shares apart that are near.
         pairs = tf.cast(tf.convert_to_tensor(self.pairs), tf.float32)
@@ -154,11 +149,8 @@ def _beginning(tasks: int, affinity: Sequence[Sequence[float]] | None) -> np.nda
     return (1 - _EVENLY) * shares + _EVENLY * evenly + np.eye(tasks)
 
 
-class _MeanRound(keras.layers.Layer):
-    """One round of `gcn`: what is `tfgnn.keras.layers.SimpleConv` with the mean, and an update, on graphs that are all alike.
-
-    One matrix of shares serves all rows, so that there is nothing to gather by edge.
-    """
+class _LearnedRound(keras.layers.Layer):
+    """One round over edges that are learned: one matrix of shares serves all rows, so there is nothing to gather by edge."""
 
     def __init__(self, graph: TaskGraph, dim: int, name: str) -> None:
         super().__init__(name=name, dtype=graph.dtype_policy)
@@ -175,17 +167,15 @@ class _MeanRound(keras.layers.Layer):
         return states + updated if self.residual else updated
 
 
-class _AttentionRound(keras.layers.Layer):
-    """One round of `gat_v2`, on a GraphTensor with a component per row."""
+class _GraphRound(keras.layers.Layer):
+    """One round over edges that are given, on a GraphTensor with a component per row."""
 
     def __init__(self, graph: TaskGraph, dim: int, name: str) -> None:
         super().__init__(name=name, dtype=graph.dtype_policy)
-        conv = GATv2Conv(num_heads=graph.heads, per_head_channels=dim // graph.heads, receiver_tag=tfgnn.TARGET)
-        conv._attention_logits_fn = HeadLogits(name="attn_logits")  # noqa: SLF001
         update = keras.layers.Dense(dim, graph.activation)
         next_state = tfgnn.keras.layers.ResidualNextState if graph.residual else tfgnn.keras.layers.NextStateFromConcat
         self.update = tfgnn.keras.layers.GraphUpdate(
-            node_sets={_TASK: tfgnn.keras.layers.NodeSetUpdate({_EDGE: conv}, next_state(update))}
+            node_sets={_TASK: tfgnn.keras.layers.NodeSetUpdate({_EDGE: _convolution(graph, dim)}, next_state(update))}
         )
 
     def call(self, states: tf.Tensor, edges: Any) -> tf.Tensor:
@@ -197,6 +187,18 @@ class _AttentionRound(keras.layers.Layer):
         )
         graph = tfgnn.GraphTensor.from_pieces(node_sets={_TASK: nodes}, edge_sets={_EDGE: edges})
         return tf.reshape(self.update(graph).node_sets[_TASK][tfgnn.HIDDEN_STATE], [-1, tasks, dim])
+
+
+def _convolution(graph: TaskGraph, dim: int) -> keras.layers.Layer:
+    if graph.conv == "gat_v2":
+        conv = GATv2Conv(num_heads=graph.heads, per_head_channels=dim // graph.heads, receiver_tag=tfgnn.TARGET)
+        conv._attention_logits_fn = HeadLogits(name="attn_logits")  # noqa: SLF001
+        return conv
+    # Messages are the states themselves: the mean of linear messages is linear in their mean, which the update's
+    # matrix sees, and so there is one product per node instead of one per edge.
+    return tfgnn.keras.layers.SimpleConv(
+        keras.layers.Activation("linear"), "mean", receiver_feature=None, receiver_tag=tfgnn.TARGET
+    )
 
 
 class HeadLogits(keras.layers.Layer):
