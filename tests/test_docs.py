@@ -137,7 +137,14 @@ def test_generated_parts_are_up_to_date(page, all_plugins):
     assert fill_tables().render(text) == text, "run make docs"
 
 
-@pytest.mark.parametrize("page", sorted({block.page for block in PYTHON}))
+@pytest.mark.parametrize(
+    "page",
+    # That page trains a dozen models.
+    [
+        pytest.param(page, marks=pytest.mark.slow if page == "docs/keras.md" else ())
+        for page in sorted({block.page for block in PYTHON})
+    ],
+)
 def test_python_runs(page, all_plugins, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     names = {"__name__": "example"}

@@ -61,7 +61,7 @@ def test_losses_are_of_what_is_trained(pipeline):
     assert pipeline.model.evaluate(pipeline.eval_data("lines"), verbose=0) == before
 
 
-@pytest.mark.parametrize("calibration", [Temperature(0.5, 1.0), STEPS])
+@pytest.mark.parametrize("calibration", [pytest.param(Temperature(0.5, 1.0), marks=pytest.mark.slow), STEPS])
 def test_metrics_and_exports_are_calibrated_as_predictions_are(pipeline, calibration, tmp_path):
     plain = evaluate(pipeline)
     set_calibration(pipeline.model, {"discounted": calibration})
