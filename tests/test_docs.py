@@ -139,7 +139,7 @@ def test_generated_parts_are_up_to_date(page, all_plugins):
 
 @pytest.mark.parametrize(
     "page",
-    # That page trains a dozen models.
+    # That page trains for a minute.
     [
         pytest.param(page, marks=pytest.mark.slow if page == "docs/keras.md" else ())
         for page in sorted({block.page for block in PYTHON})
