@@ -32,8 +32,12 @@ def kept(jacobian: tf.Tensor, drawn: tf.Tensor, leak: tf.Tensor | float | Sequen
         drawn: numbers from 0 to 1, `[n]`: where they are below the probability of the positive sign, it is kept.
         leak: the part of a gradient that is kept whatever its sign.
     """
+    return tf.reduce_sum(kept_parts(jacobian, drawn, leak) * jacobian, 0)
+
+
+def kept_parts(jacobian: tf.Tensor, drawn: tf.Tensor, leak: tf.Tensor | float | Sequence[float] = 0.0) -> tf.Tensor:
+    """What is kept of each element of a gradient, from `leak` to 1: `[tasks, n]`; arguments are those of `kept`."""
     balance = tf.math.divide_no_nan(tf.reduce_sum(jacobian, 0), tf.reduce_sum(tf.abs(jacobian), 0))
-    sign = tf.where(drawn < (1 + balance) / 2, tf.ones_like(drawn), -1)
+    same = tf.cast((jacobian > 0) == (drawn < (1 + balance) / 2), jacobian.dtype)
     part = tf.reshape(tf.convert_to_tensor(leak, jacobian.dtype), [-1, 1])
-    same = tf.cast(jacobian * sign > 0, jacobian.dtype)
-    return tf.reduce_sum((part + (1 - part) * same) * jacobian, 0)
+    return part + (1 - part) * same

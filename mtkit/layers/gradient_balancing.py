@@ -10,6 +10,7 @@ import numpy as np
 
 from mtkit.backend import tf
 from mtkit.layers.draws import uniform
+from mtkit.layers.grad_drop import kept_parts
 from mtkit.layers.gramian import Weighting
 from mtkit.layers.gramian_weights import DBMTL
 from mtkit.layers.remembering import DRAWS, RememberingStep
@@ -214,15 +215,11 @@ class GradDrop(GradientStep):
     ) -> tf.Tensor | None:
         if not of_tasks:
             return None
-        signs = tf.sign(tf.cast(tensor, tf.float32))
-        sums = global_sum(tf.stack([tf.reduce_sum(signs * gradient, 0) for gradient in of_tasks]))
-        balance = tf.math.divide_no_nan(tf.reduce_sum(sums, 0), tf.reduce_sum(tf.abs(sums), 0))
-        drawn = uniform(tf.stack([seed[0] + place, seed[1]]), tensor.shape[1:].num_elements())
-        positive = tf.reshape(drawn, tensor.shape[1:]) < (1 + balance) / 2
-        same = tf.cast((sums > 0) == positive, tf.float32)
-        return tf.add_n(
-            [(self.leak + (1 - self.leak) * part) * g for part, g in zip(tf.unstack(same), of_tasks, strict=True)]
-        )
+        signs, shape = tf.sign(tf.cast(tensor, tf.float32)), tensor.shape[1:]
+        sums = global_sum(tf.stack([tf.reshape(tf.reduce_sum(signs * gradient, 0), [-1]) for gradient in of_tasks]))
+        drawn = uniform(tf.stack([seed[0] + place, seed[1]]), shape.num_elements())
+        parts = tf.unstack(kept_parts(sums, drawn, self.leak), len(of_tasks))
+        return tf.add_n([tf.reshape(part, shape) * g for part, g in zip(parts, of_tasks, strict=True)])
 
 
 def _in_a_graph(step: GradientStep, run: Callable[[], Pass], scope: StepScope) -> tuple[Pass, Sequence[Any]]:

@@ -1,9 +1,17 @@
 import re
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from pydantic import ValidationError
 
+from mtkit.backend import tf
+from mtkit.data.catalogs import make_cuts
+from mtkit.data.row_tables import make_tables
+from mtkit.errors import RecipeError
+from mtkit.model.assembly import assemble
+from mtkit.model.forward import Forward
+from mtkit.recipe.loader import load_recipe
 from mtkit.standard.retrieval import GatedRetrieval, Retrieval
 from mtkit.testing import check_import_is_light, check_layer_config, check_spec
 
@@ -87,3 +95,32 @@ def test_negatives_say_of_which_items_a_step_needs_the_embeddings(negatives, can
 def test_options_that_would_do_nothing_are_refused(options, message):
     with pytest.raises(ValidationError, match=re.escape(message)):
         Retrieval(rows="lines", query=("past",), candidate=("item",), **options)
+
+
+REPEATS = (
+    "task.next={{use='retrieval', rows='{}', evaluate='windows', query=['past'], candidate=['look'], repeats=0.5}}"
+)
+
+
+def test_repeats_count_less_in_training_alone(tiny_recipe, tmp_path):
+    """What n rows of one user and item count together is the root of n, in the loss that a model has."""
+    recipe = load_recipe(tiny_recipe, [REPEATS.format("lines")])
+    dataset = recipe.data.source.load()
+    pipeline = assemble(recipe, dataset, make_cuts(dataset, recipe.data.split)[0], cache_dir=tmp_path)
+    table = pipeline.tables["lines"]["train"]
+    pairs = [*zip(*table.ids.values(), strict=True)]
+    number = np.array([pairs.count(pair) for pair in pairs])
+    assert number.max() > 1
+    rows = tf.range(len(table), dtype=tf.int64)
+    batch = pipeline.model.gather({"lines": rows})["lines"]
+    forward = Forward(pipeline.model, training=True)
+    np.testing.assert_allclose(forward.losses("next", batch)[1], number**-0.5, rtol=1e-6)
+    assert set(np.asarray(forward.losses("discounted", batch)[1])) == {1.0}
+    assert not any(name.startswith("repeats") for name in pipeline.tables["windows"]["eval"].dense)
+
+
+def test_repeats_are_of_single_items(tiny_recipe):
+    recipe = load_recipe(tiny_recipe, [REPEATS.format("windows")])
+    dataset = recipe.data.source.load()
+    with pytest.raises(RecipeError, match=r"task\.next\.repeats: rows of 'windows' have no single item"):
+        make_tables(recipe, dataset, make_cuts(dataset, recipe.data.split)[0])
