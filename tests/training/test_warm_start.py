@@ -315,4 +315,5 @@ def test_an_epoch_after_it_is_better_than_one_from_the_start(built):
     cold, warm = figures
     for key in ("discounted/auc", "discounted/new/auc"):
         assert warm[key] > cold[key] + 0.02
-    assert warm["department/log_loss"] < cold["department/log_loss"] - 0.02
+    # Three rows: their log loss tells more than which of them are right.
+    assert warm["department/log_loss"] < cold["department/log_loss"] - 0.3
