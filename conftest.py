@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib.metadata
+import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -41,7 +42,8 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(autouse=True)
 def _plain_process() -> Iterator[None]:
-    """Takes back what a run sets for its process, so that tests do not depend on their order."""
+    """Takes back what a run sets for its process, so that tests do not depend on their order, nor on chance."""
+    random.seed(0)  # Keras' initializers without a seed draw theirs here
     yield
     forget()
     if "tf_keras" in sys.modules:
