@@ -173,6 +173,7 @@ class _StopAt(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_training_is_taken_up_in_the_middle_of_a_pass(assembled, tmp_path):
     sets = (*_sets(), "encoder.past.dropout=0.3", "train.steps_per_execution=2", 'train.epoch_of="places"')
     whole = assembled(*sets, unsets=ALONE)
@@ -189,7 +190,7 @@ def test_training_is_taken_up_in_the_middle_of_a_pass(assembled, tmp_path):
         np.testing.assert_array_equal(found[name], values, err_msg=name)
 
 
-@pytest.mark.parametrize("block", ["hstu", "gru"])
+@pytest.mark.parametrize("block", [pytest.param("hstu", marks=pytest.mark.slow), "gru"])
 def test_who_brings_the_past_of_a_known_user_gets_the_same(assembled, tmp_path, block):
     pipeline = assembled(*_sets(block), 'task.following.query=["past"]', unsets=ALONE)
     _stirred(pipeline)

@@ -176,6 +176,7 @@ def test_check_counts_labels_by_task_and_part(recipe):
     assert re.search(r"^task +train +valid +train anew +test$", output, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_labels_that_look_far_ahead_beside_a_month_of_recommendations(recipe, tmp_path):
     """All tables are evaluated from one cut on, up to which the model was trained; the label has all its horizon."""
     result = CliRunner().invoke(

@@ -81,6 +81,7 @@ def test_what_several_train_is_weighted_and_what_one_trains_is_plain(make_model,
         np.testing.assert_allclose(found[number], sum(expected), atol=2e-5, err_msg=variable.name)
 
 
+@pytest.mark.slow
 def test_a_task_without_labels_leaves_the_other_as_if_it_were_alone(make_model):
     """What both train has the gradient of the one that is there, times what the method makes of one; its head the plain one."""
     model, rows = make_model(BOTH), numbered(lines=[1, 4, 7])

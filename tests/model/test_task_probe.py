@@ -43,6 +43,7 @@ def test_gradients_of_one_table_meet_at_the_cut(make_model):
         np.testing.assert_array_equal(weight, value)
 
 
+@pytest.mark.slow
 def test_gradients_of_several_tables_meet_at_the_parameters(make_model):
     """Where lookups give some rows of a table, and a catalog all of them."""
     model, steps = make_model({**BOTH, "next": NEXT}), [{"lines": [0, 5, 7], "windows": [0, 2, 3]}]

@@ -82,6 +82,7 @@ def _weights(pipeline):
     return [v.numpy() for v in (*pipeline.model.variables, *pipeline.model.optimizer.variables)]
 
 
+@pytest.mark.slow
 def test_results_do_not_depend_on_the_number_of_steps_in_a_call(train_tiny, monkeypatch):
     def trained(count):
         return _weights(train_tiny("deterministic=true", "train.epochs=1", f"train.steps_per_execution={count}"))

@@ -146,6 +146,7 @@ def test_what_was_learned_is_read_as_it_was_written(tmp_path, calibration):
     assert directory.read_calibration(["a"]) == {"a": learned}
 
 
+@pytest.mark.slow
 def test_without_refit_the_model_of_validation_is_calibrated(tiny_recipe, tmp_path):
     split = 'data.split={use = "user_stratified", valid = 0.2, test = 0.2, refit = false}'
     isotonic = 'task.discounted.calibrate="isotonic"'

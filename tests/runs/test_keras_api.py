@@ -60,6 +60,7 @@ def test_fit_with_ordinary_callbacks(pipeline, tiny_recipe, tmp_path):
     np.testing.assert_array_equal(first, second)
 
 
+@pytest.mark.slow
 def test_tensorboard(pipeline, tmp_path):
     pipeline.model.compile("adam")
     pipeline.model.fit(pipeline.train_data(), callbacks=[keras.callbacks.TensorBoard(tmp_path / "logs")], verbose=0)
@@ -123,6 +124,7 @@ def test_folds_and_settings(tiny_recipe, cache):
         mtkit.build(tiny_recipe, sets=["encoder.customer.dim=4"], unsets=["correlation"])
 
 
+@pytest.mark.slow
 def test_two_replicas(tiny_recipe, cache, two_replicas, monkeypatch):
     alone = mtkit.build(tiny_recipe)
     expected = alone.model

@@ -122,7 +122,7 @@ def test_a_head_worse_than_a_constant_is_what_a_run_says_last(tiny_recipe, tmp_p
             assert constant < 0.7 < value
             start = f"{phase}: task gift: gift/log_loss is {value:.4f}, worse than a constant's {constant:.4f}; try "
             assert any(text.startswith(start) for text in results["warnings"])
-        printed = " ".join(capsys.readouterr().out.split("Try next")[1].split())
+        printed = " ".join(capsys.readouterr().out.split()).split("Try next")[1]
         assert printed.count("warning: ") == sum("worse than a constant" in text for text in results["warnings"])
         assert printed.endswith("another rate of its rows")
         assert {line["verdict"] for line in results["verdicts"]} == {"no baseline"}

@@ -117,6 +117,7 @@ def test_a_place_that_cannot_be_written(tiny_pipeline, tmp_path):
         save(tiny_pipeline, tmp_path / "file")
 
 
+@pytest.mark.slow
 def test_tables_are_stored_once(tiny_recipe, tmp_path):
     """A catalog of 100,000 items: the graph stays small, and no two variables hold the same table."""
     sets = ["data.items=115_000", "data.users=2_000", "data.lines=230_000", "rows.windows.count=1"]

@@ -156,6 +156,7 @@ def test_spread_is_maximal_marginal_relevance():
         assert found[row].tolist() == taken
 
 
+@pytest.mark.slow
 def test_diverse_lists_are_less_alike(lists):
     pipeline, signatures = lists(LISTS)
     users, items = ids_of(pipeline, "user")[1:40], ids_of(pipeline, "item")

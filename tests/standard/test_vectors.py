@@ -47,6 +47,7 @@ def test_options_are_checked(options, message):
         Vectors(**{"reads": ("item.id",), "path": "a.parquet"} | options)
 
 
+@pytest.mark.slow
 def test_vectors_train_and_are_served(files, train_tiny):
     """The file lies beside the recipe. A vector that comes with a request gives what the catalog's own gives."""
     pipeline = train_tiny(*SETS)

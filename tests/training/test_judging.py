@@ -171,6 +171,7 @@ def test_another_training_repeats_the_schedule(make):
     assert_same([w.numpy() for w in again.pipeline.model.weights], [w.numpy() for w in training.pipeline.model.weights])
 
 
+@pytest.mark.slow
 def test_a_task_has_epochs_a_learning_rate_and_a_decay_of_its_own(make):
     other = 'task.gift={use="user_preference", rows="lines", inputs=["customer"], label="gift"}'
     training, kept = make("task.discounted.epochs=2", other), AtEnd()

@@ -61,6 +61,7 @@ def test_an_epoch_of_warm_up_tells_less(model):
     assert movement.warning(3, 2 * to_come) == ""
 
 
+@pytest.mark.slow
 def test_a_run_says_and_keeps_it(tiny_recipe, tmp_path, capsys):
     sets = ("data.lines=600", "data.users=30", "evaluate.baselines=['popularity']", "evaluate.slices=[]")
     for rate, warned in ((1e-7, True), (0.02, False)):

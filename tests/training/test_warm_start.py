@@ -304,6 +304,7 @@ def test_a_damaged_checkpoint_is_one_message(built, tmp_path, damage):
         begin_with(pipeline, origin._replace(checkpoint=copy))
 
 
+@pytest.mark.slow
 def test_an_epoch_after_it_is_better_than_one_from_the_start(built):
     figures = []
     for warm in (False, True):

@@ -216,7 +216,7 @@ def write_data(directory):
     pq.write_table(data.interactions, directory / "lines.parquet")
 
 
-@pytest.fixture(scope="module", params=OPTIONS)
+@pytest.fixture(scope="module", params=["frozen", pytest.param("full", marks=pytest.mark.slow)])
 def run(request, write_checkpoint, tmp_path_factory):
     """A run of the recipe in each mode; shared by all tests, which leave it as it is."""
     directory = tmp_path_factory.mktemp(request.param)

@@ -215,7 +215,7 @@ def test_recomputed_blocks_give_the_same_step(make_checkpoint, make_context, fam
     [
         ("bert", {"mode": "lora"}),
         ("bert", {"mode": "full", "gradient_checkpointing": True}),
-        ("mpnet", {"mode": "full", "gradient_checkpointing": True}),
+        pytest.param("mpnet", {"mode": "full", "gradient_checkpointing": True}, marks=pytest.mark.slow),
     ],
     ids=str,
 )
