@@ -1,4 +1,4 @@
-"""Linear models of who bought what: item-item weights in closed form, and factors by alternating least squares."""
+"""Linear models of who bought what: item-item weights in closed form, also beside the own past, and factors by least squares."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from mtkit.spec import Baseline, PositiveFloat, PositiveInt
-from mtkit.standard.baselines import RetrievalBaseline, bought, linear
+from mtkit.standard.baselines import OwnRecency, RetrievalBaseline, bought, linear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -51,6 +51,49 @@ class Ease(RetrievalBaseline):
         weights /= -np.diag(weights)
         np.fill_diagonal(weights, 0)
         return linear(matrix, weights)
+
+
+class Blend(RetrievalBaseline):
+    """EASE for what is new and own recency for what comes back: the sum of their scores, weighed by validation.
+
+    The score of an item is that of `ease` plus `weight` times that of `own_recency`, which is divided by the largest of the
+    user's, so that it is 1 for the habit that is strongest.
+    """
+
+    weight: PositiveFloat = Field(1.0, description="of the own past, beside 1 for EASE")
+    half_life: PositiveFloat = Field(120, description="days after which a basket of the own past counts half")
+    l2: PositiveFloat = Field(5000, description="the regularization λ of EASE")
+    weights: tuple[PositiveFloat, ...] = Field(
+        (0.3, 1.0, 3.0, 10.0), min_length=1, description="`weight` tried on validation"
+    )
+    half_lives: tuple[PositiveFloat, ...] = Field(
+        (30, 120), min_length=1, description="`half_life` tried on validation"
+    )
+    l2s: tuple[PositiveFloat, ...] = Field((500, 5000), min_length=1, description="`l2` tried on validation")
+    max_items: PositiveInt = Field(20_000, description="in larger catalogs it does not apply, as EASE does not")
+
+    def grid(self) -> Sequence[Baseline]:
+        """Every combination of `weights`, `half_lives` and `l2s`."""
+        names = ("weight", "half_life", "l2")
+        settings = product(self.weights, self.half_lives, self.l2s)
+        return tuple(self.model_copy(update=dict(zip(names, setting, strict=True))) for setting in settings)
+
+    def rank(self, events: Events, cut: int, items: int) -> Scorer | None:
+        """A scorer of the catalog, see `Baseline.rank`; None if it has more than `max_items`."""
+        import numpy as np
+
+        new = Ease(l2=self.l2, max_items=self.max_items).rank(events, cut, items)
+        own = OwnRecency(half_life=self.half_life).rank(events, cut, items)
+        if new is None:
+            return None
+
+        def score(users: np.ndarray) -> np.ndarray:
+            habits = own(users)
+            most = habits.max(1, keepdims=True)
+            share = np.divide(habits, most, out=np.zeros_like(habits), where=most > 0)
+            return np.asarray(new(users) + self.weight * share)
+
+        return score
 
 
 class Ials(RetrievalBaseline):

@@ -5,7 +5,7 @@ from scipy import sparse
 
 from mtkit.standard import neighbor_baselines
 from mtkit.standard.baselines import FadingPopularity, OwnFrequency, OwnRecency, Popularity, RecencyPopularity
-from mtkit.standard.factor_baselines import Ease, Ials
+from mtkit.standard.factor_baselines import Blend, Ease, Ials
 from mtkit.standard.neighbor_baselines import ContentKnn, ItemKnn, UserKnn, strongest
 from mtkit.testing import check_spec
 from mtkit.types import Events
@@ -154,6 +154,11 @@ def ease(events):
     return matrix @ weights
 
 
+def blend(events):
+    habits = own_recency(events)
+    return ease(events) + 0.5 * habits / np.maximum(habits.max(1, keepdims=True), 1e-300)
+
+
 SLOW = [
     (Popularity(), popularity),
     (RecencyPopularity(window=40), recency_popularity),
@@ -166,6 +171,7 @@ SLOW = [
     (ItemKnn(similarity="conditional", neighbors=3), lambda events: item_knn(events, "conditional", 3)),
     (UserKnn(neighbors=3), user_knn),
     (Ease(l2=3), ease),
+    (Blend(weight=0.5, half_life=7, l2=3), blend),
 ]
 RETRIEVAL = [*(baseline for baseline, _ in SLOW), Ials(factors=3, epochs=3)]
 
@@ -197,7 +203,7 @@ def test_the_future_does_not_matter(baseline, events):
     np.testing.assert_array_equal(baseline.rank(make_events(user, item, time, group), CUT, ITEMS)(users), expected)
 
 
-@pytest.mark.parametrize("baseline", [OwnFrequency(), OwnRecency(), ItemKnn(), UserKnn(), Ease(), Ials()])
+@pytest.mark.parametrize("baseline", [OwnFrequency(), OwnRecency(), ItemKnn(), UserKnn(), Ease(), Blend(), Ials()])
 def test_users_without_a_past_have_scores_of_zero(baseline, events):
     assert not baseline.rank(events, CUT, ITEMS)(np.array([3, 12])).any()
 
@@ -280,6 +286,9 @@ def test_grids():
     assert [baseline.window for baseline in RecencyPopularity().grid()] == [7, 14, 30, 60, 120]
     assert [baseline.neighbors for baseline in UserKnn().grid()] == [25, 50, 100, 200, 400]
     assert [baseline.l2 for baseline in Ease().grid()] == [500, 1000, 2000, 5000, 10000]
+    assert {(one.weight, one.half_life, one.l2) for one in Blend(l2s=(7,)).grid()} == {
+        (weight, half_life, 7) for weight in (0.3, 1, 3, 10) for half_life in (30, 120)
+    }
     assert Popularity().grid() == (Popularity(),)
     assert ItemKnn(shrinkage=2).grid() == (ItemKnn(shrinkage=2),)
     tried = ItemKnn(similarities=("cosine", "jaccard"), neighbors_tried=(5, 9), shrinkages=(1, 2, 3)).grid()
@@ -290,5 +299,5 @@ def test_grids():
 
 
 def test_ease_does_not_apply_to_a_catalog_that_is_too_large(events):
-    assert Ease(max_items=8).rank(events, CUT, ITEMS) is None
+    assert Ease(max_items=8).rank(events, CUT, ITEMS) is Blend(max_items=8).rank(events, CUT, ITEMS) is None
     assert Ease(max_items=9).rank(events, CUT, ITEMS) is not None
