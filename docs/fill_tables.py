@@ -20,7 +20,7 @@ from pydantic_core import to_jsonable_python
 from mtkit.cli.commands.plugins import _limits, _type
 from mtkit.cli.program import main as program
 from mtkit.hooks import RunHooks
-from mtkit.recipe import settings as sections
+from mtkit.recipe import search_settings, settings
 from mtkit.recipe.registry import KNOWN_PLUGINS, Entry, Registry
 from mtkit.recipe.toml_writer import toml_value
 from mtkit.spec import BASES, Spec
@@ -43,9 +43,9 @@ def render(text: str) -> str:
 
 
 def section(name: str) -> Iterator[str]:
-    """The keys of a section of recipes, a class of `mtkit.recipe.settings`."""
+    """The keys of a section of recipes, a class of `mtkit.recipe.settings`, or of a part of one."""
     components = (BaseModel, Spec)
-    fields = getattr(sections, name).model_fields
+    fields = getattr(settings if hasattr(settings, name) else search_settings, name).model_fields
     yield from _table({key: field for key, field in fields.items() if field.annotation not in components})
 
 

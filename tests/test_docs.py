@@ -32,13 +32,14 @@ from mtkit.hooks import hookimpl
 from mtkit.recipe import settings as sections
 from mtkit.recipe.loader import load_recipe
 from mtkit.recipe.registry import KINDS, KNOWN_PLUGINS, Registry
+from mtkit.recipe.search_settings import Search
 from mtkit.recipe.sections import MEASURES, NAMED
 from mtkit.spec import Spec
 
 ROOT = Path(mtkit.__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PAGES += sorted((ROOT / "plugins").glob("*/README.md"))
-SETTINGS = {"train": sections.Train, "evaluate": sections.Evaluate}
+SETTINGS = {"train": sections.Train, "evaluate": sections.Evaluate, "search": Search}
 COMPONENTS = {"balance": "balancer", "export": "exporter"}
 
 
@@ -185,6 +186,8 @@ def check_part(values, registry):
     for catalog in catalogs.values():
         strict(sections.Catalog, catalog)
     for name, model in SETTINGS.items():
+        if name == "search" and name not in values:
+            continue  # it has no defaults
         settings = dict(values.get(name, {}))
         for key in MEASURES.keys() & settings.keys():
             for item in settings.pop(key):

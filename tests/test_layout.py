@@ -86,6 +86,7 @@ UNTESTED = {
             "cli.commands.export",
             "cli.commands.plugins",
             "cli.commands.recommend",
+            "cli.commands.search",
             "cli.commands.tasks",
         ),
         "cli/test_program, and the tests of what they call: commands only parse and print",
@@ -136,6 +137,9 @@ UNTESTED = {
     "recipe.validation": "recipe/test_loader",
     "runs.progress": "runs/test_console",
     **dict.fromkeys(("runs.task_report", "runs.task_tables"), "runs/test_tasks"),
+    "runs.search_tables": "runs/test_search",
+    "recipe.edit": "recipe/test_alone, recipe/test_search_space",
+    "recipe.search_settings": "recipe/test_search_space",
     "runs.replicates": "runs/test_run",
     "serving.request_features": "serving/test_servable",
     "serving.signature_set": "serving/test_servable and serving/test_export",
@@ -254,7 +258,8 @@ def declared(package):
     if package == CORE:
         setup = configparser.ConfigParser()
         setup.read(ROOT / "setup.cfg", encoding="utf-8")
-        lines = setup["options"]["install_requires"].split("\n")
+        extras = setup["options.extras_require"]
+        lines = [*setup["options"]["install_requires"].split("\n"), *extras["search"].split("\n")]
     else:
         project = tomllib.loads((package.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         lines = project["dependencies"]

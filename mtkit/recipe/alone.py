@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Container, Iterator, Sequence
-from copy import deepcopy
-from dataclasses import replace
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from mtkit.errors import Problem, RecipeError, nearest
+from mtkit.recipe.edit import Edit
 from mtkit.recipe.loader import Recipe, resolve
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.settings import By
-from mtkit.recipe.source_text import Document, value_at
-from mtkit.recipe.toml_positions import KeyPath
 from mtkit.schema import CONTEXT, Address
 from mtkit.types import MetricKey
 
@@ -69,7 +66,7 @@ def bare(recipe: Recipe) -> Recipe:
     Args:
         recipe: read from a file.
     """
-    edit = _Edit(recipe.document)
+    edit = Edit(recipe.document)
     edit.keep("hook", ())
     for section in ("recommend", "export"):
         edit.set((section,), None)
@@ -79,9 +76,9 @@ def bare(recipe: Recipe) -> Recipe:
     return resolve(edit.document())
 
 
-def _reduced(recipe: Recipe, tasks: Sequence[str]) -> _Edit:
+def _reduced(recipe: Recipe, tasks: Sequence[str]) -> Edit:
     """What is left with some tasks, which read no predictions of others."""
-    plan, edit = recipe.plan, _Edit(recipe.document)
+    plan, edit = recipe.plan, Edit(recipe.document)
     edit.keep("task", tasks)
     edit.keep("rows", {table for name in tasks for table in (recipe.task[name].rows, recipe.task[name].evaluated_on)})
     edit.keep("encoder", {*_encoders(plan, tasks), *_measures(recipe, tasks, edit)})
@@ -97,7 +94,7 @@ def _encoders(plan: Plan, tasks: Collection[str]) -> Iterator[str]:
     yield from (name for name in plan.encoders if name in needed)
 
 
-def _correlations(recipe: Recipe, tasks: Sequence[str], edit: _Edit) -> None:
+def _correlations(recipe: Recipe, tasks: Sequence[str], edit: Edit) -> None:
     """Leaves those that work on nothing that the tasks read, and in the others what they work on for other tasks."""
     plan, kept = recipe.plan, []
     in_order = [name for name in recipe.task if name in tasks]
@@ -115,7 +112,7 @@ def _correlations(recipe: Recipe, tasks: Sequence[str], edit: _Edit) -> None:
     edit.keep("correlation", kept)
 
 
-def _measures(recipe: Recipe, tasks: Collection[str], edit: _Edit) -> Iterator[str]:
+def _measures(recipe: Recipe, tasks: Collection[str], edit: Edit) -> Iterator[str]:
     """Leaves metrics and baselines that are not of the tasks; the encoders by which the others compare items."""
     evaluate, heads = recipe.evaluate, [recipe.task[name] for name in tasks]
     labels = {label for head in heads for label in head.metric_labels(evaluate)}
@@ -136,7 +133,7 @@ def _use(given: Any) -> str:
     return str(given if isinstance(given, str) else given["use"])
 
 
-def _settings(recipe: Recipe, task: str, edit: _Edit) -> None:
+def _settings(recipe: Recipe, task: str, edit: Edit) -> None:
     """The pass of an epoch, and what chooses."""
     head, evaluate = recipe.task[task], recipe.evaluate
     edit.set(("name",), f"{recipe.name}-alone-{task}")
@@ -145,7 +142,7 @@ def _settings(recipe: Recipe, task: str, edit: _Edit) -> None:
         edit.set(("evaluate", "main"), next(iter(evaluate.keys(task, head)), None))
 
 
-def _slices(recipe: Recipe, tasks: Sequence[str], edit: _Edit) -> None:
+def _slices(recipe: Recipe, tasks: Sequence[str], edit: Edit) -> None:
     """Leaves slices that no task has."""
     heads, slices = [recipe.task[name] for name in tasks], recipe.evaluate.slices
     of_users = any(recipe.rows[head.evaluated_on].of_share(0.5) is not None for head in heads)
@@ -156,44 +153,3 @@ def _slices(recipe: Recipe, tasks: Sequence[str], edit: _Edit) -> None:
 def _of_context(asked: str | By) -> bool:
     """Whether a slice is by a column of interactions, which a list of targets does not have."""
     return isinstance(asked, By) and asked.by.scope == CONTEXT
-
-
-class _Edit:
-    """Changes of what a recipe says, as written and as it is meant.
-
-    Args:
-        document: of the recipe, which stays as it is.
-    """
-
-    def __init__(self, document: Document) -> None:
-        self._document = document
-        self._both = [deepcopy(dict(document.raw)), deepcopy(dict(document.values))]
-
-    def document(self) -> Document:
-        """The changed one."""
-        raw, values = self._both
-        return replace(self._document, raw=raw, values=values)
-
-    def keep(self, section: str, names: Container[str]) -> None:
-        """Leaves the other components of a section."""
-        for values in self._both:
-            if section in values:
-                values[section] = {name: given for name, given in values[section].items() if name in names}
-
-    def set(self, path: KeyPath, value: Any) -> None:
-        """Sets a value, or removes it: None."""
-        *tables, key = map(str, path)
-        for table in self._both:
-            for name in tables:
-                table = table.setdefault(name, {})  # noqa: PLW2901 - the way down
-            table.pop(key, None)
-            if value is not None:
-                table[key] = value
-
-    def filter(self, path: KeyPath, keeps: Any) -> None:
-        """Leaves elements of a list, if there is one, by `keeps(element, position)`."""
-        *tables, key = path
-        for values in self._both:
-            table = value_at(values, tuple(tables))
-            if isinstance(table, dict) and isinstance(given := table.get(key), list):
-                table[key] = [element for at, element in enumerate(given) if keeps(element, at)]

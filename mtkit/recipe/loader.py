@@ -15,6 +15,7 @@ from mtkit.errors import MtkitError, PluginError, Problem, RecipeError, nearest
 from mtkit.recipe.auto_baselines import auto_baselines
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.registry import Registry
+from mtkit.recipe.search_settings import Search
 from mtkit.recipe.sections import MEASURES, NAMED, REQUIRED, SECTIONS, SINGLE
 from mtkit.recipe.settings import Catalog, Data, Evaluate, Header, NamedEvents, Recommend, Train
 from mtkit.recipe.source_text import Document, Mistake, read_document
@@ -68,6 +69,7 @@ class Recipe(Header):
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
     recommend: Recommend | None = None
+    search: Search | None = None
     export: Exporter
     hook: Mapping[Name, Any] = Field({})
     uses: Mapping[str, str] = Field({})
@@ -188,6 +190,7 @@ class _Reader:
             train=self._section(("train",), Train),
             evaluate=self._evaluate(data, components["task"]),
             recommend=self._section(("recommend",), Recommend) if "recommend" in self._values else None,
+            search=self._section(("search",), Search) if "search" in self._values else None,
         )
         self._fill_defaults(draft)
         self._check_strategy(draft.train)

@@ -37,6 +37,7 @@ SECTIONS = (
     Section("train"),
     Section("evaluate"),
     Section("recommend"),
+    Section("search"),
     Section("export", "exporter", default="saved_model"),
     Section("hook", "hooks", named=True),
 )

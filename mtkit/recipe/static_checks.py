@@ -14,6 +14,7 @@ from mtkit.recipe.condition_checks import unfit
 from mtkit.recipe.past_checks import unfit_pasts
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.recommend_checks import unfit_lists
+from mtkit.recipe.search_settings import Search, unfit_search
 from mtkit.recipe.settings import By, Data, Evaluate, NamedEvents, Recommend, Train
 from mtkit.recipe.source_text import Mistake
 from mtkit.recipe.toml_positions import KeyPath
@@ -53,6 +54,7 @@ class Draft:
     recommend: Recommend | None
     export: Exporter | None
     hook: Mapping[str, Any]
+    search: Search | None = None
 
 
 def check_wiring(draft: Draft) -> list[Mistake]:
@@ -65,12 +67,21 @@ def check_wiring(draft: Draft) -> list[Mistake]:
         *_task_cycle(draft),
         *_queries(draft),
         *_settings(draft),
+        *_searched(draft),
     ]
     if draft.data and schema:
         mistakes += [*_addresses(draft, schema), *_beside_pairs(draft, schema), *_pasts(draft, schema)]
         mistakes += [*_catalogs(draft.data, schema), *_measured(draft, schema), *_divided(draft.data.split, schema)]
         mistakes += _conditions(draft, schema)
     return mistakes or [*_lists(draft, schema)]
+
+
+def _searched(draft: Draft) -> Iterator[Mistake]:
+    """What does not fit in `search`."""
+    if draft.search and draft.evaluate:
+        heads = {name: head for name, head in draft.task.items() if head}
+        measured = [key for name, head in heads.items() for key in draft.evaluate.keys(name, head)]
+        yield from unfit_search(draft.search, measured)
 
 
 def _lists(draft: Draft, schema: Schema | None) -> Iterator[Mistake]:

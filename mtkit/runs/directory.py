@@ -134,6 +134,22 @@ class RunDirectory:
                 raise
             self._release(handle)
 
+    @contextlib.contextmanager
+    def held(self) -> Iterator[None]:
+        """Holds a directory that has other things than a run against other processes.
+
+        Raises:
+            RunError: another process holds it, or it cannot be written.
+        """
+        with writing(self.path):
+            self.path.mkdir(parents=True, exist_ok=True)
+            handle = self._locked()
+        with holding(self.path):
+            try:
+                yield
+            finally:
+                self._release(handle)
+
     def _release(self, handle: int) -> None:
         """Removes the lock file, unless the directory is another one now."""
         if held(self.path):

@@ -27,7 +27,7 @@ _COLUMNS = 5
 """Tasks beside one another in a table of 80 columns."""
 
 
-class _Quiet(Reporter):
+class Quiet(Reporter):
     """Says of a fit only what is not as it should be, each message once."""
 
     def __init__(self, console: Console) -> None:
@@ -52,7 +52,7 @@ class TaskScreen:
     def __init__(self, console: Console | None = None, *, quiet: bool = False) -> None:
         self.console = console or Console(highlight=False, stderr=quiet)
         self.quiet = quiet
-        self.fits = _Quiet(self.console)
+        self.fits = Quiet(self.console)
 
     def plan(self, name: str, roles: Sequence[Role], fits: Fits) -> None:
         """Says what will be fitted, and how much of it is done."""
