@@ -20,7 +20,10 @@ from pydantic_core import to_jsonable_python
 from mtkit.cli.commands.plugins import _limits, _type
 from mtkit.cli.program import main as program
 from mtkit.hooks import RunHooks
+from mtkit.profile import survey  # noqa: F401 - so that all checks are known
+from mtkit.profile.findings import codes as quick_checks
 from mtkit.recipe import search_settings, settings
+from mtkit.recipe.data_checks import CHECKS
 from mtkit.recipe.registry import KNOWN_PLUGINS, Entry, Registry
 from mtkit.recipe.toml_writer import toml_value
 from mtkit.spec import BASES, Spec
@@ -79,11 +82,21 @@ def hooks() -> Iterator[str]:
         yield f"| `{name}({', '.join(arguments)})` | {_cell(inspect.getdoc(function) or '')} |"
 
 
+def checks() -> Iterator[str]:
+    """The checks of data."""
+    quick = quick_checks(quick=True)
+    yield from ("| code | | found | what it means, and what to do |", "|---|---|---|---|")
+    for code, check in CHECKS.items():
+        mark = " *" if code in quick else ""
+        yield f"| `{code}`{mark} | {check.severity} | {_cell(check.title)} | {_cell(check.means)} {_cell(check.advice)} |"
+
+
 PARTS: Mapping[str, Callable[..., Iterator[str]]] = {
     "section": section,
     "kind": kind,
     "commands": commands,
     "hooks": hooks,
+    "checks": checks,
 }
 
 

@@ -178,6 +178,7 @@ def check_part(values, registry):
     sections.Header.model_validate({"recipe": 1, "name": "part", **{k: v for k, v in values.items() if k in HEADER}})
     data = dict(values.get("data", {}))
     split, catalogs = data.pop("split", None), data.pop("catalog", {})
+    strict(sections.Silence, {"silence": data.pop("silence", [])})
     found = [("data_source", data)] * bool(data) + [("split", split)] * bool(split)
     found += [(kind, table) for name, kind in NAMED.items() for table in values.get(name, {}).values()]
     found += [(kind, values[name]) for name, kind in COMPONENTS.items() if name in values]

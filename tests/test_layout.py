@@ -23,7 +23,7 @@ PLUGINS = sorted((ROOT / "plugins").glob("*/src/*"))
 
 #: The way of a run. A room imports from itself, without cycles, and from those before it; imports for type checking count.
 ROOMS = (
-    "spec", "recipe", "data", "evaluation", "runtime", "feed", "heads", "layers", "model", "training", "serving", "runs", "cli",
+    "spec", "recipe", "data", "evaluation", "profile", "runtime", "feed", "heads", "layers", "model", "training", "serving", "runs", "cli",
 )  # fmt: skip
 #: From this room on, TensorFlow may be imported.
 TENSORFLOW = "runtime"
@@ -85,6 +85,7 @@ UNTESTED = {
             "cli.commands.evaluate",
             "cli.commands.export",
             "cli.commands.plugins",
+            "cli.commands.profile",
             "cli.commands.recommend",
             "cli.commands.search",
             "cli.commands.tasks",
@@ -119,6 +120,7 @@ UNTESTED = {
     "data.kept_weights": "training/test_warm_start and runs/test_origins",
     "layers.axes": "model/test_named_weights and training/test_warm_start",
     "data.feature_scopes": "data/test_fit_features and evaluation/test_baseline_tuning",
+    **dict.fromkeys(("profile.findings", "profile.view"), "profile/test_survey, and the tests of all checks"),
     "runs.procedure": "runs/test_run and runs/test_baselines_alone",
     "runs.results": "runs/test_run: what is written is read again",
     "runs.trainer": "runs/test_run",

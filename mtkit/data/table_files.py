@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from mtkit.data.file_parts import Wanted, files_of, root_of
-from mtkit.data.text_files import Reading, read_csv, read_json_lines
+from mtkit.data.text_files import Reading, names_of_csv, names_of_json_lines, read_csv, read_json_lines
 from mtkit.errors import DataError
 
 #: Suffixes of compressed files, which stand behind that of the format.
@@ -66,12 +66,16 @@ def _read_parquet(wanted: Wanted, _: Reading) -> pa.Table:
 
 def _read_arrow(wanted: Wanted, _: Reading) -> pa.Table:
     with pa.memory_map(str(wanted.path)) as file:
-        try:
-            table = pa.ipc.open_file(file).read_all()
-        except pa.ArrowInvalid:
-            file.seek(0)
-            table = pa.ipc.open_stream(file).read_all()
+        table = _arrow_table(file)
     return table.select(wanted.among(table.column_names))
+
+
+def _arrow_table(file: pa.NativeFile) -> pa.Table:
+    try:
+        return pa.ipc.open_file(file).read_all()
+    except pa.ArrowInvalid:
+        file.seek(0)
+        return pa.ipc.open_stream(file).read_all()
 
 
 _READERS: dict[str, Callable[[Wanted, Reading], pa.Table]] = {
@@ -102,3 +106,34 @@ def _reader(path: Path) -> Callable[[Wanted, Reading], pa.Table] | None:
 def _endings() -> str:
     *most, last = _READERS
     return f"{', '.join(most)} or {last}"
+
+
+def column_names(path: Path, reading: Reading | None = None) -> tuple[str, ...]:
+    """The columns of a file, or of the first file of a folder or pattern, without those in the names of folders.
+
+    Raises:
+        DataError: there is no such file, or it cannot be read.
+    """
+    files = files_of(path, _reader)
+    reader = _reader(files[0]) if files else None
+    if reader is None:
+        raise DataError(
+            f"{path}: expected a file that ends in {_endings()}, compressed ({', '.join(COMPRESSED)}) or not"
+        )
+    try:
+        return tuple(_NAMES[reader](files[0], reading or Reading()))
+    except (OSError, pa.ArrowException, UnicodeError, EOFError) as error:
+        raise DataError(f"{files[0]}: cannot be read: {str(error).splitlines()[0]}") from error
+
+
+def _names_of_arrow(path: Path, _: Reading) -> list[str]:
+    with pa.memory_map(str(path)) as file:
+        return list(_arrow_table(file).column_names)
+
+
+_NAMES: dict[Callable[[Wanted, Reading], pa.Table], Callable[[Path, Reading], Collection[str]]] = {
+    read_csv: names_of_csv,
+    read_json_lines: names_of_json_lines,
+    _read_parquet: lambda path, _: parquet.read_schema(path).names,
+    _read_arrow: _names_of_arrow,
+}

@@ -72,6 +72,22 @@ def read_csv(wanted: Wanted, reading: Reading) -> pa.Table:
     return table.select(names)
 
 
+def names_of_csv(path: Path, reading: Reading) -> list[str]:
+    """The columns of a CSV file, as its header has them.
+
+    Raises:
+        DataError: it is no such file.
+    """
+    separator = reading.separator or max(_SEPARATORS, key=_first_line(path, reading).count)
+    read, parse = (
+        csv.ReadOptions(encoding=reading.encoding),
+        csv.ParseOptions(delimiter=separator, newlines_in_values=True),
+    )
+    with _explained(path):
+        names: list[str] = csv.open_csv(path, read, parse).schema.names
+    return names
+
+
 @contextlib.contextmanager
 def _explained(path: Path) -> Iterator[None]:
     """Says what to do about the errors that a CSV file meets most."""
@@ -182,6 +198,15 @@ def read_json_lines(wanted: Wanted, reading: Reading) -> pa.Table:
             column.append(row.get(name))
     names = wanted.among(there)
     return pa.table({name: _typed(wanted.path, name, values[name]) for name in names})
+
+
+def names_of_json_lines(path: Path, reading: Reading) -> dict[str, None]:
+    """The keys that objects one below the other have.
+
+    Raises:
+        DataError: lines are no JSON.
+    """
+    return {name: None for _, row in _objects(path, reading) if isinstance(row, dict) for name in row}
 
 
 def _objects(path: Path, reading: Reading) -> Iterator[tuple[int, object]]:

@@ -17,7 +17,7 @@ from mtkit.recipe.plan import Plan
 from mtkit.recipe.registry import Registry
 from mtkit.recipe.search_settings import Search
 from mtkit.recipe.sections import MEASURES, NAMED, REQUIRED, SECTIONS, SINGLE
-from mtkit.recipe.settings import Catalog, Data, Evaluate, Header, NamedEvents, Recommend, Train
+from mtkit.recipe.settings import Catalog, Data, Evaluate, Header, NamedEvents, Recommend, Silence, Train
 from mtkit.recipe.source_text import Document, Mistake, read_document
 from mtkit.recipe.static_checks import Draft, check_wiring
 from mtkit.recipe.toml_positions import KeyPath, dotted
@@ -338,14 +338,16 @@ class _Reader:
     def _data(self) -> Data | None:
         if "data" not in self._values:
             return None
-        source = self._component(("data",), "data_source", reserved=("split", "catalog"))
+        source = self._component(("data",), "data_source", reserved=("split", "catalog", "silence"))
         self._check_names(source)
         split = self._component(("data", "split"), "split")
         entities = self._table(("data", "catalog")) or {}
         catalog = {entity: self._section(("data", "catalog", entity), Catalog) for entity in entities}
-        if source is None or split is None or None in catalog.values():
+        given = self._table(("data",)) or {}
+        silence = self._valid(Silence, {key: given[key] for key in Silence.model_fields if key in given}, ("data",))
+        if source is None or split is None or silence is None or None in catalog.values():
             return None
-        return Data(source=source, split=split, catalog=catalog)
+        return Data(source=source, split=split, catalog=catalog, **vars(silence))
 
     def _check_names(self, source: DataSource | None) -> None:
         secrets = self._document.secret_names()

@@ -130,7 +130,8 @@ def _data(recipe: Recipe, paths: _Paths) -> dict[str, Any]:
     tables: dict[str, Any] = {"split": _component(recipe, "data.split", data.split, paths)}
     if data.catalog:
         tables["catalog"] = {entity: _plain(catalog, paths) for entity, catalog in data.catalog.items()}
-    return _component(recipe, "data", data.source, paths) | tables
+    silence = {"silence": list(data.silence)} if data.silence else {}
+    return _component(recipe, "data", data.source, paths) | silence | tables
 
 
 def _evaluate(recipe: Recipe, paths: _Paths) -> dict[str, Any]:

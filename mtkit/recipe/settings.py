@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from mtkit.conditions import Where
+from mtkit.recipe.data_checks import CheckCode
 from mtkit.schema import Address
 from mtkit.spec import (
     Baseline,
@@ -121,8 +122,14 @@ class NamedEvents(_Section):
     where: Where = Field(description='a condition, such as `{event = "buy"}`')
 
 
-class Data(_Section):
-    """Where data come from, where they are cut, and the catalogs."""
+class Silence(_Section):
+    """Keys of `[data]` that are about checks of the data, and not of the source."""
+
+    silence: tuple[CheckCode, ...] = Field((), description="codes of checks of the data that are not made (`P012`)")
+
+
+class Data(Silence):
+    """Where data come from, where they are cut, the catalogs, and which checks of the data are not made."""
 
     source: DataSource
     split: Split

@@ -21,6 +21,7 @@ from mtkit.types import MetricKey
 
 if TYPE_CHECKING:
     from mtkit.data.leakage import Finding
+    from mtkit.profile.findings import Finding as DataFinding
     from mtkit.recipe.loader import Recipe
     from mtkit.runs.results import RunResults
     from mtkit.spec import Cut
@@ -95,6 +96,11 @@ class Reporter:
         """Says what training could know of what is evaluated."""
         for finding in findings:
             self._indented(Text(shown(finding), "" if finding.level == "note" else "yellow"))
+
+    def profile(self, recipe: Recipe, findings: Sequence[DataFinding]) -> None:
+        """Says what is suspicious about the data, a line each, and what says more."""
+        for line in suspicions(recipe, findings):
+            self._indented(Text(shown_line(line), "yellow"))
 
     def rows(self, notes: Mapping[str, Mapping[Part, Mapping[str, Any]]], left_out: Mapping[str, Any]) -> None:
         """Says what the rows are, and what is not among them."""
@@ -244,6 +250,13 @@ class Reporter:
 
     def _indented(self, what: Any) -> None:
         self.console.print(Padding(what, _INDENT, expand=False))
+
+
+def suspicions(recipe: Recipe, findings: Sequence[DataFinding]) -> list[str]:
+    """A line for each finding of a glance at the data, and what says more; none where nothing was found."""
+    file = recipe.document.file
+    more = [f"all checks of the data, and what to do: mtkit profile {file}"] if findings and file else []
+    return [*(f"{finding.severity}: {finding}" for finding in findings), *more]
 
 
 _STYLES = {"better": "bold green", "worse": "bold yellow"}

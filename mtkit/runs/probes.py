@@ -18,7 +18,9 @@ from mtkit.evaluation.baseline_tuning import weight_notes
 from mtkit.feed.batch import Batch
 from mtkit.model.assembly import Pipeline, assemble
 from mtkit.model.forward import Forward
+from mtkit.profile.survey import glance
 from mtkit.recipe.loader import Recipe
+from mtkit.runs.console import suspicions
 from mtkit.runs.origins import origin_of
 from mtkit.runtime.unused_gpu import unseen_gpu
 from mtkit.training.warm_start import begin_with
@@ -58,6 +60,7 @@ def check_full(recipe: Recipe) -> list[str]:
         *unused_kinds(recipe, dataset),
         *(f"data: {note}" for note in weight_notes(recipe.plan, recipe.evaluate.baselines, dataset.schema)),
         *map(str, findings),
+        *suspicions(recipe, glance(recipe, dataset, valid, test)),
         *((*begins.lines(), *(f"warning: {message}" for message in begins.warnings())) if begins else ()),
         *([f"warning: {warning}"] if warning else []),
     ]

@@ -20,6 +20,7 @@ from mtkit.evaluation.baseline_tuning import weight_notes
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.slices import check_slices
 from mtkit.evaluation.user_sums import Measured
+from mtkit.profile.survey import glance
 from mtkit.recipe.loader import Recipe
 from mtkit.runs.console import Reporter
 from mtkit.runs.directory import RunDirectory
@@ -150,9 +151,11 @@ def checked_data(recipe: Recipe, report: Reporter) -> Dataset:
     notes = weight_notes(recipe.plan, recipe.evaluate.baselines, dataset.schema)
     dataset = replace(dataset, notes=(*dataset.notes, *notes))
     report.data(dataset.notes)
-    findings = find_leaks(recipe, dataset, *make_cuts(dataset, recipe.data.split))
+    cuts = make_cuts(dataset, recipe.data.split)
+    findings = find_leaks(recipe, dataset, *cuts)
     refuse(findings)
     report.leaks(findings)
+    report.profile(recipe, glance(recipe, dataset, *cuts))
     return dataset
 
 

@@ -1,0 +1,1 @@
+"""Checks of data: what is suspicious about tables, declared columns, labels and parts; no TensorFlow."""
