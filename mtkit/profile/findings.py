@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from enum import IntEnum
 
-from mtkit.profile.view import View
+from mtkit.profile.view import MOST_EXAMPLES, View
 from mtkit.recipe.data_checks import CHECKS, SEVERITIES, Severity
 from mtkit.shown import shown_line
 
-#: Examples of a finding, and characters of one.
-MOST_EXAMPLES, _LONG = 3, 40
+#: Characters of an example.
+_LONG = 60
 
 
 class Needs(IntEnum):

@@ -9,16 +9,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from mtkit.profile.findings import Found, Needs, finds, graded
-from mtkit.profile.spelling import DOUBTFUL, NOBODY, NOTHING, alike, lost_zeros, words
+from mtkit.profile.spelling import DOUBTFUL, NOBODY, NOTHING, alike, forms, lost_zeros, words
 from mtkit.profile.view import Place, Values, View
 from mtkit.schema import INTERACTIONS
 
 #: An id of 0 is taken for no id from this share of the rows on, if it has so many times the rows of the next one.
-ZERO_SHARE, ZERO_TIMES = 0.05, 10
+ZERO_SHARE, ZERO_TIMES = 0.01, 5
 #: A column describes ids if its most common value for each makes so much less mistakes than the most common one of all.
 DESCRIBES = 0.9
 #: Up to this share of rows with a text that others have, texts name things.
 SAME_TEXT = 0.2
+#: Ids have one form if so many have it, of so many ids.
+ONE_FORM, _IDS = 0.9, 50
 #: Fewer values describe no ids.
 _FEW_DESCRIPTIONS = 20
 
@@ -111,10 +113,16 @@ def single_interactions(view: View) -> Iterator[Found]:
             yield Found(f"{role} ids", int(np.count_nonzero(once)), len(counts), "ids", examples)
 
 
-@finds("P010")
+@finds("P010", Needs.RAW)
 def several_descriptions(view: View) -> Iterator[Found]:
-    """Ids that have several values of a column which says one thing of nearly every id."""
-    for place in view.columns("categorical", "text"):
+    """Ids in several rows of their table, and with several values of a column which says one thing of nearly every id."""
+    for place in view.columns("id"):
+        if place.table != INTERACTIONS:
+            values = view.values(place)
+            several = values.where(values.counts > 1)
+            if len(several.values):
+                yield Found(str(place), len(several.values), len(values.values), "ids", several.examples())
+    for place in view.columns("categorical", "text") if view.cleaned else ():
         if place.table != INTERACTIONS:
             continue
         value = view.encoded.codes(place.name)
@@ -131,6 +139,38 @@ def same_text(view: View) -> Iterator[Found]:
             several = values.where((values.counts > 1) & ~_blank(values))
             if 0 < several.rows <= SAME_TEXT * values.rows:  # beyond that it is a category
                 yield Found(str(place), several.rows, values.rows, examples=several.examples())
+
+
+@finds("P052", Needs.RAW)
+def unusual_forms(view: View) -> Iterator[Found]:
+    """Ids in a form that few have, where nearly all have one."""
+    for place in view.columns("id"):
+        values = view.values(place)
+        if not values.strings() or len(values.values) < _IDS:
+            continue
+        form = forms(values)
+        ids = np.bincount(form)
+        rare = values.where(ids[form] < (1 - ONE_FORM) * len(form))
+        if ids.max() >= ONE_FORM * len(form) and len(rare.values):
+            yield Found(str(place), rare.rows, values.rows, examples=rare.examples())
+
+
+@finds("P053")
+def shared_groups(view: View) -> Iterator[Found]:
+    """Groups (baskets, sessions) of several users."""
+    if view.schema.group is None or not view.schema.roles:
+        return
+    role = next(iter(view.schema.roles))
+    group, user = view.encoded.codes(view.schema.group), view.encoded.codes(view.schema.reference(role))
+    one = np.zeros(int(group.max(initial=-1)) + 1, user.dtype)
+    one[group] = user
+    shared = np.unique(group[one[group] != user])
+    if len(shared):
+        rows = np.flatnonzero(np.isin(group, shared[:3]))
+        names = view.dataset.interactions[view.schema.group].take(pa.array(rows)).unique()
+        yield Found(
+            f"{INTERACTIONS}.{view.schema.group}", len(shared), len(one), "groups", tuple(map(repr, names.to_pylist()))
+        )
 
 
 def _of_entities(view: View) -> Iterator[tuple[str, Values]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -18,10 +20,12 @@ _DIGITS = r"^\d+$"
 
 
 def folded(values: pa.Array) -> pa.Array:
-    """Strings without what differs by chance: compatibility forms, decomposed, in lower case, without white space at the ends."""
+    """Strings without what differs by chance: Unicode's NFKC, case folded, white space once between words and not at the ends."""
     if not pc.all(pc.string_is_ascii(values)).as_py():
-        values = pc.utf8_normalize(values, form="NFKD")  # Arrow composes nothing, in no form
-    return pc.utf8_lower(pc.utf8_trim_whitespace(values))
+        values = pa.array(
+            [unicodedata.normalize("NFKC", value).casefold() for value in values.to_pylist()], pa.string()
+        )
+    return pc.replace_substring_regex(pc.utf8_lower(pc.utf8_trim_whitespace(values)), r"\s+", " ")
 
 
 def alike(values: Values) -> tuple[int, tuple[str, ...]]:
@@ -45,6 +49,13 @@ def words(values: Values, known: tuple[str, ...]) -> Values:
         return values.where(np.zeros(0, np.int64))
     found = pc.is_in(pc.utf8_lower(pc.utf8_trim_whitespace(values.values)), value_set=pa.array(known))
     return values.where(np.asarray(found, bool))
+
+
+def forms(values: Values) -> np.ndarray:
+    """What values are made of, int64 codes `[values]`: digits and letters, however many in a row, and other characters."""
+    shape = pc.replace_substring_regex(values.values, r"\pL+", "A")
+    shape = pc.replace_substring_regex(shape, r"\pN+", "9").dictionary_encode()
+    return np.asarray(shape.indices.to_numpy(), np.int64)
 
 
 def lost_zeros(values: Values) -> Values:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
 
 import numpy as np
 import pyarrow as pa
@@ -11,7 +10,7 @@ import pyarrow.compute as pc
 
 from mtkit.data.column_values import floats
 from mtkit.profile.findings import Found, Needs, finds, graded
-from mtkit.profile.view import View
+from mtkit.profile.view import View, moment
 from mtkit.schema import INTERACTIONS
 from mtkit.types import DAY
 
@@ -27,6 +26,8 @@ IN_ONE_SECOND, ON_ONE_DAY, TIMES_MEDIAN = 0.05, 0.02, 10
 #: Times at midnight are dates from this share on, up to the second, from which on all are.
 DATES, ALL_DATES = 0.005, 0.95
 _ENOUGH, _DAYS = 50, 14
+#: Epochs of seconds that are all smaller are of another unit.
+TEN_YEARS, EARLY = 10 * 365 * DAY, "all lie before 1980"
 #: Up to which size a number is an epoch of seconds, milliseconds, microseconds; what is smaller than the first is none.
 _UNITS = (1e8, 1e11, 1e14, 1e17)
 
@@ -49,6 +50,11 @@ def late_rows(view: View) -> Iterator[Found]:
 def several_units(view: View) -> Iterator[Found]:
     """Epochs of which some are a thousand times others."""
     numbers = _epochs(view)
+    if len(numbers) and np.abs(numbers).max() < TEN_YEARS:
+        yield Found(
+            _where(view), len(numbers), len(numbers), examples=tuple(f"{n:.15g}" for n in numbers[:3]), detail=EARLY
+        )
+        return
     unit = np.searchsorted(_UNITS, np.abs(numbers[np.abs(numbers) >= _UNITS[0]]))
     counts = np.bincount(unit, minlength=1)
     if np.count_nonzero(counts) > 1:
@@ -110,7 +116,7 @@ def bursts(view: View) -> Iterator[Found]:
     second, rows = np.unique(time, return_counts=True)
     at, most = int(rows.argmax()), int(rows.max())
     if (time % DAY).any() and most >= max(IN_ONE_SECOND * len(time), _ENOUGH):
-        yield Found(_where(view), most, len(time), examples=(_moment(second[at]),), detail="in one second")
+        yield Found(_where(view), most, len(time), examples=(moment(second[at]),), detail="in one second")
     day, rows = np.unique(time // DAY, return_counts=True)
     high = np.flatnonzero((rows > TIMES_MEDIAN * np.median(rows)) & (rows > ON_ONE_DAY * len(time)))
     if len(day) >= _DAYS and len(high):
@@ -163,16 +169,9 @@ def _epochs(view: View) -> np.ndarray:
 def _moments(time: np.ndarray, where: np.ndarray, rows: np.ndarray | None = None) -> tuple[str, ...]:
     numbers = where if rows is None else rows[where]
     return tuple(
-        f"{_moment(time[at])} (row {row + 1:,})" for at, row in zip(where[:3], numbers[:3].tolist(), strict=True)
+        f"{moment(time[at])} (row {row + 1:,})" for at, row in zip(where[:3], numbers[:3].tolist(), strict=True)
     )
 
 
-def _moment(second: int) -> str:
-    try:
-        return datetime.fromtimestamp(int(second), UTC).strftime("%Y-%m-%d %H:%M:%S")
-    except (ValueError, OverflowError, OSError):
-        return f"{int(second)} s"
-
-
 def _day(second: int) -> str:
-    return _moment(second)[:10]
+    return moment(second)[:10]

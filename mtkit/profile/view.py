@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import NamedTuple, TypeVar
 
@@ -21,6 +22,9 @@ from mtkit.recipe.loader import Recipe
 from mtkit.schema import CONTEXT, INTERACTIONS, Address, Column, ColumnKind
 from mtkit.spec import Cut
 from mtkit.types import Dataset, Fold
+
+#: Examples of a finding.
+MOST_EXAMPLES = 3
 
 Made = TypeVar("Made")
 
@@ -79,10 +83,18 @@ class Values:
         chosen = chosen[np.argsort(-self.counts[chosen], kind="stable")]
         return Values(self.values.take(pa.array(chosen, pa.int64())), self.counts[chosen], 0)
 
-    def examples(self, most: int = 3) -> tuple[str, ...]:
+    def examples(self, most: int = MOST_EXAMPLES) -> tuple[str, ...]:
         """The first values, each with its rows."""
         pairs = zip(self.values[:most].to_pylist(), self.counts[:most].tolist(), strict=True)
         return tuple(f"{value!r} ({count:,})" for value, count in pairs)
+
+
+def moment(second: int) -> str:
+    """A time as people read it."""
+    try:
+        return datetime.fromtimestamp(int(second), UTC).strftime("%Y-%m-%d %H:%M:%S")
+    except (ValueError, OverflowError, OSError):
+        return f"{int(second)} s"
 
 
 class View:
@@ -205,15 +217,17 @@ class View:
 
     def examples(self, rows: np.ndarray, *columns: str) -> tuple[str, ...]:
         """Some of the cleaned interactions: the values of these columns, and of those that say which rows they are."""
-        schema = self.schema
-        telling = [*(schema.reference(role) for role in [*schema.roles][:2]), *filter(None, (schema.time,))]
-        names = [*columns, *(telling or [name for name in schema.interactions if name not in columns][:3])]
-        some = (
-            self.dataset.interactions.select(list(dict.fromkeys(names)))
-            .take(pa.array(rows[:3], pa.int64()))
-            .to_pylist()
-        )
-        return tuple(" ".join(f"{name}={value}" for name, value in row.items()) for row in some)
+        time, rows = self.schema.time, rows[:MOST_EXAMPLES]
+        telling = [*map(self.schema.reference, [*self.schema.roles][:2]), *([time] if time else [])]
+        names = dict.fromkeys((*columns, *(telling or [*self.schema.interactions][:3])))
+        shown = {
+            name: self.dataset.interactions[name].take(pa.array(rows, pa.int64())).to_pylist()
+            for name in names
+            if name != time
+        }
+        if time in names:
+            shown[time] = [moment(second) for second in self.encoded.time[rows]]
+        return tuple(" ".join(f"{name}={shown[name][row]}" for name in names) for row in range(len(rows)))
 
     @cached_property
     def times(self) -> Times | None:

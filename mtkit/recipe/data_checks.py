@@ -271,8 +271,8 @@ CHECKS = {
         DataCheck(
             "P034",
             "warning",
-            "times in several units",
-            "Some times are a thousand times others: seconds among milliseconds lie in 1970, and are left out.",
+            "times in several units, or in the wrong one",
+            "Some are a thousand times others, so that seconds among milliseconds are left out; or all would lie before 1980.",
             "Write all times in one unit.",
         ),
         DataCheck(
@@ -393,6 +393,20 @@ CHECKS = {
             "what training knows of what is tested",
             "All that `mtkit check` says of leaks and of ids that are new in the test, with the severity that it has there.",
             "Each finding says what to do.",
+        ),
+        DataCheck(
+            "P052",
+            "note",
+            "ids in a form that few have",
+            "Some may be no user, item or basket: `POST` and `FEE` among numbers of articles, `C1234` for a cancellation.",
+            "Find out what they name, and leave out what is not meant.",
+        ),
+        DataCheck(
+            "P053",
+            "warning",
+            "baskets or sessions of several users",
+            "Their numbers are used anew, or users were joined wrongly; each user's part counts as a basket of its own.",
+            "Make the numbers unique, or correct the users.",
         ),
     )
 }

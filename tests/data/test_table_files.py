@@ -4,7 +4,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import feather, parquet
 
-from mtkit.data.table_files import read_table
+from mtkit.data.table_files import column_names, read_table
 from mtkit.errors import DataError
 
 TEXT = "id,name,size\n007,Tea,1.20\n08,,\n"
@@ -97,3 +97,26 @@ def test_parts_that_do_not_fit(tmp_path):
     parquet.write_table(pa.table({"id": ["x"]}), tmp_path / "b.parquet")
     with pytest.raises(DataError, match="its parts have columns of different types"):
         read_table(tmp_path, ("id",))
+
+
+def test_names_of_columns(tmp_path):
+    table = pa.table({"a": [1, 2], "b": ["x", "y"]})
+    parquet.write_table(table, tmp_path / "t.parquet")
+    feather.write_feather(table, tmp_path / "t.arrow")
+    (tmp_path / "t.csv").write_text('a;b\n1;"x\ny"\n', encoding="utf-8")
+    (tmp_path / "t.jsonl").write_text('{"a": 1}\n\n{"b": 2, "a": 3}\n', encoding="utf-8")
+    (tmp_path / "parts").mkdir()
+    for name in ("1.csv", "2.csv"):
+        (tmp_path / "parts" / name).write_text("a,b\n1,2\n", encoding="utf-8")
+    with gzip.open(tmp_path / "t.tsv.gz", "wb") as file:
+        file.write(b"a\tb\n1\t2\n")
+    for name in ("t.parquet", "t.arrow", "t.csv", "t.jsonl", "parts", "t.tsv.gz"):
+        assert column_names(tmp_path / name) == ("a", "b"), name
+    for name, message in (("t.xls", r"expected a file that ends in \.csv"), ("no.csv", "there is no such file")):
+        if name == "t.xls":
+            (tmp_path / name).write_bytes(b"x")
+        with pytest.raises(DataError, match=message):
+            column_names(tmp_path / name)
+    (tmp_path / "t.parquet").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"t\.parquet: cannot be read"):
+        column_names(tmp_path / "t.parquet")

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from mtkit.recipe.settings import Catalog
+from mtkit.schema import Column
 
 ROWS = 6000
 
@@ -115,3 +116,32 @@ def test_same_text(clean, with_column, found):
     assert (same.where, same.count, same.of) == ("item.title", 2, 200)
     category = with_column(clean, "item.title", lambda titles: [f"kind {n % 9}" for n in range(len(titles))])
     assert found("P011", category) == []
+
+
+def test_ids_in_several_rows_of_their_table(clean, with_column, found):
+    data = with_column(clean, "item.id", lambda ids: [ids[1], *ids[1:]])
+    (several,) = found("P010", data)  # though the data are refused
+    assert (several.where, several.count, several.of, several.examples) == ("item.id", 1, 199, ("'i001' (2)",))
+
+
+def test_unusual_forms(clean, with_column, found):
+    assert found("P052", clean) == []
+    data = with_column(clean, "interactions.item", lambda ids: ["POST", "FEE", *ids[2:]])
+    (unusual,) = found("P052", data)
+    assert (unusual.where, unusual.count, unusual.examples) == ("interactions.item", 2, ("'POST' (1)", "'FEE' (1)"))
+    baskets = [f"C{row}" if row % 50 == 0 else f"{row}" for row in range(ROWS)]
+    (cancelled,) = found("P052", with_column(clean, "interactions.basket", baskets, Column(kind="id")))
+    assert (cancelled.where, cancelled.count) == ("interactions.basket", 120)
+    mixed = [f"{'A' * (row % 2)}{row}" for row in range(ROWS)]
+    assert found("P052", with_column(clean, "interactions.basket", mixed, Column(kind="id"))) == []
+
+
+def test_shared_baskets(clean, with_column, found):
+    users = clean.interactions["user"].to_pylist()
+    own = with_column(
+        clean, "interactions.basket", [f"{user} {row % 3}" for row, user in enumerate(users)], Column(kind="id")
+    )
+    assert found("P053", own) == []
+    data = with_column(own, "interactions.basket", lambda baskets: ["7", "7", *baskets[2:]])
+    (shared,) = found("P053", data)
+    assert (shared.where, shared.count, shared.examples) == ("interactions.basket", 1, ("'7'",))

@@ -20,7 +20,7 @@ def test_repeated_rows(clean, found):
     (twice,) = found("P012", data)
     assert (twice.where, twice.count, twice.of, twice.severity) == ("interactions", 9, ROWS + 9, "warning")
     first = clean.interactions.slice(0, 1).to_pylist()[0]
-    assert twice.examples[0] == f"user={first['user']} item={first['item']} time={first['time']}"
+    assert twice.examples[0] == f"user={first['user']} item={first['item']} time=2023-11-14 23:52:19"
     few = replace(clean, interactions=pa.concat_tables([clean.interactions, clean.interactions.slice(0, 2)]))
     assert [one.severity for one in found("P012", few)] == ["note"]
 

@@ -13,7 +13,9 @@ def values(*distinct, kind=None):
 
 
 def test_folded():
-    assert folded(pa.array([" Ab", "\ufb01n", "e\u0301", "\u00c9"])).to_pylist() == ["ab", "fin", "e\u0301", "e\u0301"]
+    assert folded(pa.array([" Ab", "\ufb01n", "e\u0301", "\u00c9", "Stra\u00dfe", "a \u00a0B"])).to_pylist() == [
+        "ab", "fin", "\u00e9", "\u00e9", "strasse", "a b",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -65,7 +65,7 @@ def test_future_times(at):
     view = View(data, data, now=START + DAYS * DAY)
     (later,) = look(view, "P036")
     assert (later.where, later.count) == ("interactions.time", 1)
-    assert later.examples[0].startswith(f"time={START + 300 * DAY} user=u")
+    assert later.examples[0].startswith("time=2024-09-09 22:13:20 user=u")
     assert list(look(View(data, data, now=START + 300 * DAY), "P036")) == []
 
 
@@ -107,3 +107,8 @@ def test_interactions_without_times(clean, found):
     data = replace(clean, interactions=clean.interactions.drop_columns(["time"]), schema=schema)
     view = View(data, data, now=0)
     assert [one for code in range(33, 40) for one in look(view, f"P{code:03}")] == []
+
+
+def test_times_that_all_lie_before_1980(at, found):
+    (early,) = found("P034", at(lambda t: (t - START) // DAY * 1000 + 1))
+    assert (early.count, early.detail) == (ROWS, "all lie before 1980")

@@ -75,7 +75,7 @@ def test_a_clean_shop(shop):
     assert done.exit_code == 0, done.output
     assert done.output.startswith("tiny: interactions 4,000 rows, user 80 rows, item 40 rows\n")
     assert "warning" not in done.output
-    assert done.output.endswith("51 checks made\nwhat each check means: docs/profile.md\n")
+    assert done.output.endswith("53 checks made\nwhat each check means: docs/profile.md\n")
     assert all(len(line) <= 80 for line in done.output.splitlines())
 
 
