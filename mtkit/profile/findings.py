@@ -11,7 +11,7 @@ from mtkit.recipe.data_checks import CHECKS, SEVERITIES, Severity
 from mtkit.shown import shown_line
 
 #: Characters of an example.
-_LONG = 60
+_LONG = 80
 
 
 class Needs(IntEnum):

@@ -148,6 +148,7 @@ def unusual_forms(view: View) -> Iterator[Found]:
         values = view.values(place)
         if not values.strings() or len(values.values) < _IDS:
             continue
+        values = values.where(~_blank(values))
         form = forms(values)
         ids = np.bincount(form)
         rare = values.where(ids[form] < (1 - ONE_FORM) * len(form))

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from scipy.stats import rankdata
 
+from mtkit.data.catalogs import moments
 from mtkit.data.encoded import present
 from mtkit.data.leakage import find_leaks
 from mtkit.profile.findings import Found, Needs, finds, graded
@@ -76,17 +77,18 @@ def new_categories(view: View) -> Iterator[Found]:
             )
 
 
-@finds("P048", Needs.PARTS)
+@finds("P048", Needs.PARTS, quick=True)
 def golden(view: View) -> Iterator[Found]:
     """Single features that order training rows by a binary label."""
-    rows = np.flatnonzero(view.trains)[:: max(int(view.trains.sum()) // _MEASURED, 1)]
+    rows = np.flatnonzero(view.trains)
+    rows = rows[:: max(len(rows) // _MEASURED, 1)]
     labels = [
         (place, label)
         for place in view.labels
         if not place.declared.classes and (label := _binary(view.numbers(place)[rows])) is not None
     ]
     for feature in view.features() if labels else ():
-        values = view.of_feature(feature)[rows]
+        values = view.of_feature(feature, rows)
         for place, label in labels:
             there = ~np.isnan(label)
             area = _area(feature, values[there], label[there])
@@ -108,16 +110,18 @@ def new_ids(view: View) -> Iterator[Found]:
 
 @finds("P050")
 def left_out(view: View) -> Iterator[Found]:
-    """What is left out while data are cleaned, and by the catalogs of the test."""
+    """What is left out while data are cleaned, and by the catalogs of validation and test."""
     rows = len(view.raw.interactions)
     for reason, count in view.dataset.left_out.items():
         yield _left(reason, count, rows)
-    if view.fold is not None and view.cuts:
-        sizes = {"train": int(view.trains.sum()), "eval": int(view.tested.sum())}
-        for reason, count in view.fold.dropped.items():
-            part = reason.partition(":")[0]
+    for cut, dropped in view.dropped:
+        time, fit = moments(view.dataset, cut), cut.cut if cut.fit is None else cut.fit
+        sizes = {"train": time < fit, "eval": (time >= cut.cut) & (time < cut.end)}
+        called = {"train": f"training for {cut.name}", "eval": cut.name}
+        for reason, count in dropped.items():
+            part, _, why = reason.partition(": ")
             if count and part in sizes and reason not in view.dataset.left_out:
-                yield _left(reason.replace("eval", "test", 1), count, sizes[part])
+                yield _left(f"{called[part]}: {why}", count, int(np.count_nonzero(sizes[part])))
 
 
 @finds("P051", Needs.PARTS)

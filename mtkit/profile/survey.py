@@ -81,7 +81,7 @@ def _view(raw: Dataset, recipe: Recipe | None) -> View:
     if recipe is not None:
         try:
             view.cuts = make_cuts(dataset, recipe.data.split)
-            view.fold = fold_of(recipe, dataset, view.cuts[1])
+            view.dropped = [(cut, fold_of(recipe, dataset, cut).dropped) for cut in view.cuts]
         except DataError as error:
             view.uncut = str(error)
     return view

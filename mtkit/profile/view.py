@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property
@@ -21,7 +21,7 @@ from mtkit.data.times import Times, read_times
 from mtkit.recipe.loader import Recipe
 from mtkit.schema import CONTEXT, INTERACTIONS, Address, Column, ColumnKind
 from mtkit.spec import Cut
-from mtkit.types import Dataset, Fold
+from mtkit.types import Dataset
 
 #: Examples of a finding.
 MOST_EXAMPLES = 3
@@ -110,7 +110,7 @@ class View:
     Attributes:
         refused: why there are no cleaned tables, a mistake in a line.
         uncut: why there are no cuts, or no catalogs.
-        fold: the test; None where nobody asked for it.
+        dropped: each cut, with why interactions are not among its events -> how many, as `Fold.dropped` has it; where asked for.
     """
 
     def __init__(
@@ -124,7 +124,7 @@ class View:
         self.raw, self.cleaned, self.recipe, self.cuts, self.now = raw, dataset, recipe, cuts, now
         self.schema = raw.schema
         self.refused, self.uncut = "", ""
-        self.fold: Fold | None = None
+        self.dropped: list[tuple[Cut, Mapping[str, int]]] = []
         self._prepared: dict[tuple[str, str, str], object] = {}
 
     @property
@@ -162,17 +162,25 @@ class View:
             elif address.scope in self.schema.roles:
                 yield Feature(address, Place(self.schema.roles[address.scope], address.column, declared), address.scope)
 
-    def of_feature(self, feature: Feature) -> np.ndarray:
-        """The values of a feature: float64 with nan for numbers, otherwise int64 codes with -1; `[interactions]`."""
-        place, rows = feature.place, None if feature.role is None else self.encoded.rows(feature.role)
-        numeric = place.declared.kind == "numeric"
+    def of_feature(self, feature: Feature, rows: np.ndarray | None = None) -> np.ndarray:
+        """The values of a feature: float64 with nan for numbers, otherwise int64 codes with -1.
+
+        Args:
+            feature: the feature.
+            rows: numbers of interactions; None = all.
+        """
+        place, numeric = feature.place, feature.place.declared.kind == "numeric"
+        if feature.role is not None:
+            values = self.numbers(place) if numeric else codes(self._table(place.table)[place.name])
+            of_role = self.encoded.rows(feature.role)
+            known: np.ndarray = np.append(values, np.nan if numeric else -1)  # the last is that of ids without a row
+            known = known[of_role if rows is None else of_role[rows]]
+            return known
+        if numeric:
+            return self.numbers(place) if rows is None else self.numbers(place)[rows]
         if rows is None:
-            return self.numbers(place) if numeric else self.encoded.codes(place.name).astype(np.int64)
-        values = self.numbers(place) if numeric else codes(self._table(place.table)[place.name])
-        of_rows: np.ndarray = np.append(values, np.nan if numeric else -1)[
-            rows
-        ]  # the last is that of ids without a row
-        return of_rows
+            return self.encoded.codes(place.name).astype(np.int64)
+        return codes(self._table(place.table)[place.name].take(pa.array(rows)))
 
     def raw_column(self, place: Place) -> pa.ChunkedArray:
         """The values as they came, without dictionary encoding; nulls where they are no plain values."""

@@ -25,7 +25,7 @@ from mtkit.types import Dataset
 
 _STYLES: Mapping[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "dim"}
 #: Columns of a terminal for where a finding is.
-_WHERE = 22
+_WHERE = 26
 #: Where all checks are described.
 PAGE = "docs/profile.md"
 

@@ -88,8 +88,9 @@ def test_what_is_left_out(clean, with_column, found, recipe_of):
     ]
     recipe = recipe_of(clean, catalog={"item": Catalog(min_count=28)})
     found_ = {one.detail: one for one in found("P050", clean, recipe)}
-    assert found_["train: item not in the catalog"].severity == "warning"
-    assert found_["test: item not in the catalog"].of == TEST
+    assert found_["training for test: item not in the catalog"].severity == "warning"
+    assert found_["test: item not in the catalog"].of == found_["valid: item not in the catalog"].of == TEST
+    assert {one.of for one in found_.values()} == {ROWS - TEST, ROWS - 2 * TEST, TEST}
 
 
 def test_leaks(clean, with_column, found):
