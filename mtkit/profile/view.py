@@ -174,8 +174,7 @@ class View:
             values = self.numbers(place) if numeric else codes(self._table(place.table)[place.name])
             of_role = self.encoded.rows(feature.role)
             known: np.ndarray = np.append(values, np.nan if numeric else -1)  # the last is that of ids without a row
-            known = known[of_role if rows is None else of_role[rows]]
-            return known
+            return known.take(of_role if rows is None else of_role[rows])
         if numeric:
             return self.numbers(place) if rows is None else self.numbers(place)[rows]
         if rows is None:

@@ -36,3 +36,8 @@ def test_jumps(clean, with_column, found):
     assert jump.examples[0].endswith("after 2024-03-22")
     slowly = np.linspace(0.1, 0.4, ROWS)
     assert found("P045", with_column(clean, "interactions.click", (rng.random(ROWS) < slowly).astype(int))) == []
+
+
+def test_rates_that_always_change_do_not_jump(clean, with_column, found):
+    waves = 1 + 8 * (np.arange(ROWS) // 300 % 2)
+    assert found("P045", with_column(clean, "interactions.click", waves)) == []
