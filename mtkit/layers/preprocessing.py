@@ -82,36 +82,6 @@ def _distinct(ids: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]
 
 
 @keras.saving.register_keras_serializable(package="mtkit")
-class Standardize(keras.layers.Layer):
-    """Float32 `[rows]` to float32 `[rows, 2]`: (value - mean) / std, and 1 where the value is nan or infinite, else 0.
-
-    Where the second is 1, the first is 0.
-
-    Args:
-        mean: subtracted.
-        std: divided by; positive.
-        **kwargs: of the Keras layer.
-    """
-
-    def __init__(self, mean: float, std: float, **kwargs: Any) -> None:
-        super().__init__(**{"dtype": "float32", "autocast": False, **kwargs})
-        self.mean = mean
-        self.std = std
-
-    def call(self, inputs: tf.Tensor) -> tf.Tensor:
-        """Standardizes."""
-        known = tf.math.is_finite(inputs)
-        value = tf.where(known, inputs, self.mean)
-        # graphs turn a division by a constant into this product; written out, eager results are the same bits
-        standardized = (value - self.mean) * (1 / self.std)
-        return tf.stack([standardized, tf.cast(~known, inputs.dtype)], axis=-1)
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments."""
-        return {**super().get_config(), "mean": self.mean, "std": self.std}
-
-
-@keras.saving.register_keras_serializable(package="mtkit")
 class StandardizeEach(keras.layers.Layer):
     """Float32 `[rows, n]` to the same: (value - mean) / std by columns.
 

@@ -52,59 +52,6 @@ class Vocabulary(Preprocessor):
         return ListVocabulary(**state) if "weighted" in state else Layer(**state)
 
 
-class Standardize(Preprocessor):
-    """Numbers to (value - mean) / standard deviation, 0 if missing, beside a 1 if missing; nan and inf are missing."""
-
-    column_kinds: ClassVar[tuple[ColumnKind, ...]] = ("numeric",)
-
-    def fit(self, values: np.ndarray) -> Mapping[str, Any]:
-        """Mean and standard deviation: `{"mean": float, "std": float}`; std is 1 where values do not differ."""
-        import numpy as np
-
-        known = values[np.isfinite(values)].astype(np.float64)
-        if not len(known):
-            return {"mean": 0.0, "std": 1.0}
-        return {"mean": float(known.mean()), "std": float(known.std()) or 1.0}
-
-    def info(self, state: Mapping[str, Any]) -> FeatureInfo:
-        """Two floats: the value, and whether it is missing."""
-        return FeatureInfo(width=2)
-
-    def build(self, state: Mapping[str, Any]) -> Any:
-        """A layer from float32 `[rows]` to float32 `[rows, 2]`."""
-        from mtkit.layers.preprocessing import Standardize as Layer
-
-        return Layer(**state)
-
-
-class Buckets(Preprocessor):
-    """Numbers to the integers of quantile buckets, from 1 on; 0 = missing."""
-
-    column_kinds: ClassVar[tuple[ColumnKind, ...]] = ("numeric",)
-
-    count: Annotated[int, Field(ge=2)] = Field(10, description="number of buckets, fewer where values repeat")
-
-    def fit(self, values: np.ndarray) -> Mapping[str, Any]:
-        """The inner edges, ascending float32 values: `{"edges": [...]}`; a bucket holds its lower edge."""
-        import numpy as np
-
-        known = values[np.isfinite(values)]
-        if not len(known):
-            return {"edges": []}
-        edges = np.quantile(known, np.linspace(0, 1, self.count + 1)[1:-1])
-        return {"edges": np.unique(edges.astype(np.float32)).tolist()}
-
-    def info(self, state: Mapping[str, Any]) -> FeatureInfo:
-        """An integer feature."""
-        return FeatureInfo(size=len(state["edges"]) + 2)
-
-    def build(self, state: Mapping[str, Any]) -> Any:
-        """A layer from float32 `[rows]` to int32 `[rows]`."""
-        from mtkit.layers.preprocessing import Buckets as Layer
-
-        return Layer(**state)
-
-
 class TargetStatistics(RowStatistics):
     """What became of earlier events with the same user, item, author, ...: how many there were, and the mean of each label.
 

@@ -7,7 +7,8 @@ import pytest
 from mtkit.data.catalogs import make_fold
 from mtkit.data.known_as_of import KNOWN, known_columns
 from mtkit.spec import Cut
-from mtkit.standard.preprocessors import Buckets, Standardize, Vocabulary
+from mtkit.standard.number_preprocessors import Buckets, Log, MinMax, Quantile, Robust, Standardize
+from mtkit.standard.preprocessors import Vocabulary
 from mtkit.standard.rows import EntityRows, Interactions, Profiles, SampledNegatives, Windows
 from mtkit.types import Dataset, RowTable
 
@@ -104,7 +105,8 @@ def test_catalogs_vocabularies_and_statistics_do_not_depend_on_what_follows_the_
         assert catalog.ids.tolist() == after.entities[entity].ids.tolist()
         assert catalog.columns.equals(after.entities[entity].columns)
     tables = [Interactions(batch_size=1).make(fold, "train") for fold in (before, after)]
-    for spec, name in ((Vocabulary, "store"), (Standardize, "amount"), (Buckets, "amount")):
+    of_numbers = [(spec, "amount") for spec in (Standardize, Robust, MinMax, Log, Quantile, Buckets)]
+    for spec, name in ((Vocabulary, "store"), *of_numbers):
         states = [spec(columns=()).fit(table.context[name]) for table in tables]
         assert states[0] == states[1]
     items = [EntityRows(batch_size=1, holdout_by="family").make(fold, "train") for fold in (before, after)]

@@ -7,7 +7,8 @@ from mtkit.data.catalogs import make_fold
 from mtkit.data.fit_features import fit_features
 from mtkit.errors import DataError
 from mtkit.spec import Cut
-from mtkit.standard.preprocessors import Buckets, Vocabulary
+from mtkit.standard.number_preprocessors import Buckets
+from mtkit.standard.preprocessors import Vocabulary
 from mtkit.standard.rows import EntityRows, Interactions
 
 CUT = Cut("test", 60 * 86400, 90 * 86400)
@@ -52,7 +53,7 @@ def test_context_columns_are_learned_on_training_rows_alone(fold, tables):
     features = fit_features(["context.amount", "context.store"], {}, fold, tables)
     assert features.states["context.amount"] == same.states["context.amount"]
     amount = train.context["amount"]
-    assert features.states["context.amount"]["mean"] == pytest.approx(np.nanmean(amount.astype(float)))
+    assert features.states["context.amount"]["center"] == pytest.approx(np.nanmean(amount.astype(float)))
     applied = features.apply(train).context
     assert applied.keys() == {"amount", "store"}
     assert applied["amount"].shape == (len(train), 2)
@@ -79,7 +80,7 @@ def test_columns_of_past_events_are_learned_on_what_the_model_is_trained_on(fold
     columns, before = fold.events.columns, fold.events.time < fold.fit
     assert 0 < before.sum() < len(before)
     amount = np.array(columns["amount"].to_pylist(), float)
-    assert features.states["history.amount"]["mean"] == pytest.approx(np.nanmean(amount[before]))
+    assert features.states["history.amount"]["center"] == pytest.approx(np.nanmean(amount[before]))
     found = features.of_events(fold)
     assert found.keys() == {"amount", "store", "payment", "cheap", "price"}
     np.testing.assert_allclose(found["amount"][:, 1], np.isnan(amount))

@@ -1,11 +1,9 @@
 import json
 
 import numpy as np
-import pytest
-from pydantic import ValidationError
 
 from mtkit.spec import FeatureInfo
-from mtkit.standard.preprocessors import Buckets, Standardize, TargetStatistics, Vocabulary
+from mtkit.standard.preprocessors import TargetStatistics, Vocabulary
 
 
 def test_vocabulary_is_sorted_and_without_missing_and_rare_values():
@@ -14,54 +12,6 @@ def test_vocabulary_is_sorted_and_without_missing_and_rare_values():
     state = Vocabulary(columns=("user.age",), min_count=2).fit(values)
     assert state == {"values": ["b"]}
     assert Vocabulary(columns=()).info(state) == FeatureInfo(size=2)
-
-
-@pytest.mark.parametrize(
-    ("values", "expected"),
-    [
-        ([1, 3, np.nan, np.inf], {"mean": 2.0, "std": 1.0}),
-        ([5, 5], {"mean": 5.0, "std": 1.0}),
-        ([np.nan], {"mean": 0.0, "std": 1.0}),
-        ([], {"mean": 0.0, "std": 1.0}),
-    ],
-)
-def test_standardize_learns_from_known_values(values, expected):
-    state = Standardize(columns=()).fit(np.array(values, dtype=np.float32))
-    assert state == expected
-    assert Standardize(columns=()).info(state) == FeatureInfo(width=2)
-
-
-def test_buckets_hold_about_as_many_values_each():
-    values = np.random.default_rng(0).normal(size=1000).astype(np.float32)
-    state = Buckets(columns=(), count=4).fit(np.append(values, np.nan))
-    filled = np.bincount(np.searchsorted(state["edges"], values, side="right"))
-    assert filled.tolist() == [250] * 4
-    assert Buckets(columns=()).info(state) == FeatureInfo(size=5)
-
-
-def test_buckets_of_repeated_and_of_no_values():
-    spec = Buckets(columns=(), count=10)
-    assert spec.fit(np.array([1, 1, 1, 1, 2], dtype=np.float32)) == {"edges": pytest.approx([1, 1.2, 1.6])}
-    assert spec.info(spec.fit(np.array([np.nan], dtype=np.float32))) == FeatureInfo(size=2)
-    with pytest.raises(ValidationError, match="greater than or equal to 2"):
-        Buckets(columns=(), count=1)
-
-
-@pytest.mark.parametrize(
-    ("spec", "values"),
-    [
-        (Vocabulary(columns=()), np.array(["b", "a"], dtype=object)),
-        (Standardize(columns=()), np.array([0.1, 0.7], dtype=np.float32)),
-        (Buckets(columns=()), np.array([0.1, 0.7], dtype=np.float32)),
-    ],
-)
-def test_state_goes_through_json_and_builds_a_layer(spec, values):
-    state = spec.fit(values)
-    again = json.loads(json.dumps(state))
-    assert again == state
-    outputs = spec.build(again)(values)
-    info = spec.info(state)
-    assert outputs.shape == ((2, info.width) if info.width else (2,))
 
 
 def test_a_vocabulary_of_lists_counts_rows():

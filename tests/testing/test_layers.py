@@ -8,10 +8,11 @@ from mtkit.heads import RetrievalHead
 from mtkit.layers.axes import Axis
 from mtkit.layers.balancing import Sum
 from mtkit.layers.mmoe import Mmoe
-from mtkit.layers.preprocessing import Standardize as StandardizeLayer
+from mtkit.layers.number_scaling import Scale
 from mtkit.layers.reference_heads import LinearHead
 from mtkit.layers.task_states import TaskStates
-from mtkit.standard.preprocessors import Buckets, Standardize, Vocabulary
+from mtkit.standard.number_preprocessors import Buckets, Standardize
+from mtkit.standard.preprocessors import Vocabulary
 from mtkit.testing import (
     check_balancer,
     check_correlation,
@@ -237,7 +238,7 @@ class Forgets(Standardize):
     """Learns what is no JSON."""
 
     def fit(self, values):
-        return {"mean": (1, 2), "std": 1.0}
+        return {"center": (1, 2), "scale": 1.0}
 
 
 class Narrow(Standardize):
@@ -259,7 +260,7 @@ class Nameless(Vocabulary):
         return state["values"][1:]
 
 
-class OverValues(StandardizeLayer):
+class OverValues(Scale):
     def call(self, inputs):
         return super().call(inputs - tf.reduce_mean(tf.where(tf.math.is_nan(inputs), 0.0, inputs)))
 

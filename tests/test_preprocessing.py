@@ -1,0 +1,94 @@
+"""What preprocessors make of columns, from a recipe through its model to an export."""
+
+import numpy as np
+import pytest
+from asking import ask, ids_of
+from passes import answers
+
+from mtkit.backend import tf
+from mtkit.errors import RecipeError
+from mtkit.recipe.loader import load_recipe
+from mtkit.serving.export import save
+
+SETS = (
+    'preprocess.age={use="robust", columns=["user.age"], fill=30, clip=[0.05, 0.95]}',
+    'preprocess.hour={use="log", columns=["context.hour"], indicator=false}',
+    'preprocess.weight={use="quantile", columns=["item.weight"], output="normal", count=12}',
+    'task.discounted.inputs=["customer", "look"]',
+    'task.gift.inputs=["visit", "look", "task.department"]',
+)
+
+
+@pytest.fixture(scope="module")
+def _kept():
+    return {}
+
+
+@pytest.fixture
+def trained(train_tiny, _kept):
+    """Trained once; shared by the tests of this file, which leave it as it is."""
+    if "pipeline" not in _kept:
+        _kept["pipeline"] = train_tiny(*SETS)
+    return _kept["pipeline"]
+
+
+@pytest.fixture
+def exported(trained, tmp_path, _kept):
+    if "export" not in _kept:
+        _kept["export"] = tf.saved_model.load(str(save(trained, tmp_path))).signatures
+    return _kept["export"]
+
+
+def raw_of(trained, entity, name, missing):
+    """The values of an entity's column for the evaluated lines, as a request has them."""
+    column = trained.fold.entities[entity].columns[name].to_pylist()
+    rows = trained.tables["lines"]["eval"].ids[entity]
+    return np.array([missing if column[row] is None else column[row] for row in rows])
+
+
+def test_what_comes_with_a_request_is_preprocessed_as_in_training(trained, exported):
+    lines = trained.tables["lines"]["eval"]
+    expected = answers(trained.model, ["discounted", "gift"], trained.model.feed.rows["lines/eval"])
+    ids = {f"{entity}_id": np.array(ids_of(trained, entity), object)[rows] for entity, rows in lines.ids.items()}
+    context = {"context_channel": lines.context["channel"], "context_hour": lines.context["hour"]}
+    known = ask(exported, "rank", **ids, **context)
+    for task in expected:
+        np.testing.assert_allclose(known[task], expected[task], atol=1e-5)
+    columns = {
+        "item_color": raw_of(trained, "item", "color", ""),
+        "item_weight": raw_of(trained, "item", "weight", np.nan).astype(np.float32),
+    }
+    new = ask(exported, "rank_new_item", user_id=ids["user_id"], **columns, **context)
+    for task in expected:
+        np.testing.assert_allclose(new[task], expected[task], atol=1e-5)
+
+
+def test_numbers_lie_on_the_device_as_they_were_learned(trained):
+    ages = np.array(
+        [np.nan if age is None else age for age in trained.fold.entities["user"].columns["age"].to_pylist()]
+    )
+    low, high = np.quantile(ages[np.isfinite(ages)], [0.05, 0.95])
+    inside = np.clip(ages, low, high)
+    quartiles = np.nanquantile(inside, [0.25, 0.5, 0.75])
+    expected = (np.where(np.isnan(ages), 30, inside) - quartiles[1]) / (quartiles[2] - quartiles[0])
+    held = trained.model.feed.entities["user"].columns["age"].numpy()
+    np.testing.assert_allclose(held, np.stack([expected, np.isnan(ages)], 1), atol=1e-5)
+    assert trained.model.feed.rows["lines"].context["hour"].shape[1] == 1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("age.fill='avg'", r"age\.fill: 'avg' is no statistic; expected a number, or one of them: "),
+        ("age.clip=[0.9, 0.1]", r"age\.clip: expected the lower number first"),
+        ("age.clip=[0.1]", r"age\.clip"),
+        ("age.columns=['user.town']", r"age\.columns\[0\]: user\.town is declared as categorical"),
+        ("weight.output='gauss'", r"weight\.output: expected 'uniform' or 'normal'"),
+        ("weight.count=1", r"weight\.count: .*greater than or equal to 2"),
+        ("hour.negative='abs'", r"hour\.negative: expected 'sign' or 'shift'"),
+    ],
+)
+def test_what_does_not_fit_is_named_once(tiny_recipe, change, message):
+    with pytest.raises(RecipeError, match=r"preprocess\." + message) as caught:
+        load_recipe(tiny_recipe, [*SETS, f"preprocess.{change}"])
+    assert str(caught.value).count("preprocess.") == 1, caught.value
