@@ -14,6 +14,9 @@ SETS = (
     'preprocess.age={use="robust", columns=["user.age"], fill=30, clip=[0.05, 0.95]}',
     'preprocess.hour={use="log", columns=["context.hour"], indicator=false}',
     'preprocess.weight={use="quantile", columns=["item.weight"], output="normal", count=12}',
+    'preprocess.family={use="hashing", columns=["item.family", "context.channel"], size=7}',
+    'preprocess.color={use="vocabulary", columns=["item.color"], max_size=1, rare="own"}',
+    'encoder.look.reads=["item.color", "item.weight", "item.family"]',
     'task.discounted.inputs=["customer", "look"]',
     'task.gift.inputs=["visit", "look", "task.department"]',
 )
@@ -55,7 +58,7 @@ def test_what_comes_with_a_request_is_preprocessed_as_in_training(trained, expor
     for task in expected:
         np.testing.assert_allclose(known[task], expected[task], atol=1e-5)
     columns = {
-        "item_color": raw_of(trained, "item", "color", ""),
+        **{f"item_{name}": raw_of(trained, "item", name, "") for name in ("color", "family")},
         "item_weight": raw_of(trained, "item", "weight", np.nan).astype(np.float32),
     }
     new = ask(exported, "rank_new_item", user_id=ids["user_id"], **columns, **context)
@@ -76,6 +79,13 @@ def test_numbers_lie_on_the_device_as_they_were_learned(trained):
     assert trained.model.feed.rows["lines"].context["hour"].shape[1] == 1
 
 
+def test_hashes_arrive_as_lists_and_rare_values_as_one(trained):
+    item = trained.model.feed.entities["item"].columns
+    assert item["family"].shape == (len(trained.fold.entities["item"]), 2)
+    assert trained.model.feed.rows["lines"].context["channel"].shape[1] == 2
+    assert set(item["color"].numpy()[1:]) == {1, 2}
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -85,6 +95,8 @@ def test_numbers_lie_on_the_device_as_they_were_learned(trained):
         ("age.columns=['user.town']", r"age\.columns\[0\]: user\.town is declared as categorical"),
         ("weight.output='gauss'", r"weight\.output: expected 'uniform' or 'normal'"),
         ("weight.count=1", r"weight\.count: .*greater than or equal to 2"),
+        ("family.hashes=9", r"family\.hashes: .*less than or equal to 8"),
+        ("color.rare='other'", r"color\.rare: expected 'unknown' or 'own'"),
         ("hour.negative='abs'", r"hour\.negative: expected 'sign' or 'shift'"),
     ],
 )

@@ -14,16 +14,17 @@ class Vocabulary(keras.layers.Layer):
 
     Args:
         values: distinct strings, none of them empty.
+        rare: whether other strings than the empty one have a number of their own, the last.
         **kwargs: of the Keras layer.
     """
 
-    def __init__(self, values: Sequence[str], **kwargs: Any) -> None:
+    def __init__(self, values: Sequence[str], rare: bool = False, **kwargs: Any) -> None:
         super().__init__(**{"autocast": False, **kwargs})
-        self.values = list(values)
+        self.values, self.rare = list(values), rare
         # the empty string stands for a missing value; it is a key because tables cannot be empty
         keys = tf.constant(["", *self.values])
         initializer = tf.lookup.KeyValueTensorInitializer(keys, tf.range(len(self.values) + 1, dtype=tf.int64))
-        self.table = tf.lookup.StaticHashTable(initializer, default_value=0)
+        self.table = tf.lookup.StaticHashTable(initializer, len(keys) if rare else 0)
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Looks strings up."""
@@ -31,7 +32,7 @@ class Vocabulary(keras.layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
-        return {**super().get_config(), "values": self.values}
+        return {**super().get_config(), "values": self.values, "rare": self.rare}
 
 
 @keras.saving.register_keras_serializable(package="mtkit")
@@ -43,26 +44,76 @@ class ListVocabulary(Vocabulary):
 
     Args:
         values: distinct strings, none of them empty.
+        rare: whether other strings than empty ones are one value of their own, the last.
         weighted: whether it is called with strings and weights, both `[rows, n]`; it then returns numbers and weights.
         **kwargs: of the Keras layer.
     """
 
-    def __init__(self, values: Sequence[str], *, weighted: bool = False, **kwargs: Any) -> None:
-        super().__init__(values, **kwargs)
+    def __init__(self, values: Sequence[str], rare: bool = False, *, weighted: bool = False, **kwargs: Any) -> None:
+        super().__init__(values, rare, **kwargs)
         self.weighted = weighted
 
     def call(self, inputs: Any) -> Any:
         """Looks strings up."""
         strings, weights = inputs if self.weighted else (inputs, None)
-        ids = super().call(strings)
-        weights = tf.ones_like(ids, tf.float32) if weights is None else weights
-        there = (ids > 0) & (weights > 0) & tf.math.is_finite(weights)
-        ids, weights = _distinct(tf.where(there, ids, 0), tf.where(there, weights, 0.0))
+        ids, weights = _set(super().call(strings), weights)
         return (ids, weights) if self.weighted else ids
 
     def get_config(self) -> dict[str, Any]:
         """The arguments."""
         return {**super().get_config(), "weighted": self.weighted}
+
+
+@keras.saving.register_keras_serializable(package="mtkit")
+class Hashes(keras.layers.Layer):
+    """Strings `[rows]` to int32 `[rows, hashes]`, several hashes of each, or `[rows]` where it is one; 0 for the empty string.
+
+    Hash i is one of the numbers from 1 + i size to (i + 1) size: `Fingerprint64` of FarmHash, modulo size, of the string, or, from
+    the second on, of the number of the hash, a zero byte and the string.
+
+    Args:
+        size: how many numbers there are for each hash.
+        hashes: how many hashes.
+        listed: whether rows are lists `[rows, n]`; it then returns the numbers of all their values, `[rows, n * hashes]`, as
+            `ListVocabulary` does.
+        weighted: whether it is called with lists and weights, both `[rows, n]`; it then returns numbers and weights.
+        **kwargs: of the Keras layer.
+    """
+
+    def __init__(
+        self, size: int, hashes: int = 1, listed: bool = False, *, weighted: bool = False, **kwargs: Any
+    ) -> None:
+        super().__init__(**{"autocast": False, **kwargs})
+        self.size, self.hashes, self.listed, self.weighted = size, hashes, listed, weighted
+
+    def call(self, inputs: Any) -> Any:
+        """Hashes strings."""
+        strings, weights = inputs if self.weighted else (inputs, None)
+        ids = self._hashed(tf.convert_to_tensor(strings, tf.string))
+        if not self.listed:
+            return ids if self.hashes > 1 else ids[:, 0]
+        shape = [tf.shape(ids)[0], -1]
+        weights = None if weights is None else tf.repeat(weights, self.hashes, axis=1)
+        ids, weights = _set(tf.reshape(ids, shape), weights)
+        return (ids, weights) if self.weighted else ids
+
+    def _hashed(self, strings: tf.Tensor) -> tf.Tensor:
+        """The numbers of each string, int32 `[*strings.shape, hashes]`."""
+        salted = [tf.strings.join([f"{i}\0", strings]) if i else strings for i in range(self.hashes)]
+        hashes = [1 + i * self.size + tf.strings.to_hash_bucket_fast(of, self.size) for i, of in enumerate(salted)]
+        return tf.where((strings != "")[..., None], tf.cast(tf.stack(hashes, -1), tf.int32), 0)
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments."""
+        own = {"size": self.size, "hashes": self.hashes, "listed": self.listed, "weighted": self.weighted}
+        return {**super().get_config(), **own}
+
+
+def _set(ids: tf.Tensor, weights: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
+    """Each row's distinct numbers, and the sums of their weights; those of weight 0 and below are left out."""
+    weights = tf.ones_like(ids, tf.float32) if weights is None else weights
+    there = (ids > 0) & (weights > 0) & tf.math.is_finite(weights)
+    return _distinct(tf.where(there, ids, 0), tf.where(there, weights, 0.0))
 
 
 def _distinct(ids: tf.Tensor, weights: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -94,7 +94,7 @@ class Standardize(Scaling):
 
 
 class Robust(Scaling):
-    """Numbers to (value - median) / distance of two quantiles: what is far off moves neither. As `RobustScaler` of scikit-learn."""
+    """Numbers to (value - median) / distance of two quantiles: what is far off moves neither. As `RobustScaler`."""
 
     fill: Fill = Field("median", description=_FILL)
     quantiles: Quantiles = Field((0.25, 0.75), description="the quantiles whose distance becomes 1")
@@ -130,8 +130,8 @@ class Log(Scaling):
 
     negative: Literal["sign", "shift"] = Field(
         "sign",
-        description="what becomes of negative values: their `sign` is kept; or all values `shift` so that the least of the training "
-        "rows is 0, log(1 + value - least), and lower ones count as that",
+        description="what becomes of negative values: their `sign` is kept; or all values `shift` so that the least of the "
+        "training rows is 0, log(1 + value - least), and lower ones count as that",
     )
 
     def learn(self, known: np.ndarray) -> Mapping[str, Any]:

@@ -1,15 +1,15 @@
-"""Preprocessors: vocabularies, standardization and buckets of raw columns; statistics of what was known before a row."""
+"""Preprocessors: vocabularies and hashes of categories; statistics of what was known before a row."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Annotated, Any, ClassVar
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from mtkit.durations import Duration
 from mtkit.errors import nearest
-from mtkit.schema import Address, Column, ColumnKind, Schema
+from mtkit.schema import HISTORY, Address, Column, ColumnKind, Schema
 from mtkit.spec import FeatureInfo, Key, KeyNumbers, PositiveFloat, PositiveInt, Preprocessor, RowStatistics
 
 if TYPE_CHECKING:
@@ -25,6 +25,14 @@ class Vocabulary(Preprocessor):
     column_kinds: ClassVar[tuple[ColumnKind, ...]] = ("categorical", "list")
 
     min_count: PositiveInt = Field(1, description="training rows in which a value must occur")
+    max_size: PositiveInt | None = Field(
+        None, description="how many values it has at most, the most frequent ones; default: all"
+    )
+    rare: Literal["unknown", "own"] = Field(
+        "unknown",
+        description="what values are that are rare or were never seen: `unknown`, as if they were missing; or one value of their `own`, "
+        "the last, which is learned by the rare ones",
+    )
 
     def fit(self, values: np.ndarray) -> Mapping[str, Any]:
         """The sorted values: `{"values": [...]}`; of lists, beside whether these are `weighted`."""
@@ -32,24 +40,64 @@ class Vocabulary(Preprocessor):
 
         listed, weighted = values.ndim == 2, values.dtype.names is not None
         counts = Counter((values["value"] if weighted else values).ravel().tolist())
-        known = sorted(v for v, n in counts.items() if v not in (None, "") and n >= self.min_count)
+        frequent = sorted((-n, v) for v, n in counts.items() if v not in (None, "") and n >= self.min_count)
+        known = sorted(v for _, v in frequent[: self.max_size])
         return {"values": known, "weighted": weighted} if listed else {"values": known}
 
     def info(self, state: Mapping[str, Any]) -> FeatureInfo:
         """An integer feature, or several of a row."""
-        return FeatureInfo(size=len(state["values"]) + 1, listed="weighted" in state)
+        return FeatureInfo(size=len(state["values"]) + 1 + (self.rare == "own"), listed="weighted" in state)
 
     def values(self, state: Mapping[str, Any]) -> Sequence[str]:
-        """The values."""
-        values: Sequence[str] = state["values"]
-        return values
+        """The values; the empty string stands for all rare ones."""
+        return [*state["values"], ""] if self.rare == "own" else state["values"]
 
     def build(self, state: Mapping[str, Any]) -> Any:
         """A layer from strings to int32 of their shape, `[rows]` or `[rows, n]`."""
         from mtkit.layers.preprocessing import ListVocabulary
         from mtkit.layers.preprocessing import Vocabulary as Layer
 
-        return ListVocabulary(**state) if "weighted" in state else Layer(**state)
+        layer = ListVocabulary if "weighted" in state else Layer
+        return layer(**state, rare=self.rare == "own")
+
+
+class Hashing(Preprocessor):
+    """Strings to several hashes of each, for values without number, or that training has not seen; 0 = missing.
+
+    A table of embeddings has `size` rows for each hash, and a value is the sum of what its hashes say (or the mean, as the
+    encoder's `combiner` is): two values are alike only if all their hashes are (Bloom embeddings; Serra & Karatzoglou, 2017). Nothing
+    is learned of the column. With hash embeddings (Svenstrup et al., 2017) it has the several hashes in common, each here into rows
+    of its own, and not the weights that these learn for each value.
+    """
+
+    column_kinds: ClassVar[tuple[ColumnKind, ...]] = ("categorical", "list")
+
+    size: Annotated[int, Field(ge=1, le=2**27)] = Field(description="rows of the table for each hash")
+    hashes: Annotated[int, Field(ge=1, le=8)] = Field(
+        2, description="how many hashes a value has; of columns of past events (`history.NAME`) one alone"
+    )
+
+    @model_validator(mode="after")
+    def _pasts_have_one(self) -> Self:
+        if self.hashes > 1 and (past := [address for address in self.columns if address.scope == HISTORY]):
+            raise ValueError(
+                f"hashes = {self.hashes} make several numbers of {past[0]}, and pasts have one of each event; set hashes = 1"
+            )
+        return self
+
+    def fit(self, values: np.ndarray) -> Mapping[str, Any]:
+        """Nothing; of lists, whether these are `weighted`."""
+        return {"weighted": values.dtype.names is not None} if values.ndim == 2 else {}
+
+    def info(self, state: Mapping[str, Any]) -> FeatureInfo:
+        """Several integers of a row, or one."""
+        return FeatureInfo(size=1 + self.hashes * self.size, listed=self.hashes > 1 or "weighted" in state)
+
+    def build(self, state: Mapping[str, Any]) -> Any:
+        """A `mtkit.layers.preprocessing.Hashes`."""
+        from mtkit.layers.preprocessing import Hashes
+
+        return Hashes(self.size, self.hashes, listed="weighted" in state, **state)
 
 
 class TargetStatistics(RowStatistics):

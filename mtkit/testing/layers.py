@@ -48,7 +48,8 @@ def check_preprocessor(spec: Preprocessor, values: np.ndarray) -> None:
 
     Args:
         spec: the preprocessor.
-        values: raw values of a column, `[rows]`: float32 with nan where there is none, or strings and None.
+        values: raw values of a column, `[rows]`: float32 with nan where there is none, or strings and None; of a list, these
+            `[rows, n]`, filled up with None.
     """
     from mtkit.data.columns import layer_input
 
@@ -57,20 +58,31 @@ def check_preprocessor(spec: Preprocessor, values: np.ndarray) -> None:
     assert again == state, f"the state {state!r} comes back from JSON as {again!r}"
     layer, info = spec.build(again), spec.info(again)
     check_layer_config(layer)
-    unseen = (
-        np.array(["never seen", None, *values], object) if values.dtype == object else np.append([9e9, np.nan], values)
-    )
-    given = layer_input(unseen.astype(values.dtype))
+    never = np.array(["never seen", None], object) if values.dtype == object else np.array([9e9, np.nan])
+    first = np.broadcast_to(never.reshape(2, *[1] * (values.ndim - 1)), (2, *values.shape[1:]))
+    given = layer_input(np.concatenate([first, values]).astype(values.dtype))
     found = np.asarray(layer(given))
-    shape = (len(given), *([info.width] if info.width else []))
+    several = found.shape[1:] if info.listed else ()
+    shape = (len(given), *([info.width] if info.width else several))
     assert found.shape == shape, f"expected {list(shape)}, as of {info}, got {list(found.shape)}"
     if info.size:
         assert found.dtype == np.int32, f"expected int32, got {found.dtype}"
         assert ((found >= 0) & (found < info.size)).all(), f"expected numbers below {info.size}, got {found}"
+    if info.listed:
+        _assert_sets(found)
     names = spec.values(again)
     assert names is None or len(names) + 1 == info.size, f"expected a value for each integer, as of {info}, got {names}"
     assert_finite(found, "preprocessed values")
     assert_equal(layer(given[2:]), found[2:], "values with and without others beside them")
+
+
+def _assert_sets(found: np.ndarray) -> None:
+    """Several numbers of each row: distinct, ascending, and then 0."""
+    assert found.ndim == 2, f"expected several numbers of each row, got {list(found.shape)}"
+    for row in found:
+        there = row[: np.count_nonzero(row)]
+        assert there.all(), f"expected zeros behind the numbers of a row, got {row}"
+        assert (np.diff(there) > 0).all(), f"expected distinct numbers, ascending, got {row}"
 
 
 def check_encoder(layer: Any, inputs: Mapping[str, Any], dim: int) -> None:
