@@ -130,6 +130,7 @@ class Schema(BaseModel):
         interactions: columns of the interaction table; at most one has kind `time`.
         entities: entity name -> its columns; the key column is called `id` and is not listed.
         known: names of what a recipe's preprocessors make of what was known before each row; sources declare none.
+        groups: features that a recipe's preprocessors make of several columns (`item.looks`), with these; sources declare none.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
@@ -137,6 +138,7 @@ class Schema(BaseModel):
     interactions: Mapping[str, Column]
     entities: Mapping[str, Mapping[str, Column]]
     known: tuple[str, ...] = ()
+    groups: Mapping[Address, tuple[Address, ...]] = {}
 
     def of_kind(self, kind: ColumnKind, table: str = INTERACTIONS) -> tuple[str, ...]:
         """Names of the columns of `table` (an entity, or `interactions`) that have this kind."""
@@ -261,7 +263,7 @@ class Schema(BaseModel):
         """Every address that an encoder may read (`user.age`, `context.hour`), with its column.
 
         Labels, their sources, weights, ids of other rows and the time are left out. `<entity>.id`, the past
-        (`history.<role>` of what is acted on), what is known of its events (`past_columns`), and `known` are included.
+        (`history.<role>` of what is acted on), what is known of its events (`past_columns`), `known` and `groups` are included.
         """
         hidden = {s for c in self.interactions.values() for s in c.sources}
         addresses: dict[Address, Column] = {}
@@ -280,4 +282,9 @@ class Schema(BaseModel):
         for name, column in self.interactions.items():
             if column.kind in ("categorical", "numeric", "list") and name not in hidden:
                 addresses[Address.of(CONTEXT, name)] = column
-        return addresses | {Address.of(KNOWN, name): Column(kind="numeric") for name in self.known}
+        made = (*(Address.of(KNOWN, name) for name in self.known), *self.groups)
+        return addresses | dict.fromkeys(made, Column(kind="numeric"))
+
+    def parts(self, address: Address) -> tuple[Address, ...]:
+        """The columns that a feature is made of: those of a group, or the one that it is."""
+        return self.groups.get(address, (address,))

@@ -62,6 +62,7 @@ ACROSS = {
     "test_multi_label": "a kind of label, through a run and an export",
     "test_named_events": "conditions of recipes, from the text to the export",
     "test_numeric_labels": "a kind of label, through a run",
+    "test_preprocessing": "what preprocessors make of columns, through a run and an export",
     "test_open_heads": "a head of a form that the core does not know, through a run",
     "test_past_events": "what is known of past events, through a run and an export",
     "test_recipes": "the recipes of the repository",

@@ -103,9 +103,9 @@ def codes(column: pa.ChunkedArray) -> np.ndarray:
 
 
 def layer_input(values: np.ndarray) -> Any:
-    """Raw values as TensorFlow can take them: null strings become empty; numbers stay, weights stand beside their values."""
+    """Raw values as TensorFlow can take them: null strings become empty; numbers stay, and fields stand beside one another."""
     if values.dtype.names:
-        return layer_input(values["value"]), values["weight"]
+        return tuple(layer_input(values[name]) for name in values.dtype.names)
     if values.dtype != object:
         return values
     missing = pc.is_null(pa.array(values.ravel(), pa.string())).to_numpy(zero_copy_only=False).reshape(values.shape)

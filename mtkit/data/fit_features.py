@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from mtkit.data.columns import codes, layer_input, plain, raw
 from mtkit.data.feature_scopes import scope_of
 from mtkit.recipe.registry import Registry
 from mtkit.schema import CONTEXT, HISTORY, KNOWN, WEIGHT, Address, Column
-from mtkit.spec import FeatureInfo, Preprocessor, RowStatistics
+from mtkit.spec import FeatureInfo, GroupPreprocessor, Preprocessor, RowStatistics
 from mtkit.types import Fold, Part, RowTable
 
 #: Kind of a column -> entry point of the preprocessor that it gets where a recipe names none. Other kinds have none:
@@ -31,20 +31,23 @@ class FeatureTables:
         states: address -> what was learned, JSON-able.
         values: address -> what its integers from 1 on stand for; None = nothing that has a name.
         layers: address -> the layer that preprocesses raw values, for training and the servable alike.
+        groups: address of a feature that is made of several columns -> these.
     """
 
     infos: Mapping[str, FeatureInfo]
     states: Mapping[Address, Mapping[str, Any]]
     values: Mapping[Address, Sequence[str] | None]
     layers: Mapping[Address, Any]
+    groups: Mapping[Address, tuple[Address, ...]] = field(default_factory=dict)
 
     def of_catalogs(self, fold: Fold) -> dict[Address, np.ndarray]:
         """Address of an entity's column -> it, preprocessed, int32 `[rows]` or `[rows, n]`, or float32 `[rows, width]`."""
-        raw = {address: scope_of(address).of_catalog(fold, address.column) for address in self.layers}
         made: dict[str, np.ndarray] = {}
-        for address, values in raw.items():
-            if values is not None:
-                made |= columns_of(address, _run(self.layers[address], values))
+        for address, layer in self.layers.items():
+            parts = {part: scope_of(part).of_catalog(fold, part.column) for part in self._parts(address)}
+            columns = {part: values for part, values in parts.items() if values is not None}
+            if columns:
+                made |= columns_of(address, _run(layer, self._joined(address, columns)))
         return {Address(name): column for name, column in made.items()}
 
     def of_events(self, fold: Fold) -> dict[str, np.ndarray]:
@@ -58,16 +61,23 @@ class FeatureTables:
 
     def apply(self, table: RowTable) -> RowTable:
         """The table with only the columns of its own that encoders read, preprocessed; statistics are dense ones, by address."""
-        read = {name: Address.of(CONTEXT, name) for name in table.context}
         context: dict[str, np.ndarray] = {}
-        for name, address in read.items():
-            if address in self.layers:
-                context |= columns_of(name, _run(self.layers[address], table.context[name]))
+        for address in (address for address in self.layers if address.scope == CONTEXT):
+            parts = self._parts(address)
+            columns = {part: table.context[part.column] for part in parts if part.column in table.context}
+            if len(columns) == len(parts):
+                context |= columns_of(address.column, _run(self.layers[address], self._joined(address, columns)))
         known = {Address.of(KNOWN, name): values for name, values in table.statistics.items()}
         dense: dict[str, np.ndarray] = {
             address: _run(self.layers[address], values) for address, values in known.items()
         }
         return replace(table, context=context, statistics={}, dense={**table.dense, **dense})
+
+    def _parts(self, address: Address) -> tuple[Address, ...]:
+        return self.groups.get(address, (address,))
+
+    def _joined(self, address: Address, columns: Mapping[Address, np.ndarray]) -> np.ndarray:
+        return together(columns) if address in self.groups else columns[address]
 
 
 def fit_features(
@@ -90,8 +100,7 @@ def fit_features(
     """
     chosen: dict[Address, Preprocessor] = {}
     for name, preprocessor in preprocessors.items():
-        statistics = isinstance(preprocessor, RowStatistics)
-        chosen |= dict.fromkeys((Address.of(KNOWN, name),) if statistics else preprocessor.columns, preprocessor)
+        chosen |= dict.fromkeys(_made(name, preprocessor), preprocessor)
     declared, defaults = fold.schema.features(), Registry.installed()
     infos: dict[str, FeatureInfo] = {}
     states, values, layers = {}, {}, {}
@@ -100,11 +109,33 @@ def fit_features(
         if column.kind not in DEFAULTS:
             continue
         spec = chosen.get(address) or defaults.get("preprocessor", DEFAULTS[column.kind])(columns=())
-        states[address] = spec.fit(scope_of(address).of_training(fold, tables, address.column))
+        states[address] = spec.fit(_of_training(address, fold, tables))
         infos[address] = spec.info(states[address])
         values[address] = spec.values(states[address])
         layers[address] = spec.build(states[address])
-    return FeatureTables(infos, states, values, layers)
+    groups = {address: parts for address, parts in fold.schema.groups.items() if address in layers}
+    return FeatureTables(infos, states, values, layers, groups)
+
+
+def _made(name: str, spec: Preprocessor) -> tuple[Address, ...]:
+    """The addresses of the features that a preprocessor makes."""
+    if isinstance(spec, RowStatistics):
+        return (Address.of(KNOWN, name),)
+    return (spec.made(name),) if isinstance(spec, GroupPreprocessor) else spec.columns
+
+
+def _of_training(address: Address, fold: Fold, tables: Mapping[str, Mapping[Part, RowTable]]) -> np.ndarray:
+    """Raw training values of a column, or of those of a group."""
+    parts = {part: scope_of(part).of_training(fold, tables, part.column) for part in fold.schema.parts(address)}
+    return together(parts) if address in fold.schema.groups else parts[address]
+
+
+def together(columns: Mapping[Address, np.ndarray]) -> np.ndarray:
+    """Columns `[rows]` as one structured array `[rows]`, with a field for each."""
+    joined = np.empty(len(next(iter(columns.values()))), [(str(name), of.dtype) for name, of in columns.items()])
+    for name, values in columns.items():
+        joined[str(name)] = values
+    return joined
 
 
 def columns_of(name: str, made: Any) -> dict[str, Any]:

@@ -55,7 +55,7 @@ def find_leaks(recipe: Recipe, dataset: Dataset, valid: Cut, test: Cut) -> list[
     Columns are looked at that a task of the recipe predicts or an encoder reads.
     """
     plan, parts, data = recipe.plan, recipe.data.split.reads, Encoded(dataset)
-    found = [*_recoded(plan, data), *_ahead(plan, data), *_statistics(plan, data, test)]
+    found = [*_recoded(plan, data), *_ahead(plan, data), *_statistics(recipe.columns_read, data, test)]
     found += [*_dividing(recipe, parts, dataset), *_divided(data, valid), *_divided(data, test)]
     found += _repeated(data, test, parts)
     found += [*_later(data, test), *_new(recipe, data, test)]
@@ -199,9 +199,8 @@ def _fading(name: str, label: np.ndarray, time: np.ndarray) -> Iterator[Finding]
         yield Finding("warning", name, what, len(last), "if it looks ahead, declare its `horizon`")
 
 
-def _statistics(plan: Plan, data: Encoded, test: Cut) -> Iterator[Finding]:
+def _statistics(reads: Collection[str], data: Encoded, test: Cut) -> Iterator[Finding]:
     """Numeric features that are statistics of an entity over all interactions, those of the test included."""
-    reads = plan.addresses()
     for role in data.schema.roles:
         features = dict(_numbers(data, role, reads))
         some = np.flatnonzero(data.rows(role) < SOME) if features else None
@@ -298,7 +297,7 @@ def _levels(values: np.ndarray, statistic: np.ndarray) -> int:
 
 def _dividing(recipe: Recipe, parts: Collection[str], dataset: Dataset) -> Iterator[Finding]:
     """Features that say which part an interaction is in, and statistics by them."""
-    read = recipe.plan.addresses()
+    read = recipe.columns_read
     keys = [address for spec in recipe.statistics.values() for key in spec.keys for address in key]
     for address in dict.fromkeys([*read, *keys]):
         if address.scope in (CONTEXT, HISTORY) and address.column in parts:

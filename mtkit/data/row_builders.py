@@ -223,7 +223,8 @@ def first_in_group(events: Events, positions: np.ndarray) -> np.ndarray:
 
 def _context(fold: Fold, positions: np.ndarray) -> dict[str, np.ndarray]:
     rows = pa.array(positions)
-    names = [address.column for address in fold.schema.features() if address.scope == CONTEXT]
+    features, made = fold.schema.features(), fold.schema.groups
+    names = [address.column for address in features if address.scope == CONTEXT and address not in made]
     return {name: raw(fold.events.columns[name].take(rows), fold.schema.interactions[name]) for name in names}
 
 

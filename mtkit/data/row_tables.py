@@ -162,7 +162,7 @@ def _check_rows(recipe: Recipe, fold: Fold, tables: Tables) -> None:
         for name, head in plan.tasks.items()
         for path, message in head.unfit(_seen(tables, head))
     ]
-    found += [*_missing_features(recipe, plan, tables), *_too_many_rows(plan, fold)]
+    found += [*_missing_features(recipe, plan, fold, tables), *_too_many_rows(plan, fold)]
     _refuse(recipe, found or [*_missing_columns(plan, tables)])
 
 
@@ -205,14 +205,15 @@ def _missing_columns(plan: Plan, tables: Tables) -> Iterator[tuple[KeyPath, str]
                 break
 
 
-def _missing_features(recipe: Recipe, plan: Plan, tables: Tables) -> Iterator[tuple[KeyPath, str]]:
+def _missing_features(recipe: Recipe, plan: Plan, fold: Fold, tables: Tables) -> Iterator[tuple[KeyPath, str]]:
     """Where a task reads an embedding of something that the rows do not have: (path, message)."""
     addresses = embeddings(recipe.encoder, recipe.correlation)
     for task in plan.tasks:
         for table, names in plan.reads(task).items():
             rows = tables[table]["train"]
             for key, name in names:
-                if lacking := sorted(a for a in addresses[name] if not scope_of(a).is_in(rows, a.column)):
+                read = [part for address in addresses[name] for part in fold.schema.parts(address)]
+                if lacking := sorted(a for a in read if not scope_of(a).is_in(rows, a.column)):
                     message = f"{name!r} depends on {', '.join(lacking)}, which row table {table!r} does not have"
                     yield ("task", task, key), message
 

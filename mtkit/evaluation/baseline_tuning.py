@@ -239,7 +239,8 @@ def labeled_rows(
     declared = fold.schema.features()
     columns: dict[str, np.ndarray] = {}
     kinds: dict[str, ColumnKind] = {}
-    for address in (address for address in map(Address, (*texts, *features)) if address.scope != HISTORY):
+    read = dict.fromkeys(part for address in map(Address, (*texts, *features)) for part in fold.schema.parts(address))
+    for address in (address for address in read if address.scope != HISTORY):
         kind = declared[address].kind
         if kind in ("text", "categorical", "numeric", "list") or address.column == "id":
             values = scope_of(address).of_rows(fold, table, address.column)

@@ -68,8 +68,8 @@ class ListVocabulary(Vocabulary):
 class Hashes(keras.layers.Layer):
     """Strings `[rows]` to int32 `[rows, hashes]`, several hashes of each, or `[rows]` where it is one; 0 for the empty string.
 
-    Hash i is one of the numbers from 1 + i size to (i + 1) size: `Fingerprint64` of FarmHash, modulo size, of the string, or, from
-    the second on, of the number of the hash, a zero byte and the string.
+    Hash i is one of the numbers from 1 + i size to (i + 1) size: `Fingerprint64` of FarmHash, modulo size, of the string, or,
+    from the second on, of the number of the hash, a zero byte and the string.
 
     Args:
         size: how many numbers there are for each hash.

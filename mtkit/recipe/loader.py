@@ -22,12 +22,14 @@ from mtkit.recipe.source_text import Document, Mistake, read_document
 from mtkit.recipe.static_checks import Draft, check_wiring
 from mtkit.recipe.toml_positions import KeyPath, dotted
 from mtkit.recipe.validation import validate
+from mtkit.schema import Address
 from mtkit.spec import (
     Balancer,
     Correlation,
     DataSource,
     Encoder,
     Exporter,
+    GroupPreprocessor,
     Name,
     Preprocessor,
     Rows,
@@ -95,6 +97,16 @@ class Recipe(Header):
     def statistics(self) -> dict[str, RowStatistics]:
         """The preprocessors that make `known.NAME`."""
         return {name: spec for name, spec in self.preprocess.items() if isinstance(spec, RowStatistics)}
+
+    @property
+    def columns_read(self) -> tuple[Address, ...]:
+        """Addresses that encoders and correlations read; of features that are made of several columns, these."""
+        groups = {
+            spec.made(name): spec.columns
+            for name, spec in self.preprocess.items()
+            if isinstance(spec, GroupPreprocessor)
+        }
+        return tuple(dict.fromkeys(part for read in self.plan.addresses() for part in groups.get(read, (read,))))
 
     def lower_is_better(self, key: str) -> bool:
         """Whether less of what a metric key (`task/[slice/]metric[@k]`) stands for is better."""

@@ -25,6 +25,7 @@ from mtkit.spec import (
     Correlation,
     Encoder,
     Exporter,
+    GroupPreprocessor,
     Preprocessor,
     Rows,
     RowStatistics,
@@ -97,9 +98,19 @@ def _lists(draft: Draft, schema: Schema | None) -> Iterator[Mistake]:
 
 
 def with_known(schema: Schema, preprocessors: Mapping[str, Preprocessor | None]) -> Schema:
-    """The schema with what preprocessors make of what was known before rows; of one that is not valid, that is not known."""
+    """The schema with what preprocessors make: of what was known before rows, and of groups of columns.
+
+    What one makes that is not valid is not known; so it makes all that it might.
+    """
     names = (name for name, spec in preprocessors.items() if spec is None or isinstance(spec, RowStatistics))
-    return schema.model_copy(update={"known": tuple(names)})
+    groups: dict[Address, tuple[Address, ...]] = {}
+    for name, spec in preprocessors.items():
+        if isinstance(spec, GroupPreprocessor):
+            groups[spec.made(name)] = spec.columns
+        elif spec is None:
+            made = [Address.of(scope, name) for scope in (CONTEXT, *schema.scopes)]
+            groups |= dict.fromkeys((address for address in made if address not in schema.features()), ())
+    return schema.model_copy(update={"known": tuple(names), "groups": groups})
 
 
 def embeddings(
@@ -123,6 +134,9 @@ def _addresses(draft: Draft, schema: Schema) -> Iterator[Mistake]:
     for name, preprocessor in draft.preprocess.items():
         if isinstance(preprocessor, RowStatistics):
             yield from (Mistake(("preprocess", name, *path), text) for path, text in _statistics(preprocessor, schema))
+            continue
+        if isinstance(preprocessor, GroupPreprocessor):
+            yield from (Mistake(("preprocess", name, *path), text) for path, text in _group(name, preprocessor, schema))
             continue
         for index, address in enumerate(map(Address, preprocessor.columns if preprocessor else ())):
             path = ("preprocess", name, "columns", index)
@@ -171,9 +185,24 @@ def _statistics(spec: RowStatistics, schema: Schema) -> Iterator[tuple[KeyPath, 
     yield from spec.mistakes(schema)
 
 
+def _group(name: str, spec: GroupPreprocessor, schema: Schema) -> Iterator[tuple[KeyPath, str]]:
+    """What does not fit of a preprocessor of several columns: (path, message)."""
+    made = spec.made(name)
+    if made.column in ("id", *schema.columns(made.scope)):
+        yield (
+            (),
+            f"what it makes would be called {made}, as a column of the data is; give the preprocessor another name",
+        )
+    for index, address in enumerate(spec.columns):
+        if message := _not_preprocessed(address, spec, schema):
+            yield ("columns", index), message
+
+
 def _not_preprocessed(address: Address, spec: Preprocessor | None, schema: Schema) -> str:
     """Why a preprocessor does not apply to an address; empty if it does."""
     kinds = spec.column_kinds if spec else ()
+    if schema.groups.get(address) and address.column not in schema.columns(address.scope):
+        return f"{address} is made by preprocess.{address.column}; expected columns of the data"
     return _not_a_feature(address, schema) or _of_another_kind(address, schema, kinds, "this preprocessor is for")
 
 
@@ -216,7 +245,7 @@ def _measured(draft: Draft, schema: Schema) -> Iterator[Mistake]:
         for kind in kinds
         for name in schema.of_kind(kind, entity)
     }
-    known |= {address for address in schema.features() if address.scope == CONTEXT}
+    known |= {a for a in schema.features() if a.scope == CONTEXT and a not in schema.groups}
     for index, asked in enumerate(draft.evaluate.slices):
         if isinstance(asked, By) and asked.by not in known:
             yield Mistake(

@@ -68,7 +68,8 @@ class GivenFeatures:
 
     def __init__(self, pipeline: Trained, derive: bool, strings: bool = False) -> None:
         self._plan, self._addresses = pipeline.plan, pipeline.model.inputs_of
-        self._declared, self._layers = pipeline.fold.schema.features(), pipeline.features.layers
+        self._schema, self._layers = pipeline.fold.schema, pipeline.features.layers
+        self._declared = self._schema.features()
         forms = [Form.IDS] * derive + [Form.STRINGS] * strings
         self._derivations = {form: dict(_derivations(pipeline, form)) for form in forms}
 
@@ -108,13 +109,21 @@ class GivenFeatures:
         return functools.reduce(operator.or_, raw, Given())
 
     def _raw(self, address: Address) -> Given:
-        name, layer = f"{address.scope}_{address.column}", self._layers[address]
-        if self._declared[address].listed:
-            return _listed(address, name, layer, weighted=self._declared[address].weighted)
+        layer, column = self._layers[address], self._declared[address]
+        if column.listed:
+            return _listed(address, _named(address), layer, weighted=column.weighted)
+        inputs = {_named(part): self._input(part) for part in self._schema.parts(address)}
+
+        def batch(given: Tensors) -> Batch:
+            values = tuple(given[name] for name in inputs)
+            return _features({address: layer(values if address in self._schema.groups else values[0])})
+
+        return Given(inputs, batch)
+
+    def _input(self, address: Address) -> ServingInput:
         numeric = self._declared[address].kind == "numeric"
         about = f"`{address}` as in the data; " + ("nan if missing" if numeric else "empty if missing")
-        inputs = {name: ServingInput("float32" if numeric else "string", (), about)}
-        return Given(inputs, lambda given: _features({address: layer(given[name])}))
+        return ServingInput("float32" if numeric else "string", (), about)
 
     def _derived(self, layer: Any, encoder: str, addresses: list[Address], before: Given) -> Given:
         names = {own: self._name(own, known, encoder, before) for own, known in layer.inputs.items()}
@@ -128,6 +137,11 @@ class GivenFeatures:
     def _name(self, own: str, known: ServingInput, encoder: str, before: Given) -> str:
         """Encoders share an input that means the same, and else carry their name."""
         return own if before.inputs.get(own, known) == known else f"{own}_{encoder}"
+
+
+def _named(address: Address) -> str:
+    """The name of the input that has the values of a column."""
+    return f"{address.scope}_{address.column}"
 
 
 def _listed(address: Address, name: str, layer: Any, *, weighted: bool) -> Given:

@@ -24,7 +24,7 @@ from mtkit.spec.base import (
     Spec,
 )
 from mtkit.spec.class_heads import ClassTask
-from mtkit.spec.data import Cut, DataSource, Log, Preprocessor, Rows, Split
+from mtkit.spec.data import Cut, DataSource, GroupPreprocessor, Log, Preprocessor, Rows, Split
 from mtkit.spec.evaluation import (
     Baseline,
     ContentBaseline,
@@ -77,6 +77,7 @@ __all__ = [
     "Exporter",
     "FeatureInfo",
     "Fraction",
+    "GroupPreprocessor",
     "GroupedMetric",
     "ItemsBy",
     "Key",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 from pydantic import Field, model_validator
 
 from mtkit.conditions import Where
-from mtkit.schema import Address, ColumnKind
+from mtkit.schema import HISTORY, KNOWN, Address, ColumnKind
 from mtkit.spec.base import FeatureInfo, PositiveFloat, PositiveInt, Spec
 
 if TYPE_CHECKING:
@@ -193,3 +193,31 @@ class Preprocessor(Spec):
         with these and float32 `[rows, n]`, and returns int32 and float32.
         """
         raise NotImplementedError
+
+
+class GroupPreprocessor(Preprocessor):
+    """Makes one feature of several columns of an entity, or of the row; encoders read `SCOPE.NAME` (`item.looks`).
+
+    What it is named by is its name in the recipe. Where encoders read the columns themselves, these keep the preprocessing that
+    they have. `fit` gets a structured array `[rows]`, whose fields are the columns by their addresses, as raw values; the
+    layer of `build` is called with a tuple of the columns, in the order of `columns`, and makes one feature, as `info` says.
+    """
+
+    columns: tuple[Address, ...] = Field(
+        min_length=1, description="addresses that it reads together: of one entity, or of the row (`context`)"
+    )
+
+    @model_validator(mode="after")
+    def _of_one_scope(self) -> Self:
+        scopes = list(dict.fromkeys(address.scope for address in self.columns))
+        if len(scopes) > 1:
+            raise ValueError(f"columns are of {' and '.join(scopes)}; expected those of one entity, or of the row")
+        if scopes[0] in (HISTORY, KNOWN):
+            raise ValueError(f"columns are of {scopes[0]!r}; expected those of an entity, or of the row")
+        if len(set(self.columns)) < len(self.columns):
+            raise ValueError(f"columns are {', '.join(self.columns)}; expected each once")
+        return self
+
+    def made(self, name: str) -> Address:
+        """The address of the feature."""
+        return Address.of(self.columns[0].scope, name)

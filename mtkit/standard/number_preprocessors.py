@@ -222,5 +222,6 @@ def _filled(fill: str | float, known: np.ndarray) -> float:
     if fill == "most_frequent":
         values, counts = np.unique(known, return_counts=True)
         return float(values[counts.argmax()])
-    named = {"mean": np.mean, "median": np.median}
-    return float(named[fill](known)) if isinstance(fill, str) else float(fill)
+    if isinstance(fill, str):
+        return float(known.mean() if fill == "mean" else np.median(known))
+    return float(fill)

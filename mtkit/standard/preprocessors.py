@@ -30,8 +30,8 @@ class Vocabulary(Preprocessor):
     )
     rare: Literal["unknown", "own"] = Field(
         "unknown",
-        description="what values are that are rare or were never seen: `unknown`, as if they were missing; or one value of their `own`, "
-        "the last, which is learned by the rare ones",
+        description="what values are that are rare or were never seen: `unknown`, as if they were missing; or one value of "
+        "their `own`, the last, which is learned by the rare ones",
     )
 
     def fit(self, values: np.ndarray) -> Mapping[str, Any]:
@@ -64,10 +64,10 @@ class Vocabulary(Preprocessor):
 class Hashing(Preprocessor):
     """Strings to several hashes of each, for values without number, or that training has not seen; 0 = missing.
 
-    A table of embeddings has `size` rows for each hash, and a value is the sum of what its hashes say (or the mean, as the
-    encoder's `combiner` is): two values are alike only if all their hashes are (Bloom embeddings; Serra & Karatzoglou, 2017). Nothing
-    is learned of the column. With hash embeddings (Svenstrup et al., 2017) it has the several hashes in common, each here into rows
-    of its own, and not the weights that these learn for each value.
+    A table of embeddings has `size` rows for each hash, and a value is the mean of those of its hashes, or what else the
+    encoder's `combiner` is: two values are alike only if all their hashes are (Bloom embeddings; Serra & Karatzoglou, 2017).
+    Nothing is learned of the column. Hash embeddings (Svenstrup et al., 2017) have several hashes, too, but into the same rows,
+    and learn for each value what each of its hashes counts, which is left out here.
     """
 
     column_kinds: ClassVar[tuple[ColumnKind, ...]] = ("categorical", "list")

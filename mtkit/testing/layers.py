@@ -49,7 +49,7 @@ def check_preprocessor(spec: Preprocessor, values: np.ndarray) -> None:
     Args:
         spec: the preprocessor.
         values: raw values of a column, `[rows]`: float32 with nan where there is none, or strings and None; of a list, these
-            `[rows, n]`, filled up with None.
+            `[rows, n]`, filled up with None; of a `GroupPreprocessor`, a structured array of its columns.
     """
     from mtkit.data.columns import layer_input
 
@@ -58,12 +58,10 @@ def check_preprocessor(spec: Preprocessor, values: np.ndarray) -> None:
     assert again == state, f"the state {state!r} comes back from JSON as {again!r}"
     layer, info = spec.build(again), spec.info(again)
     check_layer_config(layer)
-    never = np.array(["never seen", None], object) if values.dtype == object else np.array([9e9, np.nan])
-    first = np.broadcast_to(never.reshape(2, *[1] * (values.ndim - 1)), (2, *values.shape[1:]))
-    given = layer_input(np.concatenate([first, values]).astype(values.dtype))
-    found = np.asarray(layer(given))
+    unseen = _with_unseen(values)
+    found = np.asarray(layer(layer_input(unseen)))
     several = found.shape[1:] if info.listed else ()
-    shape = (len(given), *([info.width] if info.width else several))
+    shape = (len(unseen), *([info.width] if info.width else several))
     assert found.shape == shape, f"expected {list(shape)}, as of {info}, got {list(found.shape)}"
     if info.size:
         assert found.dtype == np.int32, f"expected int32, got {found.dtype}"
@@ -73,7 +71,19 @@ def check_preprocessor(spec: Preprocessor, values: np.ndarray) -> None:
     names = spec.values(again)
     assert names is None or len(names) + 1 == info.size, f"expected a value for each integer, as of {info}, got {names}"
     assert_finite(found, "preprocessed values")
-    assert_equal(layer(given[2:]), found[2:], "values with and without others beside them")
+    assert_equal(layer(layer_input(unseen[2:])), found[2:], "values with and without others beside them")
+
+
+def _with_unseen(values: np.ndarray) -> np.ndarray:
+    """Raw values, after two rows of what was never seen, and of nothing."""
+    if values.dtype.names:
+        joined = np.empty(len(values) + 2, values.dtype)
+        for name in values.dtype.names:
+            joined[name] = _with_unseen(values[name])
+        return joined
+    never = np.array(["never seen", None], object) if values.dtype == object else np.array([9e9, np.nan])
+    first = np.broadcast_to(never.reshape(2, *[1] * (values.ndim - 1)), (2, *values.shape[1:]))
+    return np.concatenate([first, values]).astype(values.dtype)
 
 
 def _assert_sets(found: np.ndarray) -> None:

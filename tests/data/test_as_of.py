@@ -5,8 +5,11 @@ import pyarrow as pa
 import pytest
 
 from mtkit.data.catalogs import make_fold
+from mtkit.data.fit_features import together
 from mtkit.data.known_as_of import KNOWN, known_columns
+from mtkit.schema import Address
 from mtkit.spec import Cut
+from mtkit.standard.group_preprocessors import Pca
 from mtkit.standard.number_preprocessors import Buckets, Log, MinMax, Quantile, Robust, Standardize
 from mtkit.standard.preprocessors import Vocabulary
 from mtkit.standard.rows import EntityRows, Interactions, Profiles, SampledNegatives, Windows
@@ -109,6 +112,9 @@ def test_catalogs_vocabularies_and_statistics_do_not_depend_on_what_follows_the_
     for spec, name in ((Vocabulary, "store"), *of_numbers):
         states = [spec(columns=()).fit(table.context[name]) for table in tables]
         assert states[0] == states[1]
+    addresses = (Address("context.store"), Address("context.amount"))
+    of_rows = [together({address: table.context[address.column] for address in addresses}) for table in tables]
+    assert Pca(columns=addresses).fit(of_rows[0]) == Pca(columns=addresses).fit(of_rows[1])
     items = [EntityRows(batch_size=1, holdout_by="family").make(fold, "train") for fold in (before, after)]
     np.testing.assert_array_equal(items[0].ids["item"], items[1].ids["item"])
 
