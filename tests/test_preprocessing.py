@@ -24,7 +24,9 @@ SETS = (
     'preprocess.when={use="truncated_svd", columns=["context.hour", "context.channel"], components=2}',
     'encoder.look.reads=["item.color", "item.weight", "item.family", "item.shape"]',
     'encoder.visit.reads=["context.hour", "context.channel", "context.when"]',
-    'task.discounted.inputs=["customer", "look"]',
+    'preprocess.words={use="clean_text", columns=["item.text"], lower=true}',
+    'encoder.letters={use="letters", reads=["item.text"], dim=8}',
+    'task.discounted.inputs=["customer", "look", "letters"]',
     'task.gift.inputs=["visit", "look", "task.department"]',
 )
 
@@ -32,6 +34,16 @@ SETS = (
 @pytest.fixture(scope="module")
 def _kept():
     return {}
+
+
+@pytest.fixture(autouse=True)
+def _letters(tmp_path, monkeypatch):
+    """Installs the encoder `letters`."""
+    information = tmp_path / "letters-1.0.dist-info"
+    information.mkdir()
+    (information / "METADATA").write_text("Name: letters\nVersion: 1.0\n")
+    (information / "entry_points.txt").write_text("[mtkit.encoder]\nletters = letters:Letters\n")
+    monkeypatch.syspath_prepend(tmp_path)
 
 
 @pytest.fixture
@@ -68,6 +80,8 @@ def test_what_comes_with_a_request_is_preprocessed_as_in_training(trained, expor
         **{f"item_{name}": raw_of(trained, "item", name, "") for name in ("color", "family")},
         "item_weight": raw_of(trained, "item", "weight", np.nan).astype(np.float32),
     }
+    texts = raw_of(trained, "item", "text", "")
+    columns["item_text"] = np.array([f"<p>{text.upper()}<!-- bad --></p>&nbsp;" for text in texts], object)
     new = ask(exported, "rank_new_item", user_id=ids["user_id"], **columns, **context)
     for task in expected:
         np.testing.assert_allclose(new[task], expected[task], atol=1e-5)
@@ -150,6 +164,7 @@ def test_a_group_that_knows_the_part_is_found(tiny_recipe):
         ("shape.components=0", r"shape\.components: "),
         ("age.columns=['user.age', 'item.shape']", r"age\.columns\[1\]: item\.shape is made by preprocess\.shape"),
         ("text={use='pca', columns=['item.weight']}", r"text: what it makes would be called item\.text, as a column"),
+        ("words.columns=['item.color']", r"words\.columns\[0\]: item\.color is declared as categorical; .* kind text"),
         ("family.hashes=9", r"family\.hashes: .*less than or equal to 8"),
         ("color.rare='other'", r"color\.rare: expected 'unknown' or 'own'"),
         ("hour.negative='abs'", r"hour\.negative: expected 'sign' or 'shift'"),

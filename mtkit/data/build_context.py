@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from mtkit.data.columns import raw
+from mtkit.data.fit_features import changed_texts, text_layers
 from mtkit.data.row_tables import Tables
 from mtkit.errors import DataError
 from mtkit.recipe.loader import Recipe
@@ -43,10 +44,16 @@ def make_context(
     catalogs, schema = {scope: fold.catalog(scope) for scope in fold.schema.scopes}, fold.schema
     sizes = {scope: catalog.known for scope, catalog in catalogs.items()}
 
+    texts = text_layers(recipe.preprocess, fold)
+
     def column(entity: str, name: str) -> np.ndarray:
         if name == "id":
             return np.array([None, *catalogs[entity].ids[1:].tolist()], object)
-        return raw(catalogs[entity].columns[name], schema.columns(entity)[name])
+        values, layer = (
+            raw(catalogs[entity].columns[name], schema.columns(entity)[name]),
+            texts.get(Address.of(entity, name)),
+        )
+        return values if layer is None else changed_texts(layer, values)
 
     def labels(task: str) -> tuple[np.ndarray, np.ndarray]:
         spec = plan.predictions()[task]

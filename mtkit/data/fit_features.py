@@ -117,6 +117,23 @@ def fit_features(
     return FeatureTables(infos, states, values, layers, groups)
 
 
+def text_layers(preprocessors: Mapping[str, Preprocessor], fold: Fold) -> dict[Address, Any]:
+    """Address of a text -> the layer that changes it before encoders read it, from strings to strings; none of most."""
+    declared, found = fold.schema.features(), dict[Address, Any]()
+    for spec in preprocessors.values():
+        for address in () if isinstance(spec, RowStatistics | GroupPreprocessor) else spec.columns:
+            if declared[address].kind == "text":
+                found[address] = spec.build(spec.fit(_of_training(address, fold, {})))
+    return found
+
+
+def changed_texts(layer: Any, texts: np.ndarray) -> np.ndarray:
+    """Texts `[rows]`, each distinct one changed once; None stays None."""
+    distinct, place = np.unique(layer_input(texts).astype(str), return_inverse=True)
+    made = np.array([text.decode() for text in np.asarray(layer(distinct))], object)[place]
+    return np.where(pc.is_null(pa.array(texts, pa.string())).to_numpy(zero_copy_only=False), None, made)
+
+
 def _made(name: str, spec: Preprocessor) -> tuple[Address, ...]:
     """The addresses of the features that a preprocessor makes."""
     if isinstance(spec, RowStatistics):

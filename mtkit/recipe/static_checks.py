@@ -108,8 +108,9 @@ def with_known(schema: Schema, preprocessors: Mapping[str, Preprocessor | None])
         if isinstance(spec, GroupPreprocessor):
             groups[spec.made(name)] = spec.columns
         elif spec is None:
-            made = [Address.of(scope, name) for scope in (CONTEXT, *schema.scopes)]
-            groups |= dict.fromkeys((address for address in made if address not in schema.features()), ())
+            groups |= dict.fromkeys((Address.of(scope, name) for scope in (CONTEXT, *schema.scopes)), ())
+    # A name that a column has is a mistake of its own.
+    groups = {address: of for address, of in groups.items() if address not in schema.features()}
     return schema.model_copy(update={"known": tuple(names), "groups": groups})
 
 
@@ -201,7 +202,7 @@ def _group(name: str, spec: GroupPreprocessor, schema: Schema) -> Iterator[tuple
 def _not_preprocessed(address: Address, spec: Preprocessor | None, schema: Schema) -> str:
     """Why a preprocessor does not apply to an address; empty if it does."""
     kinds = spec.column_kinds if spec else ()
-    if schema.groups.get(address) and address.column not in schema.columns(address.scope):
+    if schema.groups.get(address):
         return f"{address} is made by preprocess.{address.column}; expected columns of the data"
     return _not_a_feature(address, schema) or _of_another_kind(address, schema, kinds, "this preprocessor is for")
 

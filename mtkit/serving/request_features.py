@@ -10,7 +10,7 @@ from enum import Enum
 from typing import Any
 
 from mtkit.backend import tf
-from mtkit.data.fit_features import columns_of
+from mtkit.data.fit_features import columns_of, text_layers
 from mtkit.feed.batch import Batch
 from mtkit.heads.base import Tensors
 from mtkit.schema import CONTEXT, Address
@@ -70,6 +70,7 @@ class GivenFeatures:
         self._plan, self._addresses = pipeline.plan, pipeline.model.inputs_of
         self._schema, self._layers = pipeline.fold.schema, pipeline.features.layers
         self._declared = self._schema.features()
+        self._texts = text_layers(pipeline.recipe.preprocess, pipeline.fold)
         forms = [Form.IDS] * derive + [Form.STRINGS] * strings
         self._derivations = {form: dict(_derivations(pipeline, form)) for form in forms}
 
@@ -77,7 +78,7 @@ class GivenFeatures:
         """Variables and tables that the layers use; layers themselves would be saved as Keras objects."""
         kinds = (tf.Variable, tf.saved_model.experimental.TrackableResource)
         derivations = (layer for layers in self._derivations.values() for layer in layers.values())
-        layers = (*self._layers.values(), *derivations)
+        layers = (*self._layers.values(), *self._texts.values(), *derivations)
         parts = (part for layer in layers for part in tf.train.TrackableView(layer).descendants())
         return list({id(part): part for part in parts if isinstance(part, kinds)}.values())
 
@@ -126,13 +127,25 @@ class GivenFeatures:
         return ServingInput("float32" if numeric else "string", (), about)
 
     def _derived(self, layer: Any, encoder: str, addresses: list[Address], before: Given) -> Given:
-        names = {own: self._name(own, known, encoder, before) for own, known in layer.inputs.items()}
+        inputs = {own: self._asked(own, known) for own, known in layer.inputs.items()}
+        names = {own: self._name(own, known, encoder, before) for own, known in inputs.items()}
+        changes = {_named(address): change for address, change in self._texts.items()}
 
         def batch(given: Tensors) -> Batch:
-            columns = layer({own: given[name] for own, name in names.items()})
+            asked = {own: given[name] for own, name in names.items()}
+            columns = layer({own: changes[own](of) if own in changes else of for own, of in asked.items()})
             return _features({address: columns[address] for address in addresses})
 
-        return Given({names[own]: known for own, known in layer.inputs.items()}, batch)
+        return Given({names[own]: known for own, known in inputs.items()}, batch)
+
+    def _asked(self, own: str, known: ServingInput) -> ServingInput:
+        """An input of an encoder; where it is made of a text that is changed, that is said."""
+        for address in self._texts:
+            if own != _named(address) and own.startswith(f"{_named(address)}_"):
+                return replace(
+                    known, about=f"{known.about}; `{address}` is cleaned before, as the recipe's `preprocess` says"
+                )
+        return known
 
     def _name(self, own: str, known: ServingInput, encoder: str, before: Given) -> str:
         """Encoders share an input that means the same, and else carry their name."""

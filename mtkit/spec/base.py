@@ -49,7 +49,7 @@ class Spec(BaseModel):
 
 @dataclass(frozen=True)
 class FeatureInfo:
-    """How an address arrives at an encoder.
+    """How an address arrives at an encoder; of texts that are changed, which arrive in the place of others, nothing is said.
 
     Attributes:
         size: for integer features, the number of values (0 = unknown or missing); 0 for float features.

@@ -189,6 +189,7 @@ class Preprocessor(Spec):
     def build(self, state: Mapping[str, Any]) -> Any:
         """A tf_keras layer from raw `[rows]` (string, or float32 with nan) to int32 `[rows]` or float32 `[rows, width]`.
 
+        Of texts it makes strings `[rows]` of strings, and all encoders read these in their place.
         Of lists it is called with strings `[rows, n]`, filled up with empty ones, and returns int32 `[rows, n]`; of weighted ones
         with these and float32 `[rows, n]`, and returns int32 and float32.
         """

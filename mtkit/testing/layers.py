@@ -63,6 +63,9 @@ def check_preprocessor(spec: Preprocessor, values: np.ndarray) -> None:
     several = found.shape[1:] if info.listed else ()
     shape = (len(unseen), *([info.width] if info.width else several))
     assert found.shape == shape, f"expected {list(shape)}, as of {info}, got {list(found.shape)}"
+    if not (info.size or info.width):
+        _assert_texts(found, np.asarray(layer(layer_input(unseen[2:]))))
+        return
     if info.size:
         assert found.dtype == np.int32, f"expected int32, got {found.dtype}"
         assert ((found >= 0) & (found < info.size)).all(), f"expected numbers below {info.size}, got {found}"
@@ -72,6 +75,13 @@ def check_preprocessor(spec: Preprocessor, values: np.ndarray) -> None:
     assert names is None or len(names) + 1 == info.size, f"expected a value for each integer, as of {info}, got {names}"
     assert_finite(found, "preprocessed values")
     assert_equal(layer(layer_input(unseen[2:])), found[2:], "values with and without others beside them")
+
+
+def _assert_texts(found: np.ndarray, alone: np.ndarray) -> None:
+    assert all(isinstance(text, bytes) for text in found), (
+        f"expected texts, or a size or a width of numbers, got {found}"
+    )
+    assert (found[2:] == alone).all(), f"texts differ with and without others beside them: {found[2:]}, {alone}"
 
 
 def _with_unseen(values: np.ndarray) -> np.ndarray:

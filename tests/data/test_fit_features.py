@@ -4,12 +4,13 @@ import numpy as np
 import pytest
 
 from mtkit.data.catalogs import make_fold
-from mtkit.data.fit_features import fit_features
+from mtkit.data.fit_features import changed_texts, fit_features, text_layers
 from mtkit.errors import DataError
 from mtkit.spec import Cut
 from mtkit.standard.number_preprocessors import Buckets
 from mtkit.standard.preprocessors import Vocabulary
 from mtkit.standard.rows import EntityRows, Interactions
+from mtkit.standard.text_preprocessors import CleanText
 
 CUT = Cut("test", 60 * 86400, 90 * 86400)
 
@@ -101,6 +102,19 @@ def test_columns_of_past_events_are_learned_on_what_the_model_is_trained_on(fold
     )
     other = replace(fold, events=replace(fold.events, columns=changed))
     assert fit_features(addresses, chosen, other, tables).states == features.states
+
+
+def test_texts_are_changed_before_encoders_read_them(fold):
+    catalog = fold.entities["item"]
+    texts = [None, "<b>A &amp; B</b>", None, "", *["x  y"] * (len(catalog) - 4)]
+    at = catalog.columns.column_names.index("text")
+    item = replace(catalog, columns=catalog.columns.set_column(at, "text", [texts]))
+    dirty = replace(fold, entities={**fold.entities, "item": item})
+    spec = {"words": CleanText(columns=("item.text",)), "family": Vocabulary(columns=("item.family",))}
+    layers = text_layers(spec, dirty)
+    assert layers.keys() == {"item.text"}
+    found = changed_texts(layers["item.text"], np.array(texts, object))
+    assert found.tolist() == [None, "A & B", None, "", *["x y"] * (len(catalog) - 4)]
 
 
 def test_a_context_column_that_no_table_has(fold, tables):
