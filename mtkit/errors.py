@@ -75,6 +75,10 @@ class RecipeError(MtkitError):
         super().__init__("\n".join(map(str, self.problems)))
 
 
+class DeclarationError(RecipeError, ValueError):
+    """All mistakes in the options of a component, a section or a column that is made in Python, one line each."""
+
+
 def shortage(error: BaseException) -> str:
     """What to tell the user of an error that says that memory is not enough; empty for any other.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, GetCoreSchemaHandler, model_validator
+from pydantic import AfterValidator, Field, GetCoreSchemaHandler, model_validator
 
+from mtkit.declared import Declared
 from mtkit.durations import Duration
 from mtkit.errors import nearest
 
@@ -58,7 +59,7 @@ class Address(str):
 AGE = Address.of(HISTORY, "age")
 
 
-class Column(BaseModel):
+class Column(Declared):
     """One declared column.
 
     Attributes:
@@ -77,8 +78,6 @@ class Column(BaseModel):
         weighted: whether the values of a `list` have weights, `value:weight`.
         length: the most values of a row that are read of a `list`, or a label of lists.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     kind: ColumnKind
     entity: str = ""
@@ -123,7 +122,7 @@ class Column(BaseModel):
         return self
 
 
-class Schema(BaseModel):
+class Schema(Declared):
     """The declared columns of a data set.
 
     Attributes:
@@ -132,8 +131,6 @@ class Schema(BaseModel):
         known: names of what a recipe's preprocessors make of what was known before each row; sources declare none.
         groups: features that a recipe's preprocessors make of several columns (`item.looks`), with these; sources declare none.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     interactions: Mapping[str, Column]
     entities: Mapping[str, Mapping[str, Column]]

@@ -8,7 +8,6 @@ import pytest
 from asking import ask, ids_of
 from passes import answers
 from pyarrow import parquet
-from pydantic import ValidationError
 from tiny_shop import TinyShop
 
 import mtkit
@@ -16,6 +15,7 @@ from mtkit.backend import tf
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.cleaning import cleaned
 from mtkit.data.item_vectors import item_vectors
+from mtkit.errors import DeclarationError
 from mtkit.evaluation.baseline_tuning import Comparison
 from mtkit.evaluation.slices import make_slices
 from mtkit.model.assembly import assemble
@@ -215,5 +215,5 @@ def test_a_lock_of_lists_loads_again(tmp_path):
     ],
 )
 def test_options_of_lists_alone(options, message):
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(DeclarationError, match=message):
         Column(**options)

@@ -5,14 +5,13 @@ from datetime import date, timedelta
 import numpy as np
 import pandas as pd
 import pytest
-from pydantic import ValidationError
 
 import mtkit
 from mtkit.backend import tf
 from mtkit.data import leakage
 from mtkit.data.catalogs import make_cuts, make_fold
 from mtkit.data.columns import load
-from mtkit.errors import DataError, RecipeError
+from mtkit.errors import DataError, DeclarationError, RecipeError
 from mtkit.recipe import Evaluate, Train
 from mtkit.recipe.settings import By
 from mtkit.runs.probes import check_factorized, check_independent
@@ -125,21 +124,21 @@ def test_an_id_counts_in_whatever_role(recipe):
 
 def test_roles_are_told_apart():
     with pytest.raises(
-        ValidationError, match="'a' and 'b' are both the user of an interaction; give one of them a `role`"
+        DeclarationError, match="'a' and 'b' are both the user of an interaction; give one of them a `role`"
     ):
         Schema(interactions=dict.fromkeys("ab", Column(kind="id", entity="user")), entities={"user": {}})
     for name in ("context", "history", "task"):
-        with pytest.raises(ValidationError, match="means something else in addresses"):
+        with pytest.raises(DeclarationError, match="means something else in addresses"):
             Schema(interactions={}, entities={name: {}})
-        with pytest.raises(ValidationError, match="means something else in addresses; give it another role"):
+        with pytest.raises(DeclarationError, match="means something else in addresses; give it another role"):
             Schema(interactions={"a": Column(kind="id", entity="user", role=name)}, entities={"user": {}})
     assert Address("followee.town").scope == "followee"
 
 
 def test_roles_are_names_of_entities():
-    with pytest.raises(ValidationError, match="role = 'x' is for columns of ids of an entity"):
+    with pytest.raises(DeclarationError, match="role = 'x' is for columns of ids of an entity"):
         Column(kind="categorical", role="x")
-    with pytest.raises(ValidationError, match="role"):
+    with pytest.raises(DeclarationError, match="role"):
         Column(kind="id", entity="user", role="Fan")
 
 

@@ -7,7 +7,8 @@ from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
-from mtkit.recipe.source_text import Document, value_at
+from mtkit.declared import at
+from mtkit.recipe.source_text import Document
 from mtkit.recipe.toml_positions import KeyPath
 
 
@@ -47,6 +48,6 @@ class Edit:
         """Leaves elements of a list, if there is one, by `keeps(element, position)`."""
         *tables, key = path
         for values in self._both:
-            table = value_at(values, tuple(tables))
+            table = at(values, tuple(tables))
             if isinstance(table, dict) and isinstance(given := table.get(key), list):
-                table[key] = [element for at, element in enumerate(given) if keeps(element, at)]
+                table[key] = [element for place, element in enumerate(given) if keeps(element, place)]

@@ -11,6 +11,7 @@ from typing import Any, TypedDict, TypeVar
 from pydantic import BaseModel, Field
 
 from mtkit.conditions import where_fields, where_lists
+from mtkit.declared import at
 from mtkit.errors import MtkitError, PluginError, Problem, RecipeError, nearest
 from mtkit.recipe.auto_baselines import auto_baselines
 from mtkit.recipe.plan import Plan
@@ -24,6 +25,7 @@ from mtkit.recipe.toml_positions import KeyPath, dotted
 from mtkit.recipe.validation import validate
 from mtkit.schema import Address
 from mtkit.spec import (
+    BASES,
     Balancer,
     Correlation,
     DataSource,
@@ -286,6 +288,8 @@ class _Reader:
         return dict(table)
 
     def _section(self, path: KeyPath, model: type[Section], without: Sequence[str] = ()) -> Section | None:
+        if isinstance(made := at(self._values, path), model):
+            return made
         values = self._table(path)
         if values is None:
             return None
@@ -307,6 +311,8 @@ class _Reader:
         if values is None:
             return None
         use = values.pop("use", default)
+        if isinstance(use, Spec):
+            return self._made(path, kind, use)
         if not isinstance(use, str):
             self._add((*path, "use"), f"expected a name, got {self._document.shown((*path, 'use'))}")
         elif not use:
@@ -315,6 +321,15 @@ class _Reader:
             values = {key: value for key, value in values.items() if key not in reserved}
             return self._make(path, kind, use, values, ("use", *reserved))
         return None
+
+    def _made(self, path: KeyPath, kind: str, spec: Spec) -> Spec | None:
+        """A component that is there already, as compositions have them; None if it is of another kind."""
+        if not isinstance(spec, base := BASES[kind]):
+            message = f"expected a mtkit.spec.{base.__name__}, got {type(spec).__name__}, which is of kind {spec.kind}"
+            self._add(path, message)
+            return None
+        self._uses[dotted(path)] = self._registry.name_of(type(spec))
+        return spec
 
     def _make(self, path: KeyPath, kind: str, use: str, values: Mapping[str, Any], reserved: Sequence[str] = ()) -> Any:
         try:
@@ -372,6 +387,8 @@ class _Reader:
 
     def _evaluate(self, data: Data | None, tasks: Mapping[str, TaskHead | None]) -> Evaluate | None:
         section = self._section(("evaluate",), Evaluate, without=tuple(MEASURES))
+        if section is not None and section is self._values.get("evaluate"):
+            return section
         given = self._table(("evaluate",)) or {}
         if given.get("baselines") == AUTO:
             given["baselines"] = self._auto(data, tasks)
@@ -395,7 +412,9 @@ class _Reader:
         for index, item in enumerate(given):
             where = (*path, index)
             options = {"use": item} if isinstance(item, str) else item
-            if not isinstance(options, dict) or not isinstance(use := options.get("use"), str):
+            if isinstance(options, dict) and isinstance(spec := options.get("use"), Spec):
+                made[options.get("name") or self._registry.name_of(type(spec))] = self._made(where, kind, spec)
+            elif not isinstance(options, dict) or not isinstance(use := options.get("use"), str):
                 self._add(where, f"expected a name, or {{use = NAME, ...}}, got {self._document.shown(where)}")
             elif use in made:
                 self._add(where, f"{use!r} is listed twice")

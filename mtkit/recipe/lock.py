@@ -10,9 +10,10 @@ from typing import Any
 from pydantic import BaseModel
 
 import mtkit
+from mtkit.declared import at, has
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.sections import MEASURES, SECTIONS, Section
-from mtkit.recipe.source_text import Document, has, strings, value_at
+from mtkit.recipe.source_text import Document, strings
 from mtkit.recipe.toml_positions import KeyPath
 from mtkit.recipe.toml_writer import toml_document
 from mtkit.recipe.validation import Model, joined, with_paths
@@ -145,9 +146,9 @@ def _restore(values: Any, path: KeyPath, document: Document, paths: _Paths) -> N
     for depth, part in enumerate(path[:-1], 1):
         inner = values[part] if has(values, part) else None
         if not (isinstance(inner, dict) or has(inner, path[depth])):
-            values[part] = value_at(document.raw, path[:depth])
+            values[part] = at(document.raw, path[:depth])
             return
         values = inner
-    written, given = value_at(document.raw, path), value_at(document.values, path)
+    written, given = at(document.raw, path), at(document.values, path)
     moved = has(values, path[-1]) and values[path[-1]] == paths.moved(given) != given
     values[path[-1]] = paths.moved(written) if moved else written

@@ -134,6 +134,12 @@ class Registry:
         """
         return self.entry(kind, name).load()
 
+    def name_of(self, component: type) -> str:
+        """What recipes call a class, or `module:class` where no distribution offers it."""
+        value = f"{component.__module__}:{component.__qualname__}"
+        kind = getattr(component, "kind", None)
+        return next((e.name for e in self._entries if (e.kind, e.value) == (kind, value)), value)
+
     def with_option(self, kind: str, key: str) -> tuple[str, ...]:
         """Names of mtkit's own components of a kind that have an option; those of plugins need not be there to say it."""
         own = (entry for entry in self._entries if entry.kind == kind and entry.distribution == "mtkit")

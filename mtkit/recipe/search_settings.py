@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
+from mtkit.declared import Declared
 from mtkit.durations import Duration
 from mtkit.errors import nearest
 from mtkit.recipe.settings import LARGEST_SEED
@@ -20,11 +21,7 @@ Value = bool | int | float | str
 TRIED = ("rows", "preprocess", "encoder", "correlation", "task", "balance", "train")
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
-class Range(_Section):
+class Range(Declared):
     """What a key may be: a number from `low` to `high`, or one of `choices`."""
 
     low: int | float | None = Field(
@@ -70,7 +67,7 @@ class Range(_Section):
         return self.low
 
 
-class Search(_Section):
+class Search(Declared):
     """What `mtkit search` tries, and for how long."""
 
     keys: Annotated[Mapping[str, Range], Field(min_length=1)] = Field(

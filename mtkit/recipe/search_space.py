@@ -6,11 +6,11 @@ import tomllib
 from collections.abc import Mapping
 from typing import Any
 
+from mtkit.declared import at
 from mtkit.recipe.edit import Edit
 from mtkit.recipe.loader import Recipe, resolve
 from mtkit.recipe.lock import lock
 from mtkit.recipe.search_settings import Value
-from mtkit.recipe.source_text import value_at
 
 
 def without_search(recipe: Recipe) -> Recipe:
@@ -41,4 +41,4 @@ def stated(recipe: Recipe) -> dict[str, Any]:
     """Key -> the value that the recipe has without a search, defaults included; None where it has none."""
     assert recipe.search is not None, "there is nothing to try"
     found = tomllib.loads(lock(recipe, recipe.document.directory))
-    return {key: value_at(found, recipe.search.paths(key)[0]) for key in recipe.search.keys}
+    return {key: at(found, recipe.search.paths(key)[0]) for key in recipe.search.keys}

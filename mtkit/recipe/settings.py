@@ -8,9 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Discriminator,
     Field,
     Tag,
@@ -20,6 +18,7 @@ from pydantic import (
 )
 
 from mtkit.conditions import Where
+from mtkit.declared import Declared
 from mtkit.recipe.data_checks import CheckCode
 from mtkit.schema import Address
 from mtkit.spec import (
@@ -46,15 +45,11 @@ MOST_EPOCHS = 10
 Stop = Literal["never", "main", "task"]
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
-
 def _tuple(given: Any) -> Any:
     return tuple(given) if isinstance(given, list) else given  # the union of slices keeps no JSON
 
 
-class By(_Section):
+class By(Declared):
     """A slice for each value of a column, or for each range of numbers."""
 
     by: Address = Field(description="a column of an entity (`user.town`, labels too), or of the context")
@@ -88,7 +83,7 @@ Slice = Annotated[
 LISTS = {"new": "own"}
 
 
-class Header(_Section):
+class Header(Declared):
     """The keys before the first table."""
 
     recipe: Literal[1] = Field(description="1, the version of the recipe format")
@@ -102,7 +97,7 @@ class Header(_Section):
     requires: Mapping[str, str] = Field({}, description="distribution -> version specifier")
 
 
-class Catalog(_Section):
+class Catalog(Declared):
     """Which rows of an entity belong to its catalog."""
 
     min_count: Annotated[int, Field(ge=0)] = Field(
@@ -116,13 +111,13 @@ class Catalog(_Section):
     )
 
 
-class NamedEvents(_Section):
+class NamedEvents(Declared):
     """Interactions that a recipe speaks of by name, wherever a condition may stand."""
 
     where: Where = Field(description='a condition, such as `{event = "buy"}`')
 
 
-class Silence(_Section):
+class Silence(Declared):
     """Keys of `[data]` that are about checks of the data, and not of the source."""
 
     silence: tuple[CheckCode, ...] = Field((), description="codes of checks of the data that are not made (`P012`)")
@@ -136,7 +131,7 @@ class Data(Silence):
     catalog: Mapping[str, Catalog] = Field({}, description="entity -> which of its rows count")
 
 
-class Train(_Section):
+class Train(Declared):
     """How the model is trained; batch sizes belong to the row tables."""
 
     epochs: PositiveInt | None = Field(
@@ -240,7 +235,7 @@ class Train(_Section):
         return epsilon
 
 
-class Evaluate(_Section):
+class Evaluate(Declared):
     """What is measured, beside which baselines, and what chooses on validation.
 
     In a recipe, metrics and baselines are lists of names, or of inline tables with options:
@@ -307,7 +302,7 @@ class Evaluate(_Section):
         return tuple(keys[:1])
 
 
-class Recommend(_Section):
+class Recommend(Declared):
     """How the exported `recommend` makes its lists in two stages.
 
     The retrieval task gives the candidates, and all else is about these: what is asked of them, in which order they come, and how

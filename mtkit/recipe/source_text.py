@@ -12,6 +12,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from mtkit.declared import at
 from mtkit.errors import Problem, RecipeError, nearest
 from mtkit.recipe.toml_positions import KeyPath, dotted, locate, nested_beyond, split_key
 from mtkit.recipe.toml_writer import toml_value
@@ -69,7 +70,7 @@ class Document:
 
     def shown(self, path: KeyPath) -> str:
         """The value at a path as TOML text, shortened; empty where there is none."""
-        value = value_at(self.raw, path)
+        value = at(self.raw, path)
         text = "" if value is None else toml_value(value)
         return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
@@ -85,7 +86,7 @@ class Document:
             if path[: len(within)] != within:
                 continue
             values |= {os.environ.get(name, ""): f"${{env:{name}}}" for name in _REFERENCE.findall(written)}
-            values[value_at(self.values, path)] = written
+            values[at(self.values, path)] = written
         return values
 
     def secret_names(self) -> dict[str, str]:
@@ -153,7 +154,7 @@ def _unset(raw: dict[str, Any], lines: dict[KeyPath, int], key: str) -> None:
     if not split or split[1]:
         raise RecipeError([Problem("--unset", key, "expected a dotted key, as in balance.use")])
     *parents, last = path = split[0]
-    table = value_at(raw, tuple(parents))
+    table = at(raw, tuple(parents))
     if not isinstance(table, dict) or last not in table:
         known = [dotted(p) for p in lines if len(p) == len(path)]
         raise RecipeError([Problem("--unset", key, f"the recipe has no such key; {nearest(key, known)}")])
@@ -201,22 +202,6 @@ def _parse_value(text: str) -> Any:
 def _forget(lines: dict[KeyPath, int], path: KeyPath) -> None:
     for known in [p for p in lines if p[: len(path)] == path]:
         del lines[known]
-
-
-def has(value: Any, part: str | int) -> bool:
-    """Whether a value is a table with this key, or a list with this index."""
-    if isinstance(part, int):
-        return isinstance(value, list) and part < len(value)
-    return isinstance(value, Mapping) and part in value
-
-
-def value_at(values: Any, path: KeyPath) -> Any:
-    """The value at a path, None where there is none (TOML has no null)."""
-    for part in path:
-        if not has(values, part):
-            return None
-        values = values[part]
-    return values
 
 
 def strings(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 import os
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mtkit.errors import nearest
-from mtkit.recipe.source_text import Document, Mistake, has, value_at
+from mtkit.declared import at, existing, explained
+from mtkit.recipe.source_text import Document, Mistake
 from mtkit.recipe.toml_positions import KeyPath
 from mtkit.spec import OrDirectory
 
@@ -51,36 +50,9 @@ def _mistake(
     document: Document,
     path: KeyPath,
 ) -> Mistake:
-    if error["type"] == "missing":
-        where = (*path, *error["loc"])
-        field = model.model_fields.get(str(error["loc"][-1])) if len(error["loc"]) == 1 else None
-        return Mistake(
-            where, f"is missing; expected {field.description}" if field and field.description else "is missing"
-        )
-    inner = _existing(error["loc"], value_at(document.values, path))
-    where = (*path, *inner)
-    if error["type"] == "extra_forbidden":
-        return Mistake(where, f"unknown key; {nearest(str(inner[-1]), known)}" if len(inner) == 1 else "unknown key")
-    message = re.sub("^(Value error, |Assertion failed, )", "", error["msg"])
-    message = re.sub("^Input should be ", "expected ", message)
-    message = message[:1].lower() + message[1:]
-    # What is wrong with a table as a whole says itself which of its values are.
-    if inner and (got := document.shown(where)):
-        message += f", got {got}"
-    if error["type"] == "literal_error" and isinstance(error["input"], str):
-        expected = re.findall("'([^']*)'", error["ctx"]["expected"])
-        message += f"; {nearest(error['input'], expected)}"
-    return Mistake(where, message)
-
-
-def _existing(location: Sequence[str | int], values: Any) -> KeyPath:
-    """The parts of an error's location that are keys of the values; the others name members of unions."""
-    path: list[str | int] = []
-    for part in location:
-        if has(values, part):
-            values = values[part]
-            path.append(part)
-    return tuple(path)
+    inner = existing(error["loc"], at(document.values, path))
+    inner, message = explained(error, model, inner, document.shown((*path, *inner)), known)
+    return Mistake((*path, *inner), message)
 
 
 def with_paths(model: Model, path: Callable[[Path], Path], name_or_directory: Callable[[str], str]) -> Model:

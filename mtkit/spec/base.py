@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
+
+from mtkit.declared import Declared
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,10 +38,8 @@ Fraction = Annotated[float, Field(ge=0, lt=1)]
 Activation = Literal["relu", "gelu", "swish"]
 
 
-class Spec(BaseModel):
+class Spec(Declared):
     """A component as declared. Frozen; unknown keys are refused."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     kind: ClassVar[str]
     #: Whether a part of a model trains the same on several replicas as on one. Recipes with a part that does not are

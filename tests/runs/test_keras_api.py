@@ -210,7 +210,7 @@ def test_compositions_are_checked_as_recipes_are(tiny_recipe):
         composed(recipe, data, encoder={**recipe.encoder, "customer": reads})
     with pytest.raises(RecipeError, match=r"encoder.customer: expected a mtkit.spec.Encoder, got"):
         composed(recipe, data, encoder={**recipe.encoder, "customer": recipe.balance})
-    with pytest.raises(RecipeError, match=r"task: is empty; a model needs at least one"):
+    with pytest.raises(RecipeError, match=r"task: is missing; a recipe has \[task.NAME\]"):
         composed(recipe, data, task={})
     with pytest.raises(RecipeError, match=r"encoder\.Customer: expected a name of lower-case"):
         composed(recipe, data, encoder={"Customer": reads})

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
+from mtkit.errors import DeclarationError
 from mtkit.standard.heads import Content, Count, MultiLabel, Regression, UserPreference
 from mtkit.types import RowTable
 
@@ -65,13 +65,13 @@ def test_a_label_that_is_not_there_is_the_only_mistake():
 
 
 def test_two_weights_of_the_same_rows_are_refused():
-    with pytest.raises(ValidationError, match="both say what rows of 1 count; leave one of them out"):
+    with pytest.raises(DeclarationError, match="both say what rows of 1 count; leave one of them out"):
         head(class_weights="balanced", positive_weight=2.0)
 
 
 def test_options_that_are_no_shares_or_weights_are_refused():
     for options in ({"label_smoothing": 1.0}, {"focal": -1.0}, {"positive_weight": 0.0}, {"class_weights": "even"}):
-        with pytest.raises(ValidationError):
+        with pytest.raises(DeclarationError):
             head(**options)
 
 

@@ -1,7 +1,7 @@
 import pytest
-from pydantic import ValidationError
 
 from mtkit.backend import tf
+from mtkit.errors import DeclarationError
 from mtkit.spec import FeatureInfo
 from mtkit.standard.encoders import Features
 from mtkit.testing import check_import_is_light, check_layer_config, check_spec
@@ -37,9 +37,9 @@ def test_features_side_by_side(context):
 
 
 def test_options_are_checked():
-    with pytest.raises(ValidationError):
+    with pytest.raises(DeclarationError):
         Features(reads=("user.id",), id_dropout=1.0)
-    with pytest.raises(ValidationError):
+    with pytest.raises(DeclarationError):
         Features(reads=())
 
 

@@ -1,6 +1,6 @@
 import pytest
-from pydantic import ValidationError
 
+from mtkit.errors import DeclarationError
 from mtkit.serving.servable import Servable
 from mtkit.serving.signature_set import signatures
 from mtkit.spec import Encoder
@@ -28,7 +28,7 @@ def test_encoders_that_take_no_strings_are_refused_where_texts_are_strings(make_
 
 
 def test_strings_are_of_what_is_not_in_the_data():
-    with pytest.raises(ValidationError, match="expected unseen = true with it"):
+    with pytest.raises(DeclarationError, match="expected unseen = true with it"):
         SavedModel(unseen=False, text_signatures=True)
 
 

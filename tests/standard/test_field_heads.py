@@ -5,10 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from bare import ask_bare
-from pydantic import ValidationError
 
 from mtkit.backend import tf
-from mtkit.errors import MtkitError, RecipeError
+from mtkit.errors import DeclarationError, MtkitError, RecipeError
 from mtkit.model.forward import Forward
 from mtkit.model.model_evaluation import evaluate
 from mtkit.recipe.loader import load_recipe
@@ -75,7 +74,7 @@ def test_fm_is_for_labels_of_0_and_1():
     ],
 )
 def test_options_of_final_mlp_that_do_not_fit(options, message):
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(DeclarationError, match=message):
         FinalMlp(inputs=("viewer", "video"), **options, **COMMON)
 
 

@@ -2,8 +2,8 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
+from mtkit.errors import DeclarationError
 from mtkit.standard.heads import (
     Content,
     Count,
@@ -46,7 +46,7 @@ def test_builds_a_linear_head(spec, classes, make_context):
 def test_several_labels_are_predicted_as_one():
     assert (TOPICS.predicts, TOPICS.labels) == ("item.topics", ("item.topics",))
     assert (BOTH.predicts, BOTH.labels) == ("click + like", ("click", "like"))
-    with pytest.raises(ValidationError, match="at least 2"):
+    with pytest.raises(DeclarationError, match="at least 2"):
         MultiLabel(rows="pairs", inputs=("user",), label=("click",))
 
 
@@ -99,7 +99,7 @@ def test_counts_are_0_or_more(make_context):
     head = COUNT.build(context)
     assert (head.name, head.inputs, head.power, head.statistics["mean"]) == ("rating", COUNT.inputs, 1.5, 2)
     for power in (0.9, 2.0):
-        with pytest.raises(ValidationError):
+        with pytest.raises(DeclarationError):
             Count(rows="pairs", inputs=("user",), label="rating", power=power)
 
 
@@ -119,7 +119,7 @@ def test_classes_are_in_the_order_that_is_said_or_in_that_of_numbers(order, clas
 
 
 def test_an_order_has_each_class_once():
-    with pytest.raises(ValidationError, match="order has classes twice: a, b, a"):
+    with pytest.raises(DeclarationError, match="order has classes twice: a, b, a"):
         Ordinal(rows="pairs", inputs=("user",), label="grade", order=("a", "b", "a"))
 
 
@@ -134,12 +134,12 @@ def test_pairs_need_a_user_with_rows_of_both_kinds():
 
 @pytest.mark.parametrize("head", [UserPreference, Content])
 def test_heads_on_embeddings_refuse_predictions(head):
-    with pytest.raises(ValidationError, match=r"task\.topic is the prediction of a task; the head `recommendation`"):
+    with pytest.raises(DeclarationError, match=r"task\.topic is the prediction of a task; the head `recommendation`"):
         head(rows="pairs", inputs=("user", "task.topic"), label="preferred")
 
 
 def test_recommendation_needs_a_prediction():
-    with pytest.raises(ValidationError, match=r"`task\.NAME`, but are \['user', 'item'\]"):
+    with pytest.raises(DeclarationError, match=r"`task\.NAME`, but are \['user', 'item'\]"):
         Recommendation(rows="pairs", inputs=("user", "item"), label="preferred")
 
 

@@ -4,11 +4,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from mtkit.backend import tf
 from mtkit.conditions import Where
-from mtkit.errors import RecipeError
+from mtkit.errors import DeclarationError, RecipeError
 from mtkit.model.model_evaluation import evaluate
 from mtkit.recipe.loader import load_recipe
 from mtkit.serving.export import save
@@ -64,7 +63,7 @@ def test_history_of_some_events_and_of_what_is_known_of_them(context):
     ],
 )
 def test_a_history_reads_a_past_and_nothing_else(reads, message):
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(DeclarationError, match=message):
         History(reads=reads)
 
 
@@ -110,7 +109,7 @@ def test_specs_are_light():
     ],
 )
 def test_reads_a_past_and_a_candidate(reads, message):
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(DeclarationError, match=message):
         TargetAttention(reads=reads)
 
 

@@ -2,7 +2,6 @@ import json
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from mtkit.spec import FeatureInfo
 from mtkit.standard.preprocessors import Hashing, TargetStatistics, Vocabulary

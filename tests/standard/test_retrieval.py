@@ -3,12 +3,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from mtkit.backend import tf
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.row_tables import make_tables
-from mtkit.errors import RecipeError
+from mtkit.errors import DeclarationError, RecipeError
 from mtkit.model.assembly import assemble
 from mtkit.model.forward import Forward
 from mtkit.recipe.loader import load_recipe
@@ -27,11 +26,11 @@ def test_spec_and_layer(make_context):
 
 
 def test_options_are_checked():
-    with pytest.raises(ValidationError):
+    with pytest.raises(DeclarationError):
         GatedRetrieval(rows="windows", query=(), candidate=("item",))
-    with pytest.raises(ValidationError):
+    with pytest.raises(DeclarationError):
         GatedRetrieval(rows="windows", query=("past",), candidate=("item",), discovery=-1)
-    with pytest.raises(ValidationError, match='number needs negatives = "uniform"'):
+    with pytest.raises(DeclarationError, match='number needs negatives = "uniform"'):
         GatedRetrieval(rows="windows", query=("past",), candidate=("item",), number=5)
 
 
@@ -93,7 +92,7 @@ def test_negatives_say_of_which_items_a_step_needs_the_embeddings(negatives, can
     ],
 )  # fmt: skip
 def test_options_that_would_do_nothing_are_refused(options, message):
-    with pytest.raises(ValidationError, match=re.escape(message)):
+    with pytest.raises(DeclarationError, match=re.escape(message)):
         Retrieval(rows="lines", query=("past",), candidate=("item",), **options)
 
 

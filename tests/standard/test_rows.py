@@ -3,11 +3,10 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from mtkit.data.catalogs import make_fold
 from mtkit.data.row_builders import in_sequences
-from mtkit.errors import DataError
+from mtkit.errors import DataError, DeclarationError
 from mtkit.spec import Cut
 from mtkit.standard.rows import EntityRows, Interactions, Profiles, SampledNegatives, Sequences, Windows
 from mtkit.testing import check_rows
@@ -180,7 +179,7 @@ def test_the_group_must_be_a_column(fold):
     "values", [{"length": timedelta(0)}, {"count": 0}, {"stride": timedelta(days=-1)}, {"windows": 3}]
 )
 def test_windows_refuse_what_makes_no_sense(values):
-    with pytest.raises(ValidationError):
+    with pytest.raises(DeclarationError):
         Windows(batch_size=8, **values)
 
 
@@ -207,7 +206,7 @@ def test_kept_negatives_are_of_a_label_and_a_share():
             "no label of these rows; did you mean 'cheap'",
         ),
     ):
-        with pytest.raises(ValidationError, match=message):
+        with pytest.raises(DeclarationError, match=message):
             Interactions(batch_size=8, **options)
 
 

@@ -1,10 +1,9 @@
 import numpy as np
 import pytest
-from pydantic import ValidationError
 from small_model import ITEMS, model_maker, numbered, prediction
 
 from mtkit.backend import tf
-from mtkit.errors import RecipeError, WiringError
+from mtkit.errors import DeclarationError, RecipeError, WiringError
 from mtkit.feed.batch import Batch
 from mtkit.feed.interface import Past
 from mtkit.model.forward import Forward
@@ -61,7 +60,7 @@ def test_specs(make_context):
     ],
 )
 def test_gates_are_among_what_it_works_on(options, message):
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(DeclarationError, match=message):
         PepNet(on=["user", "item"], **options)
 
 

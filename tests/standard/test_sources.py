@@ -2,10 +2,9 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from pydantic import ValidationError
 
 from mtkit.data.columns import load, seconds
-from mtkit.errors import DataError
+from mtkit.errors import DataError, DeclarationError
 from mtkit.standard.sources import Files, Frames
 from mtkit.testing import check_import_is_light, check_spec
 
@@ -87,7 +86,7 @@ def test_columns_in_the_names_of_folders_are_what_they_are_declared_to_be(tmp_pa
     ],
 )
 def test_declarations_are_checked(files, changes, message):
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(DeclarationError, match=message):
         Files(**files | changes)
 
 
@@ -127,7 +126,7 @@ def test_data_without_times_or_without_ids(files):
 
 
 def test_an_unknown_encoding(files):
-    with pytest.raises(ValidationError, match="'utf-88' is no encoding that Python knows"):
+    with pytest.raises(DeclarationError, match="'utf-88' is no encoding that Python knows"):
         Files(**files, encoding="utf-88")
 
 

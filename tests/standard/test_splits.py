@@ -5,10 +5,9 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from pydantic import ValidationError
 
 from mtkit.data.catalogs import log_of, make_cuts, make_fold
-from mtkit.errors import DataError
+from mtkit.errors import DataError, DeclarationError
 from mtkit.schema import Column
 from mtkit.spec import Cut, Log
 from mtkit.standard.rows import EntityRows, Interactions, SampledNegatives, Windows
@@ -78,7 +77,7 @@ def test_no_interactions():
 
 @pytest.mark.parametrize("days", [("2017-12-01", "2017-11-01", None), ("2017-11-01", "2017-12-01", "2017-12-01")])
 def test_days_must_be_in_order(days):
-    with pytest.raises(ValidationError, match="expected valid < test < end, got"):
+    with pytest.raises(DeclarationError, match="expected valid < test < end, got"):
         Time(**dict(zip(("valid", "test", "end"), days, strict=True)))
 
 
@@ -216,7 +215,7 @@ def test_folds_roll(shop):
     assert days == [[(60, 70), (70, 80)], [(65, 75), (75, 85)], [(70, 80), (80, 90)]]
     assert make_cuts(shop, split) == cuts[2]
     assert Time(valid="1970-02-20", test="1970-03-10").each() == (Time(valid="1970-02-20", test="1970-03-10"),)
-    with pytest.raises(ValidationError, match="expected a fold of 1 to 3, got 4"):
+    with pytest.raises(DeclarationError, match="expected a fold of 1 to 3, got 4"):
         Rolling(fold=4)
 
 
@@ -252,7 +251,7 @@ def test_data_that_lack_something(split, log, message):
 
 
 def test_shares_leave_something_to_train_on():
-    with pytest.raises(ValidationError, match=r"expected valid \+ test < 1, got 0\.5 \+ 0\.5"):
+    with pytest.raises(DeclarationError, match=r"expected valid \+ test < 1, got 0\.5 \+ 0\.5"):
         Random(valid=0.5, test=0.5)
 
 
@@ -329,9 +328,9 @@ def test_columns_that_do_not_say_the_parts(values, message):
 
 
 def test_parts_need_values_of_their_own():
-    with pytest.raises(ValidationError, match="expected a value for each part, got 'a', 'a'"):
+    with pytest.raises(DeclarationError, match="expected a value for each part, got 'a', 'a'"):
         ByColumn(column="part", train="a", test="a")
-    with pytest.raises(ValidationError, match="less than 1"):
+    with pytest.raises(DeclarationError, match="less than 1"):
         ByColumn(column="part", valid=1.5)
 
 

@@ -1,9 +1,8 @@
 import numpy as np
 import pytest
-from pydantic import ValidationError
 
 from mtkit.backend import tf
-from mtkit.errors import DataError
+from mtkit.errors import DataError, DeclarationError
 from mtkit.serving.export import save
 from mtkit.standard.vectors import Vectors
 from mtkit.testing import check_import_is_light, check_spec
@@ -43,7 +42,7 @@ def test_spec(tmp_path):
     ],
 )
 def test_options_are_checked(options, message):
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(DeclarationError, match=message):
         Vectors(**{"reads": ("item.id",), "path": "a.parquet"} | options)
 
 

@@ -2,8 +2,8 @@ import subprocess
 import sys
 
 import pytest
-from pydantic import ValidationError
 
+from mtkit.errors import DeclarationError
 from mtkit.recipe.source_text import Document
 from mtkit.recipe.validation import validate
 from mtkit_bert import Bert
@@ -44,7 +44,7 @@ def test_defaults():
     ],
 )
 def test_mistakes_are_refused(changes):
-    with pytest.raises(ValidationError):
+    with pytest.raises(DeclarationError):
         Bert(**{"reads": ["item.text"]} | changes)
 
 
@@ -74,7 +74,7 @@ def test_cached_texts_need_no_tensorflow(make_checkpoint, make_context):
 
 def test_all_keys_that_are_of_no_use_are_named():
     with pytest.raises(
-        ValidationError, match=r"mode 'frozen': rank = 4 \(only with lora\), n = 3 \(only with last_n\)"
+        DeclarationError, match=r"mode 'frozen': rank = 4 \(only with lora\), n = 3 \(only with last_n\)"
     ):
         Bert(reads=["item.text"], rank=4, n=3)
 

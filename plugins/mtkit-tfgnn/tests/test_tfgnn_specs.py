@@ -1,9 +1,8 @@
 import json
 
 import pytest
-from pydantic import ValidationError
 
-from mtkit.errors import DataError, WiringError
+from mtkit.errors import DataError, DeclarationError, WiringError
 from mtkit.testing import check_import_is_light, check_spec
 from mtkit_tfgnn import TaskGraph
 
@@ -74,7 +73,7 @@ def test_learned_edges_are_of_all_pairs(make_context):
     ],
 )
 def test_refuses_what_does_not_go_together(options, message):
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(DeclarationError, match=message):
         TaskGraph(**options)
 
 

@@ -1,9 +1,8 @@
 from dataclasses import replace
 
 import pytest
-from pydantic import ValidationError
 
-from mtkit.errors import WiringError
+from mtkit.errors import DeclarationError, WiringError
 from mtkit.spec import Neighborhood, Where
 from mtkit.standard.encoders import Features
 from mtkit.testing import check_spec
@@ -52,12 +51,12 @@ def test_it_asks_for_the_neighborhood_of_the_user_or_of_the_item():
     ids="_".join,
 )
 def test_refuses_to_read_anything_else(reads):
-    with pytest.raises(ValidationError, match=r"reads .*, expected "):
+    with pytest.raises(DeclarationError, match=r"reads .*, expected "):
         UserItemGraph(reads=reads)
 
 
 def test_refuses_heads_that_do_not_divide_the_width():
-    with pytest.raises(ValidationError, match="heads = 3 do not divide dim = 64"):
+    with pytest.raises(DeclarationError, match="heads = 3 do not divide dim = 64"):
         UserItemGraph(reads=("history.item",), convolution="gat_v2", heads=3)
 
 
