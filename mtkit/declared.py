@@ -28,14 +28,14 @@ Location = tuple[str | int, ...]
 class _Declaring(_Metaclass):
     """Calls of the class raise errors of mtkit's; values that are read from recipes do not pass here."""
 
-    def __call__(cls, *args: Any, **options: Any) -> Any:
+    def __call__(self, *args: Any, **options: Any) -> Any:
         if args:
             message = f"takes its options by name, got {brief(args[0])} without one"
-            raise DeclarationError([Problem(cls.__name__, "", message)])
+            raise DeclarationError([Problem(self.__name__, "", message)])
         try:
             return super().__call__(**options)
         except ValidationError as error:
-            raise DeclarationError(_problems(error, cls, options)) from None
+            raise DeclarationError(_problems(error, self, options)) from None
 
 
 class Declared(BaseModel, metaclass=_Declaring):

@@ -14,7 +14,7 @@ from mtkit.standard.splits import Time
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda: Features(), "Features: reads: is missing; expected addresses of the features it reads"),
+        (Features, "Features: reads: is missing; expected addresses of the features it reads"),
         (
             lambda: Features(reads=["user.id"], dmi=8),
             "Features: dmi: unknown key; did you mean 'dim'? (known: combine,",
