@@ -139,6 +139,7 @@ UNTESTED = {
     "recipe.source_text": "recipe/test_loader",
     "recipe.validation": "recipe/test_loader",
     "runs.progress": "runs/test_console",
+    "runs.questions": "runs/test_answers",
     **dict.fromkeys(("runs.task_report", "runs.task_tables"), "runs/test_tasks"),
     "runs.search_tables": "runs/test_search",
     "recipe.edit": "recipe/test_alone, recipe/test_search_space",

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 from mtkit.data.catalogs import make_cuts
-from mtkit.data.columns import load
+from mtkit.data.columns import load as load_data
 from mtkit.model.assembly import Pipeline, assemble
 from mtkit.recipe.loader import Recipe, load_recipe
+from mtkit.runs.answers import Answering, Signatures, TrainablePipeline, of_saved
 from mtkit.runs.directory import RunDirectory
 from mtkit.runs.origins import origin_of
+from mtkit.runs.recommend import open_export
 from mtkit.runs.trainer import trained_pipeline
 from mtkit.runtime.unused_gpu import unseen_gpu
 from mtkit.training.warm_start import begin_with
@@ -23,11 +28,12 @@ def build(
     sets: Sequence[str] = (),
     unsets: Sequence[str] = (),
     fold: Literal["valid", "test"] = "valid",
-) -> Pipeline:
+) -> TrainablePipeline:
     """A recipe's model on its data, built and not trained.
 
     With `train.init_from` it has the weights of that run, where they fit; what begins anew is said in warnings.
-    `pipeline.model` is a `keras.Model`. Its `fit`, `evaluate` and `predict` take `train_data()` and `eval_data()`.
+    `pipeline.model` is a `keras.Model`. Its `fit`, `evaluate` and `predict` take `train_data()` and `eval_data()`. The pipeline
+    itself predicts rows of data frames, and recommends, by the model as it is.
 
     Args:
         recipe: a recipe's file, or what `mtkit.compose` made.
@@ -45,16 +51,16 @@ def build(
         raise ValueError("sets and unsets change a recipe's file; change the arguments of mtkit.compose instead")
     if message := unseen_gpu(recipe.train.strategy):
         warnings.warn(message, stacklevel=2)
-    dataset = load(recipe.data.source)
+    dataset = load_data(recipe.data.source)
     cuts = {cut.name: cut for cut in make_cuts(dataset, recipe.data.split)}
     origin = origin_of(recipe, dataset, cuts[fold])
-    pipeline = assemble(recipe, dataset, cuts[fold])
+    pipeline = _trainable(assemble(recipe, dataset, cuts[fold]))
     if anew := begin_with(pipeline, origin).warnings() if origin else []:
         warnings.warn("\n".join(anew), stacklevel=2)
     return pipeline
 
 
-def load_run(directory: str | Path) -> Pipeline:
+def load_run(directory: str | Path) -> TrainablePipeline:
     """The pipeline of a finished run, with the weights that it was tested with.
 
     Args:
@@ -63,4 +69,56 @@ def load_run(directory: str | Path) -> Pipeline:
     Raises:
         RunError: there is no such run, it was not trained to the end, or its data have changed.
     """
-    return trained_pipeline(RunDirectory(Path(directory)))
+    return _trainable(trained_pipeline(RunDirectory(Path(directory))))
+
+
+class LoadedRun(Answering):
+    """A finished run: its latest export answers, without the data that it was trained on.
+
+    Args:
+        directory: the run directory.
+
+    Attributes:
+        recipe: the resolved recipe.
+
+    Raises:
+        RunError: this is no run, nothing was exported, or a file is damaged.
+    """
+
+    def __init__(self, directory: RunDirectory) -> None:
+        self._directory = directory
+        _, loaded = open_export(directory)
+        self.recipe = directory.read_recipe()
+        self._saved = of_saved(loaded, self._ids)
+
+    @cached_property
+    def pipeline(self) -> TrainablePipeline:
+        """The model on its data, with the weights that it was tested with, to go on training it.
+
+        Raises:
+            RunError: the run was not trained to the end, or its data have changed.
+        """
+        return _trainable(trained_pipeline(self._directory))
+
+    def _signatures(self) -> Signatures:
+        return self._saved
+
+    def _ids(self, entity: str) -> np.ndarray:
+        ids: np.ndarray = self._directory.read_catalog("test", entity, ("id",))["id"].to_numpy()[1:]
+        return ids
+
+
+def load(directory: str | Path) -> LoadedRun:
+    """A finished run, to ask its exported model for predictions and recommendations.
+
+    Args:
+        directory: the run directory.
+
+    Raises:
+        RunError: this is no run, nothing was exported, or a file is damaged.
+    """
+    return LoadedRun(RunDirectory(Path(directory)))
+
+
+def _trainable(pipeline: Pipeline) -> TrainablePipeline:
+    return TrainablePipeline(**vars(pipeline))

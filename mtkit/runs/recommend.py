@@ -89,19 +89,7 @@ class Servant:
 
     def __init__(self, run: Path) -> None:
         self._directory = directory = RunDirectory(run)
-        directory.check_run()
-        numbers = versions(directory.export)
-        if not numbers:
-            raise RunError(
-                f"{run}: no exported model; finish the run with mtkit run --resume, or run mtkit export {run}"
-            )
-        self._export = directory.export / str(numbers[-1])
-        if not tf.saved_model.contains_saved_model(str(self._export)):
-            raise RunError(
-                f"{self._export} is no SavedModel, so it cannot be asked; it is damaged, or the recipe's [export] writes "
-                f"something else; mtkit export {run} writes another"
-            )
-        self._loaded = _loaded(self._export, f"mtkit export {run} writes another")
+        self._export, self._loaded = open_export(directory)
         if "recommend" not in self._loaded.signatures:
             raise RunError(f"{run}: the model has no retrieval task, so there is nothing that it could recommend")
         if "seen" not in self._loaded.signatures["past"].structured_outputs:
@@ -214,6 +202,25 @@ class Servant:
 
     def _text(self, item: str) -> str:
         return self._texts.get(item) or ""
+
+
+def open_export(directory: RunDirectory) -> tuple[Path, Any]:
+    """The latest export of a run, and where it lies.
+
+    Raises:
+        RunError: this is no run, nothing was exported, or it cannot be read.
+    """
+    directory.check_run()
+    run, numbers = directory.path, versions(directory.export)
+    if not numbers:
+        raise RunError(f"{run}: no exported model; finish the run with mtkit run --resume, or run mtkit export {run}")
+    export = directory.export / str(numbers[-1])
+    if not tf.saved_model.contains_saved_model(str(export)):
+        raise RunError(
+            f"{export} is no SavedModel, so it cannot be asked; it is damaged, or the recipe's [export] writes "
+            f"something else; mtkit export {run} writes another"
+        )
+    return export, _loaded(export, f"mtkit export {run} writes another")
 
 
 def _loaded(export: Path, remedy: str) -> Any:

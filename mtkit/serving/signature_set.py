@@ -228,9 +228,11 @@ def _prediction(servable: Servable, tasks: Sequence[str], who: Given) -> Signatu
         for task in tasks:
             head, rows = servable.pipeline.model.heads[task], first.beside(task)
             answers |= {task: head.answers(rows), **head.parts(rows)}
-        return answers
+        return answers | {f"{task}_classes": tf.constant(names) for task, names in classes.items()}
 
+    classes = {task: names for task in tasks if (names := servable.pipeline.classes[task])}
     outputs = {task: _meaning(servable, task) for task in tasks}
+    outputs |= {f"{task}_classes": f"the names of the classes of `{task}`" for task in classes}
     for task in tasks:
         outputs |= servable.pipeline.plan.tasks[task].parts(task)
     return Signature("Probabilities, row by row.", who.inputs, outputs, answer)
