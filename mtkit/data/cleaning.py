@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from mtkit.data.column_values import UnfitError, converted, escaped_quotes, oddities, within_float32
+from mtkit.data.column_values import UnfitError, converted, decoded, escaped_quotes, oddities, within_float32
 from mtkit.data.id_types import matched
 from mtkit.data.list_values import lists
 from mtkit.data.times import Times, read_times
@@ -28,17 +28,24 @@ from mtkit.types import Dataset
 _SHOWN = 20
 
 
-def cleaned(dataset: Dataset) -> Dataset:
+def cleaned(
+    dataset: Dataset, unreadable: Mapping[tuple[str, str], tuple[str, ...]] | None = None, *, repeated: bool = False
+) -> Dataset:
     """The data set with its declared columns alone, in the types that the rest of mtkit reads.
 
     An entity without a table, and without declared columns, gets one of the ids that interactions have. Interactions without
     an id or a time, or with a time that cannot be, are left out and counted in `left_out`; those of equal seconds are in the
     order of their full times. What is cleaned already stays as it is.
 
+    Args:
+        dataset: the raw tables.
+        unreadable: (table, column) -> texts that are read as missing.
+        repeated: whether an id may be in several rows of its entity's table, for cleaners are to see them.
+
     Raises:
         DataError: columns are missing or do not fit their declaration; every mistake in a line of its own.
     """
-    return _Cleaning(dataset).done()
+    return _Cleaning(dataset, unreadable or {}, repeated).done()
 
 
 @dataclass
@@ -47,12 +54,16 @@ class _Cleaning:
 
     Attributes:
         raw: the data set as it came.
+        unreadable: texts that are read as missing.
+        repeated: whether ids may be repeated in tables of entities.
         tables: table -> column -> its values, cleaned.
         notes: what a reader of the results should know.
         mistakes: what fits no declaration.
     """
 
     raw: Dataset
+    unreadable: Mapping[tuple[str, str], tuple[str, ...]] = field(default_factory=dict)
+    repeated: bool = False
     tables: dict[str, dict[str, Any]] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     mistakes: list[str] = field(default_factory=list)
@@ -94,10 +105,22 @@ class _Cleaning:
                 self.mistakes.append(f"{self.raw.place(name, column)}: declared, but the table has only {there}")
                 continue
             try:
-                found[column] = self._converted(name, column, table[column], declared)
+                found[column] = self._converted(name, column, self._readable(name, column, table[column]), declared)
             except UnfitError as error:
                 row = "" if error.row is None else f", row {error.row + 1:,}"
                 self.mistakes.append(f"{self.raw.place(name, column)}{row}: {error} (it is declared {declared.kind})")
+
+    def _readable(self, table: str, name: str, column: pa.ChunkedArray) -> pa.ChunkedArray:
+        """The column without texts that stand for no value."""
+        if not (placeholders := self.unreadable.get((table, name))):
+            return column
+        text = decoded(column).cast(pa.string())
+        found = pc.is_in(pc.utf8_trim_whitespace(text), pa.array(placeholders, pa.string()))
+        count = counted(pc.sum(found).as_py() or 0, "value is", "values are")
+        self.notes.append(
+            f"{self.raw.place(table, name)}: {count} read as missing, {' or '.join(map(repr, placeholders))}"
+        )
+        return pc.if_else(found, pa.scalar(None, column.type), column)
 
     def _converted(self, table: str, name: str, column: pa.ChunkedArray, declared: Column) -> pa.ChunkedArray:
         if declared.kind == "time":
@@ -150,6 +173,8 @@ class _Cleaning:
         everything = pa.chunked_array([chunk for column in columns.values() for chunk in column.chunks])
         self.notes += [f"ids of {entity}: {oddity}" for oddity in oddities(everything)]
         if entity in self.tables:
+            if self.repeated:
+                return
             self._refuse_repeated(entity, self.tables[entity]["id"])
         else:
             self.tables[entity] = {"id": pa.chunked_array([everything.unique().drop_null()])}
@@ -162,7 +187,8 @@ class _Cleaning:
         rows = np.flatnonzero(pc.equal(ids, repeated[0]).fill_null(pa.scalar(value=False)).to_numpy()) + 1
         self.mistakes.append(
             f"{self.raw.place(entity, 'id')}, row {rows[1]:,}: {repeated[0].as_py()!r} is in row {rows[0]:,} already, and "
-            f"{len(repeated):,} ids in all are in several rows; keep one row of each"
+            f"{len(repeated):,} ids in all are in several rows; keep one row of each, or let a cleaner make one of them: "
+            f'[clean.NAME] use = "one_per_entity", entity = "{entity}"'
         )
 
     def _rows(self) -> tuple[np.ndarray | None, dict[str, int]]:

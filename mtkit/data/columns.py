@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mtkit.data.cleaners import applied, unreadable
 from mtkit.data.cleaning import cleaned
 from mtkit.data.list_values import padded, written
 from mtkit.errors import DataError
@@ -22,12 +23,14 @@ UNKNOWN_TEXT, UNKNOWN_NUMBER = "", -1
 
 
 def load(source: DataSource) -> Dataset:
-    """A source's tables, cleaned and checked against their schema.
+    """A source's tables, read as declared, changed by its cleaners, and checked against their schema.
 
     Raises:
-        DataError: files are missing, or the tables do not fit the schema.
+        DataError: files are missing, or the tables do not fit the schema, or a cleaner.
     """
-    dataset = cleaned(source.load())
+    raw_tables, cleaners = source.load(), source.cleaners
+    dataset = cleaned(raw_tables, unreadable(raw_tables.schema, cleaners), repeated=bool(cleaners))
+    dataset = applied(dataset, cleaners, frozenset(dataset.entities) - frozenset(raw_tables.entities))
     check(dataset)
     return dataset
 
@@ -85,14 +88,24 @@ def raw(column: pa.ChunkedArray, declared: Column) -> np.ndarray:
     if declared.listed:
         return padded(column)
     column = plain(column)
-    if declared.kind in ("numeric", "weight") or (declared.kind == "label" and not declared.classes):
+    if is_number(declared):
         numbers: np.ndarray = column.cast(pa.float64(), safe=False).to_numpy().astype(np.float32)
         return numbers
-    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
-    distinct = np.array([*encoded.dictionary.to_pylist(), None], dtype=object)
-    codes = encoded.indices.fill_null(len(distinct) - 1).to_numpy(zero_copy_only=False)
-    objects: np.ndarray = distinct[codes]
+    values, numbers_of = distinct(column)
+    objects: np.ndarray = values[numbers_of]
     return objects
+
+
+def distinct(column: pa.ChunkedArray) -> tuple[np.ndarray, np.ndarray]:
+    """The distinct values of a column as text, objects with None at the end, and the number of each row's value among them."""
+    encoded = plain(column).cast(pa.string()).combine_chunks().dictionary_encode()
+    values = np.array([*encoded.dictionary.to_pylist(), None], dtype=object)
+    return values, encoded.indices.fill_null(len(values) - 1).to_numpy(zero_copy_only=False)
+
+
+def is_number(declared: Column) -> bool:
+    """Whether raw values of a column are numbers: numeric columns, weights, and labels that are not classes."""
+    return declared.kind in ("numeric", "weight") or (declared.kind == "label" and not declared.classes)
 
 
 def codes(column: pa.ChunkedArray) -> np.ndarray:
@@ -130,7 +143,10 @@ def _check_key(entity: str, key: pa.ChunkedArray) -> None:
     repeated = counts[0].filter(pc.greater(counts[1], 1))
     if len(repeated):
         occur = counted(len(repeated), "id occurs", "ids occur")
-        raise DataError(f"{entity}.id: {occur} more than once, for example {repeated[0].as_py()!r}")
+        raise DataError(
+            f"{entity}.id: {occur} more than once, for example {repeated[0].as_py()!r}; let a cleaner make one row of each: "
+            f'[clean.NAME] use = "one_per_entity", entity = "{entity}"'
+        )
     for placeholder in (UNKNOWN_TEXT, UNKNOWN_NUMBER):
         if placeholder in counts[0].to_pylist():
             raise DataError(

@@ -23,6 +23,7 @@ from mtkit.recipe.source_text import Document, Mistake
 from mtkit.recipe.toml_positions import KeyPath
 from mtkit.spec import (
     Balancer,
+    Cleaner,
     Correlation,
     DataSource,
     Encoder,
@@ -67,6 +68,7 @@ def compose(
     encoder: Mapping[str, Encoder | Named],
     task: Mapping[str, TaskHead | Named],
     catalog: Mapping[str, Catalog | Mapping[str, Any]] | None = None,
+    clean: Mapping[str, Cleaner | Named] | None = None,
     preprocess: Mapping[str, Preprocessor | Named] | None = None,
     correlation: Mapping[str, Correlation | Named] | None = None,
     balance: Balancer | Named | None = None,
@@ -92,6 +94,7 @@ def compose(
         encoder: name -> encoder.
         task: name -> task head.
         catalog: entity -> which of its rows count.
+        clean: name -> cleaner, in the order of application.
         preprocess: name -> preprocessor.
         correlation: name -> correlation, in the order of application.
         balance: combines the losses of the tasks.
@@ -110,7 +113,14 @@ def compose(
     """
     registry, given = Registry.installed(), _Arguments()
     settings = {"train": train, "recommend": recommend}
-    named = {"rows": rows, "preprocess": preprocess, "encoder": encoder, "correlation": correlation, "task": task}
+    named = {
+        "clean": clean,
+        "rows": rows,
+        "preprocess": preprocess,
+        "encoder": encoder,
+        "correlation": correlation,
+        "task": task,
+    }
     values = {"recipe": 1, "name": name, "seed": seed, "deterministic": deterministic}
     values |= {key: given.plain(value, (key,)) for key, value in settings.items() if value is not None}
     values |= {key: given.components(value, key) for key, value in named.items() if value is not None}

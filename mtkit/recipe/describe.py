@@ -15,7 +15,11 @@ _WIDTH = 100
 def describe(recipe: Recipe) -> str:
     """Lines for a person: the embeddings with the correlations they pass, then a block for each task."""
     source, split = recipe.uses["data"], recipe.uses["data.split"]
-    lines = [f"{recipe.name}: {source}, split {split}, seed {recipe.seed}", "", "embeddings"]
+    lines = [f"{recipe.name}: {source}, split {split}, seed {recipe.seed}"]
+    if recipe.clean:
+        cleaners = ", ".join(f"{name} ({recipe.uses[f'clean.{name}']})" for name in recipe.clean)
+        lines.append(f"data are cleaned by {cleaners}")
+    lines += ["", "embeddings"]
     names = [*recipe.encoder, *(name for name, c in recipe.correlation.items() if c.apply == "pair")]
     plan = recipe.plan
     lines += [f"  {name} <- {_source(recipe, name)}{_cost(plan, name)}" for name in names]

@@ -14,6 +14,7 @@ from mtkit.conditions import where_fields, where_lists
 from mtkit.declared import at
 from mtkit.errors import MtkitError, PluginError, Problem, RecipeError, nearest
 from mtkit.recipe.auto_baselines import auto_baselines
+from mtkit.recipe.cleaner_checks import check_cleaners, with_cleaners
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.registry import Registry
 from mtkit.recipe.search_settings import Search
@@ -27,6 +28,7 @@ from mtkit.schema import Address
 from mtkit.spec import (
     BASES,
     Balancer,
+    Cleaner,
     Correlation,
     DataSource,
     Encoder,
@@ -63,6 +65,7 @@ class Recipe(Header):
     """
 
     data: Data
+    clean: Mapping[Name, Cleaner] = Field({})
     events: Mapping[Name, NamedEvents] = Field({})
     rows: Mapping[Name, Rows]
     preprocess: Mapping[Name, Preprocessor] = Field({})
@@ -192,8 +195,8 @@ class _Reader:
 
     def draft(self) -> Draft:
         self._events = self._named_events()
-        data = self._data()
         components = {section: self._components(section, kind) for section, kind in NAMED.items()}
+        data = self._data(components["clean"])
         single = {name: self._component((name,), kind, default) for name, (kind, default) in SINGLE.items()}
         draft = Draft(
             data=data,
@@ -362,10 +365,12 @@ class _Reader:
             else mistake
         )
 
-    def _data(self) -> Data | None:
+    def _data(self, cleaners: Mapping[str, Cleaner | None]) -> Data | None:
+        """The data as they are cleaned; None where a part is not valid, and of what follows nothing is known."""
         if "data" not in self._values:
             return None
         source = self._component(("data",), "data_source", reserved=("split", "catalog", "silence"))
+        source = self._cleaned(source, cleaners)
         self._check_names(source)
         split = self._component(("data", "split"), "split")
         entities = self._table(("data", "catalog")) or {}
@@ -375,6 +380,17 @@ class _Reader:
         if source is None or split is None or silence is None or None in catalog.values():
             return None
         return Data(source=source, split=split, catalog=catalog, **vars(silence))
+
+    def _cleaned(self, source: DataSource | None, cleaners: Mapping[str, Cleaner | None]) -> DataSource | None:
+        known = {name: cleaner for name, cleaner in cleaners.items() if cleaner}
+        if source is None or len(known) < len(cleaners):
+            return None
+        try:
+            mistakes = check_cleaners(source.schema(), known)
+        except MtkitError:  # which the wiring reports
+            return source
+        self._mistakes += mistakes
+        return None if mistakes else with_cleaners(source, known)
 
     def _check_names(self, source: DataSource | None) -> None:
         secrets = self._document.secret_names()

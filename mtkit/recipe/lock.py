@@ -17,6 +17,7 @@ from mtkit.recipe.source_text import Document, strings
 from mtkit.recipe.toml_positions import KeyPath
 from mtkit.recipe.toml_writer import toml_document
 from mtkit.recipe.validation import Model, joined, with_paths
+from mtkit.spec import Cleaned
 
 _BY_NAME = {section.name: section for section in SECTIONS}
 #: Sections of which a model consists, and its rows.
@@ -132,7 +133,8 @@ def _data(recipe: Recipe, paths: _Paths) -> dict[str, Any]:
     if data.catalog:
         tables["catalog"] = {entity: _plain(catalog, paths) for entity, catalog in data.catalog.items()}
     silence = {"silence": list(data.silence)} if data.silence else {}
-    return _component(recipe, "data", data.source, paths) | silence | tables
+    source = data.source.source if isinstance(data.source, Cleaned) else data.source
+    return _component(recipe, "data", source, paths) | silence | tables
 
 
 def _evaluate(recipe: Recipe, paths: _Paths) -> dict[str, Any]:

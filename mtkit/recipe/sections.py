@@ -27,6 +27,7 @@ class Section:
 #: In the order in which they are written. What a recipe holds of them: `mtkit.recipe.loader.Recipe`, the field of the name.
 SECTIONS = (
     Section("data", "data_source", required=True),
+    Section("clean", "cleaner", named=True),
     Section("events", named=True),
     Section("rows", "rows", named=True, required=True),
     Section("preprocess", "preprocessor", named=True),

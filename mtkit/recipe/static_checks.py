@@ -21,6 +21,7 @@ from mtkit.recipe.toml_positions import KeyPath
 from mtkit.schema import CONTEXT, HISTORY, KNOWN, TASK, Address, ColumnKind, Schema
 from mtkit.spec import (
     Balancer,
+    Cleaner,
     ContentBaseline,
     Correlation,
     Encoder,
@@ -43,6 +44,7 @@ class Draft:
     """The sections of a recipe, or what could be made of them: None stands for a part that is named but not valid."""
 
     data: Data | None
+    clean: Mapping[str, Cleaner | None]
     events: Mapping[str, NamedEvents | None]
     rows: Mapping[str, Rows | None]
     preprocess: Mapping[str, Preprocessor | None]

@@ -24,7 +24,8 @@ from mtkit.spec.base import (
     Spec,
 )
 from mtkit.spec.class_heads import ClassTask
-from mtkit.spec.data import Cut, DataSource, GroupPreprocessor, Log, Preprocessor, Rows, Split
+from mtkit.spec.cleaning import Cleaner, columns_of, no_column, no_table, taken, with_columns
+from mtkit.spec.data import Cleaned, Cut, DataSource, GroupPreprocessor, Log, Preprocessor, Rows, Split
 from mtkit.spec.evaluation import (
     Baseline,
     ContentBaseline,
@@ -66,6 +67,8 @@ __all__ = [
     "Branch",
     "BuildContext",
     "ClassTask",
+    "Cleaned",
+    "Cleaner",
     "ContentBaseline",
     "Contributions",
     "Correlation",
@@ -110,14 +113,19 @@ __all__ = [
     "UnseenMetric",
     "Where",
     "Wiring",
+    "columns_of",
+    "no_column",
+    "no_table",
     "output_of",
     "prediction_of",
+    "taken",
+    "with_columns",
 ]
 
 BASES: Mapping[str, type[Spec]] = {
     base.kind: base
     for base in (
-        DataSource, Split, Rows, Preprocessor, Encoder, Correlation, TaskHead, Balancer,
+        DataSource, Cleaner, Split, Rows, Preprocessor, Encoder, Correlation, TaskHead, Balancer,
         RankingMetric, PredictionMetric, Baseline, Exporter,
     )
 }  # fmt: skip

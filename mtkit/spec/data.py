@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
@@ -10,7 +11,8 @@ from pydantic import Field, model_validator
 
 from mtkit.conditions import Where
 from mtkit.schema import HISTORY, KNOWN, Address, ColumnKind
-from mtkit.spec.base import FeatureInfo, PositiveFloat, PositiveInt, Spec
+from mtkit.spec.base import FeatureInfo, Name, PositiveFloat, PositiveInt, Spec
+from mtkit.spec.cleaning import Cleaner
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +37,36 @@ class DataSource(Spec):
             DataError: files are missing or do not have the declared columns.
         """
         raise NotImplementedError
+
+    @property
+    def cleaners(self) -> Mapping[str, Cleaner]:
+        """What is done to its tables once they are read, by name, in this order."""
+        return {}
+
+
+class Cleaned(DataSource):
+    """A source with what a recipe does to its tables: to all that asks it, the source of the cleaned ones.
+
+    `load` gives the raw tables of the source within, like that of any source: they are read and cleaned together.
+    """
+
+    source: DataSource
+    by: Mapping[Name, Cleaner]
+
+    def schema(self) -> Schema:  # type: ignore[override]  # as in DataSource
+        """The columns that the last cleaner declares."""
+        return functools.reduce(
+            lambda schema, cleaner: cleaner.declares(schema), self.by.values(), self.source.schema()
+        )
+
+    def load(self) -> Dataset:
+        """The raw tables of the source."""
+        return self.source.load()
+
+    @property
+    def cleaners(self) -> Mapping[str, Cleaner]:
+        """Those that the recipe names."""
+        return self.by
 
 
 @dataclass(frozen=True)

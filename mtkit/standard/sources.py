@@ -28,6 +28,10 @@ def _known_encoding(name: str) -> str:
     return name
 
 
+#: Of text files, by Python's name.
+Encoding = Annotated[str, AfterValidator(_known_encoding)]
+
+
 class _Tables(DataSource):
     """What sources of tables share: declared columns, and entities without a table of their own."""
 
@@ -100,9 +104,7 @@ class Files(_Tables):
         "",
         description="what stands between the fields of CSV files; default: what their header has, of `,` `;` `|` and tabs",
     )
-    encoding: Annotated[str, AfterValidator(_known_encoding)] = Field(
-        "utf-8", description="of text files, by Python's name (`cp1252`, `utf-16`)"
-    )
+    encoding: Encoding = Field("utf-8", description="of text files, by Python's name (`cp1252`, `utf-16`)")
 
     escape: Annotated[str, Field(max_length=1)] = Field(
         "",

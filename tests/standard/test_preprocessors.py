@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from mtkit.errors import DeclarationError
 from mtkit.spec import FeatureInfo
 from mtkit.standard.preprocessors import Hashing, TargetStatistics, Vocabulary
 from mtkit.testing import check_preprocessor, check_spec
@@ -124,6 +125,6 @@ def test_conformance(spec, values):
 
 
 def test_pasts_have_one_hash():
-    with pytest.raises(ValidationError, match=r"several numbers of history\.event, and pasts have one"):
+    with pytest.raises(DeclarationError, match=r"several numbers of history\.event, and pasts have one"):
         Hashing(columns=("history.event",), size=9)
     assert Hashing(columns=("history.event",), size=9, hashes=1)
