@@ -9,7 +9,7 @@ import pyarrow as pa
 from pyarrow import parquet
 
 from mtkit.data.file_parts import Wanted, files_of, root_of
-from mtkit.data.text_files import Reading, names_of_csv, names_of_json_lines, read_csv, read_json_lines
+from mtkit.data.text_files import Reading, json_keys, names_of_csv, read_csv, read_json_lines
 from mtkit.errors import DataError
 
 #: Suffixes of compressed files, which stand behind that of the format.
@@ -82,6 +82,11 @@ _READERS: dict[str, Callable[[Wanted, Reading], pa.Table]] = {
     ".csv": read_csv,
     ".tsv": read_csv,
     ".txt": read_csv,
+    ".dat": read_csv,
+    ".data": read_csv,
+    ".inter": read_csv,
+    ".item": read_csv,
+    ".user": read_csv,
     ".jsonl": read_json_lines,
     ".ndjson": read_json_lines,
     ".json": read_json_lines,
@@ -106,6 +111,21 @@ def _reader(path: Path) -> Callable[[Wanted, Reading], pa.Table] | None:
 def _endings() -> str:
     *most, last = _READERS
     return f"{', '.join(most)} or {last}"
+
+
+def is_table(path: Path) -> bool:
+    """Whether a file can be read, by the end of its name."""
+    return _reader(path) is not None
+
+
+def is_text(path: Path) -> bool:
+    """Whether a file is CSV, by the end of its name."""
+    return _reader(path) is read_csv
+
+
+def is_parquet(path: Path) -> bool:
+    """Whether a file is Parquet, by the end of its name."""
+    return _reader(path) is _read_parquet
 
 
 def column_names(path: Path, reading: Reading | None = None) -> tuple[str, ...]:
@@ -133,7 +153,7 @@ def _names_of_arrow(path: Path, _: Reading) -> list[str]:
 
 _NAMES: dict[Callable[[Wanted, Reading], pa.Table], Callable[[Path, Reading], Collection[str]]] = {
     read_csv: names_of_csv,
-    read_json_lines: names_of_json_lines,
+    read_json_lines: json_keys,
     _read_parquet: lambda path, _: parquet.read_schema(path).names,
     _read_arrow: _names_of_arrow,
 }

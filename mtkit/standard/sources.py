@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
-from mtkit.errors import DataError
+from mtkit.errors import DataError, nearest
 from mtkit.schema import INTERACTIONS, Column, Schema
 from mtkit.spec import DataSource
 from mtkit.types import Dataset, Origin
@@ -92,7 +92,7 @@ class _Tables(DataSource):
 class Files(_Tables):
     """Files: the interactions, and a file for each entity that has attributes.
 
-    CSV (`.csv`, `.tsv`, `.txt`), JSON lines (`.jsonl`, `.ndjson`, `.json`), Parquet and Arrow; text may be compressed (`.gz`,
+    CSV (`.csv`, `.tsv`, `.txt`, `.dat`, `.data`, `.inter`, `.item`, `.user`), JSON lines (`.jsonl`, `.ndjson`, `.json`), Parquet and Arrow; text may be compressed (`.gz`,
     `.zst`, `.bz2`). A folder, or a pattern such as `log-*.csv`, is read as one table; columns may stand in the names of
     folders below it (`year=2024/month=05/part-0.parquet`). Values are what their column is declared to be, whatever they look
     like; an entity without a file is made of the ids that the interactions have.
@@ -100,9 +100,17 @@ class Files(_Tables):
 
     interactions: Path = Field(description="file, folder or pattern of the interactions")
     entities: Mapping[str, Path] = Field({}, description="entity -> its file, folder or pattern")
-    separator: Annotated[str, Field(max_length=1)] = Field(
+    names: Mapping[str, Annotated[tuple[str, ...], Field(min_length=1)]] = Field(
+        {},
+        description="`interactions`, or an entity -> the columns of its CSV files in their order, where these have no header",
+    )
+    headers: Mapping[str, Mapping[str, str]] = Field(
+        {},
+        description='`interactions`, or an entity -> what its file calls a column that has another name here: `{age = "age:token"}`',
+    )
+    separator: Annotated[str, Field(max_length=4)] = Field(
         "",
-        description="what stands between the fields of CSV files; default: what their header has, of `,` `;` `|` and tabs",
+        description="what stands between the fields of CSV files, as `::`; default: what their header has, of `,` `;` `|` and tabs",
     )
     encoding: Encoding = Field("utf-8", description="of text files, by Python's name (`cp1252`, `utf-16`)")
 
@@ -111,6 +119,20 @@ class Files(_Tables):
         description="what stands before quotes within quoted fields of CSV files (a backslash in exports of Spark and MySQL); "
         "default: nothing, they are doubled",
     )
+
+    @model_validator(mode="after")
+    def _of_tables(self) -> Self:
+        tables = (INTERACTIONS, *self.schema().entities)
+        for key in ("names", "headers"):
+            for table in getattr(self, key):
+                if table not in tables:
+                    raise ValueError(f"{key}: {table!r} is no table; {nearest(table, tables)}")
+        for table, called in self.headers.items():
+            known = tuple(self.columns) if table == INTERACTIONS else self._wanted(table)
+            for name in called:
+                if name not in known:
+                    raise ValueError(f"headers.{table}: no column {name!r} is declared; {nearest(name, known)}")
+        return self
 
     def load(self) -> Dataset:
         """Reads the declared columns of the files.
@@ -122,12 +144,14 @@ class Files(_Tables):
         from mtkit.data.text_files import Reading
 
         paths = {INTERACTIONS: self.interactions, **self.entities}
-        reading, tables, mistakes = Reading(self.separator, self.encoding, self.escape), {}, []
+        tables, mistakes = {}, []
         for name, path in paths.items():
             columns = tuple(self.columns) if name == INTERACTIONS else self._wanted(name)
+            called = [self.headers.get(name, {}).get(column, column) for column in columns]
             key_of = name if name in self.entities and name not in self.keys else ""
+            reading = Reading(self.separator, self.encoding, self.escape, self.names.get(name, ()))
             try:
-                tables[name] = read_table(path, columns, reading, key_of)
+                tables[name] = read_table(path, called, reading, key_of).rename_columns(list(columns))
             except DataError as error:
                 mistakes.append(str(error))
         if mistakes:

@@ -1,0 +1,480 @@
+"""The first recipe of some tables, as text."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from mtkit.draft import rules
+from mtkit.draft.columns import positive
+from mtkit.draft.counts import Counts
+from mtkit.draft.facts import Facts
+from mtkit.draft.roles import Guess, Tables
+from mtkit.draft.toml_text import Part, text_of
+from mtkit.schema import INTERACTIONS
+
+#: Kinds of events that mean that something was had, if there are others beside them.
+_HAD = ("buy", "purchase", "order", "transaction", "checkout", "play", "watch", "download", "install", "apply")
+#: Columns that a comment names.
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Draft:
+    """All that a recipe is written from.
+
+    Attributes:
+        tables: which table is what.
+        guesses: table (`interactions`, `user`, `item`) -> column -> what it is for.
+        counts: sizes.
+        texts: whether texts can be encoded.
+    """
+
+    tables: Tables
+    guesses: Mapping[str, Mapping[str, Guess]]
+    counts: Counts
+    texts: bool = False
+
+    def of_role(self, *roles: str, table: str = INTERACTIONS) -> list[str]:
+        """Columns of a table that have one of some roles."""
+        return [name for name, guess in self.guesses.get(table, {}).items() if guess.role in roles]
+
+    def one(self, role: str) -> str:
+        """The column of the interactions with a role; empty if there is none."""
+        return next(iter(self.of_role(role)), "")
+
+    @cached_property
+    def labels(self) -> list[str]:
+        """Labels that are predicted: of those of two values the ones with the most of the rarer value, and all others."""
+        facts = self.tables.facts
+        rare = {name: self._positives(facts[name]) for name in self.of_role("label")}
+        enough = [name for name, count in rare.items() if count >= rules.POSITIVES or not self.counts.users]
+        chosen = sorted(enough, key=lambda name: -rare[name])[: rules.LABELS]
+        return [name for name in rare if name in chosen]
+
+    def _positives(self, one: Facts) -> float:
+        found = positive(one)
+        return float("inf") if found is None else float(found.mean() * self.counts.rows)
+
+    @cached_property
+    def shape(self) -> rules.Shape:
+        """What kind of recipe it is."""
+        return rules.shape_of(self.counts, len(self.labels))
+
+    @property
+    def text_columns(self) -> list[str]:
+        """Short texts of items, if they are encoded."""
+        if self.shape not in ("windows", "outcomes"):
+            return []
+        facts = self.tables.entities["item"].facts if "item" in self.tables.entities else {}
+        short = [name for name in self.of_role("text", table="item") if facts[name].length <= rules.LONGEST_TEXT]
+        return short[:2] if self.texts else []
+
+    def features(self, entity: str) -> list[str]:
+        """Addresses of what is known of users, or of items."""
+        columns = self.of_role("categorical", "numeric", "list", table=entity)
+        return [f"{entity}.id", *(f"{entity}.{name}" for name in columns)]
+
+    @property
+    def context(self) -> list[str]:
+        """Addresses of what is known of rows."""
+        return [f"context.{name}" for name in self.of_role("categorical", "numeric", "list")]
+
+    def form(self, label: str) -> str:
+        """What a label is: `binary`, `number` or `classes`."""
+        one = self.tables.facts[label]
+        if one.binary:
+            return "binary"
+        if one.numbers is not None and (one.distinct > 2 and (self.one("rating") == label or one.distinct > 20)):
+            return "number"
+        return "classes"
+
+
+def recipe_text(draft: Draft, name: str, directory: Path) -> str:
+    """The recipe.
+
+    Args:
+        draft: what it is written from.
+        name: its name.
+        directory: where it will lie; paths of data are relative to it.
+    """
+    body = {"rows": _of_rows, "outcomes": _of_outcomes, "profiles": _of_profiles, "windows": _of_windows}[draft.shape]
+    parts = [
+        _head(draft, name),
+        *_data(draft, directory),
+        _split(draft),
+        *_catalogs(draft),
+        *_events(draft),
+        *body(draft),
+    ]
+    return text_of(parts)
+
+
+def name_of(path: Path) -> str:
+    """A name for a recipe of these data: that of the folder, or of the file."""
+    plain = re.sub(r"[^A-Za-z0-9_.-]+", "-", path.resolve().name if path.is_dir() else path.resolve().stem).strip("-._")
+    return plain or "first"
+
+
+def _head(draft: Draft, name: str) -> Part:
+    counts = draft.counts
+    what = {
+        "rows": "Rows that stand for themselves",
+        "outcomes": "What users were shown, and what they did",
+        "profiles": "Which items go with those that a user had",
+        "windows": "What users will do next",
+    }[draft.shape]
+    sizes = f"{counts.rows:,} rows"
+    if counts.users:
+        sizes += f", {counts.users:,} users, {counts.items:,} items"
+    about = f"{what}: {sizes}. Written by `mtkit init`; a beginning, to be changed."
+    values: dict[str, Any] = {"recipe": 1, "name": name}
+    if draft.text_columns:
+        values["requires"] = {"mtkit-bert": ">=0.1"}
+    return Part("", values, about)
+
+
+def _data(draft: Draft, directory: Path) -> Iterator[Part]:
+    tables = draft.tables
+    every = {INTERACTIONS: tables.interactions} | {name: found.table for name, found in tables.entities.items()}
+    paths = {name: os.path.relpath(table.path.absolute(), directory.absolute()) for name, table in every.items()}
+    values: dict[str, Any] = {"use": "files", "interactions": paths.pop(INTERACTIONS)}
+    if paths:
+        values["entities"] = paths
+        values["keys"] = {name: found.key for name, found in tables.entities.items()}
+    separators = {table.reading.separator for table in every.values()} - {""}
+    if separators:
+        values["separator"] = separators.pop()
+    encodings = {table.reading.encoding for table in every.values()} - {"utf-8"}
+    if encodings:
+        values["encoding"] = encodings.pop()
+    if names := {name: list(table.reading.names) for name, table in every.items() if table.reading.names}:
+        values["names"] = names
+    if headers := {name: _called(draft, name, table.headers) for name, table in every.items()}:
+        headers = {name: called for name, called in headers.items() if called}
+        if headers:
+            values["headers"] = headers
+    split = {key: values.pop(key) for key in ("names", "headers") if key in values}
+    yield Part("data", values)
+    for key, of_tables in split.items():
+        about = "The files have no header." if key == "names" else "What headers call these columns."
+        yield Part(f"data.{key}", of_tables, about)
+    yield Part("data.columns", _columns(draft), notes=_reasons(draft, INTERACTIONS))
+    for entity in tables.entities:
+        if columns := _entity_columns(draft, entity):
+            yield Part(f"data.entity_columns.{entity}", columns, notes=_reasons(draft, entity))
+
+
+def _called(draft: Draft, table: str, headers: Mapping[str, str]) -> dict[str, str]:
+    """Declared columns that the header of a file calls otherwise."""
+    declared = _columns(draft) if table == INTERACTIONS else _entity_columns(draft, table)
+    keys = {draft.tables.entities[table].key} if table in draft.tables.entities else set()
+    return {name: header for name, header in headers.items() if name in declared or name in keys}
+
+
+def _columns(draft: Draft) -> dict[str, dict[str, Any]]:
+    """The declared columns of the interactions."""
+    found = {name: _declared(draft, name, guess) for name, guess in draft.guesses[INTERACTIONS].items()}
+    declared = {name: column for name, column in found.items() if column}
+    first = [draft.tables.user, draft.tables.item] if draft.tables.user else []
+    return {name: declared[name] for name in [*first, *(name for name in declared if name not in first)]}
+
+
+def _declared(draft: Draft, name: str, guess: Guess) -> dict[str, Any]:
+    known_before = draft.shape in ("rows", "outcomes")
+    if guess.role in ("user", "item"):
+        return {"kind": "id", "entity": guess.role}
+    if guess.role in ("rating", "label"):
+        return {"kind": "label"} | ({"classes": True} if draft.form(name) == "classes" else {})
+    if guess.role == "event":
+        return {"kind": "label", "classes": True}
+    if guess.role == "list" and known_before:
+        return _list(draft.tables.facts[name])
+    if guess.role in ("categorical", "numeric") and not known_before:
+        return {}
+    kinds = {"time": "time", "basket": "id", "weight": "weight", "part": "categorical"}
+    kind = kinds.get(guess.role, guess.role)
+    return {"kind": kind} if kind in ("time", "id", "weight", "categorical", "numeric") else {}
+
+
+def _list(one: Facts) -> dict[str, Any]:
+    return {"kind": "list"} | ({"separator": one.separator} if one.separator else {})
+
+
+def _entity_columns(draft: Draft, entity: str) -> dict[str, dict[str, Any]]:
+    facts = draft.tables.entities[entity].facts
+    if draft.shape == "profiles" and not draft.one("rating"):
+        return {}
+    columns = {}
+    for name, guess in draft.guesses[entity].items():
+        if guess.role == "list":
+            columns[name] = _list(facts[name])
+        elif guess.role in ("categorical", "numeric") or (name in draft.text_columns and entity == "item"):
+            columns[name] = {"kind": guess.role}
+    return columns
+
+
+def _reasons(draft: Draft, table: str) -> dict[str, str]:
+    """Why columns are what they are, and why others are left out."""
+    declared = _columns(draft) if table == INTERACTIONS else _entity_columns(draft, table)
+    guesses = draft.guesses[table]
+    reasons = {name: guess.why for name, guess in guesses.items() if name in declared and table == INTERACTIONS}
+    asked = [(name, guess) for name, guess in guesses.items() if name not in declared and not guess.sure]
+    reasons |= {f"left out {name}": guess.why for name, guess in asked[:_SHOWN]}
+    others = [name for name in guesses if name not in declared and guesses[name].sure]
+    if others:
+        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
+        reasons["not read"] = ", ".join(others[:_SHOWN]) + more
+    return reasons
+
+
+def _split(draft: Draft) -> Part:
+    share = {"valid": rules.SHARE, "test": rules.SHARE}
+    if part := draft.one("part"):
+        values = set(draft.tables.facts[part].common)
+        valid = next((value for value in ("valid", "validation", "dev", "val") if value in values), None)
+        return Part("data.split", {"use": "column", "column": part} | ({"valid": valid} if valid else {}))
+    if draft.one("time") and (draft.shape == "rows" or rules.splits_by_time(draft.counts)):
+        return Part("data.split", {"use": "time_shares", **share}, "The last interactions are the test.")
+    if draft.shape == "rows":
+        return Part("data.split", {"use": "random", **share})
+    about = "Times are forgotten: "
+    about += f"only {draft.counts.returning:.0%} of the last rows are of users who were there before."
+    return Part(
+        "data.split", {"use": "user_stratified", **share}, about if draft.one("time") else "There are no times."
+    )
+
+
+def _catalogs(draft: Draft) -> Iterator[Part]:
+    if not draft.counts.users:
+        return
+    for entity in ("user", "item"):
+        values: dict[str, Any] = {}
+        unlisted = (draft.counts.unlisted or {}).get(entity, 0)
+        if draft.shape == "outcomes":
+            values["unlisted"] = "unknown"
+        elif unlisted:
+            values["unlisted"] = "drop"
+        least = _least(draft, entity)
+        if least != 1:
+            values["min_count"] = least
+        if values:
+            about = f"{unlisted:,} rows have ids that the table lacks." if unlisted else ""
+            yield Part(f"data.catalog.{entity}", values, about)
+
+
+def _least(draft: Draft, entity: str) -> int:
+    """Interactions that a row of a catalog needs."""
+    if draft.shape == "profiles":
+        return 0
+    if entity == "user":
+        return 1
+    return 1 if draft.shape == "outcomes" else rules.min_count(draft.counts)
+
+
+def _had(draft: Draft) -> str:
+    """The kind of event that is the one to ask about; empty if all are alike."""
+    event = draft.one("event")
+    values = draft.tables.facts[event].common if event else []
+    return next((value for kind in _HAD for value in values if value.lower() == kind), "")
+
+
+def _events(draft: Draft) -> Iterator[Part]:
+    if draft.shape == "outcomes":
+        yield Part("events.positive", {"where": {draft.labels[0]: 1}})
+    elif kind := _had(draft):
+        yield Part("events.positive", {"where": {draft.one("event"): kind}})
+
+
+def _where(draft: Draft) -> dict[str, Any]:
+    return {"where": "positive"} if [*_events(draft)] else {}
+
+
+def _heads(draft: Draft, rows: str, inputs: list[str]) -> Iterator[Part]:
+    for label in draft.labels:
+        head = "regression" if draft.form(label) == "number" else "user_preference"
+        yield Part(f"task.{task_name(label)}", {"use": head, "rows": rows, "inputs": inputs, "label": label})
+
+
+def task_name(column: str) -> str:
+    """A name of a task for a label."""
+    plain = re.sub(r"[^a-z0-9_]", "_", column.lower()).strip("_")
+    return plain if plain[:1].isalpha() else f"label_{plain}"
+
+
+def _prediction_metrics(draft: Draft) -> list[str]:
+    forms = {draft.form(label) for label in draft.labels} | ({"number"} if draft.one("rating") else set())
+    wanted = {"auc": {"binary"}, "log_loss": {"binary", "classes"}, "accuracy": {"classes"}, "rmse": {"number"}}
+    return [metric for metric, fits in wanted.items() if fits & forms]
+
+
+def _of_rows(draft: Draft) -> Iterator[Part]:
+    """Rows that stand for themselves: features, hidden layers, a head for each label."""
+    yield Part("rows.rows", {"use": "interactions"})
+    if numbers := [f"context.{name}" for name in draft.of_role("numeric")]:
+        about = "Numbers as trees see them: a bucket for each value that is not rare."
+        yield Part("preprocess.numbers", {"use": "buckets", "columns": numbers, "count": rules.BUCKETS}, about)
+    layers = rules.layers(draft.counts)
+    yield Part("encoder.row", {"use": "features", "reads": draft.context, **layers})
+    if len(draft.labels) > 1:
+        yield Part("correlation.experts", {"use": "mmoe"}, "A state for each task, by experts that they share.")
+    yield from _heads(draft, "rows", ["row"])
+    label = draft.labels[0]
+    metric = {"binary": "auc", "classes": "log_loss", "number": "rmse"}[draft.form(label)]
+    yield _evaluate({"prediction_metrics": _prediction_metrics(draft)}, f"{task_name(label)}/{metric}")
+
+
+def _of_outcomes(draft: Draft) -> Iterator[Part]:
+    """Outcomes of what was shown, by all that is known before; and what to show next."""
+    binary = [name for name in draft.of_role("label") if draft.form(name) == "binary"]
+    yield Part("rows.shown", {"use": "interactions", "labels": draft.labels})
+    yield _window_rows(draft)
+    yield Part(
+        "preprocess.known",
+        {"use": "target_statistics", "columns": _statistic_keys(draft), "together": _together(draft), "labels": binary},
+        "What became of earlier rows of the user, the item, ..., as of each row.",
+    )
+    reads = ["known.known", *draft.features("user"), *draft.features("item"), *draft.context]
+    yield Part("encoder.view", {"use": "features", "reads": reads, **rules.view(draft.counts)})
+    yield from _retrieval_encoders(draft)
+    if len(draft.labels) > 1:
+        yield Part(
+            "correlation.experts", {"use": "mmoe", "on": ["view"]}, "A state for each task, by experts that they share."
+        )
+    yield from _heads(draft, "shown", ["view"])
+    yield _next(draft)
+    metrics = {"metrics": ["ndcg", "recall"], "slices": ["new"], "prediction_metrics": _prediction_metrics(draft)}
+    yield Part("train", {"epoch_of": "shown"})
+    yield _evaluate(metrics, f"{task_name(draft.labels[0])}/auc")
+
+
+def _statistic_keys(draft: Draft) -> list[str]:
+    """What outcomes are counted by: ids, and columns whose values come again and again."""
+    facts = draft.tables.entities["item"].facts if "item" in draft.tables.entities else {}
+    columns = sorted(draft.of_role("categorical", table="item"), key=lambda name: -facts[name].distinct)
+    items = [f"item.{name}" for name in columns[: rules.KEYS]]
+    context = [f"context.{name}" for name in draft.of_role("categorical")][: rules.KEYS]
+    return ["user.id", "item.id", *items, *context]
+
+
+def _together(draft: Draft) -> list[list[str]]:
+    _, _, *others = _statistic_keys(draft)
+    return [["user.id", key] for key in others[: rules.PAIRS]]
+
+
+def _window_rows(draft: Draft) -> Part:
+    if not rules.splits_by_time(draft.counts):
+        return Part("rows.next", {"use": "profiles", **_where(draft)}, "(user) with all items of the past.")
+    found = rules.windows(draft.counts)
+    values: dict[str, Any] = {"use": "windows", "length": f"{found.length.days}d", "stride": f"{found.stride.days}d"}
+    past = {"past": "positive"} if draft.shape == "outcomes" else {}
+    return Part(
+        "rows.next",
+        values | {"count": found.count} | _where(draft) | past,
+        "(user, days) with the items of these days.",
+    )
+
+
+def _retrieval_encoders(draft: Draft) -> Iterator[Part]:
+    width = rules.dim(draft.counts)
+    if texts := draft.text_columns:
+        reads = [f"item.{name}" for name in texts]
+        yield Part(
+            "encoder.text",
+            {"use": "bert", "reads": reads, "components": width, "dim": width},
+            "Frozen: encoded once, and kept.",
+        )
+    yield Part(
+        "encoder.item",
+        {"use": "features", "reads": draft.features("item"), "dim": width, "dropout": rules.ITEM_DROPOUT},
+    )
+    values = {"use": "history", "reads": ["history.item"]} | ({"items": "text"} if texts else {})
+    values |= {"length": rules.history_length(draft.counts), "dropout": rules.PAST_DROPOUT, "dim": width}
+    yield Part("encoder.past", values)
+
+
+def _next(draft: Draft) -> Part:
+    values: dict[str, Any] = {"use": "gated_retrieval", "rows": "next", "query": ["past"]}
+    values["candidate"] = ["item", "text"] if draft.text_columns else ["item"]
+    if draft.counts.items > rules.DRAWN:
+        values["negatives"] = "uniform"
+    return Part("task.next", values)
+
+
+def _of_windows(draft: Draft) -> Iterator[Part]:
+    """What comes next, by windows of time, and ratings."""
+    yield _window_rows(draft)
+    yield from _rating_rows(draft, 1.0)
+    yield from _retrieval_encoders(draft)
+    yield from _rating_encoders(draft)
+    yield _next(draft)
+    yield from _rating_task(draft)
+    yield from _train(rules.train_windows(draft.counts))
+    yield _evaluate(_ranking_metrics(draft), _main(draft))
+
+
+def _of_profiles(draft: Draft) -> Iterator[Part]:
+    """A linear auto-encoder of profiles, and ratings."""
+    profiles = rules.profiles(draft.counts)
+    about = (
+        "(user) with all items of the past, of which a random half is hidden from the encoder: a linear auto-encoder."
+    )
+    yield Part("rows.next", {"use": "profiles", "batch_size": profiles.batch, **_where(draft)}, about)
+    yield from _rating_rows(draft, profiles.passes)
+    past = {"use": "history", "reads": ["history.item"], "length": profiles.length, "dropout": 0.5, "dim": profiles.dim}
+    yield Part("encoder.past", past)
+    yield Part("encoder.item", {"use": "features", "reads": ["item.id"], "id_dropout": 0, "dim": profiles.dim})
+    yield from _rating_encoders(draft)
+    task = {"use": "retrieval", "rows": "next", "query": ["past"], "candidate": ["item"], "loss": "squared"}
+    yield Part("task.next", task)
+    yield from _rating_task(draft)
+    yield from _train(rules.train_profiles(draft.counts))
+    yield _evaluate(_ranking_metrics(draft), _main(draft))
+
+
+def _rating_rows(draft: Draft, passes: float) -> Iterator[Part]:
+    if rating := draft.one("rating"):
+        yield Part(
+            "rows.ratings", {"use": "interactions", "labels": [rating]} | ({"passes": passes} if passes != 1 else {})
+        )
+
+
+def _rating_encoders(draft: Draft) -> Iterator[Part]:
+    if draft.one("rating"):
+        width = rules.dim(draft.counts)
+        options = {"dim": width, **rules.raters(draft.counts)}
+        yield Part("encoder.rater", {"use": "features", "reads": draft.features("user"), **options})
+        yield Part("encoder.rated", {"use": "features", "reads": draft.features("item"), **options})
+        pair = {"use": "fusion", "apply": "pair", "on": ["rater", "rated"], "dim": width}
+        yield Part("correlation.pair", pair)
+
+
+def _rating_task(draft: Draft) -> Iterator[Part]:
+    if rating := draft.one("rating"):
+        inputs = ["rater", "rated", "pair"]
+        yield Part(
+            f"task.{task_name(rating)}", {"use": "regression", "rows": "ratings", "inputs": inputs, "label": rating}
+        )
+
+
+def _train(values: Mapping[str, Any]) -> Iterator[Part]:
+    if values:
+        yield Part("train", values)
+
+
+def _ranking_metrics(draft: Draft) -> dict[str, Any]:
+    predictions = {"prediction_metrics": ["rmse"]} if draft.one("rating") else {}
+    return {"metrics": ["ndcg", "recall", "hit"], "slices": ["new"], **predictions}
+
+
+def _main(draft: Draft) -> str:
+    return "next/ndcg@10" if draft.counts.repeats >= rules.REPEATS else "next/new/ndcg@10"
+
+
+def _evaluate(values: Mapping[str, Any], main: str) -> Part:
+    return Part("evaluate", {**values, "baselines": "auto", "main": main})
