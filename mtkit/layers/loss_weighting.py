@@ -113,7 +113,7 @@ class Famo(LossStep):
 
     LEAST, BETAS = 1e-8, (0.9, 0.999)
 
-    def __init__(self, tasks: Sequence[str], rate: float = 0.025, decay: float = 1e-5, **options: Any) -> None:
+    def __init__(self, tasks: Sequence[str], rate: float = 0.025, decay: float = 0.01, **options: Any) -> None:
         zeros = np.zeros(len(tasks), np.float32)
         super().__init__(tasks, dict.fromkeys(("logits", "means", "squares", "steps"), zeros), **options)
         self.rate, self.decay = rate, decay

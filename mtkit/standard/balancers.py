@@ -71,7 +71,7 @@ class Famo(Balancer):
     """
 
     rate: PositiveFloat = Field(0.025, description="learning rate of the weights")
-    decay: NonNegativeFloat = Field(1e-5, description="weight decay of the weights")
+    decay: NonNegativeFloat = Field(0.01, description="weight decay of the weights")
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.loss_weighting.Famo`."""
