@@ -53,6 +53,7 @@ ACROSS = {
     "test_memory_limits": "memory that runs out, through the command line",
     "test_newcomers": "users without a past, and ids without a row, through a run",
     "test_sequences": "rows in sequences, in all that trains on them and serves",
+    "profile/test_known_data": "all checks of data, on data that are known",
     "test_masked_rows": "rows without a label, in all that counts rows",
     "test_mistakes": "messages, through the command line",
     "test_fuzz": "data files and recipes of all kinds, drawn",
