@@ -200,3 +200,37 @@ def test_who_brings_the_past_of_a_known_user_gets_the_same(assembled, tmp_path, 
     new = ask(signatures, "embed_new_user", **past_of(pipeline, rows, ("channel", "price")))["embedding"]
     np.testing.assert_allclose(new, known, atol=1e-4)
     assert np.abs(known).max() > 0.1
+
+
+def test_pasts_are_changed_in_training_alone_by_seed_and_step(assembled):
+    sets = [*_sets(rows='{use="interactions", batch_size=16}'), "encoder.past.crop=0.5", "encoder.past.mask=0.4"]
+    pipeline, other = (assembled(*sets, "encoder.past.augmented=1.0", f"seed={seed}") for seed in (1, 2))
+    model, item = pipeline.model, "history.item"
+    Training(pipeline)
+    batch = model.feed.batch("places", tf.range(200, dtype=tf.int64))
+    plain = Forward(model).inputs("past", batch)[item].numpy()
+    changed = Forward(model, True).inputs("past", batch)[item].numpy()
+    long = (plain > 0).sum(1) > 3
+    assert (changed != plain).any(1)[long].mean() > 0.9
+    np.testing.assert_array_equal(Forward(model, True).inputs("past", batch)[item], changed)
+    again = Forward(other.model, True).inputs("past", other.model.feed.batch("places", tf.range(200, dtype=tf.int64)))
+    assert (again[item].numpy() != changed).any()
+    model.optimizer.iterations.assign_add(1)
+    assert (Forward(model, True).inputs("past", batch)[item].numpy() != changed).any()
+    np.testing.assert_array_equal(Forward(model).inputs("past", batch)[item], plain)
+
+
+def test_places_of_sequences_that_are_moved_are_read_as_rows(assembled):
+    pipeline = assembled(*_sets(), "encoder.past.reorder=0.5", "encoder.past.augmented=1.0")
+    batch = pipeline.model.feed.batch("places", tf.constant([3, 0], tf.int64))
+    inputs = []
+    layer = pipeline.model.encoders["past"]
+    augment = layer.augment
+    layer.augment = lambda given, draw: inputs.append(augment(given, draw)) or inputs[-1]
+    Forward(pipeline.model, True).losses("following", batch)
+    (given,) = inputs
+    rows = len(batch.ids["item"])
+    assert given["history.item"].shape[0] == rows
+    # Of each row its own past: no event of it is the row's own, or a later one.
+    alone = Forward(pipeline.model).inputs("past", batch)["history.item"]
+    np.testing.assert_array_equal(np.sort(given["history.item"], 1), np.sort(alone, 1))

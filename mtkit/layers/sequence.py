@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from mtkit.backend import keras, tf
 from mtkit.layers.axes import Axis
 from mtkit.layers.initializers import Isometry
+from mtkit.layers.past_augmentation import HIDDEN
+from mtkit.layers.past_augmentation import augmented as changed
 from mtkit.layers.sequence_blocks import BUCKETS, Events, GruBlock, HstuBlock, LigrBlock, SasrecBlock, bucket
 from mtkit.schema import AGE
 
@@ -40,6 +42,10 @@ class Sequence(keras.layers.Layer):
         sizes: address of a column of categories of the events -> number of its values.
         widths: address of a column of numbers of the events -> length of its last axis.
         time: whether spans of time are read.
+        crop: of `past_augmentation.augmented`, which training calls by `augment`; so are the next.
+        mask: an item that is hidden has an embedding of its own.
+        reorder: see there.
+        augmented: the share of training rows whose past is changed.
 
     Call: a dictionary with `history.<entity>` int `[rows, length]` (0 = padding, in front), the columns, int `[rows, length]` or
     float `[rows, length, width]`, `history.age` float `[rows, length]` for `time`, and `catalog.<content>` `[size, width]`, or
@@ -63,6 +69,10 @@ class Sequence(keras.layers.Layer):
         sizes: Mapping[str, int] | None = None,
         widths: Mapping[str, int] | None = None,
         time: bool = False,
+        crop: float | None = None,
+        mask: float | None = None,
+        reorder: float | None = None,
+        augmented: float = 0.5,
         **options: Any,
     ) -> None:
         # Ages are in float32, also where states are not.
@@ -70,12 +80,14 @@ class Sequence(keras.layers.Layer):
         self.entity, self.size, self.dim, self.length = entity, size, dim, length
         self.block, self.blocks, self.heads, self.content, self.tied = block, blocks, heads, content, tied
         self.dropout, self.sizes, self.widths, self.time = dropout, dict(sizes or {}), dict(widths or {}), time
+        self.crop, self.mask, self.reorder, self.augmented = crop, mask, reorder, augmented
         mapped = content is not None and not tied
         self._map = (
             keras.layers.Dense(dim, use_bias=False, kernel_initializer=Isometry(), name="content") if mapped else None
         )
         self._dropout = keras.layers.Dropout(dropout, rng_type="stateful")
         self.items = None if tied else self._table("items", size)
+        self._hidden = None if mask is None else self._table("hidden", 1)
         self._columns = {c: self._table(_name(c), n) for c, n in {**self.sizes, **self.widths}.items()}
         self._places = None if block == "gru" else self._table("places", length)
         spans = time and block != "hstu"
@@ -117,7 +129,7 @@ class Sequence(keras.layers.Layer):
         Returns:
             `[rows, dim]`, 0 where a part has no event.
         """
-        there = inputs[f"history.{self.entity}"] > 0
+        there = inputs[f"history.{self.entity}"] != 0
         before = tf.cumsum(tf.cast(there, tf.int64), 1)  # and the event itself
         events, flat = self._events(inputs, there, before)
         states = self._states(inputs, events, flat, training)
@@ -127,6 +139,28 @@ class Sequence(keras.layers.Layer):
         states = tf.pad(states, [[0, 1], [0, 0]])
         nothing = tf.shape(states, tf.int64)[0] - 1
         return tf.gather(states, tf.where(count > 0, tf.gather(number, sequence) + count - 1, nothing))
+
+    def augment(
+        self, inputs: Mapping[str, tf.Tensor], draw: Callable[[str, tf.Tensor], tf.Tensor]
+    ) -> Mapping[str, tf.Tensor]:
+        """The inputs of a call in training, with the pasts of some rows changed; those of others stay as they are.
+
+        Args:
+            inputs: as in a call.
+            draw: numbers in [0, 1), float32, by a name and a shape, int32 `[n]`.
+        """
+        if self.crop is None and self.mask is None and self.reorder is None:
+            return inputs
+        return changed(
+            inputs,
+            f"history.{self.entity}",
+            [*self.sizes, *self.widths],
+            draw,
+            crop=self.crop,
+            mask=self.mask,
+            reorder=self.reorder,
+            share=self.augmented,
+        )
 
     def prepare(self, inputs: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """What content says of the items, `[size, dim]`: computed once for several calls, which keeps gradients reproducible.
@@ -164,10 +198,7 @@ class Sequence(keras.layers.Layer):
     def _embedded(self, inputs: Mapping[str, tf.Tensor], events: Events, flat: tf.Tensor) -> tf.Tensor:
         """The sum of what is known of each event, `[events, dim]`."""
         ids = tf.gather_nd(inputs[f"history.{self.entity}"], flat)
-        parts = [] if self.items is None else [self._rows(self.items, ids)]
-        if self.content is not None:
-            prepared = inputs if _PREPARED in inputs else self.prepare(inputs)
-            parts.append(tf.gather(prepared[_PREPARED], ids))
+        parts = self._of_items(inputs, ids) if self._hidden is None else [self._of_some(inputs, ids, self._hidden)]
         parts += [self._rows(self._columns[c], tf.gather_nd(inputs[c], flat)) for c in self.sizes]
         for column in self.widths:
             numbers = tf.cast(tf.gather_nd(inputs[column], flat), self.compute_dtype)
@@ -179,6 +210,19 @@ class Sequence(keras.layers.Layer):
             since = tf.where(events.index[:, 1] > 0, tf.roll(bucket(events.until), 1, 0), BUCKETS)
             parts.append(self._rows(self._since, since))
         return tf.add_n(parts)
+
+    def _of_items(self, inputs: Mapping[str, tf.Tensor], ids: tf.Tensor) -> list[tf.Tensor]:
+        """What is known of items, each `[events, dim]`: their own embeddings, and what content says of them."""
+        parts = [] if self.items is None else [self._rows(self.items, ids)]
+        if self.content is not None:
+            prepared = inputs if _PREPARED in inputs else self.prepare(inputs)
+            parts.append(tf.gather(prepared[_PREPARED], ids))
+        return parts
+
+    def _of_some(self, inputs: Mapping[str, tf.Tensor], ids: tf.Tensor, hidden: tf.Variable) -> tf.Tensor:
+        """The same as one sum, where some items are hidden."""
+        known = tf.add_n(self._of_items(inputs, tf.maximum(ids, 0)))
+        return tf.where((ids == HIDDEN)[:, None], self._rows(hidden, tf.zeros_like(ids)), known)
 
     def _rows(self, table: tf.Variable, ids: tf.Tensor) -> tf.Tensor:
         return tf.cast(tf.gather(table, ids), self.compute_dtype)
@@ -205,6 +249,10 @@ class Sequence(keras.layers.Layer):
             "sizes": dict(self.sizes),
             "widths": dict(self.widths),
             "time": self.time,
+            "crop": self.crop,
+            "mask": self.mask,
+            "reorder": self.reorder,
+            "augmented": self.augmented,
         }
 
 

@@ -190,7 +190,8 @@ class Forward:
         past = Past(spec.history_length, spec.history_where, spec.neighborhood, draw)
         for address in self.model.inputs_of[encoder]:
             inputs |= self.feed.feature(address, batch, past)
-        return inputs
+        augment = getattr(self.model.encoders[encoder], "augment", None)
+        return augment(inputs, draw) if draw and augment else inputs
 
     def _draw(self, encoder: str, name: str, shape: tf.Tensor) -> tf.Tensor:
         """Numbers in [0, 1), by the seed, the encoder, the name, and how many updates there were."""

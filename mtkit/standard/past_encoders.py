@@ -12,6 +12,9 @@ from mtkit.errors import WiringError
 from mtkit.schema import HISTORY, Address, ColumnKind
 from mtkit.spec import Activation, BuildContext, Encoder, Fraction, Name, PositiveInt
 
+#: A share that is neither nothing nor all.
+Part = Annotated[float, Field(gt=0, lt=1)]
+
 
 class _OfPast(Encoder):
     """Options of encoders of a past."""
@@ -105,6 +108,9 @@ class Sequence(_OfPast):
     `sasrec`: attention and a layer of width `dim` (Kang & McAuley, 2018). `ligr`: the same with gates and a wider layer, as
     eSASRec has it (Tikhonovich et al., 2025). `hstu`: attention by SiLU with biases by place and time (Zhai et al., 2024).
     `gru`: a gated recurrent unit, as in GRU4Rec (Hidasi et al., 2016), whose time grows with the length of sequences.
+
+    `crop`, `mask` and `reorder` change pasts in training, as CL4SRec does (Xie et al., 2022), without its contrastive loss: by
+    the seed and the step. With `crop` or `reorder`, rows of `sequences` are read one by one.
     """
 
     block: Literal["sasrec", "ligr", "hstu", "gru"] = Field("ligr", description="which network it is made of")
@@ -120,19 +126,39 @@ class Sequence(_OfPast):
         False, description="whether the spans of time between events, and until the row, are read, by their logarithm"
     )
     dropout: Fraction = Field(0.2, description="share of the numbers dropped in training, in each part of the network")
+    crop: Part | None = Field(
+        None, description="training: a past is cropped to this share of its events, some in a row; default: no past is"
+    )
+    mask: Part | None = Field(None, description="training: the item of an event is hidden this often; default: none is")
+    reorder: Part | None = Field(
+        None,
+        description="training: this share of the events, some in a row, are in another order; default: all are in theirs",
+    )
+    augmented: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.5,
+        description="training: share of the rows whose past is changed by `crop`, `mask` or `reorder`, each by one of these",
+    )
 
     @model_validator(mode="after")
     def _fits(self) -> Self:
         if self.dim % self.heads:
             raise ValueError(f"heads = {self.heads} do not divide dim = {self.dim}; expected equal shares")
+        if self.augmented != type(self).model_fields["augmented"].default and not self._augments:
+            raise ValueError(
+                f"augmented = {self.augmented} is of no use without a way to change pasts: crop, mask or reorder"
+            )
         if self.tied and self.items is None:
             raise ValueError("tied = true takes items from an encoder; expected its name in `items`")
         return self
 
     @property
     def reads_sequences(self) -> bool:
-        """Whether it reads all events, so that places in a sequence are those of its rows."""
-        return self.where is None
+        """Whether it reads all events in their order, so that places in a sequence are those of its rows."""
+        return self.where is None and self.crop is None and self.reorder is None
+
+    @property
+    def _augments(self) -> bool:
+        return any(way is not None for way in (self.crop, self.mask, self.reorder))
 
     def table_rows(self, sizes: Mapping[str, int]) -> int:
         """The items of the past, where they have embeddings of their own."""
@@ -156,9 +182,20 @@ class Sequence(_OfPast):
                 f"encoder.{context.name}: tied = true takes what {self.items!r} says of items as it is, {width} numbers, but "
                 f"dim = {self.dim}; make them alike, or set tied = false"
             )
-        options = {
-            name: getattr(self, name) for name in ("length", "block", "blocks", "heads", "tied", "time", "dropout")
-        }
+        names = (
+            "length",
+            "block",
+            "blocks",
+            "heads",
+            "tied",
+            "time",
+            "dropout",
+            "crop",
+            "mask",
+            "reorder",
+            "augmented",
+        )
+        options = {name: getattr(self, name) for name in names}
         return Layer(**self._of_events(context), **options)
 
 

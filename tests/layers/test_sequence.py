@@ -280,3 +280,32 @@ def test_gradients_have_one_order(block):
         return tape.gradient(total, layer.trainable_variables)
 
     assert not unordered_sums(gradients.get_concrete_function().graph)
+
+
+@every_block
+def test_hidden_events_have_an_embedding_of_their_own(block):
+    inputs = _inputs()
+    ids = inputs["history.item"].numpy()
+    ids[3, -1] = ids[4, -2] = -1
+    hidden = inputs | {"history.item": tf.constant(ids)}
+    check_encoder(Sequence("item", SIZE, DIM, LENGTH, block=block, content="text", mask=0.3), hidden, DIM)
+    layer = _layer(block, mask=0.3)
+    check_layer_config(layer)
+    found, before = layer(hidden).numpy(), layer(inputs).numpy()
+    np.testing.assert_array_equal(found[:3], before[:3])
+    assert np.abs(found[3:] - before[3:]).max(1).min() > 1e-3
+    # Which item it was is not seen.
+    ids[3, -1] = 0
+    shorter = layer(inputs | {"history.item": tf.constant(ids)}).numpy()
+    assert np.abs(found[3] - shorter[3]).max() > 1e-3
+
+
+def test_pasts_are_changed_where_it_is_asked_for():
+    given = _inputs()
+
+    def draw(name, shape):
+        return tf.zeros(shape)
+
+    assert _layer("gru").augment(given, draw) is given
+    found = _layer("gru", crop=0.5).augment(given, draw)["history.item"].numpy()
+    assert (found != 0).sum(1).tolist() == [0, 1, 1, 1, 2]

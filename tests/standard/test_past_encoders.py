@@ -12,7 +12,7 @@ from mtkit.model.model_evaluation import evaluate
 from mtkit.recipe.loader import load_recipe
 from mtkit.serving.export import save
 from mtkit.spec import FeatureInfo
-from mtkit.standard.past_encoders import History, TargetAttention
+from mtkit.standard.past_encoders import History, Sequence, TargetAttention
 from mtkit.testing import check_import_is_light, check_layer_config, check_spec
 
 READS = "reads=['history.item', 'item.id', 'history.channel']"
@@ -146,3 +146,13 @@ def test_a_request_that_brings_the_past_of_a_user_gets_what_the_user_gets(train_
     assert np.abs(ask("rank_new_user", item_id=items, **other, **own) - known).max() > 1e-6
     nobody = {name: np.array(values)[:, :0] for name, values in past.items()}
     assert np.isfinite(ask("rank_new_user", item_id=items, **nobody, **own)).all()
+
+
+def test_changes_of_pasts_need_a_way():
+    with pytest.raises(ValidationError, match=r"augmented = 0\.3 is of no use without a way"):
+        Sequence(reads=("history.item",), augmented=0.3)
+    for way in ("crop", "mask", "reorder"):
+        with pytest.raises(ValidationError, match="less than 1"):
+            Sequence(reads=("history.item",), **{way: 1})
+    assert Sequence(reads=("history.item",), mask=0.2).reads_sequences
+    assert not Sequence(reads=("history.item",), crop=0.2).reads_sequences
