@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -60,7 +60,9 @@ def _applied(dataset: Dataset, name: str, cleaner: Cleaner, made: Collection[str
         raise DataError(f"clean.{name}: none of {len(before[INTERACTIONS]):,} interactions are left; {note}")
     for entity in made:
         if not schema.entities[entity]:
-            tables[entity] = _of_ids(entity, tables[INTERACTIONS], schema)
+            columns = _id_columns(entity, tables[INTERACTIONS], schema)
+            if entity in changed or columns != _id_columns(entity, before[INTERACTIONS], schema):
+                tables[entity] = _of_ids(columns)
     return replace(
         dataset,
         interactions=tables.pop(INTERACTIONS),
@@ -105,9 +107,12 @@ def _refuse_missing_weights(tables: Mapping[str, pa.Table], cleaner: str, schema
                 )
 
 
-def _of_ids(entity: str, interactions: pa.Table, schema: Schema) -> pa.Table:
+def _id_columns(entity: str, interactions: pa.Table, schema: Schema) -> list[pa.ChunkedArray]:
+    return [interactions[schema.reference(role)] for role, of in schema.roles.items() if of == entity]
+
+
+def _of_ids(columns: Sequence[pa.ChunkedArray]) -> pa.Table:
     """The table of an entity that has none: the ids that interactions have."""
-    columns = [interactions[schema.reference(role)] for role, of in schema.roles.items() if of == entity]
     chunks = [chunk for column in columns for chunk in column.chunks]
     return pa.table({"id": pa.chunked_array(chunks, columns[0].type).unique()})
 

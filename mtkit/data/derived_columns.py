@@ -58,6 +58,7 @@ _PARTS: Mapping[str, Callable[[pa.ChunkedArray], pa.ChunkedArray]] = {
 
 
 def _local(seconds: pa.ChunkedArray, zone: str) -> pa.ChunkedArray:
+    # Arrow does not repeat the last rule of a zone: from 2038 on there is no summer time.
     return seconds.cast(pa.timestamp("s", zone))
 
 

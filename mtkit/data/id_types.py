@@ -54,6 +54,8 @@ def as_integers(column: pa.ChunkedArray) -> pa.ChunkedArray:
 
 def _without_fractions(columns: Mapping[str, pa.ChunkedArray]) -> dict[str, pa.ChunkedArray]:
     """Columns of text such as `1.0` as those of `1`, unless another column has such text and others beside it."""
+    if len(columns) < 2:
+        return dict(columns)
     whole = {where for where, column in columns.items() if pa.types.is_string(column.type) and _all(column, _WHOLE)}
     others = [column for where, column in columns.items() if where not in whole and pa.types.is_string(column.type)]
     if len(whole) == len(columns) or any(pc.any(pc.match_substring_regex(c, r"\.0$")).as_py() for c in others):

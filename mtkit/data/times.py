@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -74,8 +75,12 @@ class Times:
         apart: np.ndarray = self._beyond(_LONG_GAP) & ~self.impossible()
         return apart
 
+    @functools.cached_property
+    def _sorted(self) -> np.ndarray:
+        return np.sort(self.seconds[self.known])
+
     def _beyond(self, longest: int) -> np.ndarray:
-        times = np.sort(self.seconds[self.known])
+        times = self._sorted
         if not len(times):
             return np.zeros(len(self.known), bool)
         gap, middle = np.flatnonzero(np.diff(times) > longest), len(times) // 2

@@ -382,8 +382,9 @@ class _Reader:
         return Data(source=source, split=split, catalog=catalog, **vars(silence))
 
     def _cleaned(self, source: DataSource | None, cleaners: Mapping[str, Cleaner | None]) -> DataSource | None:
+        """The source with its cleaners; None where they have mistakes, of which all others would follow."""
         known = {name: cleaner for name, cleaner in cleaners.items() if cleaner}
-        if source is None or len(known) < len(cleaners):
+        if source is None or any(mistake.path[0] in ("clean", "events") for mistake in self._mistakes):
             return None
         try:
             mistakes = check_cleaners(source.schema(), known)

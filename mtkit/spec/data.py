@@ -11,7 +11,7 @@ from pydantic import Field, model_validator
 
 from mtkit.conditions import Where
 from mtkit.schema import HISTORY, KNOWN, Address, ColumnKind
-from mtkit.spec.base import FeatureInfo, Name, PositiveFloat, PositiveInt, Spec
+from mtkit.spec.base import FeatureInfo, PositiveFloat, PositiveInt, Spec
 from mtkit.spec.cleaning import Cleaner
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ class Cleaned(DataSource):
     """
 
     source: DataSource
-    by: Mapping[Name, Cleaner]
+    by: Mapping[str, Cleaner]
 
     def schema(self) -> Schema:  # type: ignore[override]  # as in DataSource
         """The columns that the last cleaner declares."""

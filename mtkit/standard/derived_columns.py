@@ -101,7 +101,8 @@ class Derived(BaseModel):
 class Derive(Cleaner):
     r"""Adds columns that follow from others of their row; each may read those before it.
 
-    - `year`, `month`, `day`, `weekday`, `hour` of a time: a category, the number (0 is Monday), in the time zone `zone`
+    - `year`, `month`, `day`, `weekday`, `hour` of a time: a category, the number (0 is Monday), in the time zone `zone`, whose
+      summer time is known up to 2037
     - `sin`, `cos` of a time: of its place in the `period`, `"day"`, `"week"` or `"year"`, in the time zone: on a circle the end
       lies beside the beginning
     - `ratio`, `difference` of two columns of numbers: the first by the second, null by 0, or without the second

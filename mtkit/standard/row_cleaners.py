@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date
-from typing import TYPE_CHECKING, Literal, Self
+from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from mtkit.conditions import Where
 from mtkit.errors import nearest
@@ -37,14 +37,10 @@ class _Chosen(Cleaner):
     since: date | None = Field(None, description="first day of the rows that are meant (UTC), by the time of the table")
     until: date | None = Field(None, description="day after the last one")
 
-    @model_validator(mode="after")
-    def _says_which(self) -> Self:
-        if self.where is None and self.since is None and self.until is None:
-            raise ValueError("which rows are meant is not said; give `where`, `since` or `until`")
-        return self
-
     def mistakes(self, schema: Schema) -> Mistakes:
-        """No such table or column, and times that the table does not have."""
+        """No condition, no such table or column, and times that the table does not have."""
+        if self.where is None and self.since is None and self.until is None:
+            yield (), "which rows are meant is not said; give `where`, `since` or `until`"
         if message := no_table(schema, self.table):
             yield ("table",), message
             return

@@ -4,6 +4,7 @@ Each function raises AssertionError with what was expected. Nothing here needs p
 by the functions that take layers.
 """
 
+from mtkit.testing.cleaning import check_cleaner
 from mtkit.testing.data import check_data_source, check_rows, check_split, sample_data
 from mtkit.testing.layers import (
     check_balancer,
@@ -25,6 +26,7 @@ __all__ = [
     "HEAVY",
     "check_balancer",
     "check_baseline",
+    "check_cleaner",
     "check_correlation",
     "check_data_source",
     "check_encoder",
