@@ -264,8 +264,10 @@ class RowTable:
         event: int64 `[rows]`, the rows' places among the fold's events; None where they are none.
         sequence: int32 `[rows]`, ascending: rows of one number are places in one sequence of events of a user, oldest first, and
             are drawn together; each has a past, of which that of the last is the longest. None = rows are drawn alone.
-        kept: label of 0 and 1 -> which share of its negatives are among the rows. Those that are count as many as they stand for,
-            but for tasks of the label, for which they count 1: it is their heads that correct what they predict.
+        kept: label of 0 and 1 -> how many negatives there are among the rows for each positive, as a share of what it would be.
+            A row counts for as many as it stands for, but for tasks of the label, for which it counts 1: it is their heads that
+            correct what they predict.
+        copies: label of 0 and 1 -> how often each of its positives is among the rows, where that is more than once.
     """
 
     name: str
@@ -287,6 +289,7 @@ class RowTable:
     event: np.ndarray | None = None
     sequence: np.ndarray | None = None
     kept: Mapping[str, float] = field(default_factory=dict)
+    copies: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(next(iter(self.ids.values()), self.time))
@@ -340,14 +343,15 @@ class RowTable:
         return replace(self, weights=weights, dense={**self.dense, ROW_WEIGHT: scale})
 
     def of_population(self, label: str) -> RowTable:
-        """The table with weights by which kept negatives stand for all of them, for who learns from the label's weights alone."""
+        """The table with weights by which rows count what they stand for, for who learns from the label's weights alone."""
         import numpy as np
 
         if label not in self.kept:
             return self
-        weights = self.weights[label]
+        copies = np.float32(self.copies.get(label, 1))
+        weights = self.weights[label] / copies
         weights = np.where(self.labels[label] > 0, weights, weights / np.float32(self.kept[label]))
-        return replace(self, weights={**self.weights, label: weights}, kept={})
+        return replace(self, weights={**self.weights, label: weights}, kept={}, copies={})
 
 
 @dataclass(frozen=True)

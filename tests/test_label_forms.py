@@ -177,18 +177,26 @@ def test_classes_are_balanced_by_what_rows_count(tmp_path):
         np.testing.assert_allclose(total, scale.sum() / 4, rtol=1e-5)
 
 
-def test_some_negatives_are_learned_from_and_all_are_predicted(tmp_path):
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"negatives_of": "liked", "keep_negatives": 0.25},
+        {"positives_of": "liked", "repeat_positives": 4},
+    ],
+    ids=["fewer", "more"],
+)
+def test_some_negatives_are_learned_from_and_all_are_predicted(tmp_path, options):
     tasks = {
         "liked": head(UserPreference, "liked"),
         "plays": head(Count, "plays"),
         "pairs": head(Pairwise, "liked"),
     }
     made = recipe(**tasks)
-    rows = {"lines": made.rows["lines"].model_copy(update={"negatives_of": "liked", "keep_negatives": 0.25})}
+    rows = {"lines": made.rows["lines"].model_copy(update=options)}
     pipeline = pipeline_of(made.model_copy(update={"rows": rows}), tmp_path)
     whole = pipeline_of(made, tmp_path).tables["lines"]
     train, evaluated = (pipeline.tables["lines"][part] for part in ("train", "eval"))
-    assert len(train) < 0.6 * len(whole["train"])
+    assert len(train) / len(whole["train"]) < 0.6 if "keep_negatives" in options else len(train) > len(whole["train"])
     assert len(evaluated) == len(whole["eval"])
     assert train.labels["liked"].mean() > 1.4 * whole["train"].labels["liked"].mean()
 

@@ -1,4 +1,4 @@
-"""Negatives that are drawn: sampled ones for labels that only ever say yes, and some of too many."""
+"""Negatives that are drawn: sampled ones for labels that only ever say yes, and some of too many; positives more than once."""
 
 from __future__ import annotations
 
@@ -67,12 +67,8 @@ def some_negatives(table: RowTable, label: str, rate: float, seed: int) -> RowTa
     Raises:
         DataError: there is no such label of 0 and 1.
     """
-    if label not in table.labels:
-        raise DataError(f"negatives_of: the rows have no label {label!r}; {nearest(label, table.labels)}")
-    values, there = table.labels[label], table.weights[label] > 0
-    if label in table.classes or ((values[there] != 0) & (values[there] != 1)).any():
-        raise DataError(f"negatives_of: label {label!r} is not of 0 and 1, so it has no negatives; name one that is")
-    negative = there & (values == 0)
+    there = _of_two(table, label, "negatives_of")
+    negative = there & (table.labels[label] == 0)
     kept = np.flatnonzero(~negative | (np.random.default_rng((seed, 1)).random(len(table)) < rate))
     some, negative = table.take(kept), negative[kept]
     counts = np.where(negative, np.float32(1 / rate), np.float32(1))
@@ -84,3 +80,41 @@ def some_negatives(table: RowTable, label: str, rate: float, seed: int) -> RowTa
     return replace(
         some, weights=weights, dense={**some.dense, ROW_WEIGHT: counts}, kept={**some.kept, label: rate}, note=note
     )
+
+
+def more_positives(table: RowTable, label: str, times: int) -> RowTable:
+    """The rows with each of those with 1 in a label `times` over, one after another.
+
+    Each counts 1 / times, so that means over the rows are what they were, but for tasks of the label 1: their heads correct what
+    they predict (`RowTable.kept`), as they do where negatives are left out, for the odds are the same.
+
+    Raises:
+        DataError: there is no such label of 0 and 1.
+    """
+    there = _of_two(table, label, "positives_of")
+    positive = there & (table.labels[label] == 1)
+    rows = np.repeat(np.arange(len(table)), np.where(positive, times, 1))
+    more, copied = table.take(rows), positive[rows]
+    counts = np.where(copied, np.float32(1 / times), np.float32(1)) * more.dense.get(ROW_WEIGHT, np.float32(1))
+    weights = {**more.weights, label: np.where(copied, np.float32(times), np.float32(1)) * more.weights[label]}
+    found = f"each of the {positive.sum():,} with 1 in {label} {times} times, which count 1/{times} for tasks of other labels"
+    note = f"{table.note}; {found}"
+    return replace(
+        more,
+        weights=weights,
+        dense={**more.dense, ROW_WEIGHT: counts},
+        kept={**more.kept, label: more.kept.get(label, 1.0) / times},
+        copies={**more.copies, label: times},
+        note=note,
+    )
+
+
+def _of_two(table: RowTable, label: str, key: str) -> np.ndarray:
+    """Which rows have a label of 0 and 1, bool `[rows]`."""
+    if label not in table.labels:
+        raise DataError(f"{key}: the rows have no label {label!r}; {nearest(label, table.labels)}")
+    values, there = table.labels[label], table.weights[label] > 0
+    if label in table.classes or ((values[there] != 0) & (values[there] != 1)).any():
+        what = key.removesuffix("_of")
+        raise DataError(f"{key}: label {label!r} is not of 0 and 1, so it has no {what}; name one that is")
+    return there

@@ -118,8 +118,9 @@ class PredictionTask(TaskHead):
         if self.corrects_negatives or not lacking:
             return ""
         return (
-            f"row table {table.name!r} keeps a share of the rows with 0 in {lacking[0]!r}, by which this head would predict too "
-            "much; leave keep_negatives out, or predict the label by a head of classes (`content`, `user_preference`)"
+            f"row table {table.name!r} has fewer rows with 0 in {lacking[0]!r} for each with 1, by which this head would predict "
+            "too much; leave keep_negatives and repeat_positives out, or predict the label by a head of classes (`content`, "
+            "`user_preference`)"
         )
 
     def describe(self) -> Iterator[str]:

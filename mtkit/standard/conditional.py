@@ -49,8 +49,8 @@ class Conditional(OnEmbeddings, ClassTask):
         yield from mistakes
         if (table := tables[self.rows]["train"]).kept and not mistakes:
             message = (
-                f"row table {table.name!r} keeps a share of the rows with 0 in {', '.join(table.kept)}, and the product is of "
-                "probabilities of all rows; leave keep_negatives out"
+                f"row table {table.name!r} has fewer rows with 0 in {', '.join(table.kept)} for each with 1, and the product is "
+                "of probabilities of all rows; leave keep_negatives and repeat_positives out"
             )
             yield ("rows",), message
 

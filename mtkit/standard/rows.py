@@ -200,21 +200,41 @@ class Interactions(_EventRows):
         "Probabilities of the label are those of all rows, and for tasks of other labels a row that is kept counts for 1 / share",
     )
 
+    positives_of: Name | None = Field(
+        None, description="a label of 0 and 1 with few 1, whose rows training sees `repeat_positives` times"
+    )
+    repeat_positives: PositiveInt = Field(
+        1,
+        description="how often training has each row with 1 in `positives_of`. Probabilities of the label are those of all rows, "
+        "and for tasks of other labels a row counts 1 in all",
+    )
+
+    @model_validator(mode="after")
+    def _positives_of_a_label(self) -> Self:
+        if (self.positives_of is None) != (self.repeat_positives == 1):
+            raise ValueError("positives_of says of which label, and repeat_positives how often (5); give both, or none")
+        if (name := self.positives_of) and self.labels and name not in self._names:
+            raise ValueError(f"positives_of is {name!r}, which is no label of these rows; {nearest(name, self._names)}")
+        return self
+
+    @property
+    def _names(self) -> tuple[str, ...]:
+        return (*self.labels, *(("chosen",) if self.chosen else ()))
+
     @model_validator(mode="after")
     def _negatives_of_a_label(self) -> Self:
-        names = (*self.labels, *(("chosen",) if self.chosen else ()))
         if (self.negatives_of is None) != (self.keep_negatives == 1):
             raise ValueError(
                 "negatives_of says of which label, and keep_negatives which share (0.1); give both, or none"
             )
-        if (name := self.negatives_of) and self.labels and name not in names:
-            raise ValueError(f"negatives_of is {name!r}, which is no label of these rows; {nearest(name, names)}")
+        if (name := self.negatives_of) and self.labels and name not in self._names:
+            raise ValueError(f"negatives_of is {name!r}, which is no label of these rows; {nearest(name, self._names)}")
         return self
 
     def make(self, fold: Fold, part: Part) -> RowTable:
         """Events with ids, context, labels, and the history before their group."""
         from mtkit.data.labels import event_labels
-        from mtkit.data.negatives import some_negatives
+        from mtkit.data.negatives import more_positives, some_negatives
         from mtkit.data.row_builders import event_table
 
         positions = self._sampled(self._positions(fold, part), part)
@@ -222,9 +242,11 @@ class Interactions(_EventRows):
         if self.chosen:
             labels.add_condition("chosen", self.chosen, fold, positions)
         table = event_table(fold, positions, labels, f"interactions that took place{_scope(self, part)}")
-        if part == "eval" or self.negatives_of is None:
-            return table
-        return some_negatives(table, self.negatives_of, self.keep_negatives, self.seed)
+        if part == "train" and self.negatives_of:
+            table = some_negatives(table, self.negatives_of, self.keep_negatives, self.seed)
+        if part == "train" and self.positives_of:
+            table = more_positives(table, self.positives_of, self.repeat_positives)
+        return table
 
 
 class Sequences(_EventRows):

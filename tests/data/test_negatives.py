@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from mtkit.data.catalogs import make_fold
-from mtkit.data.negatives import some_negatives, unknown_items
+from mtkit.data.negatives import more_positives, some_negatives, unknown_items
 from mtkit.errors import DataError
 from mtkit.spec import Cut
 from mtkit.types import ROW_WEIGHT, RowTable
@@ -80,6 +80,28 @@ def test_kept_negatives_count_1_for_their_label_and_what_they_stand_for_elsewher
         assert np.average(seen.labels[label], weights=seen.weights[label]) == pytest.approx(expected, rel=0.03)
         assert seen.weights[label].sum() == pytest.approx(table.weights[label].sum(), rel=0.03)
     assert as_seen.of_population("seconds") is as_seen
+
+
+@pytest.mark.parametrize("rate", [None, 0.1])
+def test_positives_are_there_several_times_and_count_once(rate):
+    table = _rows(40_000)
+    some = table if rate is None else some_negatives(table, "like", rate, seed=0)
+    more = more_positives(some, "like", 4)
+    positive = (table.labels["like"] == 1) & (table.weights["like"] > 0)
+    users, counts = np.unique(more.ids["user"], return_counts=True)
+    assert (counts == np.where(positive[users], 4, 1)).all()
+    assert len(users) == len(some)
+    assert dict(more.kept) == {"like": pytest.approx((rate or 1) / 4)}
+    as_seen = more.weighed([ROW_WEIGHT])
+    there = more.weights["like"] > 0
+    np.testing.assert_allclose(as_seen.weights["like"][there], 2, rtol=1e-6)
+    for label, seen in (("seconds", as_seen), ("like", as_seen.of_population("like"))):
+        expected = np.average(table.labels[label], weights=table.weights[label])
+        assert np.average(seen.labels[label], weights=seen.weights[label]) == pytest.approx(expected, rel=0.03)
+        assert seen.weights[label].sum() == pytest.approx(table.weights[label].sum(), rel=0.03)
+    assert more.note.endswith(
+        f"; each of the {positive.sum():,} with 1 in like 4 times, which count 1/4 for tasks of other labels"
+    )
 
 
 @pytest.mark.parametrize(

@@ -130,5 +130,5 @@ def test_heads_that_cannot_correct_for_kept_negatives_are_refused():
         [(path, message)] = unfit(spec, several)
         assert path == ("label",)
         assert message.startswith(
-            "row table 'pairs' keeps a share of the rows with 0 in 'topic', by which this head would"
+            "row table 'pairs' has fewer rows with 0 in 'topic' for each with 1, by which this head would"
         )

@@ -197,10 +197,27 @@ def test_training_keeps_some_negatives_and_evaluation_all(fold):
     check_rows(Interactions(batch_size=8, negatives_of="liked", keep_negatives=0.5))
 
 
+def test_training_has_positives_several_times(fold):
+    rows = Interactions(
+        batch_size=8, positives_of="cheap", repeat_positives=3, negatives_of="cheap", keep_negatives=0.5
+    )
+    train, evaluated = (rows.make(fold, part) for part in ("train", "eval"))
+    fewer = Interactions(batch_size=8, negatives_of="cheap", keep_negatives=0.5).make(fold, "train")
+    positives = np.count_nonzero((fewer.labels["cheap"] == 1) & (fewer.weights["cheap"] > 0))
+    assert len(train) == len(fewer) + 2 * positives
+    assert train.kept == {"cheap": pytest.approx(0.5 / 3)}
+    assert not evaluated.kept
+    assert (np.diff(train.event) >= 0).all()
+    check_rows(Interactions(batch_size=8, positives_of="liked", repeat_positives=2))
+
+
 def test_kept_negatives_are_of_a_label_and_a_share():
     for options, message in (
         ({"negatives_of": "cheap"}, "give both, or none"),
         ({"keep_negatives": 0.1}, "give both, or none"),
+        ({"positives_of": "cheap"}, "give both, or none"),
+        ({"repeat_positives": 2}, "give both, or none"),
+        ({"positives_of": "chea", "repeat_positives": 2, "labels": ("cheap",)}, "did you mean 'cheap'"),
         (
             {"negatives_of": "chea", "keep_negatives": 0.1, "labels": ("cheap",)},
             "no label of these rows; did you mean 'cheap'",
