@@ -141,6 +141,7 @@ UNTESTED = {
     "recipe.condition_checks": "test_named_events",
     "serving.request_past": "test_past_events",
     "serving.request_statistics": "test_target_statistics",
+    "recipe.hide_checks": "model/test_hiding",
     "recipe.settings": "recipe/test_loader",
     "recipe.source_text": "recipe/test_loader",
     "recipe.validation": "recipe/test_loader",

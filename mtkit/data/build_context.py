@@ -65,6 +65,7 @@ def make_context(
         name="",
         tasks=tuple(recipe.task),
         features=dict(features) | {Address.of(name, "id"): FeatureInfo(size=size) for name, size in sizes.items()},
+        hidden=frozenset(recipe.train.hide),
         sizes=sizes,
         classes={task: max(2, len(of_task)) for task, of_task in names.items()},
         candidates={name: sizes[plan.candidate_entity(name)] for name in plan.rankings()},

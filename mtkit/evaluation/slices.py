@@ -23,6 +23,7 @@ from mtkit.schema import CONTEXT, Address
 from mtkit.types import Fold, RowTable
 
 NEW = "new"
+UNKNOWN = ("unknown_user", "unknown_item", "unknown_both")
 _ESCAPES = str.maketrans({"/": "%2F", "@": "%40", "%": "%25"})
 
 
@@ -69,6 +70,21 @@ class NewPairs(Slice):
         return np.stack([*(table.ids[role] for role in self.roles), table.history[:, 1]])
 
 
+@dataclass(frozen=True)
+class OfUnknown(Slice):
+    """Rows of users or items that training does not know.
+
+    Attributes:
+        fold: what it knows.
+    """
+
+    fold: Fold
+
+    def of_rows(self, table: RowTable) -> np.ndarray | None:
+        """Which rows of the table belong to it; None where they have no such ids."""
+        return unknown_groups(table, self.fold).get(self.name)
+
+
 def make_slices(settings: Evaluate, fold: Fold) -> tuple[Slice, ...]:
     """The slices that a recipe asks for, by what training knows; `new` is that of rows, beside the list of its own.
 
@@ -81,12 +97,39 @@ def make_slices(settings: Evaluate, fold: Fold) -> tuple[Slice, ...]:
             slices += _by(asked, fold)
         elif asked == NEW:
             slices.append(new_pairs(fold))
+        elif asked in UNKNOWN:
+            slices.append(OfUnknown(asked, "", np.zeros_like, fold))
         else:
             entity, counts = _counts(fold, asked)
             members = _tail(counts, settings.tail) if asked == "tail" else counts < settings.cold
             members[0] = False
             slices.append(Slice(asked, entity, members.__getitem__))
     return tuple(slices)
+
+
+def unknown_groups(table: RowTable, fold: Fold) -> dict[str, np.ndarray]:
+    """Group -> which rows belong to it, bool `[rows]`: those of ids that training has never seen.
+
+    They are in no catalog, or there without an interaction to train on. `unknown_user` are rows of known items, `unknown_item` of
+    known users, and `unknown_both` of neither; where rows have one of the two, of that. Who acts is the user.
+    """
+    unknown = {
+        group: ~_trained(fold, role)[table.ids[role]]
+        for group, role in zip(UNKNOWN, list(fold.events.ids)[:2], strict=False)
+        if role in table.ids
+    }
+    if len(unknown) < 2:
+        return unknown
+    user, item = unknown.values()
+    return dict(zip(UNKNOWN, (user & ~item, item & ~user, user & item), strict=True))
+
+
+def _trained(fold: Fold, role: str) -> np.ndarray:
+    """Which ids of an entity training knows, bool `[ids]`."""
+    catalog, seen = fold.catalog(role), fold.events.ids[role][fold.events.time < fold.fit]
+    known = np.bincount(seen, minlength=len(catalog)) > 0
+    known[0], known[catalog.known :] = False, False
+    return known
 
 
 def _counts(fold: Fold, asked: str) -> tuple[str, np.ndarray]:

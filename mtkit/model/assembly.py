@@ -25,6 +25,7 @@ from mtkit.feed.features import EntityTable, EventLog
 from mtkit.feed.interface import evaluation_of
 from mtkit.feed.neighborhoods import Neighborhoods
 from mtkit.feed.step_rows import Queries, Rate, epoch_rows, ordered_rows
+from mtkit.model.hiding import Hiding
 from mtkit.model.multi_task import Layers, MultiTaskModel
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
@@ -167,7 +168,7 @@ def assemble(
             fold = replace(fold, events=feed.events.seen(fold.events))
         keras.utils.set_random_seed(recipe.seed)
         layers = _layers(recipe, plan, context, inputs)
-        model = MultiTaskModel(plan, layers, feed, recipe.seed)
+        model = MultiTaskModel(plan, layers, feed, recipe.seed, Hiding.of(recipe.train.hide, fold))
         _probe(model, tables)
     _refuse_batch_norm(model)
     return Pipeline(recipe, fold, tables, features, plan, strategy, model, classes, context)

@@ -13,6 +13,7 @@ from mtkit.feed.interface import Feed, Past
 from mtkit.heads.base import Tensors
 from mtkit.layers.draws import integers
 from mtkit.layers.task_states import TaskStates, states_of
+from mtkit.model.hiding import Hiding, Parts, replaced
 from mtkit.model.lanes import Lane, beginning, by_task, last_in_common
 from mtkit.recipe.plan import Plan
 from mtkit.runtime.collectives import global_sum
@@ -35,6 +36,7 @@ class Network(Protocol):
         feed: where columns come from.
         jit_compile: whether XLA compiles training steps; None before that is known.
         step: what makes the gradients of a training step.
+        hide: what rows of a training step do not know.
     """
 
     plan: Plan
@@ -45,6 +47,7 @@ class Network(Protocol):
     feed: Feed
     jit_compile: bool | None
     step: Any
+    hide: Hiding
 
     def stream(self, task: str) -> tf.Tensor:
         """The seed of what a task draws in a step, int64 `[2]`."""
@@ -90,6 +93,7 @@ class Forward:
         self._penalties: dict[str, list[tuple[tf.Tensor, tf.Tensor]]] = {}
         self._entered: dict[str, tuple[str, tf.TensorShape]] = {}
         self._apart: dict[Any, list[tf.Tensor]] = {}
+        self._parts = Parts(model.hide if training else Hiding(), self.drawing("hide part"))
 
     def task(self, name: str, batch: Batch) -> RowsOfTask:
         """The pass as one task sees it on a batch's rows."""
@@ -186,17 +190,25 @@ class Forward:
         """What an encoder reads of the batch's rows."""
         inputs: dict[str, tf.Tensor] = {}
         spec = self.plan.encoders[encoder]
-        draw = functools.partial(self._draw, encoder) if self.training else None
+        draw = self.drawing(encoder) if self.training else None
         past = Past(spec.history_length, spec.history_where, spec.neighborhood, draw)
         for address in self.model.inputs_of[encoder]:
-            inputs |= self.feed.feature(address, batch, past)
+            columns = self.feed.feature(address, batch, past)
+            for hidden in self._parts.of(encoder, address, batch):
+                nobody = Batch({address.scope: tf.zeros([1], tf.int32)})
+                columns = replaced(columns, self.feed.feature(address, nobody, past), hidden)
+            inputs |= columns
         augment = getattr(self.model.encoders[encoder], "augment", None)
         return augment(inputs, draw) if draw and augment else inputs
 
-    def _draw(self, encoder: str, name: str, shape: tf.Tensor) -> tf.Tensor:
-        """Numbers in [0, 1), by the seed, the encoder, the name, and how many updates there were."""
+    def drawing(self, what: str) -> Callable[[str, tf.Tensor], tf.Tensor]:
+        """What draws numbers in [0, 1) of a shape for names, by the seed, `what`, and how many updates there were."""
+        return functools.partial(self._draw, what)
+
+    def _draw(self, of: str, name: str, shape: tf.Tensor) -> tf.Tensor:
+        """Numbers in [0, 1), by the seed, who draws, the name, and how many updates there were."""
         words = integers(
-            self.model.stream(f"{encoder}/{name}"),
+            self.model.stream(f"{of}/{name}"),
             tf.reduce_prod(shape),
             0,
             _PARTS,

@@ -15,6 +15,7 @@ from mtkit.feed.interface import Feed, table_of
 from mtkit.layers.training_step import Pass, TaskLoss, step_of
 from mtkit.model.auxiliary import auxiliary_losses, penalized, weighted
 from mtkit.model.forward import Forward
+from mtkit.model.hiding import Hiding, without_ids
 from mtkit.model.non_finite import StepsSinceNonFinite
 from mtkit.model.private_parts import private_weights
 from mtkit.model.settling import Settling
@@ -72,9 +73,10 @@ class MultiTaskModel(keras.Model):
         layers: the layers by name.
         feed: where columns come from.
         seed: of what heads draw.
+        hide: what rows of a training step do not know; default: nothing is hidden.
     """
 
-    def __init__(self, plan: Plan, layers: Layers, feed: Feed, seed: int = 0) -> None:
+    def __init__(self, plan: Plan, layers: Layers, feed: Feed, seed: int = 0, hide: Hiding | None = None) -> None:
         # Losses are added up in float32, whatever the layers compute in.
         super().__init__(name="multi_task", dtype="float32")
         self.plan = plan
@@ -84,7 +86,7 @@ class MultiTaskModel(keras.Model):
         self.heads = dict(layers.heads)
         self.balancer = layers.balancer
         self.step = step_of(self.balancer)
-        self.feed, self.seed = feed, seed
+        self.feed, self.seed, self.hide = feed, seed, hide or Hiding()
         self.trackers: dict[str, Any] = {}
         self.alarms: dict[str, Any] = {}
         self._watch([*self.heads, *penalized(self.encoders)])
@@ -127,6 +129,8 @@ class MultiTaskModel(keras.Model):
         In training, without the tasks that rest.
         """
         forward, resting = Forward(self, training), self.resting if training else frozenset()
+        if training and self.hide.shares:
+            batches = without_ids(batches, self.hide, self.plan, forward.drawing("hide"))
         tasks = {
             name: spec.rows for name, spec in self.plan.tasks.items() if spec.rows in batches and name not in resting
         }

@@ -74,7 +74,7 @@ def _shape(given: Any) -> str:
     return "name" if isinstance(given, str) else "of column"
 
 
-SliceName = Literal["new", "cold_user", "cold_item", "tail"]
+SliceName = Literal["new", "cold_user", "cold_item", "tail", "unknown_user", "unknown_item", "unknown_both"]
 Slice = Annotated[
     Annotated[SliceName, Tag("name")] | Annotated[By, Tag("of column")], Discriminator(_shape), BeforeValidator(_by)
 ]
@@ -162,6 +162,12 @@ class Train(Declared):
         "The test repeats what validation chose. Default: `never` where `epochs` is given, else `task`",
     )
     patience: PositiveInt = Field(2, description="epochs without progress after which `stop` acts")
+    hide: Mapping[str, Fraction] = Field(
+        {},
+        description="what -> share of the rows of a step that do not know it, which trains the unknown: an id (`item.id`), a "
+        "role (`user`: its id, columns, texts and past), a column (`item.text`), or all that an encoder reads of entities "
+        "(`encoder.text`); see below for which rows",
+    )
     validation_rows: Annotated[int, Field(ge=0)] = Field(
         20_000,
         description="rows of each table, evenly spread, on which tasks are measured after each epoch of the validation "
@@ -246,8 +252,8 @@ class Evaluate(Declared):
     metrics: Mapping[str, RankingMetric] = Field({}, description="of retrieval tasks")
     slices: tuple[Slice, ...] = Field(
         (),
-        description="parts measured beside the whole: `new`, `cold_user`, `cold_item`, `tail`, a column (`user.town`), "
-        "or an inline table `{by, edges, values}`",
+        description="parts measured beside the whole: `new`, `cold_user`, `cold_item`, `tail`, `unknown_user`, `unknown_item`, "
+        "`unknown_both`, a column (`user.town`), or an inline table `{by, edges, values}`",
     )
     cold: PositiveInt = Field(5, description="users and items with fewer interactions before the cut are cold")
     tail: Fraction = Field(

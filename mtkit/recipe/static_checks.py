@@ -11,6 +11,7 @@ from typing import Any, get_args
 from mtkit.conditions import Where, where_fields, where_lists
 from mtkit.errors import nearest
 from mtkit.recipe.condition_checks import unfit
+from mtkit.recipe.hide_checks import unfit_hiding
 from mtkit.recipe.past_checks import unfit_pasts
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.recommend_checks import unfit_lists
@@ -76,6 +77,8 @@ def check_wiring(draft: Draft) -> list[Mistake]:
         mistakes += [*_addresses(draft, schema), *_beside_pairs(draft, schema), *_pasts(draft, schema)]
         mistakes += [*_catalogs(draft.data, schema), *_measured(draft, schema), *_divided(draft.data.split, schema)]
         mistakes += _conditions(draft, schema)
+        hiding = unfit_hiding(draft.train.hide if draft.train else (), draft.encoder, draft.rows, draft.task, schema)
+        mistakes += [Mistake(("train", "hide", what), message) for what, message in hiding]
     return mistakes or [*_lists(draft, schema)]
 
 

@@ -16,6 +16,7 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from mtkit.evaluation.unknown_rows import UnknownRows
 from mtkit.shown import counted, shown, shown_line
 from mtkit.types import MetricKey
 
@@ -193,6 +194,9 @@ class Reporter:
     def results(self, results: RunResults, sections: Sequence[str]) -> None:
         """Prints the test's metrics beside the baselines, a table per task and slice, the verdicts, and what to try next."""
         self._tables({_MODEL: results.test or {}, **results.baselines}, results)
+        if unknown := (results.unknown or {}).get("test"):
+            self.console.print(Text("\nrows of unknown users and items, of the test", "bold"))
+            self.console.print(unknown_table(unknown))
         if results.verdicts:
             self.console.print(Text(shown("\nbeside the baseline that is best on validation"), "bold"))
             self.console.print(verdict_table(results.verdicts))
@@ -278,6 +282,26 @@ def verdict_table(verdicts: Sequence[Mapping[str, Any]]) -> Table:
             Text(_name(line["baseline"] or "")),
             Text(line["verdict"], _STYLES.get(line["verdict"], "")),
         )
+    return table
+
+
+def unknown_table(unknown: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
+    """A line for each task and group of rows, as `mtkit.evaluation.unknown_rows` has them; it fits 80 columns."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), pad_edge=False)
+    table.add_column("task", overflow="fold")
+    table.add_column("rows of", no_wrap=True)
+    for name in ("rows", "auc", "log loss", "mean", "rate", "ratio"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for task, groups in unknown.items():
+        for group, of in groups.items():
+            figures = (of[key] for key in ("auc", "log_loss", "mean_prediction", "rate", "ratio"))
+            style = "bold yellow" if UnknownRows(**of).off and group != "known" else ""
+            table.add_row(
+                Text(shown_line(task)),
+                group.replace("_", " "),
+                f"{of['rows']:,}",
+                *(Text(_cell(n), style) for n in figures),
+            )
     return table
 
 

@@ -59,6 +59,7 @@ class Contest:
         init: what the model began with, where that was another run's.
         calibration: task -> what there is to say of its probabilities; None where none are calibrated.
         training: how long the model trained.
+        unknown: task -> group of rows of unknown users or items -> figures; None where there are none.
     """
 
     fold: Fold
@@ -70,6 +71,7 @@ class Contest:
     init: Mapping[str, Any] | None = None
     calibration: Mapping[str, Any] | None = None
     training: Mapping[str, Any] | None = None
+    unknown: Mapping[str, Any] | None = None
 
 
 class Contestant(Protocol):
@@ -200,6 +202,7 @@ class Run:
             calibration={name: of.calibration for name, of in phases.items() if of.calibration} or None,
             left_out={"valid": tuned.left_out or {}, "test": final.left_out or {}},
             training={name: of.training for name, of in phases.items() if of.training} or None,
+            unknown={name: of.unknown for name, of in phases.items() if of.unknown} or None,
         )
 
     def _below_chance(self, of: PhaseResults) -> list[str]:
@@ -258,6 +261,7 @@ class Run:
             calibration=contest.calibration,
             left_out=left_out(contest.fold, contest.tables),
             training=contest.training,
+            unknown=contest.unknown,
         )
 
     def _sums(self, contest: Contest, baselines: Mapping[str, Measured]) -> Sums:

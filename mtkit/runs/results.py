@@ -64,6 +64,7 @@ class PhaseResults(_Kept):
             other users; in `test`, their calibration error beside that of labels drawn from them.
         left_out: interactions, and rows by row table, that are not there: reason -> how many.
         training: how long the model trained: epochs, passes over row tables, and when tasks left.
+        unknown: task -> rows of unknown users, items, both, and of known ones beside -> what is said of them and what is so.
     """
 
     model: Figures | None
@@ -79,6 +80,7 @@ class PhaseResults(_Kept):
     calibration: Mapping[str, Any] | None = None
     left_out: Mapping[str, Any] | None = None
     training: Mapping[str, Any] | None = None
+    unknown: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -100,6 +102,8 @@ class RunResults(_Kept):
         calibration: phase -> what it found, as of `PhaseResults`; None of several runs, and where nothing is calibrated.
         left_out: phase -> interactions, and rows by row table, that are not there: reason -> how many.
         training: phase -> how long its model trained; None of baselines alone.
+        unknown: phase -> task -> group of rows -> its figures, as of `mtkit.evaluation.unknown_rows`; None of several runs, and
+            where all users and items are known.
     """
 
     protocol: Mapping[str, Any]
@@ -116,3 +120,4 @@ class RunResults(_Kept):
     calibration: Mapping[str, Any] | None = None
     left_out: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] | None = None
+    unknown: Mapping[str, Any] | None = None

@@ -19,6 +19,7 @@ from mtkit.data.fingerprint import checksums, fingerprint
 from mtkit.data.kept_weights import Origin
 from mtkit.errors import RunError
 from mtkit.evaluation.metrics import RankingProtocol
+from mtkit.evaluation.unknown_rows import unknown_results, warnings_of
 from mtkit.evaluation.user_sums import Measured
 from mtkit.model.assembly import Pipeline, assemble
 from mtkit.model.auxiliary import weight_of
@@ -103,6 +104,9 @@ class Trainer:
         model |= evaluate_lists(pipeline, protocol)
         timing.lap("evaluate")
         calibration = calibration_results(run, pipeline, answers)
+        unknown = unknown_results(pipeline.plan, pipeline.tables, pipeline.fold, answers)
+        for message in warnings_of(unknown):
+            run.warn(message)
         timing.lap("calibrate")
         init = run.directory.read_init(cut.trained)
         return Contest(
@@ -115,6 +119,7 @@ class Trainer:
             init.plain() if init else None,
             calibration or None,
             training.course.schedule(training.epoch).told(training.passes()) | _beside_tasks(pipeline),
+            unknown or None,
         )
 
     def _build(self, run: Run, cut: Cut) -> Pipeline:

@@ -44,6 +44,7 @@ class BuildContext:
         kept_negatives: prediction task -> which share of the negatives of its label are among its training rows, where that are
             not all: log-odds that are learned from these are too high by log(1 / share).
         roles: of interactions, in the order of their columns: who acts, what is acted on, and others.
+        hidden: what training hides of some rows (`train.hide`): roles, addresses, and `encoder.NAME`.
     """
 
     name: str
@@ -60,6 +61,7 @@ class BuildContext:
     kept_negatives: Mapping[str, float] = field(default_factory=dict)
     labels: Callable[[str], tuple[np.ndarray, np.ndarray]] = _no_labels
     roles: tuple[str, ...] = ()
+    hidden: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True)

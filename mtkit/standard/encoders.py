@@ -26,7 +26,11 @@ class Features(Encoder):
         "wide (`dim` again after hidden layers)",
     )
     hidden: tuple[PositiveInt, ...] = Field((), description="widths of hidden layers after that")
-    id_dropout: Fraction = Field(0.1, description="share of training rows whose id is hidden: trains the unknown")
+    id_dropout: Fraction | None = Field(
+        None,
+        description="share of training rows whose id is hidden, whichever it is: trains the unknown; default: 0.1, or 0 where "
+        "`train.hide` hides the ids",
+    )
     dropout: Fraction = Field(0.0, description="dropout rate of the output")
     feature_dropout: Fraction = Field(
         0.0,
@@ -74,6 +78,12 @@ class Features(Encoder):
         """The embedding, or all features side by side."""
         return self.dim if self.combine == "sum" else self.dim * len(self.reads)
 
+    def _id_dropout(self, context: BuildContext) -> float:
+        if self.id_dropout is not None:
+            return self.id_dropout
+        ids = [address for address in self.reads if address.column == "id"]
+        return 0.0 if all({address, address.scope} & context.hidden for address in ids) else 0.1
+
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.Features`."""
         from mtkit.layers.features import Features as Layer
@@ -84,7 +94,7 @@ class Features(Encoder):
             widths={address: info.width for address, info in known.items() if info.width},
             dim=self.dim,
             hidden=self.hidden,
-            id_dropout=self.id_dropout,
+            id_dropout=self._id_dropout(context),
             dropout=self.dropout,
             listed=[address for address, info in known.items() if info.listed],
             combiner=self.combiner,
