@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy.stats import rankdata
 
 from mtkit.data.catalogs import moments
 from mtkit.data.encoded import present
@@ -187,6 +186,8 @@ def _area(feature: Feature, values: np.ndarray, label: np.ndarray) -> float:
 
 def _curve(scores: np.ndarray, label: np.ndarray) -> float:
     """The area under the curve of scores, by the ranks of the positive rows (Mann and Whitney); 0.5 where there is one label."""
+    from scipy.stats import rankdata  # slow to import
+
     ones = label == 1
     positive, negative = np.count_nonzero(ones), np.count_nonzero(~ones)
     if not positive or not negative:

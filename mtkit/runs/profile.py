@@ -26,8 +26,6 @@ from mtkit.types import Dataset
 _STYLES: Mapping[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "dim"}
 #: Columns of a terminal for where a finding is.
 _WHERE = 26
-#: Where all checks are described.
-PAGE = "docs/profile.md"
 
 
 @dataclass(frozen=True)
@@ -132,7 +130,7 @@ def _closing(profile: Profile) -> list[str]:
         lines.append("columns are taken for what they look like; a recipe says more: ids, labels, and parts")
     elif of.left_out:
         lines.append(f"{counted(len(of.left_out), 'check')} left out, for want of what the errors name")
-    return [*lines, f"what each check means: {PAGE}"]
+    return [*lines, "what a check means: mtkit profile --explain CODE"]
 
 
 def _sizes(raw: Dataset) -> dict[str, int]:

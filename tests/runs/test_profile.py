@@ -75,7 +75,7 @@ def test_a_clean_shop(shop):
     assert done.exit_code == 0, done.output
     assert done.output.startswith("tiny: interactions 4,000 rows, user 80 rows, item 40 rows\n")
     assert "warning" not in done.output
-    assert done.output.endswith("53 checks made\nwhat each check means: docs/profile.md\n")
+    assert done.output.endswith("53 checks made\nwhat a check means: mtkit profile --explain CODE\n")
     assert all(len(line) <= 80 for line in done.output.splitlines())
 
 
@@ -167,3 +167,16 @@ def test_runs_and_checks_say_it_in_short(shop):
     out = io.StringIO()
     checked_data(load_recipe(shop()), Reporter(Console(file=out, width=200)))
     assert "mtkit profile" not in out.getvalue()
+
+
+def test_checks_are_explained():
+    done = run("--explain", "P013", "--explain", "P004")
+    assert done.exit_code == 0
+    assert done.output.startswith(
+        "P013, warning: rows of the same user, item and time that differ elsewhere\n  One event has"
+    )
+    assert "P004, warning: ids that differ" in done.output
+    assert all(len(line) <= 80 for line in done.output.splitlines())
+    done = run("--explain", "P13")
+    assert done.exit_code == 2
+    assert "did you mean 'P013'?" in done.output

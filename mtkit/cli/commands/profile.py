@@ -9,11 +9,50 @@ import click
 from mtkit.cli.commands._options import given_recipe
 
 
+def _known(context: click.Context, option: click.Parameter, codes: tuple[str, ...]) -> tuple[str, ...]:
+    """The codes, if there are such checks."""
+    from mtkit.errors import nearest
+    from mtkit.recipe.data_checks import CHECKS
+
+    for code in codes:
+        if code not in CHECKS:
+            raise click.BadParameter(f"no check has the code {code!r}; {nearest(code, CHECKS)}", context, option)
+    return codes
+
+
+def _explain(context: click.Context, option: click.Parameter, codes: tuple[str, ...]) -> None:
+    """Says what checks mean, and what to do, and nothing else."""
+    if not _known(context, option, codes):
+        return
+    from mtkit.recipe.data_checks import CHECKS
+
+    for check in map(CHECKS.__getitem__, codes):
+        click.echo(f"{check.code}, {check.severity}: {check.title}")
+        click.echo(click.wrap_text(f"{check.means} {check.advice}", 80, "  ", "  "))
+    context.exit()
+
+
 @click.command()
 @click.argument("given", metavar="RECIPE|DATA...", nargs=-1, required=True, type=click.Path(path_type=Path))
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Set a key of the recipe.")
 @click.option("--unset", "unsets", multiple=True, metavar="KEY", help="Remove a key or table, before --set.")
-@click.option("--ignore", "ignored", multiple=True, metavar="CODE", help="Leave out a check, as P012; may be repeated.")
+@click.option(
+    "--ignore",
+    "ignored",
+    multiple=True,
+    metavar="CODE",
+    callback=_known,
+    help="Leave out a check (P012); may be repeated.",
+)
+@click.option(
+    "--explain",
+    multiple=True,
+    metavar="CODE",
+    is_eager=True,
+    expose_value=False,
+    callback=_explain,
+    help="Say what a check means and what to do, and exit.",
+)
 @click.option("--strict", is_flag=True, help="Exit with 1 if there is a warning or an error.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 @click.pass_context
@@ -31,7 +70,6 @@ def command(
 
     Of a recipe (.toml), ids, labels, times and parts are looked at, too.
     """
-    _check_codes(ignored)
     recipes = [path for path in given if path.suffix.lower() == ".toml"]
     if recipes and len(given) > 1:
         raise click.UsageError("give one recipe, or files of data")
@@ -48,12 +86,3 @@ def command(
     else:
         show(profile)
     context.exit(int(strict and profile.failed))
-
-
-def _check_codes(codes: tuple[str, ...]) -> None:
-    from mtkit.errors import nearest
-    from mtkit.recipe.data_checks import CHECKS
-
-    for code in codes:
-        if code not in CHECKS:
-            raise click.BadParameter(f"no check has the code {code!r}; {nearest(code, CHECKS)}", param_hint="--ignore")
