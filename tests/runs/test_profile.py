@@ -133,7 +133,7 @@ def test_files_as_they_are(shop, tmp_path):
         (["nothing.csv"], "nothing.csv: there is no such file"),
         (["lines.xls"], "expected a file that ends in .csv"),
         (["lines.csv", "./lines.csv"], "two files have the same name"),
-        ([], "Missing argument 'RECIPE|DATA...'"),
+        ([], "give a recipe, or files of data"),
     ],
 )
 def test_mistakes_of_the_command(shop, tmp_path, arguments, message):

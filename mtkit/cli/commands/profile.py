@@ -20,20 +20,8 @@ def _known(context: click.Context, option: click.Parameter, codes: tuple[str, ..
     return codes
 
 
-def _explain(context: click.Context, option: click.Parameter, codes: tuple[str, ...]) -> None:
-    """Says what checks mean, and what to do, and nothing else."""
-    if not _known(context, option, codes):
-        return
-    from mtkit.recipe.data_checks import CHECKS
-
-    for check in map(CHECKS.__getitem__, codes):
-        click.echo(f"{check.code}, {check.severity}: {check.title}")
-        click.echo(click.wrap_text(f"{check.means} {check.advice}", 80, "  ", "  "))
-    context.exit()
-
-
 @click.command()
-@click.argument("given", metavar="RECIPE|DATA...", nargs=-1, required=True, type=click.Path(path_type=Path))
+@click.argument("given", metavar="RECIPE|DATA...", nargs=-1, type=click.Path(path_type=Path))
 @click.option("--set", "sets", multiple=True, metavar="KEY=VALUE", help="Set a key of the recipe.")
 @click.option("--unset", "unsets", multiple=True, metavar="KEY", help="Remove a key or table, before --set.")
 @click.option(
@@ -46,12 +34,11 @@ def _explain(context: click.Context, option: click.Parameter, codes: tuple[str, 
 )
 @click.option(
     "--explain",
+    "explained",
     multiple=True,
     metavar="CODE",
-    is_eager=True,
-    expose_value=False,
-    callback=_explain,
-    help="Say what a check means and what to do, and exit.",
+    callback=_known,
+    help="Say what a check means, and no more.",
 )
 @click.option("--strict", is_flag=True, help="Exit with 1 if there is a warning or an error.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
@@ -62,6 +49,7 @@ def command(
     sets: tuple[str, ...],
     unsets: tuple[str, ...],
     ignored: tuple[str, ...],
+    explained: tuple[str, ...],
     *,
     strict: bool,
     as_json: bool,
@@ -70,7 +58,12 @@ def command(
 
     Of a recipe (.toml), ids, labels, times and parts are looked at, too.
     """
+    if explained:
+        _explain(explained)
+        return
     recipes = [path for path in given if path.suffix.lower() == ".toml"]
+    if not given:
+        raise click.UsageError("give a recipe, or files of data")
     if recipes and len(given) > 1:
         raise click.UsageError("give one recipe, or files of data")
     if not recipes and (sets or unsets):
@@ -86,3 +79,11 @@ def command(
     else:
         show(profile)
     context.exit(int(strict and profile.failed))
+
+
+def _explain(codes: tuple[str, ...]) -> None:
+    from mtkit.recipe.data_checks import CHECKS
+
+    for check in map(CHECKS.__getitem__, codes):
+        click.echo(f"{check.code}, {check.severity}: {check.title}")
+        click.echo(click.wrap_text(f"{check.means} {check.advice}", 80, "  ", "  "))
