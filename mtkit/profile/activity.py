@@ -11,8 +11,8 @@ from mtkit.profile.findings import Found, finds, graded
 from mtkit.profile.view import View
 from mtkit.types import DAY
 
-#: A count is extreme that is so many times that of the id above which a hundredth lies, and such a share of all rows.
-TIMES_HIGH, SHARE = 20, 0.01
+#: A count is extreme that is so many times that of the id above which a hundredth lies, and that has such a share of all rows.
+TIMES_HIGH, SHARE = 20, 0.001
 #: Ids of an entity from which on that can be said.
 _IDS = 200
 #: A user acts at fixed intervals with so many of them, of which so many are the same to the second.

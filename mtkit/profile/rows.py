@@ -15,9 +15,10 @@ from mtkit.types import DAY
 #: From this share of the rows on, repeated rows are more than a note; and rows with repeated ids and times.
 REPEATED, SEVERAL_VERSIONS = 0.001, 0.01
 #: Names of what cannot be negative, unless something is taken back.
-_COUNTED = re.compile(
-    r"(^|_)(quantity|qty|quantities|amount|count|units|pieces|price|sales|revenue|total|paid|spend)(_|$)", re.IGNORECASE
-)
+_COUNTED = frozenset((
+    "amount", "clicks", "cost", "count", "duration", "paid", "pieces", "price", "prices", "qty", "quantities", "quantity",
+    "revenue", "sales", "spend", "spent", "total", "units", "views",
+))  # fmt: skip
 #: Of other columns, what share of negative values is odd among positive ones.
 _FEW = 0.02
 #: Of the negative values, the share that takes back an earlier row, from which on that is no coincidence.
@@ -62,7 +63,7 @@ def negative_values(view: View) -> Iterator[Found]:
     """Negative numbers where they are few among positive ones, or where the name says that they count something."""
     for place, numbers in _signed(view):
         negative = np.flatnonzero(numbers < 0)
-        counted, there = bool(_COUNTED.search(place.name)), int(np.count_nonzero(~np.isnan(numbers)))
+        counted, there = not _COUNTED.isdisjoint(_words(place.name)), int(np.count_nonzero(~np.isnan(numbers)))
         if counted or (len(negative) < _FEW * there and len(np.unique(numbers[negative])) > 1):
             examples = view.examples(negative, place.name)
             yield Found(str(place), len(negative), there, examples=examples, severity=graded(counted))
@@ -93,6 +94,11 @@ def _signed(view: View) -> Iterator[tuple[Place, np.ndarray]]:
             numbers = view.numbers(place)
             if 0 < np.count_nonzero(numbers < 0) < np.count_nonzero(numbers > 0) / 2:
                 yield place, numbers
+
+
+def _words(name: str) -> list[str]:
+    """The words of a name, in lower case: `unit_price` and `UnitPrice` have two."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().split("_")
 
 
 def _by_day(view: View) -> bool:

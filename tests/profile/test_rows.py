@@ -56,6 +56,11 @@ def test_negative_values(clean, with_column, found):
     (negative,) = found("P014", data)
     assert (negative.where, negative.count, negative.severity) == ("interactions.quantity", 2, "warning")
     assert negative.examples[0].startswith("quantity=-1 user=u")
+    for name in ("UnitPrice", "total_paid"):
+        some = with_column(
+            clean, f"interactions.{name}", np.append(np.full(1500, -1.0), np.ones(4500)), Column(kind="numeric")
+        )
+        assert [(one.where, one.severity) for one in found("P014", some)] == [(f"interactions.{name}", "warning")]
     # Of a column of another name, a few are odd, and many are not.
     score = np.random.default_rng(1).gamma(2, 2, ROWS)
     odd, signed = score.copy(), score.copy()
