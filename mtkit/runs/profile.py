@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,8 @@ from mtkit.shown import counted, shown, shown_line, shown_values
 from mtkit.types import Dataset
 
 _STYLES: Mapping[Severity, str] = {"error": "bold red", "warning": "yellow", "note": "dim"}
+#: Places of one kind of note that are shown with all that was found there.
+_PLACES = 3
 #: Columns of a terminal for where a finding is.
 _WHERE = 26
 
@@ -104,10 +107,18 @@ def _table(findings: Sequence[Finding]) -> Table:
     table.add_column("check", no_wrap=True)
     table.add_column("where", overflow="fold", max_width=_WHERE)
     table.add_column("what", overflow="fold", ratio=1)
-    for finding in findings:
-        style = _STYLES[finding.severity]
-        head = Text.assemble((finding.code, "bold"), "\n", (finding.severity, style))
-        table.add_row(head, Text(shown_line(finding.where)), _what(finding))
+    for (severity, code), group in groupby(findings, key=lambda one: (one.severity, one.code)):
+        places = list(group)
+        # What differs at one place has to be said.
+        alike = severity == "note" and len({one.where for one in places}) == len(places)
+        most = _PLACES if alike else len(places)
+        for finding in places[:most]:
+            head = Text.assemble((code, "bold"), "\n", (severity, _STYLES[severity]))
+            table.add_row(head, Text(shown_line(finding.where)), _what(finding))
+        if others := [finding.where for finding in places[most:]]:
+            table.add_row(
+                "", "", Text(shown_line(f"and in {counted(len(others), 'more place')}: {', '.join(others)}"), "dim")
+            )
     return table
 
 

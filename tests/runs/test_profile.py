@@ -11,9 +11,11 @@ from rich.console import Console
 from tiny_shop import RECIPE, TinyShop
 
 from mtkit.cli.program import main
+from mtkit.profile.findings import Finding
+from mtkit.profile.survey import Survey
 from mtkit.recipe.loader import load_recipe
 from mtkit.runs.console import Reporter
-from mtkit.runs.profile import profile_recipe
+from mtkit.runs.profile import Profile, profile_recipe, show
 from mtkit.runs.run import checked_data
 
 COLUMNS = """\
@@ -180,3 +182,18 @@ def test_checks_are_explained():
     done = run("--explain", "P13")
     assert done.exit_code == 2
     assert "did you mean 'P013'?" in done.output
+
+
+def test_notes_of_many_columns_are_joined():
+    def note(column, severity="note"):
+        return Finding("P021", severity, "single", f"interactions.c{column}", 1, 9, "rows", (), "", "Nothing.")
+
+    def told(findings):
+        out = io.StringIO()
+        show(Profile("shop", {}, Survey(tuple(findings), (), (), ())), Console(file=out, width=80))
+        return " ".join(out.getvalue().split())
+
+    notes = told(note(n) for n in range(5))
+    assert notes.count("single: 1 of 9 rows") == 3
+    assert "and in 2 more places: interactions.c3, interactions.c4" in notes
+    assert told(note(n, "warning") for n in range(5)).count("single: 1 of 9 rows") == 5
