@@ -56,9 +56,9 @@ class Draft:
     train: Train | None
     evaluate: Evaluate | None
     recommend: Recommend | None
+    search: Search | None
     export: Exporter | None
     hook: Mapping[str, Any]
-    search: Search | None = None
 
 
 def check_wiring(draft: Draft) -> list[Mistake]:

@@ -3,9 +3,8 @@
 import tomllib
 
 import pytest
-from pydantic import ValidationError
 
-from mtkit.errors import RecipeError
+from mtkit.errors import DeclarationError, RecipeError
 from mtkit.recipe.loader import load_recipe
 from mtkit.recipe.lock import lock
 from mtkit.recipe.search_settings import Range
@@ -32,7 +31,7 @@ def searching(path, *keys, more=()):
     ],
 )
 def test_what_is_no_range(given, said):
-    with pytest.raises(ValidationError, match=said):
+    with pytest.raises(DeclarationError, match=said):
         Range(**given)
 
 
