@@ -1,4 +1,4 @@
-"""A log of events in Parquet through `keep`, `duplicates` and `sessions`, against a script of pyarrow and pandas that does so, too.
+"""A log in Parquet through `keep`, `duplicates` and `sessions`, against a script of pyarrow and pandas that does so too.
 
 Both begin with the file and end with the table, in turn, in one process; the results are compared. mtkit also reads every column
 as it is declared, checks ids and times, and makes tables of the users and items, which the script does not. Prints one JSON line:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, date, datetime, time
 
 import numpy as np
 import pyarrow as pa
@@ -11,8 +12,13 @@ import pyarrow as pa
 from mtkit.errors import DataError
 from mtkit.schema import INTERACTIONS, Schema
 from mtkit.shown import counted
-from mtkit.spec import Cleaner
+from mtkit.spec import Cleaner, Cut
 from mtkit.types import Dataset
+
+
+def midnight(day: date) -> int:
+    """Seconds since 1970-01-01 UTC of the begin of a day."""
+    return int(datetime.combine(day, time.min, tzinfo=UTC).timestamp())
 
 
 def unreadable(schema: Schema, cleaners: Mapping[str, Cleaner]) -> dict[tuple[str, str], tuple[str, ...]]:
@@ -41,6 +47,20 @@ def applied(dataset: Dataset, cleaners: Mapping[str, Cleaner], made: Collection[
     for name, cleaner in cleaners.items():
         dataset = _applied(dataset, name, cleaner, made)
     return dataset
+
+
+def late(cleaners: Mapping[str, Cleaner], valid: Cut) -> list[str]:
+    """Notes of cleaners that look at rows up to a day which comes after the cut for validation, where it is one by time."""
+    return [
+        f"clean.{name}: looks at rows before {cleaner.as_of}, and validation begins on {_day(valid.cut)}: training for it knows "
+        "what it should not; set `before` to that day, or an earlier one"
+        for name, cleaner in cleaners.items()
+        if valid.clock is None and cleaner.as_of and midnight(cleaner.as_of) > valid.cut
+    ]
+
+
+def _day(seconds: int) -> date:
+    return datetime.fromtimestamp(seconds, UTC).date()
 
 
 def _applied(dataset: Dataset, name: str, cleaner: Cleaner, made: Collection[str]) -> Dataset:

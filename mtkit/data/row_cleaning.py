@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import UTC, date, datetime, time
+from datetime import date
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from mtkit.data.cleaners import midnight
 from mtkit.data.columns import codes
 from mtkit.schema import INTERACTIONS, Schema
 from mtkit.shown import counted
 
 Tables = Mapping[str, pa.Table]
-
-
-def midnight(day: date) -> int:
-    """Seconds since 1970-01-01 UTC of the begin of a day."""
-    return int(datetime.combine(day, time.min, tzinfo=UTC).timestamp())
 
 
 def within(times: pa.ChunkedArray, since: date | None, until: date | None) -> np.ndarray:

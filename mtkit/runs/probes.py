@@ -8,6 +8,7 @@ import numpy as np
 
 from mtkit.backend import tf
 from mtkit.data.catalogs import make_cuts
+from mtkit.data.cleaners import late
 from mtkit.data.columns import load
 from mtkit.data.event_kinds import unused_kinds
 from mtkit.data.label_counts import check_labels, count_table, label_counts
@@ -56,7 +57,7 @@ def check_full(recipe: Recipe) -> list[str]:
         for part, table in parts.items()
     ] + [
         *count_table(label_counts(recipe.plan, pipeline.tables), of_test),
-        *(f"data: {note}" for note in dataset.notes),
+        *(f"data: {note}" for note in (*dataset.notes, *late(recipe.clean, valid))),
         *unused_kinds(recipe, dataset),
         *(f"data: {note}" for note in weight_notes(recipe.plan, recipe.evaluate.baselines, dataset.schema)),
         *map(str, findings),

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from mtkit.data.build_context import cache_directory, make_context
 from mtkit.data.catalogs import make_cuts
+from mtkit.data.cleaners import late
 from mtkit.data.columns import load
 from mtkit.data.label_counts import check_labels
 from mtkit.data.leakage import find_leaks, refuse
@@ -148,10 +149,10 @@ def run_baselines(recipe: Recipe, directory: Path) -> RunResults:
 def checked_data(recipe: Recipe, report: Reporter) -> Dataset:
     """The data of a recipe, with what is said of them; refused where training would know what is evaluated."""
     dataset = load(recipe.data.source)
-    notes = weight_notes(recipe.plan, recipe.evaluate.baselines, dataset.schema)
-    dataset = replace(dataset, notes=(*dataset.notes, *notes))
-    report.data(dataset.notes)
     cuts = make_cuts(dataset, recipe.data.split)
+    notes = weight_notes(recipe.plan, recipe.evaluate.baselines, dataset.schema)
+    dataset = replace(dataset, notes=(*dataset.notes, *late(recipe.clean, cuts[0]), *notes))
+    report.data(dataset.notes)
     findings = find_leaks(recipe, dataset, *cuts)
     refuse(findings)
     report.leaks(findings)

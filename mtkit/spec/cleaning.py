@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
+from datetime import date
 from typing import TYPE_CHECKING, ClassVar
 
 from mtkit.errors import nearest
@@ -24,6 +25,11 @@ class Cleaner(Spec):
     """
 
     kind: ClassVar[str] = "cleaner"
+
+    @property
+    def as_of(self) -> date | None:
+        """A day (UTC) of which what is done to earlier rows depends on nothing later; None = it has none."""
+        return None
 
     def mistakes(self, schema: Schema) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """What does not fit the declared columns: (path within its table of the recipe, message)."""

@@ -102,6 +102,11 @@ class Duplicates(Cleaner):
         None, description="a day (UTC), such as the first of validation; default: all rows are compared"
     )
 
+    @property
+    def as_of(self) -> date | None:
+        """`before`."""
+        return self.before
+
     def mistakes(self, schema: Schema) -> Mistakes:
         """No such columns, sums of what is compared, and days without times."""
         for index, name in enumerate(self.by):
@@ -141,6 +146,11 @@ class KCore(Cleaner):
         None,
         description="a day (UTC), such as the first of validation, before which interactions count; default: all count",
     )
+
+    @property
+    def as_of(self) -> date | None:
+        """`before`."""
+        return self.before
 
     def mistakes(self, schema: Schema) -> Mistakes:
         """No such roles, and days without times."""
@@ -192,6 +202,11 @@ class OnePerEntity(Cleaner):
     before: date | None = Field(
         None, description="a day (UTC), such as the first of validation; default: all rows are looked at"
     )
+
+    @property
+    def as_of(self) -> date | None:
+        """`before`."""
+        return self.before
 
     def mistakes(self, schema: Schema) -> Mistakes:
         """No such entity or columns, means of what is no number, and no times."""

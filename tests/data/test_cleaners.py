@@ -1,14 +1,16 @@
 from dataclasses import replace
+from datetime import date
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
-from mtkit.data.cleaners import applied
+from mtkit.data.cleaners import applied, late
 from mtkit.data.cleaning import cleaned
 from mtkit.errors import DataError
 from mtkit.schema import Column, Schema
-from mtkit.spec import Cleaner
-from mtkit.standard.row_cleaners import Drop, Duplicates, Keep
+from mtkit.spec import Cleaner, Cut
+from mtkit.standard.row_cleaners import Drop, Duplicates, KCore, Keep
 from mtkit.types import Dataset
 
 SCHEMA = Schema(
@@ -133,3 +135,10 @@ def test_mistakes_in_the_data_name_the_cleaner():
 
     with pytest.raises(DataError, match=r"clean\.odd: values are odd"):
         applied(dataset(), {"odd": Refusing()})
+
+
+def test_days_that_come_after_validation_begins_are_noted():
+    cleaners = {"buys": BUYS, "core": KCore(before=date(1970, 1, 3)), "early": KCore(before=date(1970, 1, 2))}
+    (note,) = late(cleaners, Cut("valid", 86_400, 2 * 86_400))
+    assert note.startswith("clean.core: looks at rows before 1970-01-03, and validation begins on 1970-01-02")
+    assert not late(cleaners, Cut("valid", 0, 9, clock=np.zeros(3))), "on a clock of users' own days say nothing"
