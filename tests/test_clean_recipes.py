@@ -89,7 +89,7 @@ label = "liked"
 epochs = 1
 [evaluate]
 prediction_metrics = ["auc"]
-baselines = ["logistic_regression"]
+baselines = ["majority"]
 """
 
 

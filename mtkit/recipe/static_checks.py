@@ -300,7 +300,7 @@ def conditions(draft: Draft) -> Iterator[tuple[KeyPath, Where]]:
     """Every condition of a recipe, by its place."""
     places: list[tuple[KeyPath, Any]] = [
         ((section, name), spec)
-        for section in ("events", "rows", "encoder", "task")
+        for section in ("clean", "events", "rows", "encoder", "task")
         for name, spec in getattr(draft, section).items()
     ]
     catalogs = draft.data.catalog if draft.data else {}
@@ -316,9 +316,14 @@ def conditions(draft: Draft) -> Iterator[tuple[KeyPath, Where]]:
 
 
 def _conditions(draft: Draft, schema: Schema) -> Iterator[Mistake]:
-    """Conditions that do not fit the columns of the interactions; those with a name are refused where they get it."""
+    """Conditions that do not fit the columns of the interactions; those with a name are refused where they get it.
+
+    Cleaners have looked at theirs, which are of tables as these are before them.
+    """
     named = [events.where for events in draft.events.values() if events]
     for path, where in conditions(draft):
+        if path[0] == "clean":
+            continue
         if path[0] == "events" or where not in named:
             yield from (Mistake(path, message) for message in unfit(where, schema))
         if path[0] in ("rows", "task") and path[-1] != "past":

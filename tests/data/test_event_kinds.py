@@ -5,6 +5,7 @@ from mtkit.conditions import Where
 from mtkit.data.event_kinds import unused_kinds
 from mtkit.recipe.loader import load_recipe
 from mtkit.schema import Column, Schema
+from mtkit.standard.row_cleaners import Keep
 from mtkit.types import Dataset
 
 
@@ -42,3 +43,9 @@ def test_columns_that_a_past_reads_are_not(recipe):
     reading = recipe.encoder["past"].model_copy(update={"reads": ("history.item", "history.event")})
     of_past = recipe.model_copy(update={"encoder": {**recipe.encoder, "past": reading}})
     assert not list(unused_kinds(of_past, data(["view", "purchase"])))
+
+
+def test_columns_by_which_rows_are_kept_are_not(recipe):
+    keep = Keep.model_validate({"where": {"event": ["view", "purchase"]}})
+    kept = recipe.model_copy(update={"clean": {"chosen": keep}})
+    assert not list(unused_kinds(kept, data(["view", "purchase"])))

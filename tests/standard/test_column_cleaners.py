@@ -55,7 +55,7 @@ def done(cleaner, data):
     return cleaner.clean({"interactions": data.interactions, **data.entities}, data.schema)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(st.integers(1, 3), st.integers(0, 100)), min_size=1, max_size=40), st.integers(1, 30))
 def test_sessions_are_those_of_plain_python(events, gap):
     users, moments = (list(values) for values in zip(*events, strict=True))
@@ -74,7 +74,7 @@ def test_sessions_are_those_of_plain_python(events, gap):
 IDS = st.text(st.sampled_from(" aAbßﬁé\u0301\u00a0"), max_size=4)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(st.lists(IDS, min_size=1, max_size=20))
 def test_canonical_ids_are_those_of_plain_python(ids):
     data = dataset(item=pa.array(ids, pa.string()))
@@ -106,7 +106,7 @@ def test_ids_meet_in_one_form_in_all_tables_and_integers_stay(tmp_path):
 NUMBERS = st.lists(st.one_of(st.none(), st.integers(-5, 5), st.floats(-5, 5)), min_size=1, max_size=20)
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(NUMBERS, st.sampled_from([(None, 2.5), (-1, None), (-1.5, 1)]), st.booleans())
 def test_bounds_are_those_of_plain_python(values, bounds, null):
     low, high = bounds

@@ -94,7 +94,7 @@ def test_parts_of_dates_are_those_of_plain_python(seconds, zone):
 NUMBERS = st.one_of(st.none(), st.floats(-10, 10), st.just(0.0), st.just(1e38))
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=10))
 def test_numbers_are_those_of_plain_python(pairs):
     first, second = ([*values] for values in zip(*pairs, strict=True))

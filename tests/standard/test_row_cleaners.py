@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mtkit.data.cleaners import applied
+from mtkit.data.cleaning import cleaned
 from mtkit.data.columns import load
 from mtkit.errors import DataError
 from mtkit.schema import Column, Schema
@@ -85,7 +86,7 @@ def as_rows(table):
     return [(row["user"], row["item"], (row["time"] - START) // DAY, row["event"], row["price"]) for row in table]
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(ROWS)
 def test_keep_and_drop_divide_the_rows(rows):
     where = {"event": "buy", "price": {"at_least": 2}}
@@ -115,7 +116,7 @@ def test_with_an_item_go_its_interactions():
     assert note == "left out 1 of 2 rows of item, and 1 interaction with what they are about"
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(
     ROWS,
     st.sampled_from([("user", "item"), ("item",), ("user", "event"), ("item", "time")]),
@@ -154,7 +155,7 @@ def slow_core(rows, least_user, least_item, counts):
         rows = left
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(ROWS, st.integers(1, 4), st.integers(1, 4), st.booleans())
 def test_the_core_is_that_of_plain_python(rows, users, items, as_of):
     cleaner = KCore(k={"user": users, "item": items}, before=CUT if as_of else None)
@@ -194,7 +195,7 @@ def slow_description(items, how, as_of):
     return found
 
 
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(ITEMS, st.sampled_from(["first", "latest", "most_frequent", "mean"]), st.booleans())
 def test_descriptions_are_those_of_plain_python(items, how, as_of):
     data = dataset([(1, 1, 0, None, None)], items)
@@ -220,7 +221,7 @@ def test_columns_may_each_have_their_way():
     [KCore(k=2, before=CUT), Duplicates(by=("user", "item")), Duplicates(by=("user",), sum=("price",), before=CUT)],
     ids=repr,
 )
-@settings(max_examples=50)
+@settings(max_examples=30)
 @given(ROWS, st.randoms())
 def test_a_shuffled_future_leaves_what_comes_before_as_it_is(cleaner, rows, random):
     late = [row for row in rows if row[2] >= 3]
@@ -349,3 +350,18 @@ def test_days_begin_at_midnight_of_utc():
     data = dataset([(1, 1, 0, None, None)])
     rows = data.interactions.set_column(2, "time", pa.array([seconds - 1]))
     assert applied(Dataset(rows, data.entities, SCHEMA), {"early": Keep(until=CUT)}).interactions.num_rows == 1
+
+
+@pytest.mark.parametrize("weighted", [False, True])
+def test_lists_are_values_like_others(weighted):
+    schema = Schema(
+        interactions={name: Column(kind="id", entity=name) for name in ("user", "item")},
+        entities={"user": {}, "item": {"tags": Column(kind="list", separator="|", weighted=weighted)}},
+    )
+    items = pa.table({"tags": ["b|a", "a", "a|b", ""], "id": ["x", "x", "x", "y"]})
+    rows = pa.table({"user": [1, 1], "item": ["x", "x"]})
+    data = cleaned(Dataset(rows, {"item": items}, schema), repeated=True)
+    found = applied(data, {"one": OnePerEntity(entity="item"), "once": Duplicates()})
+    tags = found.entities["item"]["tags"].to_pylist()
+    assert tags == [[{"value": "a", "weight": 1}, {"value": "b", "weight": 1}] if weighted else ["a", "b"], None]
+    assert len(found.interactions) == 1
