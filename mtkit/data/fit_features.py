@@ -21,6 +21,9 @@ from mtkit.types import Fold, Part, RowTable
 #: encoders read them as they are.
 DEFAULTS = {"categorical": "vocabulary", "numeric": "standardize", "list": "vocabulary"}
 
+_TEXTS = 1 << 14
+"""Texts that are changed at once; what is made of their characters takes memory."""
+
 
 @dataclass(frozen=True)
 class FeatureTables:
@@ -130,8 +133,10 @@ def text_layers(preprocessors: Mapping[str, Preprocessor], fold: Fold) -> dict[A
 def changed_texts(layer: Any, texts: np.ndarray) -> np.ndarray:
     """Texts `[rows]`, each distinct one changed once; None stays None."""
     distinct, place = np.unique(layer_input(texts).astype(str), return_inverse=True)
-    made = np.array([text.decode() for text in np.asarray(layer(distinct))], object)[place]
-    return np.where(pc.is_null(pa.array(texts, pa.string())).to_numpy(zero_copy_only=False), None, made)
+    parts = (layer(distinct[start : start + _TEXTS]) for start in range(0, len(distinct), _TEXTS))
+    made: np.ndarray = np.array([text.decode() for part in parts for text in np.asarray(part)], object)[place]
+    made[pc.is_null(pa.array(texts, pa.string())).to_numpy(zero_copy_only=False)] = None
+    return made
 
 
 def _made(name: str, spec: Preprocessor) -> tuple[Address, ...]:

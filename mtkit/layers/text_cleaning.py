@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import functools
 import html
+import itertools
 import unicodedata
+from collections.abc import Callable
 from html.entities import html5
 from typing import Any
 
@@ -44,9 +46,9 @@ class CleanText(keras.layers.Layer):
     ) -> None:
         super().__init__(**{"autocast": False, **kwargs})
         self.html, self.urls, self.unicode, self.lower = html, urls, unicode, lower
-        self._entities = _table(_named_entities(), "") if html else None
-        self._characters = _table(_compatible(), "") if unicode else None
-        self._pairs = _table(_compositions(), -1) if unicode else None
+        self._entities: Any = _table(_named_entities(), "") if html else None
+        self._characters: Any = _table(_spellings()[0], -1) if unicode else None
+        self._pairs: Any = _table(_compositions(), -1) if unicode else None
 
     def call(self, inputs: tf.Tensor) -> tf.Tensor:
         """Cleans texts."""
@@ -54,11 +56,11 @@ class CleanText(keras.layers.Layer):
         texts = tf.strings.regex_replace(tf.strings.unicode_transcode(inputs, "UTF-8", "UTF-8"), _SPLIT, " ")
         if self.html:
             texts = tf.strings.regex_replace(tf.strings.regex_replace(texts, _DROPPED, " "), _TAG, " ")
-            texts = self._unescaped(texts)
+            texts = _changed(texts, f"(?s).*{_ENTITY}.*", self._unescaped)
         if self.urls:
             texts = tf.strings.regex_replace(texts, _URL, " ")
         if self.unicode:
-            texts = self._normalized(texts)
+            texts = _changed(texts, r"(?s).*[^\x00-\x7F].*", self._normalized)
         if self.lower:
             texts = tf.strings.lower(texts, encoding="utf-8")
         return tf.strings.strip(tf.strings.regex_replace(texts, _SPACE, " "))
@@ -74,14 +76,24 @@ class CleanText(keras.layers.Layer):
 
     def _normalized(self, texts: tf.Tensor) -> tf.Tensor:
         """Texts under NFKC, as far as it goes."""
-        codes = tf.strings.unicode_decode(texts, "UTF-8")
-        own = tf.strings.unicode_encode(tf.expand_dims(codes.flat_values, 1), "UTF-8")
-        other = self._characters.lookup(tf.cast(codes.flat_values, tf.int64))
-        joined = tf.strings.reduce_join(codes.with_flat_values(tf.where(other != "", other, own)), -1)
-        codes = tf.strings.unicode_decode(joined, "UTF-8")
+        codes = self._spelled(tf.strings.unicode_decode(texts, "UTF-8"))
         for _ in range(_COMPOSED):
             codes = self._composed(codes)
         return tf.strings.unicode_encode(codes, "UTF-8")
+
+    def _spelled(self, codes: tf.RaggedTensor) -> tf.RaggedTensor:
+        """Code points with those in the place of one that it is under NFKC, `[rows, n]`."""
+        values, row = codes.flat_values, codes.value_rowids()
+        entry = self._characters.lookup(tf.cast(values, tf.int64))
+        starts, symbols = (tf.constant(of, tf.int32) for of in _spellings()[1:])
+        known = tf.maximum(tf.cast(entry, tf.int32), 0)
+        start = tf.gather(starts, known)
+        count = tf.where(entry >= 0, tf.gather(starts, known + 1) - start, 1)
+        each = tf.ragged.range(count)
+        place = each.value_rowids()
+        spelled = tf.gather(symbols, tf.gather(start, place) + each.flat_values)
+        found = tf.where(tf.gather(entry >= 0, place), spelled, tf.gather(values, place))
+        return tf.RaggedTensor.from_value_rowids(found, tf.gather(row, place), codes.nrows())
 
     def _composed(self, codes: tf.RaggedTensor) -> tf.RaggedTensor:
         """The same code points with one in the place of two that are one."""
@@ -99,6 +111,12 @@ class CleanText(keras.layers.Layer):
         """The arguments."""
         own = {"html": self.html, "urls": self.urls, "unicode": self.unicode, "lower": self.lower}
         return {**super().get_config(), **own}
+
+
+def _changed(texts: tf.Tensor, pattern: str, change: Callable[[tf.Tensor], tf.Tensor]) -> tf.Tensor:
+    """The texts, changed where they are as the pattern says: most are not, and changes take time."""
+    places = tf.where(tf.strings.regex_full_match(texts, pattern))
+    return tf.tensor_scatter_nd_update(texts, places, change(tf.gather_nd(texts, places)))
 
 
 def _numbered(parts: tf.Tensor) -> tf.Tensor:
@@ -138,11 +156,13 @@ def _named_entities() -> dict[str, str]:
 
 
 @functools.cache
-def _compatible() -> dict[int, str]:
-    """Code point -> what it is under NFKC, where that is another character."""
+def _spellings() -> tuple[dict[int, int], list[int], list[int]]:
+    """What code points are under NFKC, where that is something else: their numbers; where each begins; all, one after another."""
     codes = (code for code in range(_PLANES) if not 0xD800 <= code < 0xE000)
     made = ((code, unicodedata.normalize("NFKC", chr(code))) for code in codes)
-    return {code: characters for code, characters in made if characters != chr(code)}
+    other = {code: characters for code, characters in made if characters != chr(code)}
+    starts = [0, *itertools.accumulate(map(len, other.values()))]
+    return {code: number for number, code in enumerate(other)}, starts, [ord(c) for c in "".join(other.values())]
 
 
 @functools.cache

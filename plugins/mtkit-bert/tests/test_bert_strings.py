@@ -183,9 +183,9 @@ def train(make_checkpoint, train_tiny):
         "task.next.query",
     )
 
-    def train(path):
+    def train(path, *more):
         words = f"use = 'bert', reads = ['item.text'], checkpoint = '{path}', max_tokens = 12, dim = 8"
-        return train_tiny(f"encoder.words={{{words}}}", *sets, "task.next.query=['customer']", unsets=unsets)
+        return train_tiny(f"encoder.words={{{words}}}", *sets, "task.next.query=['customer']", *more, unsets=unsets)
 
     return train
 
@@ -227,6 +227,20 @@ def test_strings_are_served_as_their_ids_are(make_checkpoint, train, tmp_path, f
         "department_new_item_text",
     }
     assert "`item.text` as in the data; empty if missing" in (export / "signatures.md").read_text("utf-8")
+
+
+@pytest.mark.slow
+def test_texts_are_cleaned_before_they_become_tokens(make_checkpoint, train, tmp_path):
+    path = make_checkpoint()
+    pipeline = train(path, "preprocess.clean={use='clean_text', columns=['item.text']}")
+    export = pipeline.recipe.export.export(pipeline, tmp_path / "export")
+    dirty = [f"<p>{text.replace(' ', '&nbsp; ')}</p><!-- red green -->" for text in TEXTS]
+    served = tf.saved_model.load(str(export)).signatures
+    by_ids = served["embed_new_item"](item_text_token_ids=tf.constant(token_ids(path)))["embedding"]
+    by_text = served["embed_new_item_text"](item_text=tf.constant(dirty))["embedding"]
+    np.testing.assert_allclose(by_text, by_ids, atol=1e-5)
+    described = (export / "signatures.md").read_text("utf-8")
+    assert described.count("`item.text` is cleaned before, as the recipe's `preprocess` says") > 0
 
 
 # Components have variance 1: what rounding makes of the vectors of a random network, which are nearly the same, grows.
