@@ -7,7 +7,7 @@ from mtkit.data.fit_features import together
 from mtkit.schema import Address
 from mtkit.spec import FeatureInfo
 from mtkit.standard.group_preprocessors import Pca, TruncatedSvd
-from mtkit.testing import check_preprocessor, check_spec
+from mtkit.testing import check_import_is_light, check_preprocessor, check_spec
 
 RANDOM = np.random.default_rng(0)
 WEIGHT, PRICE = (RANDOM.normal(size=(2, 80)) * [[3], [0.1]] + [[0], [7]]).astype(np.float32)
@@ -92,3 +92,7 @@ def test_the_most_frequent_values_are_told_apart():
     values = np.array(list("aaabbc"), object)
     spec = Pca(columns=("item.kind",), max_size=2, min_count=2)
     assert spec.fit(joined({"item.kind": values}))["columns"] == [{"values": ["a", "b"]}]
+
+
+def test_import_is_light():
+    check_import_is_light("mtkit.standard.group_preprocessors")

@@ -6,7 +6,7 @@ from sklearn.impute import SimpleImputer
 
 from mtkit.spec import FeatureInfo
 from mtkit.standard.number_preprocessors import Buckets, Log, MinMax, Quantile, Robust, Standardize
-from mtkit.testing import check_preprocessor, check_spec
+from mtkit.testing import check_import_is_light, check_preprocessor, check_spec
 
 AGE = ("user.age",)
 RANDOM = np.random.default_rng(0)
@@ -169,3 +169,7 @@ def test_specs():
 def test_options_that_do_not_fit(spec, options, message):
     with pytest.raises(ValidationError, match=message):
         spec(columns=AGE, **options)
+
+
+def test_import_is_light():
+    check_import_is_light("mtkit.standard.number_preprocessors")

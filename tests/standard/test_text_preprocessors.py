@@ -2,7 +2,7 @@ import numpy as np
 
 from mtkit.spec import FeatureInfo
 from mtkit.standard.text_preprocessors import CleanText
-from mtkit.testing import check_preprocessor, check_spec
+from mtkit.testing import check_import_is_light, check_preprocessor, check_spec
 
 
 def test_conformance():
@@ -13,3 +13,7 @@ def test_conformance():
         check_preprocessor(spec, texts)
     assert spec.info(spec.fit(texts)) == FeatureInfo()
     assert spec.build({})(np.array(["<b>A</b>", "see https://x.org"])).numpy().tolist() == [b"a", b"see"]
+
+
+def test_import_is_light():
+    check_import_is_light("mtkit.standard.text_preprocessors")
