@@ -30,6 +30,9 @@ SETS = (
     'task.gift.inputs=["visit", "look", "task.department"]',
 )
 
+#: What reads none of it.
+UNSETS = ("task.next", "correlation", "encoder.past", "encoder.product", "rows.windows", "evaluate.main")
+
 
 @pytest.fixture(scope="module")
 def _kept():
@@ -50,7 +53,7 @@ def _letters(tmp_path, monkeypatch):
 def trained(train_tiny, _kept):
     """Trained once; shared by the tests of this file, which leave it as it is."""
     if "pipeline" not in _kept:
-        _kept["pipeline"] = train_tiny(*SETS)
+        _kept["pipeline"] = train_tiny(*SETS, "train.epochs=1", unsets=UNSETS)
     return _kept["pipeline"]
 
 
