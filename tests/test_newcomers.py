@@ -15,6 +15,7 @@ from mtkit.backend import tf
 from mtkit.data.catalogs import make_fold
 from mtkit.evaluation.baseline_tuning import Comparison, without_past
 from mtkit.evaluation.rank import user_shares
+from mtkit.evaluation.unknown_rows import unknown_results
 from mtkit.feed.batch import Batch
 from mtkit.feed.interface import Past
 from mtkit.model.assembly import assemble
@@ -281,6 +282,37 @@ def test_a_model_does_not_know_the_ids_of_guests(unlisted, pipeline_of):
     assert measured.counts["next/cold_user"] == len(set(measured.sums["next/cold_user/"].users)) >= users.guests - 1
 
 
+LINES = (
+    "rows.lines={use='interactions', labels=['gift'], batch_size=16}",
+    "task.gift={use='user_preference', rows='lines', inputs=['customer', 'product'], label='gift'}",
+    "evaluate.prediction_metrics=['auc']", "evaluate.slices=['unknown_user', 'unknown_both']",
+)  # fmt: skip
+
+
+def test_rows_of_unknown_ids_are_measured_apart(unlisted, pipeline_of):
+    pipeline = pipeline_of(unlisted, *UNKNOWN, *LINES, 'train.hide."user.id"=0.5')
+    lines, answers = frame(unlisted), {}
+    trains, acts = lines[lines["part"] == "train"], lines[lines["part"] == "eval"]
+    new = {role: ~acts[role].isin(trains[role]) for role in ("user", "item")}
+    expected = {
+        "unknown_user": new["user"] & ~new["item"],
+        "unknown_item": new["item"] & ~new["user"],
+        "unknown_both": new["user"] & new["item"],
+    }
+    measured = evaluate(pipeline, answers=answers)
+    found = unknown_results(pipeline.plan, pipeline.tables, pipeline.fold, answers)["gift"]
+    for group, rows in expected.items():
+        assert found[group]["rows"] == rows.sum() > 0
+        assert found[group]["rate"] == pytest.approx(acts["gift"][rows].mean())
+        if group != "unknown_item":
+            assert measured.counts[f"gift/{group}"] == rows.sum()
+            assert measured[f"gift/{group}/auc"] == pytest.approx(found[group]["auc"], nan_ok=True)
+    assert measured.counts["next/unknown_user"] > 0
+    feed, users = pipeline.model.feed, pipeline.fold.entities["user"]
+    ids = feed.feature(Address("user.id"), Batch({"user": tf.range(len(users))}), Past(0))["user.id"].numpy()
+    assert {users.ids[row] for row in np.flatnonzero(ids)} == set(trains["user"])
+
+
 @pytest.mark.slow
 def test_a_run_on_unknown_ids_is_evaluated_and_exported(tiny_recipe, tmp_path):
     """Rows of all kinds, the test by the model of the validation, and requests by the id of a guest."""
@@ -292,6 +324,9 @@ def test_a_run_on_unknown_ids_is_evaluated_and_exported(tiny_recipe, tmp_path):
     results = run_recipe(load_recipe(tiny_recipe, sets), tmp_path / "run")
     assert results.counts["next/cold_user"] > 0
     assert all(np.isfinite(value) for value in results.test.values())
+    assert results.unknown["test"]["discounted"]["unknown_user"]["rows"] > 0
+    kept = json.loads((tmp_path / "run" / "metrics.json").read_text())["unknown"]
+    assert kept == results.unknown
     catalog = pq.read_table(tmp_path / "run" / "entities" / "test-user.parquet")["id"].to_pylist()
     guest = next(user for user in range(100, 180) if user not in catalog)
     pipeline = trained_pipeline(RunDirectory(tmp_path / "run"))

@@ -114,7 +114,7 @@ def unknown_groups(table: RowTable, fold: Fold) -> dict[str, np.ndarray]:
     known users, and `unknown_both` of neither; where rows have one of the two, of that. Who acts is the user.
     """
     unknown = {
-        group: ~_trained(fold, role)[table.ids[role]]
+        group: ~trained_ids(fold, role)[table.ids[role]]
         for group, role in zip(UNKNOWN, list(fold.events.ids)[:2], strict=False)
         if role in table.ids
     }
@@ -124,7 +124,7 @@ def unknown_groups(table: RowTable, fold: Fold) -> dict[str, np.ndarray]:
     return dict(zip(UNKNOWN, (user & ~item, item & ~user, user & item), strict=True))
 
 
-def _trained(fold: Fold, role: str) -> np.ndarray:
+def trained_ids(fold: Fold, role: str) -> np.ndarray:
     """Which ids of an entity training knows, bool `[ids]`."""
     catalog, seen = fold.catalog(role), fold.events.ids[role][fold.events.time < fold.fit]
     known = np.bincount(seen, minlength=len(catalog)) > 0

@@ -72,11 +72,20 @@ class EntityTable(tf.Module):
         rows: number of rows.
         columns: column -> `[rows]` or `[rows, n]` int32, or `[rows, width]` float32.
         guests: of the last rows, whose id, as a feature, is that of the unknown.
+        trained: bool `[rows]`, which ids training sees; that of others is that of the unknown, too. None = all.
     """
 
-    def __init__(self, name: str, rows: int, columns: Mapping[str, np.ndarray], guests: int = 0) -> None:
+    def __init__(
+        self,
+        name: str,
+        rows: int,
+        columns: Mapping[str, np.ndarray],
+        guests: int = 0,
+        trained: np.ndarray | None = None,
+    ) -> None:
         super().__init__(name=name)
         self.rows, self.guests = rows, guests
+        self.trained = None if trained is None else variable(f"{name}.trained", trained)
         self.columns = {key: variable(f"{name}.{key}", values) for key, values in columns.items()}
 
     def gather(self, column: str, ids: tf.Tensor) -> tf.Tensor:
@@ -88,6 +97,8 @@ class EntityTable(tf.Module):
         if address in batch.given:
             return with_weights(address, batch.given)
         ids = batch.ids[address.scope]
+        if address.column == "id" and self.trained is not None:
+            return {address: tf.where(tf.gather(self.trained, ids), ids, 0)}
         if address.column == "id":
             return {address: tf.where(ids < self.rows - self.guests, ids, 0) if self.guests else ids}
         columns = with_weights(address.column, self.columns)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,14 +19,15 @@ from mtkit.data.row_tables import fold_of, tables_of
 from mtkit.data.step_rules import batch_of, batch_sizes, learning_rate_of
 from mtkit.errors import RecipeError, WiringError
 from mtkit.evaluation.metrics import RankingProtocol
-from mtkit.evaluation.slices import check_slices
+from mtkit.evaluation.slices import check_slices, trained_ids
 from mtkit.feed.device_tables import DeviceTables, RowStore
 from mtkit.feed.features import EntityTable, EventLog
 from mtkit.feed.interface import evaluation_of
 from mtkit.feed.neighborhoods import Neighborhoods
 from mtkit.feed.step_rows import Queries, Rate, epoch_rows, ordered_rows
-from mtkit.model.hiding import Hiding
+from mtkit.model.hiding import Hiding, without_unseen
 from mtkit.model.multi_task import Layers, MultiTaskModel
+from mtkit.recipe.hide_checks import hides_ids
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
 from mtkit.runtime.precision import precision_scope
@@ -163,12 +164,14 @@ def assemble(
     with strategy.scope(), precision_scope(recipe.train.precision):
         derived, inputs = _derived(recipe, context)
         context = replace(context, features=dict(context.features) | _infos(derived))
-        feed = _device_tables(fold, features, tables, derived, _event_log(recipe, fold, features), _graph(recipe, fold))
+        feed = _device_tables(
+            fold, features, tables, derived, _event_log(recipe, fold, features), _graph(recipe, fold), context.hidden
+        )
         if feed.events is not None:
             fold = replace(fold, events=feed.events.seen(fold.events))
         keras.utils.set_random_seed(recipe.seed)
         layers = _layers(recipe, plan, context, inputs)
-        model = MultiTaskModel(plan, layers, feed, recipe.seed, Hiding.of(recipe.train.hide, fold))
+        model = MultiTaskModel(plan, layers, feed, recipe.seed, Hiding.of(recipe.train.hide, fold, recipe.data.catalog))
         _probe(model, tables)
     _refuse_batch_norm(model)
     return Pipeline(recipe, fold, tables, features, plan, strategy, model, classes, context)
@@ -251,6 +254,7 @@ def _device_tables(
     derived: Mapping[Address, np.ndarray],
     events: EventLog | None,
     graph: Neighborhoods | None,
+    hidden: Collection[str] = (),
 ) -> DeviceTables:
     """Everything on the device; `tables` then see their columns there, so that none is held twice."""
     rows = {evaluation_of(name): _stored(features, parts, "eval") for name, parts in tables.items()}
@@ -258,7 +262,10 @@ def _device_tables(
     entities = {}
     for scope in fold.schema.scopes:
         own = {address.column: values for address, values in columns.items() if address.scope == scope}
-        entities[scope] = EntityTable(scope, len(fold.catalog(scope)), own, fold.catalog(scope).guests)
+        trained = trained_ids(fold, scope) if hides_ids(hidden, scope) and scope in fold.events.ids else None
+        if trained is not None:
+            own = {name: without_unseen(values, trained) for name, values in own.items()}
+        entities[scope] = EntityTable(scope, len(fold.catalog(scope)), own, fold.catalog(scope).guests, trained)
     sizes = {scope: len(fold.catalog(scope)) for scope in fold.schema.scopes}
     rows |= {name: _stored(features, parts, "train", sizes) for name, parts in tables.items()}
     return DeviceTables(entities, events, rows, graph)

@@ -18,13 +18,14 @@ from mtkit.backend import tf
 from mtkit.data.columns import codes
 from mtkit.feed.batch import Batch
 from mtkit.feed.features import variable
-from mtkit.recipe.hide_checks import ENCODER, hides_in
+from mtkit.recipe.hide_checks import ENCODER, hides_ids, hides_in
 from mtkit.recipe.plan import Plan
+from mtkit.recipe.settings import Catalog
 from mtkit.schema import CONTEXT, HISTORY, KNOWN, Address
 from mtkit.types import Fold
 
-#: The least share of training rows that newcomers are to have, for others not to be hidden.
-LATE = 0.005
+#: The least share of the training events that newcomers are to have, for others not to be hidden, and how many are enough.
+LATE, ENOUGH = 0.005, 100
 
 Draw = Callable[[str, tf.Tensor], tf.Tensor]
 """What draws numbers in [0, 1), float32 of a shape, int32 `[n]`; others for each name."""
@@ -43,16 +44,18 @@ class Hiding:
     newness: Mapping[str, tf.Variable] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, shares: Mapping[str, float], fold: Fold) -> Hiding:
-        """What a recipe hides on a fold."""
+    def of(cls, shares: Mapping[str, float], fold: Fold, catalogs: Mapping[str, Catalog]) -> Hiding:
+        """What a recipe hides on a fold, with the catalogs that it declares."""
         found = {}
         for role in fold.events.ids:
-            if {role, f"{role}.id"} & shares.keys():
-                found[f"{role}.id"] = newness(fold, role, np.arange(len(fold.catalog(role))))
+            entity = fold.schema.scopes[role]
+            if hides_ids(shares, role):
+                least = max(1, catalogs[entity].min_count if entity in catalogs else 1)
+                found[f"{role}.id"] = newness(fold, role, np.arange(len(fold.catalog(role))), least)
             if f"{role}.id" in shares:
                 found |= {
                     f"{role}.{name}": newness(fold, role, codes(fold.catalog(role).columns[name]) + 1)
-                    for name, declared in fold.schema.columns(fold.schema.scopes[role]).items()
+                    for name, declared in fold.schema.columns(entity).items()
                     if declared.kind == "categorical"
                 }
         return cls(dict(shares), {address: variable(f"{address}.newness", of) for address, of in found.items()})
@@ -69,25 +72,47 @@ class Hiding:
         return later or what in (column, f"{ENCODER}.{encoder}")
 
 
-def newness(fold: Fold, role: str, values: np.ndarray) -> np.ndarray:
-    """How likely the value of each id had not come yet, at a moment drawn from the second half of the training events.
+def newness(fold: Fold, role: str, values: np.ndarray, least: int = 1) -> np.ndarray:
+    """How likely the value of each id was not known yet, at a moment drawn from the second half of the training events.
 
-    float32 `[ids]`: 0 for values that came in the first half, towards 1 for the last. Where hardly any came later, as with users
-    who are divided at random, all are hidden alike: 1.
+    float32 `[ids]`: 0 for values that were known in the first half, towards 1 for the last. Where hardly any came later, as with
+    users who are divided at random, all are hidden alike: 1.
 
     Args:
         fold: the events, on the clock of the split.
         role: whose ids.
         values: int `[ids]`, 0 or more: the ids themselves, or numbers of a column's values.
+        least: events from which on a value is known, the `min_count` of a catalog.
     """
     trains = fold.events.time < fold.fit
     times, ids = fold.events.time[trains], fold.events.ids[role][trains]
-    first = np.full(int(values.max()) + 1, np.iinfo(np.int64).max)
-    np.minimum.at(first, values[ids], times)
-    place = np.searchsorted(np.sort(times), first) / max(len(times), 1)
+    known = _nth(values[ids], times, least, int(values.max()) + 1)
+    place = np.searchsorted(np.sort(times), known) / max(len(times), 1)
     late = np.where(place < 1, np.maximum(2 * place - 1, 0), 0).astype(np.float32)[values]
-    plain = len(values) == len(first) and np.array_equal(values, np.arange(len(values)))
-    return np.ones_like(late) if plain and late[ids].sum() <= LATE * len(ids) else late
+    plain = len(values) == len(known) and np.array_equal(values, np.arange(len(values)))
+    return np.ones_like(late) if plain and late[ids].sum() <= min(LATE * len(ids), ENOUGH) else late
+
+
+def _nth(values: np.ndarray, times: np.ndarray, n: int, size: int) -> np.ndarray:
+    """When each of some values came for the n-th time, int64 `[size]`; the largest number there is for those that never did."""
+    order = np.lexsort((times, values))
+    begins = np.searchsorted(values[order], np.arange(size + 1))
+    there = begins[:-1] + n <= begins[1:]
+    found = np.full(size, np.iinfo(np.int64).max)
+    found[there] = times[order][begins[:-1][there] + n - 1]
+    return found
+
+
+def without_unseen(values: np.ndarray, trained: np.ndarray) -> np.ndarray:
+    """Integers `[ids]` of a column, those that no id has that trains being 0, the unknown; other columns as they are.
+
+    Args:
+        values: of the column.
+        trained: which ids training sees, bool `[ids]`.
+    """
+    if values.ndim > 1 or not np.issubdtype(values.dtype, np.integer):
+        return values
+    return np.where(np.isin(values, values[trained]), values, 0).astype(values.dtype)
 
 
 def without_ids(batches: Mapping[str, Batch], hide: Hiding, plan: Plan, draw: Draw) -> dict[str, Batch]:

@@ -12,6 +12,11 @@ from mtkit.spec import Encoder, Rows, TaskHead
 ENCODER = "encoder"
 
 
+def hides_ids(hide: Collection[str], role: str) -> bool:
+    """Whether training hides ids of a role: those that it never sees are then the unknown's, in all that reads them."""
+    return role in hide or f"{role}.id" in hide
+
+
 def hides_in(table: str, tasks: Mapping[str, TaskHead]) -> bool:
     """Whether ids are hidden in the rows of a table: whether all tasks that train on it predict a label."""
     training = [spec for spec in tasks.values() if spec.rows == table]

@@ -7,6 +7,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
+from mtkit.recipe.hide_checks import hides_ids
 from mtkit.schema import HISTORY, ColumnKind
 from mtkit.spec import BuildContext, Encoder, Fraction, PositiveFloat, PositiveInt
 
@@ -82,7 +83,7 @@ class Features(Encoder):
         if self.id_dropout is not None:
             return self.id_dropout
         ids = [address for address in self.reads if address.column == "id"]
-        return 0.0 if all({address, address.scope} & context.hidden for address in ids) else 0.1
+        return 0.0 if all(hides_ids(context.hidden, address.scope) for address in ids) else 0.1
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.Features`."""

@@ -89,6 +89,12 @@ def test_newness_is_the_share_of_the_later_events_before_the_first():
     assert expected[4] > expected[3]
     by_value = newness(fold, "user", np.array([0, 1, 1, 2, 2, 3]))  # 3 and 4 have one value
     assert by_value[4] == by_value[3] > 0
+    rare = newness(fold, "user", np.arange(6), least=5)
+    for user in range(1, 6):
+        own = np.sort(times[ids == user])
+        cuts = times[len(times) // 2 :]
+        told = np.mean(cuts < own[4]) if len(own) > 4 and own[4] >= cuts[0] else 0
+        assert rare[user] == pytest.approx(told, abs=0.03)
     assert (newness(Late([0, 0, 0, 0]), "user", np.arange(4)) == 1).all()  # nobody came later
 
 
