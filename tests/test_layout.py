@@ -29,11 +29,16 @@ ROOMS = (
 #: From this room on, TensorFlow may be imported.
 TENSORFLOW = "runtime"
 #: Built-in components and the conformance kit stand beside the rooms, like plugins: nothing of the core needs them.
-BESIDE = ("standard", "testing")
+BESIDE = ("standard", "testing", "components")
 #: Files at the top that all rooms stand on; they import one another alone.
 GROUND = ("shown", "errors", "types", "conditions", "declared", "schema", "files", "durations", "backend")
 #: Public names of what is in a room: files at the top that import from it, and nothing in the rooms imports them.
-FACES = {"distribute": "runtime", "optimizers": "runtime", "hooks": "runs", "callbacks": "training"}
+FACES = {
+    "distribute": "runtime",
+    "optimizers": "runtime",
+    "hooks": "runs",
+    "callbacks": "training",
+}
 #: What plugins may import; documented in docs/plugins.md.
 PUBLIC = (
     "backend", "callbacks", "distribute", "errors", "files", "heads", "hooks", "layers.*", "optimizers", "schema", "shown",

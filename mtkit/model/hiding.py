@@ -3,8 +3,8 @@
 So the row of the unknown is trained as a whole, in all that reads it: its id, its columns, what encoders derive of its texts, and
 a past without events. A dropout of ids alone trains it beside columns that an unknown user or item does not have.
 
-Who is unknown came after training ended, and newcomers are not like others. So ids are hidden as if training had ended at a
-moment drawn from the second half of its events: those that came later, and with them values of columns that did (`newness`).
+Who is unknown came after training ended, and newcomers are not like others. So ids are hidden as if training had ended at half
+of its events: those that were not known then, and with them values of columns that were not (`newness`).
 """
 
 from __future__ import annotations
@@ -73,10 +73,9 @@ class Hiding:
 
 
 def newness(fold: Fold, role: str, values: np.ndarray, least: int = 1) -> np.ndarray:
-    """How likely the value of each id was not known yet, at a moment drawn from the second half of the training events.
+    """Whether the value of each id was not known yet when half of the training events had been, float32 `[ids]`, 0 or 1.
 
-    float32 `[ids]`: 0 for values that were known in the first half, towards 1 for the last. Where hardly any came later, as with
-    users who are divided at random, all are hidden alike: 1.
+    Where hardly any came later, as with users who are divided at random, all are hidden alike: 1.
 
     Args:
         fold: the events, on the clock of the split.
@@ -88,7 +87,7 @@ def newness(fold: Fold, role: str, values: np.ndarray, least: int = 1) -> np.nda
     times, ids = fold.events.time[trains], fold.events.ids[role][trains]
     known = _nth(values[ids], times, least, int(values.max()) + 1)
     place = np.searchsorted(np.sort(times), known) / max(len(times), 1)
-    late = np.where(place < 1, np.maximum(2 * place - 1, 0), 0).astype(np.float32)[values]
+    late = ((place >= 0.5) & (place < 1)).astype(np.float32)[values]
     plain = len(values) == len(known) and np.array_equal(values, np.arange(len(values)))
     return np.ones_like(late) if plain and late[ids].sum() <= min(LATE * len(ids), ENOUGH) else late
 

@@ -75,27 +75,23 @@ class Late:
         return range(self._size)
 
 
-def test_newness_is_the_share_of_the_later_events_before_the_first():
+@pytest.mark.parametrize("least", [1, 5])
+def test_new_is_what_was_not_known_at_half_of_the_events(least):
     fold = Late([0, 0, 0, 50, 70, 95])
     trains = fold.events.time < fold.fit
     times, ids = fold.events.time[trains], fold.events.ids["user"][trains]
-    expected = []
-    for user in range(6):
-        cuts = times[len(times) // 2 :]  # a moment is drawn from these; it hides who came at it, or later
-        own = times[ids == user]
-        expected.append(np.mean(cuts < own.min()) if len(own) and own.min() >= cuts[0] else 0)
-    np.testing.assert_allclose(newness(fold, "user", np.arange(6)), expected, atol=0.03)
-    assert expected[3] > 0
-    assert expected[4] > expected[3]
-    by_value = newness(fold, "user", np.array([0, 1, 1, 2, 2, 3]))  # 3 and 4 have one value
-    assert by_value[4] == by_value[3] > 0
-    rare = newness(fold, "user", np.arange(6), least=5)
-    for user in range(1, 6):
-        own = np.sort(times[ids == user])
-        cuts = times[len(times) // 2 :]
-        told = np.mean(cuts < own[4]) if len(own) > 4 and own[4] >= cuts[0] else 0
-        assert rare[user] == pytest.approx(told, abs=0.03)
-    assert (newness(Late([0, 0, 0, 0]), "user", np.arange(4)) == 1).all()  # nobody came later
+    before = ids[times < np.median(times)]
+    expected = [
+        float(user in ids and (before == user).sum() < least) * ((ids == user).sum() >= least) for user in range(6)
+    ]
+    assert newness(fold, "user", np.arange(6), least).tolist() == expected
+    assert 0 < sum(expected) < 5
+
+
+def test_values_are_new_by_their_first_event_and_all_where_nobody_came():
+    by_value = newness(Late([0, 0, 0, 50, 70, 95]), "user", np.array([0, 1, 1, 2, 2, 3]))  # 3 and 4 have one value
+    assert by_value.tolist() == [0, 0, 0, 1, 1, 0]
+    assert (newness(Late([0, 0, 0, 0]), "user", np.arange(4)) == 1).all()
 
 
 @pytest.mark.parametrize("hide", [{}, {"user": 0.9}, {"user.id": 0.9, "encoder.look": 0.3}])
