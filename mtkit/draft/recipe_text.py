@@ -316,9 +316,7 @@ def _prediction_metrics(draft: Draft) -> list[str]:
 def _of_rows(draft: Draft) -> Iterator[Part]:
     """Rows that stand for themselves: features, hidden layers, a head for each label."""
     yield Part("rows.rows", {"use": "interactions"})
-    if numbers := [f"context.{name}" for name in draft.of_role("numeric")]:
-        about = "Numbers as trees see them: a bucket for each value that is not rare."
-        yield Part("preprocess.numbers", {"use": "buckets", "columns": numbers, "count": rules.BUCKETS}, about)
+    yield from _buckets(draft)
     layers = rules.layers(draft.counts)
     yield Part("encoder.row", {"use": "features", "reads": draft.context, **layers})
     if len(draft.labels) > 1:
@@ -327,6 +325,18 @@ def _of_rows(draft: Draft) -> Iterator[Part]:
     label = draft.labels[0]
     metric = {"binary": "auc", "classes": "log_loss", "number": "rmse"}[draft.form(label)]
     yield _evaluate({"prediction_metrics": _prediction_metrics(draft)}, f"{task_name(label)}/{metric}")
+
+
+def _buckets(draft: Draft) -> Iterator[Part]:
+    """Numbers as trees see them: of few values a bucket for each, of many as many buckets as their rows can teach."""
+    numbers = {f"context.{name}": draft.tables.facts[name].distinct for name in draft.of_role("numeric")}
+    few = [name for name, distinct in numbers.items() if distinct <= rules.FEW_VALUES]
+    many = [name for name in numbers if name not in few]
+    about = "Numbers as trees see them: a bucket for each value, or for as many rows."
+    for name, columns, count in (("values", few, 10 * rules.FEW_VALUES), ("numbers", many, rules.BUCKETS)):
+        if columns:
+            yield Part(f"preprocess.{name}", {"use": "buckets", "columns": columns, "count": count}, about)
+            about = ""
 
 
 def _of_outcomes(draft: Draft) -> Iterator[Part]:

@@ -105,8 +105,8 @@ KEYS, PAIRS = 3, 4
 ITEM_DROPOUT, PAST_DROPOUT = 0.1, 0.6
 """Of items' embeddings, and of the past."""
 
-BUCKETS = 2_000
-"""Of numbers in rows that stand for themselves."""
+FEW_VALUES, BUCKETS = 200, 50
+"""Numbers of so few values have a bucket for each in rows that stand for themselves; others these, of about as many rows."""
 
 
 def layers(counts: Counts) -> dict[str, Any]:
@@ -143,8 +143,9 @@ class Profiles:
 
 
 def profiles(counts: Counts) -> Profiles:
-    """About four steps an epoch."""
-    return Profiles(batch=min(max(counts.users // 4, 64), 512), length=1000, dim=256, passes=0.25)
+    """About four steps an epoch, all of them full: one of a few users alone moves the weights as far as others do."""
+    steps = max(math.ceil(counts.users / 512), min(4, counts.users // 64), 1)
+    return Profiles(batch=math.ceil(counts.users / steps), length=1000, dim=256, passes=0.5)
 
 
 def train_profiles(counts: Counts) -> dict[str, Any]:
