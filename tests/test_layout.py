@@ -23,7 +23,7 @@ PLUGINS = sorted((ROOT / "plugins").glob("*/src/*"))
 
 #: The way of a run. A room imports from itself, without cycles, and from those before it; imports for type checking count.
 ROOMS = (
-    "spec", "recipe", "data", "evaluation", "profile", "runtime", "feed", "heads", "layers", "model", "training", "serving",
+    "spec", "recipe", "data", "draft", "evaluation", "profile", "runtime", "feed", "heads", "layers", "model", "training", "serving",
     "runs", "cli",
 )  # fmt: skip
 #: From this room on, TensorFlow may be imported.
@@ -127,6 +127,8 @@ UNTESTED = {
         ("heads.prediction", "heads.retrieval", "heads.self_supervised", "layers.task_states", "layers.training_step"),
         "model/test_multi_task, which trains heads of all forms, and steps of its own",
     ),
+    **dict.fromkeys(("draft.words", "draft.facts"), "draft/test_columns and draft/test_roles, on files"),
+    "draft.toml_text": "draft/test_recipe_text",
     "data.kept_weights": "training/test_warm_start and runs/test_origins",
     "layers.axes": "model/test_named_weights and training/test_warm_start",
     "data.feature_scopes": "data/test_fit_features and evaluation/test_baseline_tuning",

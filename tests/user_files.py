@@ -29,7 +29,11 @@ def shop(directory, rows=2_000, seed=0):
     )
     items.to_csv(directory / "products.csv", index=False)
     users = pd.DataFrame(
-        {"customer_id": np.arange(customers) + 100, "town": random.choice(["Rome", "Oslo"], customers), "age": random.integers(18, 80, customers)}
+        {
+            "customer_id": np.arange(customers) + 100,
+            "town": random.choice(["Rome", "Oslo"], customers),
+            "age": random.integers(18, 80, customers),
+        }
     )
     users.to_csv(directory / "customers.csv", index=False)
     return directory
@@ -63,7 +67,9 @@ def customers_alone(directory, rows=2_000, seed=0):
     random = np.random.default_rng(seed)
     age, calls = random.integers(18, 90, rows), random.integers(0, 9, rows)
     says = np.where(random.random(rows) < 1 / (1 + np.exp(calls - age / 12)), "yes", "no")
-    frame = pd.DataFrame({"age": age, "job": random.choice(["clerk", "cook", "none"], rows), "calls": calls, "deposit": says})
+    frame = pd.DataFrame(
+        {"age": age, "job": random.choice(["clerk", "cook", "none"], rows), "calls": calls, "deposit": says}
+    )
     frame.insert(3, "duration", np.where(says == "yes", 400, 100) + random.integers(0, 300, rows))
     frame.to_csv(directory / "bank.csv", sep=";", index=False)
     return directory

@@ -152,7 +152,7 @@ def _with_one(path: Path, separator: str, encoding: str) -> bytes:
     """A file's text in UTF-8, with one character in the place of a separator of several."""
     with _opened(path) as file:
         try:
-            text = file.read().decode(encoding)
+            text: str = file.read().decode(encoding)
         except UnicodeDecodeError as error:
             raise DataError(_other_encoding(path, "cp1252")) from error
     return text.replace(separator, _ONE).encode()

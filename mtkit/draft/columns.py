@@ -48,8 +48,8 @@ def interaction_guesses(tables: Tables, roles: Mapping[str, str]) -> dict[str, G
     """
     guesses = {name: Guess(role, "as you say") for name, role in checked(roles, tables.facts).items()}
     if tables.user:
-        guesses.setdefault(tables.user, Guess("user", _ids(tables, "user", tables.user)))
-        guesses.setdefault(tables.item, Guess("item", _ids(tables, "item", tables.item)))
+        guesses.setdefault(tables.user, Guess("user", _ids(tables, "user")))
+        guesses.setdefault(tables.item, Guess("item", _ids(tables, "item")))
     guesses |= dict(_time(tables.facts, guesses))
     for one in tables.facts.values():
         if one.name not in guesses:
@@ -78,7 +78,7 @@ def checked(roles: Mapping[str, str], facts: Mapping[str, Facts]) -> Mapping[str
     return roles
 
 
-def _ids(tables: Tables, entity: str, column: str) -> str:
+def _ids(tables: Tables, entity: str) -> str:
     if found := tables.entities.get(entity):
         return f"refers to {found.table.name} -> {found.key}"
     return "by its place, as in logs of ratings" if tables.interactions.without_header else "by its name"
@@ -148,9 +148,9 @@ def _context(one: Facts, tables: Tables) -> Guess:  # noqa: PLR0911
 def _is_group(one: Facts, tables: Tables) -> bool:
     if not tells(one.name, GROUP) or one.unique or one.distinct < 2 or one.nested or one.binary:
         return False
-    users = tables.facts[tables.user].values
-    frame = pd.DataFrame({"group": one.values.to_numpy(), "user": users.to_numpy()})
-    return bool((frame.groupby("group")["user"].nunique() == 1).mean() > _OF_ONE_USER)
+    users = tables.facts[tables.user].column
+    frame = pd.DataFrame({"group": one.column.to_numpy(), "user": users.to_numpy()})
+    return bool((frame.groupby("group")["user"].nunique() < 2).mean() > _OF_ONE_USER)
 
 
 def is_event(one: Facts) -> bool:
@@ -203,7 +203,7 @@ def positive(one: Facts) -> np.ndarray | None:
     if one.nested or one.distinct != 2:
         return None
     rare = one.common[-1]
-    return np.array([str(value) == rare for value in one.values.to_pylist()])
+    return np.array([str(value) == rare for value in one.column.to_pylist()])
 
 
 def _area(label: np.ndarray, one: Facts) -> float:

@@ -78,7 +78,7 @@ def counts_of(tables: Tables, time: str) -> Counts:
 
 def _numbered(ids: pa.ChunkedArray) -> np.ndarray:
     """Ids as numbers from 0 on."""
-    return pd.factorize(ids.to_pandas(), use_na_sentinel=False)[0]
+    return np.asarray(pd.factorize(ids.to_pandas(), use_na_sentinel=False)[0])
 
 
 def _in_time(users: np.ndarray, values: pa.ChunkedArray) -> dict[str, float]:

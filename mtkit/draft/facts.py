@@ -20,6 +20,8 @@ from mtkit.draft.words import LIST, TEXT, TIME, tells
 _EARLIEST, _LATEST = 631_152_000, 4_102_444_800
 #: Values of which the words are counted.
 _READ = 2_000
+#: Share of the rows that have several values, if a column is one of lists.
+_SEVERAL = 0.3
 #: Ranges such as `[10,100)` are no lists.
 _BRACKETS = frozenset("[](){}<>")
 #: A list's values come so often on average; words of texts do not.
@@ -33,57 +35,57 @@ class Facts:
     Attributes:
         name: its plain name.
         hint: what the header says of it (`token`, ...), if it says anything.
-        values: values of the sample as they come, blanks of text as nulls.
+        column: values of the sample as they come, blanks of text as nulls.
     """
 
     name: str
     hint: str
-    values: pa.ChunkedArray
+    column: pa.ChunkedArray
 
     @property
     def known(self) -> int:
         """Rows of the sample with a value."""
-        return len(self.values) - self.values.null_count
+        return int(len(self.column) - self.column.null_count)
 
     @cached_property
     def distinct(self) -> int:
         """Different values in the sample."""
-        return 0 if self.nested else pc.count_distinct(self.values).as_py()
+        return 0 if self.nested else pc.count_distinct(self.column).as_py()
 
     @property
     def unique(self) -> bool:
         """Whether each row has a value of its own."""
-        return self.distinct == len(self.values) > 1
+        return bool(self.distinct == len(self.column) > 1)
 
     @property
     def nested(self) -> bool:
         """Whether values are lists or structures."""
-        return pa.types.is_nested(self.values.type)
+        return bool(pa.types.is_nested(self.column.type))
 
     @property
     def lists(self) -> bool:
         """Whether values are lists of strings or integers."""
-        kind = self.values.type
+        kind = self.column.type
         if not (pa.types.is_list(kind) or pa.types.is_large_list(kind)):
             return False
-        return pa.types.is_string(kind.value_type) or pa.types.is_integer(kind.value_type)
+        return bool(pa.types.is_string(kind.value_type) or pa.types.is_integer(kind.value_type))
 
     @property
     def text(self) -> bool:
         """Whether values are strings."""
-        return pa.types.is_string(self.values.type)
+        return bool(pa.types.is_string(self.column.type))
 
     @cached_property
     def numbers(self) -> np.ndarray | None:
         """The values as float64, nan where there is none; None where they are something else."""
-        kind = self.values.type
+        kind = self.column.type
         if pa.types.is_boolean(kind):
-            return self.values.cast(pa.int8()).cast(pa.float64()).to_numpy()
+            return np.asarray(self.column.cast(pa.int8()).cast(pa.float64()).to_numpy())
         if not self.known or self.nested or pa.types.is_temporal(kind) or pa.types.is_binary(kind):
             return None
         try:
-            trimmed = pc.utf8_trim_whitespace(self.values) if self.text else self.values
-            return trimmed.cast(pa.float64()).to_numpy()
+            trimmed = pc.utf8_trim_whitespace(self.column) if self.text else self.column
+            return np.asarray(trimmed.cast(pa.float64()).to_numpy())
         except pa.ArrowInvalid:
             return None
 
@@ -109,7 +111,7 @@ class Facts:
         if self.numbers is not None and not named and self.hint != "float":
             return ""
         try:
-            times = read_times(self.values[:_READ] if self.text and self.numbers is None else self.values)
+            times = read_times(self.column[:_READ] if self.text and self.numbers is None else self.column)
         except (UnfitError, pa.ArrowException, ValueError, OverflowError):
             return ""
         seconds = times.seconds[times.known]
@@ -122,7 +124,7 @@ class Facts:
         """What is between the values of a list that comes as text; empty if it is none."""
         if not self.text:
             return ""
-        texts = [text for text in self.values.drop_null()[:_READ].to_pylist()]
+        texts: list[str] = self.column.drop_null()[:_READ].to_pylist()
         usual = ["|", ";", ","] + [" "] * (self.hint == "token_seq" or tells(self.name, LIST))
         return next((between for between in usual if _is_list(texts, between)), "")
 
@@ -131,7 +133,7 @@ class Facts:
         """Mean number of words."""
         if not self.text or not self.known:
             return 0.0
-        counts = [len(text.split()) for text in self.values.drop_null()[:_READ].to_pylist()]
+        counts = [len(text.split()) for text in self.column.drop_null()[:_READ].to_pylist()]
         return float(np.mean(counts))
 
     @property
@@ -144,7 +146,7 @@ class Facts:
     @cached_property
     def common(self) -> list[str]:
         """The most frequent values as text, at most 40."""
-        counts = pc.value_counts(self.values.drop_null()).to_pylist()
+        counts = pc.value_counts(self.column.drop_null()).to_pylist()
         counts.sort(key=lambda entry: -entry["counts"])
         return [str(entry["values"]) for entry in counts[:40]]
 
@@ -168,7 +170,7 @@ def _plain(values: pa.ChunkedArray) -> pa.ChunkedArray:
 def _is_list(texts: list[str], separator: str) -> bool:
     """Whether texts are lists: some have several parts, which are short and come again and again."""
     several = [text for text in texts if separator in text and not _BRACKETS & set(text)]
-    if 10 * len(several) < len(texts) or not several:
+    if not several or len(several) < _SEVERAL * len(texts):
         return False
     parts = Counter(part for text in texts for part in _parts(text, separator))
     short = np.mean([len(part.split()) for part in parts]) <= 3

@@ -342,11 +342,12 @@ def _buckets(draft: Draft) -> Iterator[Part]:
 def _of_outcomes(draft: Draft) -> Iterator[Part]:
     """Outcomes of what was shown, by all that is known before; and what to show next."""
     binary = [name for name in draft.of_role("label") if draft.form(name) == "binary"]
+    keys = ["user.id", "item.id", *(key for keys in _statistic_keys(draft) for key in keys)]
     yield Part("rows.shown", {"use": "interactions", "labels": draft.labels})
     yield _window_rows(draft)
     yield Part(
         "preprocess.known",
-        {"use": "target_statistics", "columns": _statistic_keys(draft), "together": _together(draft), "labels": binary},
+        {"use": "target_statistics", "columns": keys, "together": _together(draft), "labels": binary},
         "What became of earlier rows of the user, the item, ..., as of each row.",
     )
     reads = ["known.known", *draft.features("user"), *draft.features("item"), *draft.context]
@@ -363,18 +364,19 @@ def _of_outcomes(draft: Draft) -> Iterator[Part]:
     yield _evaluate(metrics, f"{task_name(draft.labels[0])}/auc")
 
 
-def _statistic_keys(draft: Draft) -> list[str]:
-    """What outcomes are counted by: ids, and columns whose values come again and again."""
+def _statistic_keys(draft: Draft) -> tuple[list[str], list[str]]:
+    """By which columns of items, and of rows, outcomes are counted: those with the most values that come again and again."""
     facts = draft.tables.entities["item"].facts if "item" in draft.tables.entities else {}
     columns = sorted(draft.of_role("categorical", table="item"), key=lambda name: -facts[name].distinct)
-    items = [f"item.{name}" for name in columns[: rules.KEYS]]
-    context = [f"context.{name}" for name in draft.of_role("categorical")][: rules.KEYS]
-    return ["user.id", "item.id", *items, *context]
+    context = draft.of_role("categorical")
+    return [f"item.{name}" for name in columns[: rules.KEYS]], [f"context.{name}" for name in context[: rules.KEYS]]
 
 
 def _together(draft: Draft) -> list[list[str]]:
-    _, _, *others = _statistic_keys(draft)
-    return [["user.id", key] for key in others[: rules.PAIRS]]
+    """Pairs: what the user does with such items, and in such a place, and what is done with the item there."""
+    items, context = _statistic_keys(draft)
+    pairs = [["user.id", key] for key in (*items[: rules.PAIRS], *context[: rules.PAIRS])]
+    return pairs + [["item.id", key] for key in context[: rules.PAIRS]]
 
 
 def _window_rows(draft: Draft) -> Part:
@@ -424,7 +426,6 @@ def _of_windows(draft: Draft) -> Iterator[Part]:
     yield from _rating_encoders(draft)
     yield _next(draft)
     yield from _rating_task(draft)
-    yield from _train(rules.train_windows(draft.counts))
     yield _evaluate(_ranking_metrics(draft), _main(draft))
 
 
@@ -443,7 +444,7 @@ def _of_profiles(draft: Draft) -> Iterator[Part]:
     task = {"use": "retrieval", "rows": "next", "query": ["past"], "candidate": ["item"], "loss": "squared"}
     yield Part("task.next", task)
     yield from _rating_task(draft)
-    yield from _train(rules.train_profiles(draft.counts))
+    yield Part("train", rules.TRAIN_PROFILES)
     yield _evaluate(_ranking_metrics(draft), _main(draft))
 
 
@@ -457,7 +458,7 @@ def _rating_rows(draft: Draft, passes: float) -> Iterator[Part]:
 def _rating_encoders(draft: Draft) -> Iterator[Part]:
     if draft.one("rating"):
         width = rules.dim(draft.counts)
-        options = {"dim": width, **rules.raters(draft.counts)}
+        options = {"dim": width, **rules.RATERS}
         yield Part("encoder.rater", {"use": "features", "reads": draft.features("user"), **options})
         yield Part("encoder.rated", {"use": "features", "reads": draft.features("item"), **options})
         pair = {"use": "fusion", "apply": "pair", "on": ["rater", "rated"], "dim": width}
@@ -470,11 +471,6 @@ def _rating_task(draft: Draft) -> Iterator[Part]:
         yield Part(
             f"task.{task_name(rating)}", {"use": "regression", "rows": "ratings", "inputs": inputs, "label": rating}
         )
-
-
-def _train(values: Mapping[str, Any]) -> Iterator[Part]:
-    if values:
-        yield Part("train", values)
 
 
 def _ranking_metrics(draft: Draft) -> dict[str, Any]:

@@ -99,8 +99,8 @@ def id_dropout(counts: Counts) -> float:
 LONGEST_TEXT = 30
 """Words, on average, of texts of items that are encoded: titles and tags; what is longer is cut, and takes long."""
 
-KEYS, PAIRS = 3, 4
-"""Columns of items, and of rows, by which earlier outcomes are counted, and pairs of these with the user."""
+KEYS, PAIRS = 3, 2
+"""Columns of items, and of rows, by which earlier outcomes are counted, and of each how many are paired with the user."""
 
 ITEM_DROPOUT, PAST_DROPOUT = 0.1, 0.6
 """Of items' embeddings, and of the past."""
@@ -120,9 +120,8 @@ def view(counts: Counts) -> dict[str, Any]:
     return {"dim": 64, "hidden": [128], "id_dropout": id_dropout(counts), "dropout": 0.2}
 
 
-def raters(counts: Counts) -> dict[str, Any]:
-    """Of who rates, and what is rated."""
-    return {"dropout": 0.1}
+RATERS = {"dropout": 0.1}
+"""Of who rates, and what is rated."""
 
 
 @dataclass(frozen=True)
@@ -148,11 +147,5 @@ def profiles(counts: Counts) -> Profiles:
     return Profiles(batch=math.ceil(counts.users / steps), length=1000, dim=256, passes=0.5)
 
 
-def train_profiles(counts: Counts) -> dict[str, Any]:
-    """Many short epochs, until validation gets no better."""
-    return {"epochs": 25, "schedule": "cosine", "learning_rate": 0.01, "stop": "main", "patience": 10}
-
-
-def train_windows(counts: Counts) -> dict[str, Any]:
-    """What the engine's rules leave open: nothing."""
-    return {}
+TRAIN_PROFILES = {"epochs": 25, "schedule": "cosine", "learning_rate": 0.01, "stop": "main", "patience": 10}
+"""Many short epochs, until validation gets no better; for other shapes the engine's rules say it."""

@@ -92,10 +92,10 @@ class _Tables(DataSource):
 class Files(_Tables):
     """Files: the interactions, and a file for each entity that has attributes.
 
-    CSV (`.csv`, `.tsv`, `.txt`, `.dat`, `.data`, `.inter`, `.item`, `.user`), JSON lines (`.jsonl`, `.ndjson`, `.json`), Parquet and Arrow; text may be compressed (`.gz`,
-    `.zst`, `.bz2`). A folder, or a pattern such as `log-*.csv`, is read as one table; columns may stand in the names of
-    folders below it (`year=2024/month=05/part-0.parquet`). Values are what their column is declared to be, whatever they look
-    like; an entity without a file is made of the ids that the interactions have.
+    CSV (`.csv`, `.tsv`, `.txt`, `.dat`, `.data`, `.inter`, `.item`, `.user`), JSON lines (`.jsonl`, `.ndjson`, `.json`),
+    Parquet and Arrow; text may be compressed (`.gz`, `.zst`, `.bz2`). A folder, or a pattern such as `log-*.csv`, is read as
+    one table; columns may stand in the names of folders below it (`year=2024/month=05/part-0.parquet`). Values are what their
+    column is declared to be, whatever they look like; an entity without a file is made of the ids that the interactions have.
     """
 
     interactions: Path = Field(description="file, folder or pattern of the interactions")
@@ -106,11 +106,13 @@ class Files(_Tables):
     )
     headers: Mapping[str, Mapping[str, str]] = Field(
         {},
-        description='`interactions`, or an entity -> what its file calls a column that has another name here: `{age = "age:token"}`',
+        description="`interactions`, or an entity -> what its file calls a column that has another name here: "
+        '`{age = "age:token"}`',
     )
     separator: Annotated[str, Field(max_length=4)] = Field(
         "",
-        description="what stands between the fields of CSV files, as `::`; default: what their header has, of `,` `;` `|` and tabs",
+        description="what stands between the fields of CSV files, such as `::`; default: what their header has, of `,` `;` `|` "
+        "and tabs",
     )
     encoding: Encoding = Field("utf-8", description="of text files, by Python's name (`cp1252`, `utf-16`)")
 

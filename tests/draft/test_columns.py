@@ -45,7 +45,13 @@ def test_outcomes_and_what_is_known_afterwards(tmp_path):
 
 def test_rows_alone_end_with_their_label(tmp_path):
     roles = guessed(customers_alone(tmp_path))
-    assert roles == {"age": "numeric", "job": "categorical", "calls": "categorical", "duration": "ignore", "deposit": "label"}
+    assert roles == {
+        "age": "numeric",
+        "job": "categorical",
+        "calls": "categorical",
+        "duration": "ignore",
+        "deposit": "label",
+    }
     assert guessed(tmp_path, {"calls": "label"})["deposit"] == "categorical"
 
 

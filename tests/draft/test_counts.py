@@ -17,7 +17,9 @@ def counted(directory, time="time"):
 def test_against_pandas(tmp_path):
     random = np.random.default_rng(0)
     users = np.concatenate([random.integers(0, 30, 900), random.integers(20, 60, 100)])
-    log = pd.DataFrame({"user": users, "item": random.integers(0, 99, 1000), "time": np.arange(1000) * 3600 + 1_700_000_000})
+    log = pd.DataFrame(
+        {"user": users, "item": random.integers(0, 99, 1000), "time": np.arange(1000) * 3600 + 1_700_000_000}
+    )
     log.sample(frac=1, random_state=0).to_csv(tmp_path / "log.csv", index=False)
     counts = counted(tmp_path)
     assert (counts.rows, counts.users, counts.items) == (1000, log["user"].nunique(), log["item"].nunique())

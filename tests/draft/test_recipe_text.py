@@ -81,7 +81,7 @@ def test_a_purchase_is_what_is_asked_for(tmp_path):
     log = pd.read_csv(file)
     log["event"] = np.where(np.arange(len(log)) % 3, "view", "buy")
     log.to_csv(file, index=False)
-    _, text, recipe = written(tmp_path)
+    _, text, _ = written(tmp_path)
     values = tomllib.loads(text)
     assert values["events"]["positive"] == {"where": {"event": "buy"}}
     assert values["rows"]["next"]["where"] == "positive"

@@ -51,7 +51,13 @@ def test_names_that_say_nothing_are_asked_about(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "user", "item"),
-    [("userId", True, False), ("uid", True, False), ("product_sku", False, True), ("item_category", False, False), ("follow_user_num", False, False)],
+    [
+        ("userId", True, False),
+        ("uid", True, False),
+        ("product_sku", False, True),
+        ("item_category", False, False),
+        ("follow_user_num", False, False),
+    ],
 )
 def test_names_of_ids(name, user, item):
     assert (is_id_of(name, USER), is_id_of(name, ITEM)) == (user, item)

@@ -37,7 +37,9 @@ def test_windows_are_as_long_as_the_test_and_end_before_validation():
 def test_large_catalogs_are_cut():
     assert rules.min_count(replace(LOG, items=500)) == 1
     assert rules.min_count(LOG) == 3
-    large = replace(LOG, items=300_000, items_of={1: 300_000, 3: 200_000, 5: 90_000, 10: 30_000, 20: 9_000, 50: 900, 100: 9})
+    large = replace(
+        LOG, items=300_000, items_of={1: 300_000, 3: 200_000, 5: 90_000, 10: 30_000, 20: 9_000, 50: 900, 100: 9}
+    )
     assert rules.min_count(large) == 20
 
 

@@ -42,7 +42,9 @@ def test_names_are_plain_and_hints_are_kept(tmp_path):
 
 @pytest.mark.parametrize("between", ["::", " ", ";", "\t"])
 def test_a_log_of_ratings_without_a_header_has_names_by_place(tmp_path, between):
-    (tmp_path / "r.dat").write_text("\n".join(between.join(row) for row in (("1", "20", "3.5"), ("2", "10", "4"))) + "\n")
+    (tmp_path / "r.dat").write_text(
+        "\n".join(between.join(row) for row in (("1", "20", "3.5"), ("2", "10", "4"))) + "\n"
+    )
     (table,) = find_tables([tmp_path / "r.dat"]).tables
     assert table.columns == ["user", "item", "rating"]
     assert table.rows == 2

@@ -19,7 +19,13 @@ def test_from_files_to_a_run(tmp_path):
     assert "user: customers.csv, 60 rows, by customer_id" in said
     assert f"mtkit run {recipe}" in said
     run = tmp_path / "run"
-    small = ["train.steps_per_epoch=2", "train.epochs=1", "encoder.past.dim=4", "encoder.item.dim=4", 'evaluate.baselines=["popularity"]']
+    small = [
+        "train.steps_per_epoch=2",
+        "train.epochs=1",
+        "encoder.past.dim=4",
+        "encoder.item.dim=4",
+        'evaluate.baselines=["popularity"]',
+    ]
     shown = mtkit("run", recipe, "--run-dir", run, *(word for one in small for word in ("--set", one)))
     assert "next new/ndcg@10" in shown or "next ndcg@10" in shown
     assert (run / "metrics.json").exists()
