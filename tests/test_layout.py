@@ -23,8 +23,8 @@ PLUGINS = sorted((ROOT / "plugins").glob("*/src/*"))
 
 #: The way of a run. A room imports from itself, without cycles, and from those before it; imports for type checking count.
 ROOMS = (
-    "spec", "recipe", "data", "draft", "evaluation", "profile", "runtime", "feed", "heads", "layers", "model", "training", "serving",
-    "runs", "cli",
+    "spec", "recipe", "data", "draft", "evaluation", "profile", "runtime", "feed", "heads", "layers", "model", "training",
+    "serving", "runs", "cli",
 )  # fmt: skip
 #: From this room on, TensorFlow may be imported.
 TENSORFLOW = "runtime"

@@ -405,7 +405,7 @@ def _retrieval_encoders(draft: Draft) -> Iterator[Part]:
         "encoder.item",
         {"use": "features", "reads": draft.features("item"), "dim": width, "dropout": rules.ITEM_DROPOUT},
     )
-    values = {"use": "history", "reads": ["history.item"]} | ({"items": "text"} if texts else {})
+    values: dict[str, Any] = {"use": "history", "reads": ["history.item"]} | ({"items": "text"} if texts else {})
     values |= {"length": rules.history_length(draft.counts), "dropout": rules.PAST_DROPOUT, "dim": width}
     yield Part("encoder.past", values)
 

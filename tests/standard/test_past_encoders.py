@@ -149,10 +149,10 @@ def test_a_request_that_brings_the_past_of_a_user_gets_what_the_user_gets(train_
 
 
 def test_changes_of_pasts_need_a_way():
-    with pytest.raises(ValidationError, match=r"augmented = 0\.3 is of no use without a way"):
+    with pytest.raises(DeclarationError, match=r"augmented = 0\.3 is of no use without a way"):
         Sequence(reads=("history.item",), augmented=0.3)
     for way in ("crop", "mask", "reorder"):
-        with pytest.raises(ValidationError, match="less than 1"):
+        with pytest.raises(DeclarationError, match="less than 1"):
             Sequence(reads=("history.item",), **{way: 1})
     assert Sequence(reads=("history.item",), mask=0.2).reads_sequences
     assert not Sequence(reads=("history.item",), crop=0.2).reads_sequences
