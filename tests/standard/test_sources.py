@@ -132,3 +132,39 @@ def test_an_unknown_encoding(files):
 
 def test_specs_are_light():
     check_import_is_light("mtkit.standard.sources")
+
+
+def test_files_without_a_header_and_with_other_names(tmp_path):
+    (tmp_path / "r.dat").write_text("1::20::5\n2::10::3\n")
+    (tmp_path / "m.dat").write_text("10::Toy: a story\n20::Heat\n")
+    (tmp_path / "u.user").write_text("user_id:token\tage:token\n1\t30\n2\t40\n")
+    columns = {"user": {"kind": "id", "entity": "user"}, "movie": {"kind": "id", "entity": "item"}, "stars": {"kind": "label"}}
+    source = Files(
+        interactions=tmp_path / "r.dat",
+        entities={"item": tmp_path / "m.dat"},
+        columns=columns,
+        entity_columns={"item": {"title": {"kind": "text"}}},
+        separator="::",
+        names={"interactions": ["user", "movie", "stars"], "item": ["id", "title"]},
+    )
+    dataset = source.load()
+    assert dataset.interactions.to_pylist()[0] == {"user": "1", "movie": "20", "stars": "5"}
+    assert dataset.entities["item"]["title"].to_pylist() == ["Toy: a story", "Heat"]
+    source = Files(
+        interactions=tmp_path / "u.user",
+        columns={"age": {"kind": "numeric"}, "who": {"kind": "label"}},
+        headers={"interactions": {"age": "age:token", "who": "user_id:token"}},
+    )
+    assert source.load().interactions.to_pylist()[1] == {"age": "40", "who": "2"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"names": {"items": ["a"]}}, "'items' is no table"),
+        ({"headers": {"interactions": {"prise": "p"}}}, "no column 'prise' is declared"),
+    ],
+)
+def test_names_and_headers_are_of_tables(tmp_path, options, message):
+    with pytest.raises(ValueError, match=message):
+        Files(interactions=tmp_path / "a.csv", columns={"price": {"kind": "label"}}, **options)
