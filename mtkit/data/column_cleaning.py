@@ -85,8 +85,9 @@ def sessions(users: pa.ChunkedArray, times: pa.ChunkedArray, gap: int) -> pa.Arr
 
     They follow the order in which sessions begin, so that none depends on what happens later.
     """
-    in_time = np.argsort(times.to_numpy(), kind="stable")
-    seconds, user = times.to_numpy()[in_time], codes(users)[in_time]
+    seconds, user = times.to_numpy(), codes(users)
+    in_time = np.arange(len(user)) if (np.diff(seconds) >= 0).all() else np.argsort(seconds, kind="stable")
+    seconds, user = seconds[in_time], user[in_time]
     own = np.argsort(user, kind="stable")
     begins = (np.diff(user[own], prepend=-1) != 0) | (np.diff(seconds[own], prepend=0) > gap)
     first = np.zeros(len(own), bool)

@@ -17,6 +17,9 @@ from mtkit.shown import counted
 
 Tables = Mapping[str, pa.Table]
 
+#: Numbers of keys of several columns that int64 holds, at most.
+_MOST_KEYS = 2**62
+
 
 def within(times: pa.ChunkedArray, since: date | None, until: date | None) -> np.ndarray:
     """Whether times lie in `[since, until)`, bool `[rows]`; what is missing lies nowhere."""
@@ -58,34 +61,41 @@ def without_duplicates(
         clock: the column of times, if there is one.
         before: rows before this day and others are not compared with one another.
     """
-    keys = pd.DataFrame({name: _values(table[name]) for name in by})
+    columns = [codes(table[name]) for name in by]
     if before is not None:
-        keys["/before"] = within(table[clock], None, before)
+        columns.append(within(table[clock], None, before).astype(np.int64))
+    key = _one_key(columns, len(table))
     order = None if clock is None or clock in by else _time_order(table[clock])
-    repeated = _repeated(keys, keep, order)
+    repeated = _repeated(key, keep, order)
     note = (
         f"{int(repeated.sum()):,} of {counted(len(table), 'row')} repeat others by {', '.join(by)}; the {keep} is kept"
     )
     if summed:
-        group = keys.groupby(list(keys), sort=False, dropna=False).ngroup().to_numpy()
+        group = pd.factorize(key)[0]
         for name in summed:
             table = table.set_column(table.column_names.index(name), name, _sums(table[name], group))
         note += f", with the sum of {', '.join(summed)}"
     return table.filter(pa.array(~repeated)), note
 
 
-def _repeated(keys: pd.DataFrame, keep: str, order: np.ndarray | None) -> np.ndarray:
+def _one_key(columns: Sequence[np.ndarray], rows: int) -> np.ndarray:
+    """Numbers int64 `[rows]` that are equal where all columns of numbers from -1 on are."""
+    key, size = np.zeros(rows, np.int64), 1
+    for column in columns:
+        values = int(column.max(initial=-1)) + 2
+        if size * values > _MOST_KEYS:
+            key = pd.factorize(key)[0]
+            size = int(key.max(initial=-1)) + 1
+        key, size = key * values + column + 1, size * values
+    return key
+
+
+def _repeated(key: np.ndarray, keep: str, order: np.ndarray | None) -> np.ndarray:
     if order is None:
-        return np.asarray(keys.duplicated(keep=keep), bool)
-    found = np.zeros(len(keys), bool)
-    found[order] = keys.iloc[order].duplicated(keep=keep).to_numpy()
+        return np.asarray(pd.Series(key).duplicated(keep=keep), bool)
+    found = np.zeros(len(key), bool)
+    found[order] = pd.Series(key[order]).duplicated(keep=keep).to_numpy()
     return found
-
-
-def _values(column: pa.ChunkedArray) -> np.ndarray:
-    """Numbers `[rows]` that are equal where values are."""
-    plain = pa.types.is_integer(column.type) and not column.null_count
-    return np.asarray(column.to_numpy()) if plain else codes(column)
 
 
 def _time_order(times: pa.ChunkedArray) -> np.ndarray | None:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mtkit.data import row_cleaning
 from mtkit.data.cleaners import applied
 from mtkit.data.cleaning import cleaned
 from mtkit.data.columns import load
@@ -143,6 +144,13 @@ def test_rows_that_are_the_same_in_all_are_duplicates():
     found, note = done(Duplicates(), dataset([(1, 1, 0, None, 1), (1, 1, 0, None, 1), (1, 1, 0, None, 2)]))
     assert len(found["interactions"]) == 2
     assert note == "1 of 3 rows repeat others by user, item, time, event, price; the first is kept"
+
+
+def test_keys_of_many_columns_stay_within_int64(monkeypatch):
+    rows = [(user, item, 0, None, None) for user in (1, 2, 3) for item in (1, 2, 3)] * 2
+    monkeypatch.setattr(row_cleaning, "_MOST_KEYS", 4)
+    found, _ = done(Duplicates(by=("item", "user", "event")), dataset(rows))
+    assert as_rows(found["interactions"]) == rows[:9]
 
 
 def slow_core(rows, least_user, least_item, counts):
