@@ -128,7 +128,7 @@ UNTESTED = {
         "model/test_multi_task, which trains heads of all forms, and steps of its own",
     ),
     **dict.fromkeys(("draft.words", "draft.facts"), "draft/test_columns and draft/test_roles, on files"),
-    "draft.toml_text": "draft/test_recipe_text",
+    **dict.fromkeys(("draft.declarations", "draft.outline", "draft.toml_text"), "draft/test_recipe_text"),
     "data.kept_weights": "training/test_warm_start and runs/test_origins",
     "layers.axes": "model/test_named_weights and training/test_warm_start",
     "data.feature_scopes": "data/test_fit_features and evaluation/test_baseline_tuning",

@@ -8,8 +8,8 @@ from importlib import metadata
 
 from mtkit.draft.columns import entity_guesses, interaction_guesses
 from mtkit.draft.counts import counts_of
-from mtkit.draft.recipe_text import Draft
-from mtkit.draft.roles import Guess, Tables, tables_of
+from mtkit.draft.outline import Draft
+from mtkit.draft.roles import Guess, tables_of
 from mtkit.draft.tables import Found
 from mtkit.errors import DataError, nearest
 from mtkit.recipe.registry import Registry
@@ -91,6 +91,3 @@ def reasons(draft: Draft, tables: Sequence[str] = (INTERACTIONS,)) -> list[str]:
                 f"{shown}: {guess.role}: {guess.why}" if guess.role != "ignore" else f"{shown}: left out: {guess.why}"
             )
     return lines
-
-
-__all__ = ["Ask", "Draft", "Tables", "draft_of", "encodes_texts", "reasons"]

@@ -2,97 +2,18 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from mtkit.draft import rules
-from mtkit.draft.columns import positive
-from mtkit.draft.counts import Counts
-from mtkit.draft.facts import Facts
-from mtkit.draft.roles import Guess, Tables
+from mtkit.draft.declarations import data_parts
+from mtkit.draft.outline import Draft
 from mtkit.draft.toml_text import Part, text_of
-from mtkit.schema import INTERACTIONS
 
 #: Kinds of events that mean that something was had, if there are others beside them.
 _HAD = ("buy", "purchase", "order", "transaction", "checkout", "play", "watch", "download", "install", "apply")
-#: Columns that a comment names.
-_SHOWN = 12
-
-
-@dataclass(frozen=True)
-class Draft:
-    """All that a recipe is written from.
-
-    Attributes:
-        tables: which table is what.
-        guesses: table (`interactions`, `user`, `item`) -> column -> what it is for.
-        counts: sizes.
-        texts: whether texts can be encoded.
-    """
-
-    tables: Tables
-    guesses: Mapping[str, Mapping[str, Guess]]
-    counts: Counts
-    texts: bool = False
-
-    def of_role(self, *roles: str, table: str = INTERACTIONS) -> list[str]:
-        """Columns of a table that have one of some roles."""
-        return [name for name, guess in self.guesses.get(table, {}).items() if guess.role in roles]
-
-    def one(self, role: str) -> str:
-        """The column of the interactions with a role; empty if there is none."""
-        return next(iter(self.of_role(role)), "")
-
-    @cached_property
-    def labels(self) -> list[str]:
-        """Labels that are predicted: of those of two values the ones with the most of the rarer value, and all others."""
-        facts = self.tables.facts
-        rare = {name: self._positives(facts[name]) for name in self.of_role("label")}
-        enough = [name for name, count in rare.items() if count >= rules.POSITIVES or not self.counts.users]
-        chosen = sorted(enough, key=lambda name: -rare[name])[: rules.LABELS]
-        return [name for name in rare if name in chosen]
-
-    def _positives(self, one: Facts) -> float:
-        found = positive(one)
-        return float("inf") if found is None else float(found.mean() * self.counts.rows)
-
-    @cached_property
-    def shape(self) -> rules.Shape:
-        """What kind of recipe it is."""
-        return rules.shape_of(self.counts, len(self.labels))
-
-    @property
-    def text_columns(self) -> list[str]:
-        """Short texts of items, if they are encoded."""
-        if self.shape not in ("windows", "outcomes"):
-            return []
-        facts = self.tables.entities["item"].facts if "item" in self.tables.entities else {}
-        short = [name for name in self.of_role("text", table="item") if facts[name].length <= rules.LONGEST_TEXT]
-        return short[:2] if self.texts else []
-
-    def features(self, entity: str) -> list[str]:
-        """Addresses of what is known of users, or of items."""
-        columns = self.of_role("categorical", "numeric", "list", table=entity)
-        return [f"{entity}.id", *(f"{entity}.{name}" for name in columns)]
-
-    @property
-    def context(self) -> list[str]:
-        """Addresses of what is known of rows."""
-        return [f"context.{name}" for name in self.of_role("categorical", "numeric", "list")]
-
-    def form(self, label: str) -> str:
-        """What a label is: `binary`, `number` or `classes`."""
-        one = self.tables.facts[label]
-        if one.binary:
-            return "binary"
-        if one.numbers is not None and (one.distinct > 2 and (self.one("rating") == label or one.distinct > 20)):
-            return "number"
-        return "classes"
 
 
 def recipe_text(draft: Draft, name: str, directory: Path) -> str:
@@ -106,7 +27,7 @@ def recipe_text(draft: Draft, name: str, directory: Path) -> str:
     body = {"rows": _of_rows, "outcomes": _of_outcomes, "profiles": _of_profiles, "windows": _of_windows}[draft.shape]
     parts = [
         _head(draft, name),
-        *_data(draft, directory),
+        *data_parts(draft, directory),
         _split(draft),
         *_catalogs(draft),
         *_events(draft),
@@ -137,100 +58,6 @@ def _head(draft: Draft, name: str) -> Part:
     if draft.text_columns:
         values["requires"] = {"mtkit-bert": ">=0.1"}
     return Part("", values, about)
-
-
-def _data(draft: Draft, directory: Path) -> Iterator[Part]:
-    tables = draft.tables
-    every = {INTERACTIONS: tables.interactions} | {name: found.table for name, found in tables.entities.items()}
-    paths = {name: os.path.relpath(table.path.absolute(), directory.absolute()) for name, table in every.items()}
-    values: dict[str, Any] = {"use": "files", "interactions": paths.pop(INTERACTIONS)}
-    if paths:
-        values["entities"] = paths
-        values["keys"] = {name: found.key for name, found in tables.entities.items()}
-    separators = {table.reading.separator for table in every.values()} - {""}
-    if separators:
-        values["separator"] = separators.pop()
-    encodings = {table.reading.encoding for table in every.values()} - {"utf-8"}
-    if encodings:
-        values["encoding"] = encodings.pop()
-    if names := {name: list(table.reading.names) for name, table in every.items() if table.reading.names}:
-        values["names"] = names
-    if headers := {name: _called(draft, name, table.headers) for name, table in every.items()}:
-        headers = {name: called for name, called in headers.items() if called}
-        if headers:
-            values["headers"] = headers
-    split = {key: values.pop(key) for key in ("names", "headers") if key in values}
-    yield Part("data", values)
-    for key, of_tables in split.items():
-        about = "The files have no header." if key == "names" else "What headers call these columns."
-        yield Part(f"data.{key}", of_tables, about)
-    yield Part("data.columns", _columns(draft), notes=_reasons(draft, INTERACTIONS))
-    for entity in tables.entities:
-        if columns := _entity_columns(draft, entity):
-            yield Part(f"data.entity_columns.{entity}", columns, notes=_reasons(draft, entity))
-
-
-def _called(draft: Draft, table: str, headers: Mapping[str, str]) -> dict[str, str]:
-    """Declared columns that the header of a file calls otherwise."""
-    declared = _columns(draft) if table == INTERACTIONS else _entity_columns(draft, table)
-    keys = {draft.tables.entities[table].key} if table in draft.tables.entities else set()
-    return {name: header for name, header in headers.items() if name in declared or name in keys}
-
-
-def _columns(draft: Draft) -> dict[str, dict[str, Any]]:
-    """The declared columns of the interactions."""
-    found = {name: _declared(draft, name, guess) for name, guess in draft.guesses[INTERACTIONS].items()}
-    declared = {name: column for name, column in found.items() if column}
-    first = [draft.tables.user, draft.tables.item] if draft.tables.user else []
-    return {name: declared[name] for name in [*first, *(name for name in declared if name not in first)]}
-
-
-def _declared(draft: Draft, name: str, guess: Guess) -> dict[str, Any]:
-    known_before = draft.shape in ("rows", "outcomes")
-    if guess.role in ("user", "item"):
-        return {"kind": "id", "entity": guess.role}
-    if guess.role in ("rating", "label"):
-        return {"kind": "label"} | ({"classes": True} if draft.form(name) == "classes" else {})
-    if guess.role == "event":
-        return {"kind": "label", "classes": True}
-    if guess.role == "list" and known_before:
-        return _list(draft.tables.facts[name])
-    if guess.role in ("categorical", "numeric") and not known_before:
-        return {}
-    kinds = {"time": "time", "basket": "id", "weight": "weight", "part": "categorical"}
-    kind = kinds.get(guess.role, guess.role)
-    return {"kind": kind} if kind in ("time", "id", "weight", "categorical", "numeric") else {}
-
-
-def _list(one: Facts) -> dict[str, Any]:
-    return {"kind": "list"} | ({"separator": one.separator} if one.separator else {})
-
-
-def _entity_columns(draft: Draft, entity: str) -> dict[str, dict[str, Any]]:
-    facts = draft.tables.entities[entity].facts
-    if draft.shape == "profiles" and not draft.one("rating"):
-        return {}
-    columns = {}
-    for name, guess in draft.guesses[entity].items():
-        if guess.role == "list":
-            columns[name] = _list(facts[name])
-        elif guess.role in ("categorical", "numeric") or (name in draft.text_columns and entity == "item"):
-            columns[name] = {"kind": guess.role}
-    return columns
-
-
-def _reasons(draft: Draft, table: str) -> dict[str, str]:
-    """Why columns are what they are, and why others are left out."""
-    declared = _columns(draft) if table == INTERACTIONS else _entity_columns(draft, table)
-    guesses = draft.guesses[table]
-    reasons = {name: guess.why for name, guess in guesses.items() if name in declared and table == INTERACTIONS}
-    asked = [(name, guess) for name, guess in guesses.items() if name not in declared and not guess.sure]
-    reasons |= {f"left out {name}": guess.why for name, guess in asked[:_SHOWN]}
-    others = [name for name in guesses if name not in declared and guesses[name].sure]
-    if others:
-        more = f" and {len(others) - _SHOWN} more" if len(others) > _SHOWN else ""
-        reasons["not read"] = ", ".join(others[:_SHOWN]) + more
-    return reasons
 
 
 def _split(draft: Draft) -> Part:

@@ -138,7 +138,11 @@ def test_files_without_a_header_and_with_other_names(tmp_path):
     (tmp_path / "r.dat").write_text("1::20::5\n2::10::3\n")
     (tmp_path / "m.dat").write_text("10::Toy: a story\n20::Heat\n")
     (tmp_path / "u.user").write_text("user_id:token\tage:token\n1\t30\n2\t40\n")
-    columns = {"user": {"kind": "id", "entity": "user"}, "movie": {"kind": "id", "entity": "item"}, "stars": {"kind": "label"}}
+    columns = {
+        "user": {"kind": "id", "entity": "user"},
+        "movie": {"kind": "id", "entity": "item"},
+        "stars": {"kind": "label"},
+    }
     source = Files(
         interactions=tmp_path / "r.dat",
         entities={"item": tmp_path / "m.dat"},
