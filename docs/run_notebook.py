@@ -1,4 +1,5 @@
-"""Runs the code of a notebook in order, in one namespace, and keeps what it shows: `python docs/run_notebook.py NOTEBOOK`.  # noqa: INP001
+# ruff: noqa: INP001 - a script, not a package
+"""Runs the code of a notebook in order, in one namespace, and keeps what it shows: `python docs/run_notebook.py NOTEBOOK`.
 
 No Jupyter is needed: a cell is Python, and what it shows is what it prints, and the value of its last expression.
 """

@@ -283,7 +283,7 @@ def test_every_function_of_the_kit_is_described():
 def test_every_module_is_on_the_map():
     page = page_text("docs/design.md")
     page = page[page.index("| room | module | what |") :]
-    beside = ("standard", "testing", "layers", "commands")
+    beside = ("standard", "testing", "components", "layers", "commands")
     faces = ("distribute", "optimizers", "hooks", "callbacks")
     for _, name, is_package in pkgutil.walk_packages(mtkit.__path__, "mtkit."):
         room, _, module = name.removeprefix("mtkit.").partition(".")

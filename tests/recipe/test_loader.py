@@ -143,7 +143,7 @@ def test_all_mistakes_at_once_each_at_its_line(fails):
         (["evaluate.metrics=['recal']"], "--set: evaluate.metrics[0]: no ranking_metric is named 'recal'; did you mean"),
         (["evaluate.baselines=[{use='recency', half=3}]"], "--set: evaluate.baselines[0].half: unknown key; did you mean 'half_life'?"),
         (["evaluate.metrics=[]", "evaluate.prediction_metrics=[]"], ": evaluate: measures nothing; expected metrics"),
-        (["evaluate.slices=['tial']"], "--set: evaluate.slices[0]: expected 'new', 'cold_user', 'cold_item', 'tail', 'unknown_user', 'unknown_item"),
+        (["evaluate.slices=['tial']"], "--set: evaluate.slices[0]: expected 'new', 'cold_user', 'cold_item', 'tail', 'unknown_user', 'unknown_item' or 'unknown_both', got \"tial\"; did you mean 'tail'?"),
         (["evaluate.slices=[{by='user.age', edges=[3, 3]}]"], "--set: evaluate.slices[0].edges: edges must increase, got [3, 3]"),
         (["evaluate.slices=[{by='user.age', edge=[3]}]"], "--set: evaluate.slices[0].edge: unknown key"),
         (["evaluate.slices=['user.']"], "--set: evaluate.slices[0]"),
