@@ -157,6 +157,7 @@ UNTESTED = {
     "runs.questions": "runs/test_answers",
     **dict.fromkeys(("runs.task_report", "runs.task_tables"), "runs/test_tasks"),
     "runs.search_tables": "runs/test_search",
+    "data.labels_ahead": "standard/test_label_cleaners",
     "recipe.edit": "recipe/test_alone, recipe/test_search_space",
     "recipe.search_settings": "recipe/test_search_space",
     "runs.replicates": "runs/test_run",

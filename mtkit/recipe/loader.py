@@ -446,7 +446,8 @@ class _Reader:
             return
         filled = fill_defaults(heads, draft.train, draft.evaluate)
         draft.train, draft.evaluate = filled["train"], filled["evaluate"]
-        if draft.evaluate.main is None and not self._mistakes:
+        # In Python, who fits a model may measure it in other ways, or not at all.
+        if draft.evaluate.main is None and not self._mistakes and self._document.file is not None:
             self._add(("evaluate",), "measures nothing; expected metrics or prediction_metrics that fit the tasks")
 
     def _check_strategy(self, train: Train | None) -> None:

@@ -6,12 +6,11 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pydantic import ValidationError
 
 from mtkit.data.cleaners import unreadable
 from mtkit.data.cleaning import cleaned
 from mtkit.data.columns import load
-from mtkit.errors import DataError
+from mtkit.errors import DataError, DeclarationError
 from mtkit.schema import Column, Schema
 from mtkit.spec import Cleaned
 from mtkit.standard.column_cleaners import CanonicalIds, Clip, Join, JoinEntity, Sessions, ToNull
@@ -312,9 +311,9 @@ def test_sessions_need_times_and_no_groups():
 
 
 def test_bounds_that_are_none():
-    with pytest.raises(ValidationError, match="there is no bound"):
+    with pytest.raises(DeclarationError, match="there is no bound"):
         Clip(columns=("price",))
-    with pytest.raises(ValidationError, match="at_least = 3 is above at_most = 1"):
+    with pytest.raises(DeclarationError, match="at_least = 3 is above at_most = 1"):
         Clip(columns=("price",), at_least=3, at_most=1)
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
-from pydantic import ValidationError
 from sklearn import preprocessing as sklearn
 from sklearn.impute import SimpleImputer
 
+from mtkit.errors import DeclarationError
 from mtkit.spec import FeatureInfo
 from mtkit.standard.number_preprocessors import Buckets, Log, MinMax, Quantile, Robust, Standardize
 from mtkit.testing import check_import_is_light, check_preprocessor, check_spec
@@ -62,7 +62,7 @@ def test_buckets_of_repeated_and_of_no_values():
     spec = Buckets(columns=(), count=10)
     assert spec.fit(np.array([1, 1, 1, 1, 2], dtype=np.float32)) == {"edges": pytest.approx([1, 1.2, 1.6])}
     assert spec.info(spec.fit(np.array([np.nan], dtype=np.float32))) == FeatureInfo(size=2)
-    with pytest.raises(ValidationError, match="greater than or equal to 2"):
+    with pytest.raises(DeclarationError, match="greater than or equal to 2"):
         Buckets(columns=(), count=1)
 
 
@@ -167,7 +167,7 @@ def test_specs():
     ],
 )
 def test_options_that_do_not_fit(spec, options, message):
-    with pytest.raises(ValidationError, match=message):
+    with pytest.raises(DeclarationError, match=message):
         spec(columns=AGE, **options)
 
 
