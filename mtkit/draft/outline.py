@@ -11,6 +11,7 @@ from mtkit.draft.columns import positive
 from mtkit.draft.counts import Counts
 from mtkit.draft.facts import Facts
 from mtkit.draft.roles import Guess, Tables
+from mtkit.draft.words import REGRET, tells
 from mtkit.schema import INTERACTIONS
 
 
@@ -46,6 +47,11 @@ class Draft:
         enough = [name for name, count in rare.items() if count >= rules.POSITIVES or not self.counts.users]
         chosen = sorted(enough, key=lambda name: -rare[name])[: rules.LABELS]
         return [name for name in rare if name in chosen]
+
+    @property
+    def wanted(self) -> str:
+        """The label by which an outcome is what is recommended; empty where no label says so, as of goods that are returned."""
+        return next((name for name in self.labels if not tells(name, REGRET)), "")
 
     def _positives(self, one: Facts) -> float:
         found = positive(one)

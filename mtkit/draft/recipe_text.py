@@ -113,7 +113,8 @@ def _had(draft: Draft) -> str:
 
 def _events(draft: Draft) -> Iterator[Part]:
     if draft.shape == "outcomes":
-        yield Part("events.positive", {"where": {draft.labels[0]: 1}})
+        if draft.wanted:
+            yield Part("events.positive", {"where": {draft.wanted: 1}})
     elif kind := _had(draft):
         yield Part("events.positive", {"where": {draft.one("event"): kind}})
 
@@ -211,7 +212,7 @@ def _window_rows(draft: Draft) -> Part:
         return Part("rows.next", {"use": "profiles", **_where(draft)}, "(user) with all items of the past.")
     found = rules.windows(draft.counts)
     values: dict[str, Any] = {"use": "windows", "length": f"{found.length.days}d", "stride": f"{found.stride.days}d"}
-    past = {"past": "positive"} if draft.shape == "outcomes" else {}
+    past = {"past": "positive"} if draft.shape == "outcomes" and draft.wanted else {}
     return Part(
         "rows.next",
         values | {"count": found.count} | _where(draft) | past,

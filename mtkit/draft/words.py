@@ -29,6 +29,11 @@ OUTCOME = _words(
     "conversion return returned churn churned install installed play played skip skipped finish finished "
     "favorite save saved subscribe subscribed open opened reply install redeemed"
 )
+#: Of outcomes for which nobody asks for more.
+REGRET = _words(
+    "dislike disliked hate hated return returned returns refund refunded cancel canceled cancelled churn churned skip "
+    "skipped report reported complaint complained unsubscribe unsubscribed hide hidden remove removed fraud defaulted"
+)
 TARGET = _words("label target y class outcome churn income default_payment response")
 #: Of amounts that are known only when an event is over.
 AFTERWARDS = _words("play played stay watch watched dwell duration spent elapsed listening")

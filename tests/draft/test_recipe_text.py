@@ -31,6 +31,13 @@ def two_labels(directory):
     return directory
 
 
+def returns(directory):
+    shown(directory)
+    frame = pd.read_parquet(directory / "log.parquet").rename(columns={"is_click": "returned"})
+    frame.to_parquet(directory / "log.parquet")
+    return directory
+
+
 def written(directory):
     draft = draft_of(find_tables([directory]), {}, {})
     text = recipe_text(draft, "first", directory)
@@ -45,6 +52,7 @@ def written(directory):
         (ratings, "profiles", {"next", "rating"}),
         (shown, "outcomes", {"next", "is_click"}),
         (two_labels, "outcomes", {"next", "is_click", "liked"}),
+        (returns, "outcomes", {"next", "returned"}),
         (customers_alone, "rows", {"deposit"}),
     ],
 )
@@ -91,3 +99,13 @@ def test_names(tmp_path):
     assert name_of(tmp_path / "my data (2).csv") == "my-data-2"
     assert task_name("Is Click?") == "is_click"
     assert task_name("2nd") == "label_2nd"
+
+
+def test_what_is_recommended_is_what_users_wanted(tmp_path):
+    (tmp_path / "sold").mkdir()
+    _, _, recipe = written(returns(tmp_path / "sold"))
+    assert not recipe.events
+    assert recipe.rows["next"].where is None
+    (tmp_path / "shown").mkdir()
+    _, _, recipe = written(two_labels(tmp_path / "shown"))
+    assert recipe.rows["next"].where == recipe.events["positive"].where
