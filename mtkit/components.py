@@ -1,7 +1,7 @@
 """Every installed component by the name that recipes call it: `components.encoder.features(reads=["user.id"])`.
 
-There is a namespace for each kind: `data_source`, `split`, `rows`, `preprocessor`, `encoder`, `correlation`, `task_head`,
-`balancer`, `ranking_metric`, `prediction_metric`, `baseline` and `exporter`. Names come from the entry points of what is
+There is a namespace for each kind: `data_source`, `cleaner`, `split`, `rows`, `preprocessor`, `encoder`, `correlation`,
+`task_head`, `balancer`, `ranking_metric`, `prediction_metric`, `baseline` and `exporter`. Names come from the entry points of what is
 installed, plugins included; a class is imported when it is asked for, and none imports TensorFlow.
 """
 
@@ -16,6 +16,7 @@ from mtkit.recipe.registry import Registry
 from mtkit.spec import (
     Balancer,
     Baseline,
+    Cleaner,
     Correlation,
     DataSource,
     Encoder,
@@ -83,6 +84,7 @@ class _Sources(Components[DataSource]):
 
 
 data_source = _Sources(DataSource)
+cleaner = Components(Cleaner)
 split = Components(Split)
 rows = Components(Rows)
 preprocessor = Components(Preprocessor)

@@ -242,6 +242,7 @@ def test_a_past_without_events_or_with_values_never_seen_is_answered(trained, ex
         assert np.isfinite(answer["scores"]).all()
 
 
+@pytest.mark.slow
 def test_requests_count_the_events_that_rows_count(train_tiny, tmp_path):
     trained = train_tiny(*SETS, "train.epochs=1", "rows.lines.sample=300", 'rows.windows.past={channel = "web"}')
     signatures = tf.saved_model.load(str(save(trained, tmp_path))).signatures

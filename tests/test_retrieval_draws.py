@@ -193,6 +193,7 @@ def _steps(path, tmp_path, *sets, checkpoints=None, epochs=2):
     return _weights(training.pipeline)
 
 
+@pytest.mark.slow
 def test_programs_of_xla_train_as_operations_do_and_to_the_bit_the_same_whatever_a_call_does(tiny_recipe, tmp_path):
     plain = _steps(tiny_recipe, tmp_path)
     one, some, whole = (

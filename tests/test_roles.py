@@ -102,6 +102,7 @@ def test_it_trains_and_is_measured(pipeline):
     assert any(key.startswith("next/followee.town=") for key in measured)
 
 
+@pytest.mark.slow
 def test_it_is_served_under_the_names_of_the_roles(pipeline, tmp_path):
     served = tf.saved_model.load(str(save(pipeline, tmp_path))).signatures
     best = served["recommend"](

@@ -69,7 +69,9 @@ def _stirred(pipeline, seed=0):
         variable.assign(rng.normal(scale=0.2, size=variable.shape))
 
 
-@pytest.mark.parametrize("block", BLOCKS)
+@pytest.mark.parametrize(
+    "block", ["sasrec", "gru", *(pytest.param(b, marks=pytest.mark.slow) for b in ("ligr", "hstu"))]
+)
 def test_rows_have_the_losses_that_they_have_alone(assembled, block):
     together = assembled(*_sets(block))
     alone = assembled(*_sets(block, '{use="interactions", batch_size=16}'))
@@ -119,6 +121,7 @@ def test_sequences_that_are_not_there_are_no_rows(assembled):
     assert not none.weights["discounted"].numpy().any()
 
 
+@pytest.mark.slow
 def test_an_encoder_that_chooses_events_reads_row_by_row(assembled):
     pipeline = assembled(*_sets(), 'encoder.past.where={channel="web"}')
     _stirred(pipeline)

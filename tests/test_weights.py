@@ -410,6 +410,7 @@ def _kept(directory):
     return json.loads((directory / "metrics.json").read_text())
 
 
+@pytest.mark.slow
 def test_a_run_with_weights_is_one_with_repeated_rows(shop, tmp_path):
     """The figures of baselines; a model meets its rows in another order, and its own are of its answers."""
     times = np.random.default_rng(5).integers(0, 4, 600)

@@ -98,8 +98,10 @@ def missing(frame: pd.DataFrame, wanted: Mapping[str, Sequence[Asked]]) -> str:
                 lacking.setdefault(given.column if given.column != "id" else given.name, []).append(task)
     if not lacking:
         return ""
-    named = "; ".join(f"{column!r} (for {', '.join(dict.fromkeys(tasks))})" for column, tasks in lacking.items())
-    first = next(iter(lacking))
+    named = "; ".join(
+        f"{column!r} (for {', '.join(dict.fromkeys(tasks))})" for column, tasks in sorted(lacking.items())
+    )
+    first = min(lacking)
     return (
         f"rows: a column is missing: {named}; {nearest(first, map(str, frame.columns))}. Add it, with None where a value is "
         "not known, or name the `tasks` that do without"

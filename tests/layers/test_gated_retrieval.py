@@ -167,6 +167,7 @@ def test_loss_and_gradients_are_those_of_the_catalog_where_all_of_it_is_drawn(rn
         np.testing.assert_allclose(*map(tf.convert_to_tensor, (found, expected)), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_sums_over_what_is_drawn_are_in_the_mean_those_over_the_catalog(rng, views, batch):
     """The cross-entropy, and the sum of exponentials in the softmax, of which its logarithm is taken."""
     weights = _head(rng).get_weights()

@@ -118,6 +118,7 @@ def test_the_gradient_of_the_logarithm_is_that_of_one_task(make_model):
             np.testing.assert_allclose(gradient, expected / float(shares["like"]), atol=1e-5)
 
 
+@pytest.mark.slow
 def test_tables_that_share_rows_of_no_batch_do_not_meet_at_the_cut(make_model):
     """Two row tables have users of their own: their product is 0 at the cut, and not by the parameters."""
     tasks = {"click": prediction("user", "visit"), "next": NEXT}

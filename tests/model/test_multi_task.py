@@ -386,6 +386,7 @@ def test_small_gradients_survive_float16(make_model):
     np.testing.assert_allclose(weights.numpy() - before, moved, rtol=0.02, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_xla_compiles_rows_without_lists(make_model):
     losses = {}
     rows = tf.data.Dataset.from_tensors(numbered(lines=range(LINES))).repeat()

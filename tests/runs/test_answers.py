@@ -120,7 +120,7 @@ def test_similar_items_are_those_of_the_export(run, export):
     [
         (
             lambda run, rows: run.predict(rows.drop(columns=["hour", "item"])),
-            r"column is missing: 'item' \(for disc.*'hour'",
+            r"column is missing: 'hour' \(for disc.*'item'",
         ),
         (lambda run, rows: run.predict([1, 2]), "rows: expected a pandas.DataFrame, or a dictionary from names to arr"),
         (

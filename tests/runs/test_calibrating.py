@@ -160,6 +160,7 @@ def test_without_refit_the_model_of_validation_is_calibrated(tiny_recipe, tmp_pa
     assert dict(evaluate(tested)) == pytest.approx(dict(metrics.test))
 
 
+@pytest.mark.slow
 def test_what_is_not_to_be_calibrated_is_not(recipe, tmp_path, monkeypatch):
     tasks = {name: task.model_copy(update={"calibrate": "none"}) for name, task in recipe.task.items()}
     monkeypatch.setattr("mtkit.serving.export.save", lambda _, directory, *options: directory)

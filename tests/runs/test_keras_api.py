@@ -97,6 +97,7 @@ def test_predict_is_by_task_and_in_the_order_of_rows(tiny_pipeline):
     np.testing.assert_allclose(alone["department"], outputs["department"], atol=1e-6)
 
 
+@pytest.mark.slow
 def test_evaluate_is_the_mean_over_rows(tiny_pipeline):
     model = tiny_pipeline.model
     losses = model.evaluate(tiny_pipeline.eval_data(), verbose=0, return_dict=True)
@@ -180,6 +181,7 @@ def composed(recipe, data, **changes):
     return mtkit.compose(**parts | changes)
 
 
+@pytest.mark.slow
 def test_composed_from_frames_trains_as_the_file_does(tiny_recipe, cache):
     recipe, data = source(tiny_recipe)
     losses = []

@@ -198,6 +198,7 @@ def run_of_lists(tiny_recipe, tmp_path):
     return tmp_path / "run"
 
 
+@pytest.mark.slow
 def test_a_run_measures_its_lists_and_serves_them(run_of_lists):
     run = run_of_lists
     results = json.loads((run / "metrics.json").read_text("utf-8"))

@@ -357,7 +357,7 @@ def test_rows_that_stand_for_themselves(tmp_path, monkeypatch):
     assert old > 0.6
 
 
-@pytest.mark.parametrize("replace", [True, False])
+@pytest.mark.parametrize("replace", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_a_run_whose_directory_goes_ends_with_an_error(tiny_recipe, tmp_path, monkeypatch, replace):
     append, other = RunDirectory.append_history, tmp_path / "other"
     other.mkdir()

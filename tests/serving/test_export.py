@@ -75,6 +75,7 @@ def test_versions_count_up(tiny_pipeline, version):
     assert sorted(path.name for path in version.parent.iterdir()) == ["1", "2", "notes"]
 
 
+@pytest.mark.slow
 def test_a_failed_export_leaves_nothing(tiny_pipeline, tmp_path, monkeypatch):
     def fails(directory):
         assert (directory / "saved_model.pb").exists()

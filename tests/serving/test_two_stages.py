@@ -112,6 +112,7 @@ def test_the_retrieval_task_counts_by_its_share(lists):
         ]
 
 
+@pytest.mark.slow
 def test_filters(lists):
     settings = (
         'recommend={candidates = 12, utility = {discounted = 1.0}, seen = false, filters = ["family", "color"], '

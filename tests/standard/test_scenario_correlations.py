@@ -125,6 +125,7 @@ def test_a_task_alone_keeps_what_its_scenario_is(tiny_recipe):
     assert list(alone(recipe, "discounted").encoder) == ["customer", "product", "visit"]
 
 
+@pytest.mark.slow
 def test_a_scenario_tells_what_no_embedding_does(train_tiny, tmp_path):
     """There are figures of each scenario, and an export answers by it."""
     trained = train_tiny(*BOTH, "train.epochs=4", unsets=UNSETS)

@@ -72,6 +72,7 @@ def test_vectors_train_and_are_served(files, train_tiny):
     assert np.isfinite(none).all()
 
 
+@pytest.mark.slow
 def test_entities_without_a_vector_are_counted(files, train_tiny):
     (files / "image.txt").write_text("\n".join(f"q{number}" for number in range(40)) + "\np03", "utf-8")
     with pytest.warns(UserWarning, match=r"encoder image: \d+ of \d+ items have no vector in .*image.npy"):

@@ -94,6 +94,7 @@ def test_training_goes_on_to_the_bit_within_an_epoch_and_past_a_damaged_checkpoi
         first.save()
 
 
+@pytest.mark.slow
 def test_an_epoch_that_ends_early_is_gone_on_with_and_scheduled_as_it_is(make_training, tmp_path):
     sets = ("train.steps_per_epoch=10", "train.schedule=cosine", "train.steps_per_execution=4")
     reference = make_training(sets=sets)

@@ -132,7 +132,7 @@ def test_the_main_task_ends_training_in_its_best_epoch(make):
     assert_same(kept.others[3], kept.others[1])
 
 
-@pytest.mark.parametrize("stop", ["task", "main"])
+@pytest.mark.parametrize("stop", ["task", pytest.param("main", marks=pytest.mark.slow)])
 def test_a_stopped_run_goes_on_to_the_bit(make, tmp_path, stop):
     sets = (f"train.stop={stop}", "evaluate.main=discounted/auc")
     reference = make(*sets)
@@ -202,6 +202,7 @@ def test_damaged_scores_are_one_message(tmp_path):
         directory.read_scores()
 
 
+@pytest.mark.slow
 def test_learned_rates_follow_validation_and_go_on_to_the_bit(make, tmp_path):
     sets = ("train.rates=learned", "train.epochs=4")
     reference = make(*sets)

@@ -246,6 +246,7 @@ def test_what_an_export_answers(run):
     assert None in {text for pair in texts for text in pair}, "blanks are nulls"
 
 
+@pytest.mark.slow
 def test_items_of_the_data_are_what_training_made_of_their_texts(run):
     known, texts = catalog(run)
     rows = tf.range(1, len(known) + 1)

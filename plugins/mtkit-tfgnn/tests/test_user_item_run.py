@@ -120,6 +120,7 @@ def test_the_export_answers_as_the_model_does_and_holds_no_log(trained):
     assert not [name for name in held if name.startswith("edges.") and ("time" in name or "offsets" in name)]
 
 
+@pytest.mark.slow
 def test_who_brings_the_past_of_a_known_user_gets_the_same(trained):
     pipeline, signatures = trained
     events, rows = pipeline.fold.events, [3, 7, 20]

@@ -135,6 +135,7 @@ def test_config():
     check_layer_config(DeepCross(["a", "b"], cross_layers=2, units=(8, 4), activation="swish", name="coupon"))
 
 
+@pytest.mark.slow
 def test_import_alone_finds_keras_2():
     check_import_is_light("mtkit_tfrs.layers", heavy=["keras"])
 
