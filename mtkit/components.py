@@ -1,8 +1,8 @@
 """Every installed component by the name that recipes call it: `components.encoder.features(reads=["user.id"])`.
 
 There is a namespace for each kind: `data_source`, `cleaner`, `split`, `rows`, `preprocessor`, `encoder`, `correlation`,
-`task_head`, `balancer`, `ranking_metric`, `prediction_metric`, `baseline` and `exporter`. Names come from the entry points of what is
-installed, plugins included; a class is imported when it is asked for, and none imports TensorFlow.
+`task_head`, `balancer`, `ranking_metric`, `prediction_metric`, `baseline` and `exporter`. Names come from the entry points of
+what is installed, plugins included; a class is imported when it is asked for, and none imports TensorFlow.
 """
 
 from __future__ import annotations
