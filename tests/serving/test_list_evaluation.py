@@ -34,7 +34,8 @@ def first(scores, candidates, out=()):
     return [item for item in np.argsort(-scores, kind="stable")[:candidates] if scores[item] > -np.inf]
 
 
-@pytest.mark.parametrize("seen", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("seen", [True, False])
 def test_lists_are_measured_as_they_are_made(train_tiny, seen):
     settings = f"recommend={{candidates = 9, utility = {{discounted = 1, gift = 0.5}}, seen = {str(seen).lower()}}}"
     pipeline = train_tiny(*SETS, settings)

@@ -1,6 +1,7 @@
 """Items like an item, beside NumPy."""
 
 import numpy as np
+import pytest
 from asking import ask, ids_of
 
 from mtkit.backend import tf
@@ -24,6 +25,7 @@ def test_similar_items_are_the_nearest_by_cosine(tiny_pipeline, exported):
     assert ask(exported, "similar_items", item_id=items[1:3], k=10**6)["item_ids"].shape == (2, len(items) - 1)
 
 
+@pytest.mark.slow
 def test_items_together_are_had_by_the_same_users(tiny_pipeline, tmp_path):
     export = SavedModel(unseen=False, together=7, shrinkage=3).export(tiny_pipeline, tmp_path)
     signatures = tf.saved_model.load(str(export)).signatures

@@ -40,7 +40,8 @@ def perturb(loaded, tasks, task):
     gate.assign_add(change)
 
 
-@pytest.mark.parametrize("edges", ["complete", pytest.param("none", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("edges", ["complete", "none"])
 def test_tasks_hear_of_one_another_by_edges_alone(export_with, edges):
     tasks, version = export_with(edges)
     for task in ("next", "discounted", "gift"):
