@@ -15,7 +15,7 @@ from mtkit.data.list_values import padded, written
 from mtkit.errors import DataError
 from mtkit.schema import INTERACTIONS, Column
 from mtkit.shown import counted
-from mtkit.spec import DataSource
+from mtkit.spec import Cleaner, DataSource
 from mtkit.types import Dataset
 
 #: Rows of an entity table without an id of its own: the unknown.
@@ -28,7 +28,15 @@ def load(source: DataSource) -> Dataset:
     Raises:
         DataError: files are missing, or the tables do not fit the schema, or a cleaner.
     """
-    raw_tables, cleaners = source.load(), source.cleaners
+    return prepared(source.load(), source.cleaners)
+
+
+def prepared(raw_tables: Dataset, cleaners: Mapping[str, Cleaner]) -> Dataset:
+    """Tables as they came, read as declared, changed by cleaners, and checked.
+
+    Raises:
+        DataError: as `load`.
+    """
     dataset = cleaned(raw_tables, unreadable(raw_tables.schema, cleaners), repeated=bool(cleaners))
     dataset = applied(dataset, cleaners, frozenset(dataset.entities) - frozenset(raw_tables.entities))
     check(dataset)

@@ -7,8 +7,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from mtkit.data.catalogs import make_cuts
-from mtkit.data.cleaning import cleaned
-from mtkit.data.columns import check
+from mtkit.data.columns import prepared
 from mtkit.data.row_tables import fold_of
 from mtkit.errors import DataError
 from mtkit.profile import activity, columns, ids, labels, parts, rows, texts, times
@@ -72,8 +71,7 @@ def _view(raw: Dataset, recipe: Recipe | None) -> View:
     """The data as far as they can be cleaned and cut."""
     view = View(raw, None, recipe, None, time.time())
     try:
-        dataset = cleaned(raw)
-        check(dataset)
+        dataset = prepared(raw, recipe.data.source.cleaners if recipe else {})
     except DataError as error:
         view.refused = str(error)
         return view

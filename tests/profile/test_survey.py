@@ -90,3 +90,10 @@ def test_columns_without_a_value(clean, recipe_of):
     data = replace(clean, interactions=table)
     found = {finding.code for finding in survey(data, recipe_of(data)).findings}
     assert found >= {"P017", "P027", "P043"}
+
+
+def test_what_a_recipe_cleans_is_no_fault_of_its_data(clean, with_column, recipe_of):
+    data = with_column(clean, "user.age", lambda ages: [-1] * 5 + ages[5:])
+    assert "P020" in {finding.code for finding in survey(data, recipe_of(data)).findings}
+    cleaners = {"placeholders": {"use": "to_null", "table": "user", "columns": ["age"], "values": [-1]}}
+    assert "P020" not in {finding.code for finding in survey(data, recipe_of(data, clean=cleaners)).findings}
