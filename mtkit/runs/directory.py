@@ -119,13 +119,23 @@ class RunDirectory:
         """
         if resume and not self._resumable():
             raise RunError(f"{self.path}: nothing to resume: there is no {self.lock.name}; start without --resume")
+        with self.exclusive():
+            self._check_content(resume, resumable)
+            yield
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Holds the directory against other processes, whatever it has; made anew, it goes if nothing is kept in it.
+
+        Raises:
+            RunError: another process holds it, it cannot be written, or it was removed or replaced meanwhile.
+        """
         new = not self.path.exists()
         with writing(self.path):
             self.path.mkdir(parents=True, exist_ok=True)
             handle = self._locked()
         with holding(self.path):
             try:
-                self._check_content(resume, resumable)
                 yield
             except BaseException:
                 self._release(handle)
@@ -133,22 +143,6 @@ class RunDirectory:
                     self.path.rmdir()  # a mistake was found before there was anything to keep
                 raise
             self._release(handle)
-
-    @contextlib.contextmanager
-    def held(self) -> Iterator[None]:
-        """Holds a directory that has other things than a run against other processes.
-
-        Raises:
-            RunError: another process holds it, or it cannot be written.
-        """
-        with writing(self.path):
-            self.path.mkdir(parents=True, exist_ok=True)
-            handle = self._locked()
-        with holding(self.path):
-            try:
-                yield
-            finally:
-                self._release(handle)
 
     def _release(self, handle: int) -> None:
         """Removes the lock file, unless the directory is another one now."""

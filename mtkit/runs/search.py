@@ -78,7 +78,7 @@ def search_recipe(
     trainer = Trainer.of(recipe, relay_of({}), signals or Signals())
     trainer.warn(screen.trials)
     dataset = checked_data(recipe, screen.trials)
-    with RunDirectory(directory).held():
+    with RunDirectory(directory).exclusive():
         searching = _Searching(recipe, recipe.search, directory, dataset, trainer, screen)
         searching.run()
         results: dict[str, Any] = shown_values(searching.plain())
