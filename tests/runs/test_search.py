@@ -11,6 +11,7 @@ from rich.console import Console
 from mtkit.cli.program import main
 from mtkit.errors import RecipeError, RunError
 from mtkit.recipe.loader import load_recipe
+from mtkit.runs.directory import RunDirectory
 from mtkit.runs.procedure import Run
 from mtkit.runs.search import search_recipe
 from mtkit.runs.search_tables import SearchScreen
@@ -108,6 +109,15 @@ def test_a_directory_is_of_one_search(found, sets, said):
     path = found[0]
     with pytest.raises(RunError, match=f"holds a search with {said}; choose another with --run-dir"):
         search_recipe(recipe_in(path, *sets), path / "out", quiet=True)
+
+
+def test_one_search_works_in_a_directory(found):
+    path = found[0]
+    with (
+        RunDirectory(path / "out").exclusive(),
+        pytest.raises(RunError, match=r"another run is at work here \(process \d+\)"),
+    ):
+        search_recipe(recipe_in(path, "search.trials=3"), path / "out", quiet=True)
 
 
 def test_keys_that_a_recipe_cannot_have_are_found_before_anything_is_tried(found, tmp_path):
