@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mtkit.errors import DeclarationError, Problem, nearest
+from mtkit.allowed import described, expected, keys, unknown_key
+from mtkit.errors import DeclarationError, Problem, meant
 
 if TYPE_CHECKING:  # pydantic's metaclass has no public name, and type checkers no other
     from pydantic._internal._model_construction import ModelMetaclass as _Metaclass
@@ -20,6 +21,9 @@ _SHOWN = 80
 
 #: What pydantic quotes of the values that it would take.
 _QUOTED = re.compile("'([^']*)'")
+
+#: What is expected of a number that is inf or nan.
+_FINITE = {"finite_number": "a finite number"}
 
 #: Keys from the outside in; elements of lists by index.
 Location = tuple[str | int, ...]
@@ -50,12 +54,19 @@ class Declared(BaseModel, metaclass=_Declaring):
 
 def _problems(error: ValidationError, model: Any, options: Mapping[str, Any]) -> list[Problem]:
     problems = []
-    for found in error.errors():
+    for found in independent(error):
         where = existing(found["loc"], options)
         got = brief(at(options, where)) if where else ""
         path, message = explained(found, model, where, got, model.model_fields)
         problems.append(Problem(model.__name__, written(path), message))
-    return problems
+    return list(dict.fromkeys(problems))
+
+
+def independent(error: ValidationError) -> list[Any]:
+    """What pydantic found, without lists that are too short because their elements are wrong."""
+    found = error.errors()
+    lists = {each["loc"][:-1] for each in found}
+    return [each for each in found if each["type"] != "too_short" or each["loc"] not in lists]
 
 
 def explained(
@@ -71,29 +82,39 @@ def explained(
         known: keys that the model may have.
     """
     if error["type"] == "missing":
-        location = error["loc"]
-        field = model.model_fields.get(str(location[-1])) if len(location) == 1 else None
-        wanted = field.description if field else None
+        location = (*where, error["loc"][-1])
+        wanted = described(model, location)
         return location, f"is missing; expected {wanted}" if wanted else "is missing"
     if error["type"] == "extra_forbidden":
-        return where, f"unknown key; {nearest(str(where[-1]), known)}" if len(where) == 1 else "unknown key"
-    message = _sentence(error)
+        return where, unknown_key(str(where[-1]), [*known] if len(where) == 1 else keys(model, where[:-1]))
+    message = _sentence(error, expected(model, where) if where else "")
     # What is wrong with a table as a whole says itself which of its values are.
     if where and got:
         message += f", got {got}"
     if error["type"] == "literal_error" and isinstance(error["input"], str):
-        message += f"; {nearest(error['input'], _QUOTED.findall(error['ctx']['expected']))}"
+        near = meant(error["input"], _QUOTED.findall(error["ctx"]["expected"]))
+        message += f"; {near}" if near else ""
     return where, message
 
 
-def _sentence(error: Mapping[str, Any]) -> str:
+def _sentence(error: Mapping[str, Any], wanted: str) -> str:
+    """What was expected: by the component itself, or by the type of the field."""
     inner = error.get("ctx", {}).get("error")
     if isinstance(inner, DeclarationError):
         return "; ".join(": ".join(filter(None, (p.key, p.message))) for p in inner.problems)
-    message = re.sub("^(Value error, |Assertion failed, )", "", error["msg"])
+    if error["type"] in ("value_error", "assertion_error"):
+        message = re.sub("^(Value error, |Assertion failed, )", "", error["msg"])
+        return message[:1].lower() + message[1:]
     if error["type"] in ("is_instance_of", "model_type"):
-        message = f"expected a {error['ctx'].get('class') or error['ctx']['class_name']}"
-    message = re.sub("^Input should be ", "expected ", message)
+        return f"expected a {error['ctx'].get('class') or error['ctx']['class_name']}"
+    return f"expected {_FINITE.get(error['type']) or wanted or _pydantic(error)}"
+
+
+def _pydantic(error: Mapping[str, Any]) -> str:
+    """What pydantic itself says is expected, of types that have no words; never a regular expression."""
+    if error["type"] == "string_pattern_mismatch":
+        return "text of another form"
+    message = re.sub("^[A-Z][a-z]* should (be|have) ", "", error["msg"])
     return message[:1].lower() + message[1:]
 
 

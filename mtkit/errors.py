@@ -54,11 +54,19 @@ class ModelWarning(UserWarning):
 
 @dataclass(frozen=True)
 class Problem:
-    """One mistake at one place of a recipe: `file:line: key: message`."""
+    """One mistake at one place of a recipe: `file:line:column: key: message`.
+
+    Attributes:
+        place: where it is.
+        key: of the value that is wrong.
+        message: what was expected, and what was given.
+        excerpt: the line in which it stands, and carets below; empty where there is no line.
+    """
 
     place: str
     key: str
     message: str
+    excerpt: str = ""
 
     def __str__(self) -> str:
         if not self.key:
@@ -68,11 +76,11 @@ class Problem:
 
 
 class RecipeError(MtkitError):
-    """All mistakes found in a recipe, one line each."""
+    """All mistakes found in a recipe, each in one line, with its excerpt below."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         self.problems = tuple(problems)
-        super().__init__("\n".join(map(str, self.problems)))
+        super().__init__("\n".join("\n".join(filter(None, (str(p), p.excerpt))) for p in self.problems))
 
 
 class DeclarationError(RecipeError, ValueError):
@@ -116,5 +124,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if not names:
         return "there are none"
     everything = f"known: {', '.join(names)}"
-    close = difflib.get_close_matches(name, names, n=1)
-    return f"did you mean {close[0]!r}? ({everything})" if close else everything
+    close = meant(name, names)
+    return f"{close} ({everything})" if close else everything
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """`did you mean 'x'?`, or nothing where no known name is near."""
+    close = difflib.get_close_matches(name, sorted(set(known)), n=1)
+    return f"did you mean {close[0]!r}?" if close else ""

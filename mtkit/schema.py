@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, GetCoreSchemaHandler, model_validator
 
+from mtkit.allowed import form
 from mtkit.declared import Declared
 from mtkit.durations import Duration
 from mtkit.errors import nearest
@@ -33,6 +34,8 @@ class Address(str):
     """
 
     __slots__ = ()
+    #: For messages.
+    LOOKS = "an address such as 'item.text'"
 
     @classmethod
     def of(cls, scope: str, column: str) -> Self:
@@ -51,7 +54,7 @@ class Address(str):
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> Any:
-        text = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*\.[A-Za-z0-9_]+$"), AfterValidator(cls)]
+        text = Annotated[str, form(r"^[a-z][a-z0-9_]*\.[A-Za-z0-9_]+$", cls.LOOKS), AfterValidator(cls)]
         return handler.generate_schema(text)
 
 
@@ -81,7 +84,7 @@ class Column(Declared):
 
     kind: ColumnKind
     entity: str = ""
-    role: Annotated[str, Field(pattern=r"^([a-z][a-z0-9_]*)?$")] = ""
+    role: Annotated[str, form(r"^([a-z][a-z0-9_]*)?$", "a name of lower-case letters, digits and underscores")] = ""
     sources: tuple[str, ...] = ()
     horizon: Duration | None = None
     classes: bool = False

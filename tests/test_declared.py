@@ -19,12 +19,12 @@ from mtkit.standard.splits import Time
             lambda: Features(reads=["user.id"], dmi=8),
             "Features: dmi: unknown key; did you mean 'dim'? (known: combine,",
         ),
-        (lambda: Features(reads=["user.id"], dim=0), "Features: dim: expected greater than 0, got 0"),
-        (lambda: Features(reads=["user.id", 3]), "Features: reads[1]: expected a valid string, got 3"),
+        (lambda: Features(reads=["user.id"], dim=0), "Features: dim: expected a whole number above 0, got 0"),
+        (lambda: Features(reads=["user.id", 3]), "Features: reads[1]: expected an address such as 'item.text', got 3"),
         (lambda: Features(["user.id"]), "Features: takes its options by name, got ['user.id'] without one"),
         (lambda: Column(kind="label", multi_label=True, classes=True), "Column: multi_label = true is for columns"),
         (lambda: Column(kind="idd"), "got 'idd'; did you mean 'id'?"),
-        (lambda: Time(valid="soon", test="2024-02-01"), "Time: valid: expected a valid date"),
+        (lambda: Time(valid="soon", test="2024-02-01"), "Time: valid: expected a date such as 2024-01-31"),
         (lambda: Evaluate(metrics={"ndcg": "ndcg"}), "Evaluate: metrics.ndcg: expected a RankingMetric, got 'ndcg'"),
         (
             lambda: Frames(interactions=None, columns={"a": {"kind": "id", "entity": "x", "rol": "y"}}),
@@ -34,7 +34,10 @@ from mtkit.standard.splits import Time
             lambda: Frames(interactions=None, columns={n: {"kind": "id", "entity": "user"} for n in "ab"}),
             "Frames: columns 'a' and 'b' are both the user of an interaction",
         ),
-        (lambda: Features(reads=np.zeros(3)), "Features: reads: expected a valid"),
+        (
+            lambda: Features(reads=np.zeros(3)),
+            "Features: reads: expected a list of at least 1 element, each an address",
+        ),
     ],
 )
 def test_mistakes_say_what_where_and_what_to_do(make, message):

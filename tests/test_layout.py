@@ -31,7 +31,7 @@ TENSORFLOW = "runtime"
 #: Built-in components and the conformance kit stand beside the rooms, like plugins: nothing of the core needs them.
 BESIDE = ("standard", "testing", "components")
 #: Files at the top that all rooms stand on; they import one another alone.
-GROUND = ("shown", "errors", "types", "conditions", "declared", "schema", "files", "durations", "backend")
+GROUND = ("shown", "errors", "types", "conditions", "allowed", "declared", "schema", "files", "durations", "backend")
 #: Public names of what is in a room: files at the top that import from it, and nothing in the rooms imports them.
 FACES = {
     "distribute": "runtime",

@@ -59,7 +59,7 @@ def test_conditions_that_do_not_fit(tiny_recipe, change, message):
 def test_a_mistake_of_named_events_is_told_once(tiny_recipe):
     with pytest.raises(RecipeError) as raised:
         load_recipe(tiny_recipe, ["events.web.where={chanel = 1}", *NAMED])
-    assert len(str(raised.value).splitlines()) == 1
+    assert len(raised.value.problems) == 1
 
 
 @pytest.fixture

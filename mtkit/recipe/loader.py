@@ -159,7 +159,7 @@ def resolve(document: Document, found: Sequence[Mistake] = (), registry: Registr
     header = reader.header()
     if not mistakes and header:
         return Recipe(**vars(header), **vars(draft), **reader.used(), document=document)
-    ordered = sorted(dict.fromkeys(mistakes), key=lambda mistake: document.line(mistake.path))
+    ordered = sorted(dict.fromkeys(mistakes), key=lambda mistake: document.order(mistake.path))
     problems = [document.problem(mistake) for mistake in ordered[:MOST_SHOWN]]
     if (more := len(ordered) - MOST_SHOWN) > 0:
         problems.append(Problem(str(document.file), "", f"has {more:,} more mistakes"))
@@ -245,8 +245,8 @@ class _Reader:
                 self._add(("requires", distribution), message)
         return header
 
-    def _add(self, path: KeyPath, message: str) -> None:
-        self._mistakes.append(Mistake(path, message))
+    def _add(self, path: KeyPath, message: str, *, of_key: bool = False) -> None:
+        self._mistakes.append(Mistake(path, message, of_key))
 
     def _valid(
         self, model: type[Section], values: Mapping[str, Any], path: KeyPath, reserved: Sequence[str] = ()
@@ -307,7 +307,7 @@ class _Reader:
 
     def _check_name(self, path: KeyPath) -> None:
         if not NAME.fullmatch(name := str(path[-1])):
-            self._add(path, f"expected a name of lower-case letters, digits and underscores, got {name!r}")
+            self._add(path, f"expected a name of lower-case letters, digits and underscores, got {name!r}", of_key=True)
 
     def _component(self, path: KeyPath, kind: str, default: str = "", reserved: Sequence[str] = ()) -> Any:
         values = self._table(path)
@@ -340,7 +340,7 @@ class _Reader:
             model = entry.load()
         except PluginError as error:
             where = (*path, "use")
-            self._add(where if where in self._document.lines else path, str(error))
+            self._add(where if where in self._document.places else path, str(error))
             return None
         self._uses[dotted(path)] = use
         self._distributions[entry.distribution] = entry.version
@@ -350,7 +350,7 @@ class _Reader:
             self._mistakes[before:] = [self._with_owners(mistake, kind, path) for mistake in self._mistakes[before:]]
             return made
         for key in values:
-            self._add((*path, key), f"unknown key; {use!r} has no options")
+            self._add((*path, key), f"unknown key; {use!r} has no options", of_key=True)
         return model
 
     def _with_owners(self, mistake: Mistake, kind: str, path: KeyPath) -> Mistake:

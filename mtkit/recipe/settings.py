@@ -17,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from mtkit.allowed import form
 from mtkit.conditions import Where
 from mtkit.declared import Declared
 from mtkit.recipe.data_checks import CheckCode
@@ -87,8 +88,10 @@ class Header(Declared):
     """The keys before the first table."""
 
     recipe: Literal[1] = Field(description="1, the version of the recipe format")
-    name: str = Field(
-        pattern=r"^[A-Za-z0-9][A-Za-z0-9_.-]*$", description="the recipe's name; run directories carry it"
+    name: str = form(
+        r"^[A-Za-z0-9][A-Za-z0-9_.-]*$",
+        "a name of letters, digits and `_`, `.` or `-` between them",
+        "the recipe's name; run directories carry it",
     )
     seed: Annotated[int, Field(ge=0, le=LARGEST_SEED)] = Field(
         0, description="of initial values, shuffling, sampling and dropout"

@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 
 from mtkit.declared import at
 from mtkit.errors import Problem, RecipeError, nearest
-from mtkit.recipe.toml_positions import KeyPath, dotted, locate, nested_beyond, split_key
+from mtkit.recipe.places import Place, Source
+from mtkit.recipe.toml_positions import Found, KeyPath, dotted, nested_beyond, split_key
 from mtkit.recipe.toml_writer import toml_value
 from mtkit.shown import hide, redacted
 
 _REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
-#: The line of what came from the command line.
-_SET = 0
 _SHOWN = 80
 #: Bytes of a recipe, and tables and arrays within one another.
 _LARGEST, _DEEPEST = 1 << 19, 32
@@ -28,10 +27,11 @@ _TOO_DEEP = f"is nested too deeply: expected at most {_DEEPEST} tables and array
 
 
 class Mistake(NamedTuple):
-    """Something wrong with the value at a path."""
+    """Something wrong with the value at a path, or with its key."""
 
     path: KeyPath
     message: str
+    of_key: bool = False
 
 
 @dataclass(frozen=True)
@@ -42,31 +42,41 @@ class Document:
         file: the recipe's path as it was given; None = composed in Python.
         raw: values as written, with `${env:NAME}` in them; for messages and locks.
         values: values after substitution.
-        lines: path -> line; 0 = given by `--set`.
+        places: path -> where it stands.
     """
 
     file: Path | None = field(default=None, compare=False)
     raw: Mapping[str, Any] = field(default_factory=dict, compare=False)
     values: Mapping[str, Any] = field(default_factory=dict, compare=False)
-    lines: Mapping[KeyPath, int] = field(default_factory=dict, compare=False)
+    places: Mapping[KeyPath, Place] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def directory(self) -> Path:
         """Where relative paths of the recipe begin."""
         return (self.file or Path("recipe")).absolute().parent
 
-    def line(self, path: KeyPath) -> int:
-        """The line of a path, or of the nearest table around it."""
+    def place(self, path: KeyPath) -> Place | None:
+        """Where a path stands, or the nearest table around it; None where nothing of it does."""
         around = (path[:length] for length in range(len(path), 0, -1))
-        return next((self.lines[p] for p in around if p in self.lines), 1)
+        return next((self.places[p] for p in around if p in self.places), None)
+
+    def order(self, path: KeyPath) -> tuple[str, int]:
+        """By which mistakes are sorted: those of the recipe from its begin to its end, before those of others."""
+        place = self.place(path)
+        if place is None or not place.source.file:
+            return "", -1
+        own = place.source.name == str(self.file)
+        return "" if own else place.source.name, place.found.key[0]
 
     def problem(self, mistake: Mistake) -> Problem:
         """A mistake with its place, its message free of values that came from the environment."""
-        line = self.line(mistake.path)
-        place = "--set" if line == _SET else f"{self.file}:{line}"
+        key, message = dotted(mistake.path), redacted(mistake.message, self.secrets())
         if self.file is None:
-            place = "mtkit.compose"
-        return Problem(place, dotted(mistake.path), redacted(mistake.message, self.secrets()))
+            return Problem("mtkit.compose", key, message)
+        if (place := self.place(mistake.path)) is None:
+            return Problem(f"{self.file}:1", key, message)
+        value = mistake.path in self.places and not mistake.of_key
+        return Problem(place.where(value=value), key, message, place.excerpt(value=value))
 
     def shown(self, path: KeyPath) -> str:
         """The value at a path as TOML text, shortened; empty where there is none."""
@@ -101,43 +111,58 @@ def read_document(path: Path, sets: Sequence[str], unsets: Sequence[str]) -> tup
     Raises:
         RecipeError: the file cannot be read, is not TOML, too large or nested too deeply, or `sets` and `unsets` are not keys.
     """
-    raw, lines = _parse(path)
+    raw, places = _parse(path)
     for key in unsets:
-        _unset(raw, lines, key)
+        _unset(raw, places, key)
     for assignment in sets:
-        _set(raw, lines, assignment)
-    _check_depth(path, raw, lines)
+        _set(raw, places, assignment)
+    _check_depth(raw, places)
     missing = [
         Mistake(where, f"environment variable {name} is not set")
         for where, text in strings(raw)
         for name in _REFERENCE.findall(text)
         if name not in os.environ
     ]
-    document = Document(path, raw, _substitute(deepcopy(raw)), lines)
+    document = Document(path, raw, _substitute(deepcopy(raw)), places)
     hide(document.secrets())
     return document, missing
 
 
-def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, int]]:
+def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, Place]]:
+    source = _text(path)
+    if line := nested_beyond(source.text, _DEEPEST):
+        raise RecipeError([Problem(f"{path}:{line}", "", _TOO_DEEP)])
+    try:
+        return tomllib.loads(source.text), source.places()
+    except tomllib.TOMLDecodeError as error:
+        raise RecipeError([_not_toml(source, str(error))]) from None
+
+
+def _text(path: Path) -> Source:
     try:
         if (size := path.stat().st_size) > _LARGEST:
             message = f"has {size:,} bytes, expected {_LARGEST:,} at most: data belong into files that a recipe names"
             raise RecipeError([Problem(str(path), "", message)])
-        text = path.read_text(encoding="utf-8-sig")
-        if line := nested_beyond(text, _DEEPEST):
-            raise RecipeError([Problem(f"{path}:{line}", "", _TOO_DEEP)])
-        return tomllib.loads(text), locate(text)
+        return Source(str(path), path.read_text(encoding="utf-8-sig"))
     except OSError as error:
         raise RecipeError([Problem(str(path), "", f"cannot be read: {error.strerror}")]) from None
     except UnicodeDecodeError as error:
         raise RecipeError([Problem(str(path), "", f"is not UTF-8 text: {error}")]) from None
-    except tomllib.TOMLDecodeError as error:
-        at = re.search(r"at line (\d+)", str(error))
-        line = int(at.group(1)) if at else text.count("\n") + 1
-        raise RecipeError([Problem(f"{path}:{line}", "", f"is not valid TOML: {error}")]) from None
 
 
-def _check_depth(path: Path, raw: Mapping[str, Any], lines: Mapping[KeyPath, int]) -> None:
+def _not_toml(source: Source, message: str) -> Problem:
+    """What tomllib says of a text, at the place where it gave up; that is the end where it does not say where."""
+    said = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message, re.DOTALL)
+    begin = len(source.text.rstrip())
+    if said and said[2]:
+        lines = source.text.split("\n")
+        begin = sum(len(line) + 1 for line in lines[: int(said[2]) - 1]) + int(said[3]) - 1
+    place = Place(source, Found((begin, begin + 1), None))
+    what = said[1] if said else message
+    return Problem(place.where(), "", f"is not valid TOML: {what[:1].lower()}{what[1:]}", place.excerpt())
+
+
+def _check_depth(raw: Mapping[str, Any], places: Mapping[KeyPath, Place]) -> None:
     """Refuses what is nested so deeply that reading it would not end well; a recipe has no use for it."""
     level: list[Any] = [raw]
     for _ in range(_DEEPEST + 1):
@@ -145,38 +170,38 @@ def _check_depth(path: Path, raw: Mapping[str, Any], lines: Mapping[KeyPath, int
             return
         inner = (part.values() if isinstance(part, dict) else part for part in level)
         level = [value for values in inner for value in values if isinstance(value, dict | list)]
-    line = lines[max(lines, key=len)]
-    raise RecipeError([Problem("--set" if line == _SET else f"{path}:{line}", "", _TOO_DEEP)])
+    raise RecipeError([Problem(places[max(places, key=len)].where(), "", _TOO_DEEP)])
 
 
-def _unset(raw: dict[str, Any], lines: dict[KeyPath, int], key: str) -> None:
+def _unset(raw: dict[str, Any], places: dict[KeyPath, Place], key: str) -> None:
     split = split_key(key)
     if not split or split[1]:
         raise RecipeError([Problem("--unset", key, "expected a dotted key, as in balance.use")])
     *parents, last = path = split[0]
     table = at(raw, tuple(parents))
     if not isinstance(table, dict) or last not in table:
-        known = [dotted(p) for p in lines if len(p) == len(path)]
+        known = [dotted(p) for p in places if len(p) == len(path)]
         raise RecipeError([Problem("--unset", key, f"the recipe has no such key; {nearest(key, known)}")])
     del table[last]
-    _forget(lines, path)
+    _forget(places, path)
 
 
-def _set(raw: dict[str, Any], lines: dict[KeyPath, int], assignment: str) -> None:
+def _set(raw: dict[str, Any], places: dict[KeyPath, Place], assignment: str) -> None:
     split = split_key(assignment)
     if not split or not split[1].lstrip().startswith("="):
         raise RecipeError([Problem("--set", assignment, "expected KEY=VALUE, as in task.click.weight=0.5")])
     path, value = split[0], split[1].lstrip()[1:].strip()
     if len(path) > _DEEPEST:
         raise RecipeError([Problem("--set", "", _TOO_DEEP)])
+    place = Place(Source("--set", assignment, file=False), Found((0, len(assignment)), None))
     table = raw
     for depth, key in enumerate(path[:-1], 1):
-        lines.setdefault(path[:depth], _SET)
+        places.setdefault(path[:depth], place)
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
             raise RecipeError([Problem("--set", dotted(path), f"{dotted(path[:depth])} is a value, not a table")])
-    _forget(lines, path)
-    lines[path] = _SET
+    _forget(places, path)
+    places[path] = place
     given = _parse_value(value)
     merges = isinstance(given, dict) and isinstance(table.get(path[-1]), dict)
     table[path[-1]] = _merged(table[path[-1]], given) if merges else given
@@ -199,9 +224,9 @@ def _parse_value(text: str) -> Any:
     return parsed["value"] if len(parsed) == 1 else text
 
 
-def _forget(lines: dict[KeyPath, int], path: KeyPath) -> None:
-    for known in [p for p in lines if p[: len(path)] == path]:
-        del lines[known]
+def _forget(places: dict[KeyPath, Place], path: KeyPath) -> None:
+    for known in [p for p in places if p[: len(path)] == path]:
+        del places[known]
 
 
 def strings(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:

@@ -5,14 +5,30 @@ The scanner reads valid TOML 1.0 only; texts go through `tomllib.loads` first.
 
 from __future__ import annotations
 
-import bisect
 import re
 import tomllib
+from typing import NamedTuple
 
 from mtkit.recipe.toml_writer import toml_key
 
 #: Keys from the root of a document; array elements by index.
 KeyPath = tuple[str | int, ...]
+
+#: Where a part of a text begins, and where it has ended: characters from its start.
+Span = tuple[int, int]
+
+
+class Found(NamedTuple):
+    """Where a key, or an element of an array, stands in a text.
+
+    Attributes:
+        key: the key, of a dotted one the part; of an element, the element.
+        value: what it is set to; None for tables that have a header, or are only implied.
+    """
+
+    key: Span
+    value: Span | None
+
 
 _BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")
 _BASIC = r'"(?:\\.|[^"\\\n])*"'
@@ -31,17 +47,17 @@ _STRUCTURE = re.compile(
 _SCALAR = re.compile(r"[^,\]}#\r\n]+")
 
 
-def locate(text: str) -> dict[KeyPath, int]:
-    """The line, from 1, of every key and array element of a TOML text.
+def locate(text: str) -> dict[KeyPath, Found]:
+    """Where every key and array element of a TOML text stands.
 
     A table that is only implied (`a` in `[a.b]`) stands where it is first named.
 
     Args:
-        text: valid TOML.
+        text: valid TOML, with lines that end in a line feed, or in it and a carriage return before it.
     """
     scanner = _Scanner(text)
     scanner.document()
-    return scanner.lines
+    return scanner.found
 
 
 def nested_beyond(text: str, levels: int) -> int:
@@ -91,10 +107,9 @@ def _parts(key: str) -> tuple[str, ...]:
 
 class _Scanner:
     def __init__(self, text: str) -> None:
-        self.lines: dict[KeyPath, int] = {}
+        self.found: dict[KeyPath, Found] = {}
         self._text = text
         self._position = 0
-        self._newlines = [match.start() for match in re.finditer("\n", text)]
         self._lengths: dict[KeyPath, int] = {}
 
     def document(self) -> None:
@@ -118,60 +133,71 @@ class _Scanner:
     def _peek(self, token: str) -> bool:
         return self._text.startswith(token, self._position)
 
-    def _line(self) -> int:
-        return bisect.bisect_left(self._newlines, self._position) + 1
+    def _key(self) -> list[tuple[str, Span]]:
+        """The parts of a dotted key, each with where it stands."""
+        begin = self._position
+        key = self._skip(_KEY)
+        spans = [(begin + part.start(), begin + part.end()) for part in _PART.finditer(key)]
+        return list(zip(_parts(key), spans, strict=True))
 
     def _header(self) -> KeyPath:
-        line, array = self._line(), self._peek("[[")
+        array = self._peek("[[")
         self._position += 1 + array
         self._skip_blank()
-        *parents, last = _parts(self._skip(_KEY))
+        *parents, (last, span) = self._key()
         self._skip_blank()
         self._position += 1 + array
         path: KeyPath = ()
-        for key in parents:
-            path = self._enter((*path, key), line)
+        for key, around in parents:
+            path = self._enter((*path, key), around)
         path = (*path, last)
         if not array:
-            self.lines[path] = line
+            self.found[path] = Found(span, None)
             return path
         self._lengths[path] = self._lengths.get(path, 0) + 1
-        return self._enter(path, line)
+        return self._enter(path, span)
 
-    def _enter(self, path: KeyPath, line: int) -> KeyPath:
+    def _enter(self, path: KeyPath, span: Span) -> KeyPath:
         """The table at `path`, or the last one if `path` is an array of tables."""
-        self.lines.setdefault(path, line)
+        self.found.setdefault(path, Found(span, None))
         if path in self._lengths:
             path = (*path, self._lengths[path] - 1)
-            self.lines.setdefault(path, line)
+            self.found.setdefault(path, Found(span, None))
         return path
 
     def _pair(self, table: KeyPath) -> None:
-        line = self._line()
-        *parents, last = _parts(self._skip(_KEY))
-        for key in parents:
+        *parents, (last, span) = self._key()
+        for key, around in parents:
             table = (*table, key)
-            self.lines.setdefault(table, line)
-        self.lines[*table, last] = line
+            self.found.setdefault(table, Found(around, None))
+        path = (*table, last)
+        self.found[path] = Found(span, None)  # so that it stands before what is in it
         self._skip_blank()
         self._position += 1
         self._skip_blank()
-        self._value((*table, last))
+        self.found[path] = Found(span, self._value(path))
 
-    def _value(self, path: KeyPath) -> None:
+    def _value(self, path: KeyPath) -> Span:
+        begin = self._position
         if self._peek("["):
             self._array(path)
         elif self._peek("{"):
             self._inline_table(path)
+        elif self._peek('"') or self._peek("'"):
+            self._skip(_STRING)
         else:
-            self._skip(_STRING if self._peek('"') or self._peek("'") else _SCALAR)
+            end = begin + len(self._skip(_SCALAR).rstrip())
+            return begin, end
+        return begin, self._position
 
     def _array(self, path: KeyPath) -> None:
         self._position += 1
         index = 0
         while self._skip_blank() and not self._peek("]"):
-            self.lines[*path, index] = self._line()
-            self._value((*path, index))
+            element = (*path, index)
+            self.found[element] = Found((self._position, self._position), None)
+            span = self._value(element)
+            self.found[element] = Found(span, span)
             self._end_of_item()
             index += 1
         self._position += 1

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from mtkit.declared import at, existing, explained
+from mtkit.declared import at, existing, explained, independent
 from mtkit.recipe.source_text import Document, Mistake
 from mtkit.recipe.toml_positions import KeyPath
 from mtkit.spec import OrDirectory
@@ -38,7 +38,7 @@ def validate(
         made = model.model_validate_json(text, strict=True)
     except ValidationError as error:
         known = (*reserved, *model.model_fields)
-        return [_mistake(found, model, known, document, path) for found in error.errors()]
+        return [_mistake(found, model, known, document, path) for found in independent(error)]
     directory = document.directory
     return with_paths(made, lambda path: joined(directory, path), lambda name: _directory(name, directory))
 
@@ -52,7 +52,7 @@ def _mistake(
 ) -> Mistake:
     inner = existing(error["loc"], at(document.values, path))
     inner, message = explained(error, model, inner, document.shown((*path, *inner)), known)
-    return Mistake((*path, *inner), message)
+    return Mistake((*path, *inner), message, of_key=error["type"] == "extra_forbidden")
 
 
 def with_paths(model: Model, path: Callable[[Path], Path], name_or_directory: Callable[[str], str]) -> Model:

@@ -8,6 +8,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
+from mtkit.allowed import form
 from mtkit.backend import keras, tf
 from mtkit.errors import StrategyError
 from mtkit.recipe.loader import Recipe
@@ -78,7 +79,7 @@ class _Workers(BaseModel):
 
     cluster: Mapping[
         Literal["chief", "worker"],
-        Annotated[tuple[Annotated[str, Field(pattern=r"^.+:\d+$")], ...], Field(min_length=1)],
+        Annotated[tuple[Annotated[str, form(r"^.+:\d+$", "an address such as 'host:1234'")], ...], Field(min_length=1)],
     ]
     task: _Task
 

@@ -7,18 +7,20 @@ from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from mtkit.allowed import form
 from mtkit.declared import Declared
 
 if TYPE_CHECKING:
     import numpy as np
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")]
+Name = Annotated[str, form(r"^[a-z][a-z0-9_]*$", "a name of lower-case letters, digits and underscores")]
 #: What items are compared by.
 ItemsBy = Annotated[
     str,
-    Field(
-        pattern=r"^[a-z][a-z0-9_]*(\.[A-Za-z0-9_]+)?$",
-        description="a categorical column, a list, a label of classes or a text of the items (`item.category`), or the name of "
+    form(
+        r"^[a-z][a-z0-9_]*(\.[A-Za-z0-9_]+)?$",
+        "a column such as 'item.category', or the name of an encoder",
+        "a categorical column, a list, a label of classes or a text of the items (`item.category`), or the name of "
         "an encoder that derives vectors of them (`text`)",
     ),
 ]

@@ -116,14 +116,17 @@ def test_settings_are_dictionaries_or_made():
         ({"encoder": {3: Features(reads=["user.id"])}}, "encoder: expected texts as keys, got 3"),
         (
             {"encoder": {"user": {"use": "features", "reads": ["user.id"], "dim": True}}},
-            "user.dim: expected a valid int",
+            "user.dim: expected a whole number above 0",
         ),
         (
             {"encoder": {"user": {"use": "features", "reads": {1}}}},
             "encoder.user.reads: expected a text, a number, a date",
         ),
         ({"evaluate": ["auc"]}, "evaluate: expected a table, got ['auc']"),
-        ({"evaluate": {"k": 10}}, "evaluate.k: expected a valid array, got 10"),
+        (
+            {"evaluate": {"k": 10}},
+            "evaluate.k: expected a list of at least 1 element, each a whole number above 0, got 10",
+        ),
         (
             {"evaluate": {"prediction_metrics": ["acu"]}},
             "evaluate.prediction_metrics[0]: no prediction_metric is named",
@@ -132,9 +135,9 @@ def test_settings_are_dictionaries_or_made():
         ({"train": {"epoch": 3}}, "train.epoch: unknown key; did you mean 'epochs'?"),
         (
             {"catalog": {"item": {"min_count": -1}}},
-            "catalog.item.min_count: expected greater than or equal to 0, got -1",
+            "catalog.item.min_count: expected a whole number of at least 0, got -1",
         ),
-        ({"seed": -1}, "seed: expected greater than or equal to 0, got -1"),
+        ({"seed": -1}, "seed: expected a whole number from 0 to 4294967295, got -1"),
     ],
 )
 def test_mistakes_name_the_argument(changes, message):

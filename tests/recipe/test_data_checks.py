@@ -63,5 +63,5 @@ def test_the_line_is_named(load):
     text = RECIPE.replace("[data]\n", '[data]\nsilence = ["P0012"]\n')
     assert text != RECIPE
     line = text[: text.index("silence")].count("\n") + 1
-    with pytest.raises(RecipeError, match=rf"toy\.toml:{line}: data\.silence\[0\]"):
+    with pytest.raises(RecipeError, match=rf"toy\.toml:{line}:12: data\.silence\[0\]"):
         load(text=text)

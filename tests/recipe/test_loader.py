@@ -26,12 +26,12 @@ def load(tmp_path, monkeypatch):
 
 @pytest.fixture
 def fails(load):
-    """The lines of the message about a recipe that does not load."""
+    """What is said of each mistake of a recipe that does not load, without columns and the lines that are quoted."""
 
     def fails(*arguments, **keywords):
         with pytest.raises(RecipeError) as raised:
             load(*arguments, **keywords)
-        return str(raised.value).splitlines()
+        return [re.sub(r"^(\S+\.toml:\d+):\d+", r"\1", str(problem)) for problem in raised.value.problems]
 
     return fails
 
@@ -101,7 +101,7 @@ def test_all_mistakes_at_once_each_at_its_line(fails):
             "count = 20",
             "data.catalog.item.min_cuont: unknown key; did you mean 'min_count'? (known: min_count, unlisted, where)",
         ),
-        ("batch_size = 8", "rows.lines.batch_size: expected a valid integer, got true"),
+        ("batch_size = 8", "rows.lines.batch_size: expected a whole number above 0, got true"),
         (
             'use = "deep"',
             "encoder.item.use: no encoder is named 'deap'; did you mean 'deep'? (known: bert, deep, sum, user_item_graph)",
@@ -114,8 +114,20 @@ def test_all_mistakes_at_once_each_at_its_line(fails):
     ]
     lines = fails(text)
     assert lines[:4] == [f"toy.toml:{line_of(at)}: {message}" for at, message in expected]
-    assert lines[4].endswith(": evaluate.k[1]: expected greater than 0, got 0")
+    assert lines[4].endswith(": evaluate.k[1]: expected a whole number above 0, got 0")
     assert len(lines) == 5
+
+
+def test_a_mistake_is_shown_in_its_line(load):
+    text = RECIPE.replace('use = "deep"', 'use = "deap"').replace("k = [10, 50]", "k = [10, 0]")
+    with pytest.raises(RecipeError) as raised:
+        load(text.replace("count = 20", "cuont = 20"))
+    shown = str(raised.value)
+    assert re.search(
+        r"toy\.toml:\d+:1: data\.catalog\.item\.min_cuont: .*\n  \d+ \| min_cuont = 20\n +\| \^{9}\n", shown
+    )
+    assert re.search(r'\n  \d+ \| use = "deap"\n +\| {7}\^{6}\n', shown)
+    assert re.search(r"\n  \d+ \| k = \[10, 0\]\n +\| {10}\^$", shown)
 
 
 @pytest.mark.parametrize(
@@ -124,8 +136,8 @@ def test_all_mistakes_at_once_each_at_its_line(fails):
         (["recipe=2"], "--set: recipe: expected 1, got 2"),
         (["nmae=1"], "--set: nmae: unknown key; did you mean 'name'?"),
         (["encoders.x.use='sum'"], "--set: encoders: unknown key; did you mean 'encoder'?"),
-        (["seed=-1"], "--set: seed: expected greater than or equal to 0, got -1"),
-        (["seed=4294967296"], "--set: seed: expected less than or equal to 4294967295, got 4294967296"),
+        (["seed=-1"], "--set: seed: expected a whole number from 0 to 4294967295, got -1"),
+        (["seed=4294967296"], "--set: seed: expected a whole number from 0 to 4294967295, got 4294967296"),
         (["encoder.Item={use='sum', reads=['item.id']}"], "--set: encoder.Item: expected a name of lower-case letters,"),
         (["encoder=3"], "--set: encoder: expected a table, got 3"),
         (["task.next=3"], "--set: task.next: expected a table, got 3"),
@@ -135,17 +147,22 @@ def test_all_mistakes_at_once_each_at_its_line(fails):
         (["encoder.new.dim=3"], "--set: encoder.new.use: is missing; known: deep, sum"),
         (["encoder.item.mode=lorra"], "--set: encoder.item.mode: expected 'frozen', 'lora' or 'full', got \"lorra\"; did you mean 'lora'?"),
         (["encoder.item.count=4"], "--set: encoder.item.count: expected an odd count, not 4, got 4"),
-        (["encoder.item.options.ratoi=4"], "--set: encoder.item.options.ratoi: unknown key"),
-        (["encoder.item.span=soon"], "--set: encoder.item.span: expected a valid duration"),
+        (["encoder.item.options.ratoi=4"], "--set: encoder.item.options.ratoi: unknown key; did you mean 'ratio'? (known: "),
+        (["encoder.item.options.files=3"], "--set: encoder.item.options.files: expected a list, each a path, got 3"),
+        (["data.catalog.item={min_count='x'}"], "--set: data.catalog.item.min_count: expected a whole number of at least 0, got"),
+        (["rows.lines.window=['28d']"], "--set: rows.lines.window: expected a duration such as"),
+        (["name='a b'"], "--set: name: expected a name of letters, digits and"),
+        (["encoder.item.reads=['item']"], "--set: encoder.item.reads[0]: expected an address such as 'item.text', got \"item\""),
+        (["encoder.item.span=soon"], '--set: encoder.item.span: expected a duration such as "28d"'),
         (["evaluate.metrics=recall"], '--set: evaluate.metrics: expected a list of names, got "recall"'),
         (["evaluate.metrics=[3]"], "--set: evaluate.metrics[0]: expected a name, or {use = NAME, ...}, got 3"),
         (["evaluate.metrics=['recall', 'recall']"], "--set: evaluate.metrics[1]: 'recall' is listed twice"),
         (["evaluate.metrics=['recal']"], "--set: evaluate.metrics[0]: no ranking_metric is named 'recal'; did you mean"),
         (["evaluate.baselines=[{use='recency', half=3}]"], "--set: evaluate.baselines[0].half: unknown key; did you mean 'half_life'?"),
         (["evaluate.metrics=[]", "evaluate.prediction_metrics=[]"], ": evaluate: measures nothing; expected metrics"),
-        (["evaluate.slices=['tial']"], "--set: evaluate.slices[0]: expected 'new', 'cold_user', 'cold_item', 'tail', 'unknown_user', 'unknown_item' or 'unknown_both', got \"tial\"; did you mean 'tail'?"),
+        (["evaluate.slices=['tial']"], "--set: evaluate.slices[0]: expected 'new', 'cold_user', 'cold_item', 'tail', 'unknown_user', 'unknown_item' or 'unknown_both', or a table with some of the keys by, edges, values, got \"tial\"; did you mean 'tail'?"),
         (["evaluate.slices=[{by='user.age', edges=[3, 3]}]"], "--set: evaluate.slices[0].edges: edges must increase, got [3, 3]"),
-        (["evaluate.slices=[{by='user.age', edge=[3]}]"], "--set: evaluate.slices[0].edge: unknown key"),
+        (["evaluate.slices=[{by='user.age', edge=[3]}]"], "--set: evaluate.slices[0].edge: unknown key; did you mean 'edges'?"),
         (["evaluate.slices=['user.']"], "--set: evaluate.slices[0]"),
         (["train.strategy=atuo"], "--set: train.strategy: no strategy is named 'atuo'; did you mean 'auto'?"),
         (["train.learning_rate=inf"], "train.learning_rate: expected a finite number"),
@@ -203,8 +220,8 @@ def test_unset_goes_first(load, fails):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("recipe = 1\nname = \n", "toy.toml:2: is not valid TOML: "),
-        ("recipe = 1\na = 1\na = 2", "toy.toml:3: is not valid TOML: "),
+        ("recipe = 1\nname = \n", "toy.toml:2: is not valid TOML: invalid value"),
+        ("recipe = 1\na = 1\na = 2", "toy.toml:3: is not valid TOML: cannot overwrite a value"),
     ],
 )
 def test_invalid_toml(fails, text, message):
@@ -241,7 +258,8 @@ def test_a_short_secret_leaves_other_words_alone(fails, monkeypatch):
 def test_problems_found_later_have_places(load):
     recipe = load(sets=["seed=3"])
     assert (
-        str(recipe.problem(("task", "cheap", "label"), "no")) == f"toy.toml:{line_of('label =')}: task.cheap.label: no"
+        str(recipe.problem(("task", "cheap", "label"), "no"))
+        == f"toy.toml:{line_of('label =')}:9: task.cheap.label: no"
     )
     assert str(recipe.problem(("seed",), "no")) == "--set: seed: no"
 

@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mtkit.declared import at
 from mtkit.recipe.toml_positions import dotted, locate, nested_beyond, split_key
 
 
@@ -59,10 +60,47 @@ LINES = {
 }  # fmt: skip
 
 
+def lines(text):
+    return {path: text.count("\n", 0, found.key[0]) + 1 for path, found in locate(text).items()}
+
+
+def plain(values):
+    """What two texts of one value have alike: nan is not equal to itself, and line feeds end lines."""
+    return repr(values).replace("\\r\\n", "\\n")
+
+
+def assert_spans_hold_what_tomllib_reads(text):
+    """Each span read alone is the key, or the value, that tomllib has at its path."""
+    values = tomllib.loads(text)
+    for path, (key, value) in locate(text).items():
+        part = text[slice(*key)]
+        if isinstance(path[-1], str):
+            assert list(tomllib.loads(f"{part} = 1")) == [path[-1]]
+        if value:
+            assert plain(tomllib.loads(f"value = {text[slice(*value)]}")["value"]) == plain(at(values, path))
+            assert isinstance(path[-1], str) or key == value
+
+
 @pytest.mark.parametrize("newline", ["\n", "\r\n"])
 def test_every_form_is_located(newline):
-    assert locate(TEXT.replace("\n", newline)) == LINES
+    text = TEXT.replace("\n", newline)
+    assert lines(text) == LINES
     assert set(paths(tomllib.loads(TEXT))) == set(LINES)
+    assert_spans_hold_what_tomllib_reads(text)
+
+
+def test_a_part_of_a_key_stands_where_it_is_written():
+    text = "[a . 'b c']\nd.e = {f = [10, 'x']}  # 3\n"
+    found = {path: (text[slice(*key)], value and text[slice(*value)]) for path, (key, value) in locate(text).items()}
+    assert found == {
+        ("a",): ("a", None),
+        ("a", "b c"): ("'b c'", None),
+        ("a", "b c", "d"): ("d", None),
+        ("a", "b c", "d", "e"): ("e", "{f = [10, 'x']}"),
+        ("a", "b c", "d", "e", "f"): ("f", "[10, 'x']"),
+        ("a", "b c", "d", "e", "f", 0): ("10", "10"),
+        ("a", "b c", "d", "e", "f", 1): ("'x'", "'x'"),
+    }
 
 
 class Writer:
@@ -166,7 +204,8 @@ def test_every_path_that_tomllib_yields_is_located_at_its_line(data):
     writer.document()
     values = tomllib.loads(writer.text)
     assert set(paths(values)) == set(writer.lines)
-    assert locate(writer.text) == writer.lines
+    assert lines(writer.text) == writer.lines
+    assert_spans_hold_what_tomllib_reads(writer.text)
 
 
 def test_dotted_quotes_what_is_not_bare():
