@@ -135,7 +135,7 @@ def replaced(name, values):
         ),
         ("task.discounted.label=discuonted", "no label 'discuonted'; did you mean 'discounted'"),
         ("task.department.inputs=['past']", r"'past' depends on history\.item, which row table 'items' does not have"),
-        ("encoder.product.dim=4", r"^experts_product: residual = true .* the input is 4 wide and units = 8; set units"),
+        ("encoder.product.dim=4", r"units: residual = true .* the input is 4 wide; set units = 4.*product"),
         ("task.gift.rows=windows", r"row table 'windows' has no label 'gift'"),
         ("task.next.rows=lines", r"task\.next\.rows: row table 'lines' has no targets to evaluate on"),
     ],

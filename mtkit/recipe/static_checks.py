@@ -15,10 +15,12 @@ from mtkit.recipe.hide_checks import unfit_hiding
 from mtkit.recipe.past_checks import unfit_pasts
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.recommend_checks import unfit_lists
+from mtkit.recipe.row_checks import unfit_rows
 from mtkit.recipe.search_settings import Search, unfit_search
 from mtkit.recipe.settings import By, Data, Evaluate, NamedEvents, Recommend, Train
 from mtkit.recipe.source_text import Mistake
 from mtkit.recipe.toml_positions import KeyPath
+from mtkit.recipe.width_checks import unfit_widths
 from mtkit.schema import CONTEXT, HISTORY, KNOWN, TASK, Address, ColumnKind, Schema
 from mtkit.spec import (
     Balancer,
@@ -77,9 +79,14 @@ def check_wiring(draft: Draft) -> list[Mistake]:
         mistakes += [*_addresses(draft, schema), *_beside_pairs(draft, schema), *_pasts(draft, schema)]
         mistakes += [*_catalogs(draft.data, schema), *_measured(draft, schema), *_divided(draft.data.split, schema)]
         mistakes += _conditions(draft, schema)
+        mistakes += [
+            Mistake(("rows", name, *path), message)
+            for name, rows in draft.rows.items()
+            for path, message in (rows.mistakes(schema) if rows else ())
+        ]
         hiding = unfit_hiding(draft.train.hide if draft.train else (), draft.encoder, draft.rows, draft.task, schema)
         mistakes += [Mistake(("train", "hide", what), message) for what, message in hiding]
-    return mistakes or [*_lists(draft, schema)]
+    return mistakes or [*unfit_widths(draft.encoder, draft.correlation, draft.task), *_lists(draft, schema)]
 
 
 def _searched(draft: Draft) -> Iterator[Mistake]:
@@ -408,6 +415,8 @@ def _tasks(draft: Draft, schema: Schema | None) -> Iterator[Mistake]:
         if head is None:
             continue
         found = [*_rows_of(head, draft.rows), *_names_of(head, wiring), *head.mistakes(name, wiring)]
+        if schema and not found:
+            found = [*unfit_rows(head, draft.rows, schema, wiring.embeddings)]
         if schema and head.weight_by and (message := schema.not_weighing(head.weight_by)):
             found.append((("weight_by",), message))
         yield from (Mistake(("task", name, *path), message) for path, message in found)

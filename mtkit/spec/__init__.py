@@ -25,7 +25,7 @@ from mtkit.spec.base import (
 )
 from mtkit.spec.class_heads import ClassTask
 from mtkit.spec.cleaning import Cleaner, columns_of, no_column, no_table, taken, with_columns
-from mtkit.spec.data import Cleaned, Cut, DataSource, GroupPreprocessor, Log, Preprocessor, Rows, Split
+from mtkit.spec.data import Cleaned, Cut, DataSource, GroupPreprocessor, Holds, Log, Preprocessor, Rows, Split
 from mtkit.spec.evaluation import (
     Baseline,
     ContentBaseline,
@@ -82,6 +82,7 @@ __all__ = [
     "Fraction",
     "GroupPreprocessor",
     "GroupedMetric",
+    "Holds",
     "ItemsBy",
     "Key",
     "KeyColumn",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
@@ -17,7 +17,7 @@ from mtkit.spec.cleaning import Cleaner
 if TYPE_CHECKING:
     import numpy as np
 
-    from mtkit.schema import Schema
+    from mtkit.schema import Column, Schema
     from mtkit.types import Dataset, Fold, Part, RowTable
 
 
@@ -151,6 +151,21 @@ class Split(Spec):
         return (self,)
 
 
+@dataclass(frozen=True)
+class Holds:
+    """What the rows of a table have, as far as declarations tell.
+
+    Attributes:
+        labels: name of each label -> how it is declared.
+        scopes: of the features that rows have: entities and roles, `context`, `history`.
+        targets: whether rows to be evaluated on have lists of what follows, by which rankings are judged.
+    """
+
+    labels: Mapping[str, Column] = field(default_factory=dict)
+    scopes: tuple[str, ...] = ()
+    targets: bool = False
+
+
 class Rows(Spec):
     """Makes a row table of a fold, one part at a time."""
 
@@ -183,6 +198,14 @@ class Rows(Spec):
     def sequence_length(self) -> int:
         """How many past events a sequence of rows that are drawn together has at most; 0 = rows are drawn alone."""
         return 0
+
+    def holds(self, schema: Schema) -> Holds | None:
+        """What its rows have, by which recipes are checked without data; None = that is known once they are made."""
+        return None
+
+    def mistakes(self, schema: Schema) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """What does not fit the declared columns, beside conditions: keys and indices, and what is wrong there."""
+        yield from ()
 
     def of_share(self, share: float) -> Rows | None:
         """What makes rows of a share of the users alike, by which memory is estimated; None = not by users, and few."""

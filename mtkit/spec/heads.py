@@ -229,6 +229,11 @@ class TaskHead(Spec):
         """The classes of its label in the order of their numbers, if it has one for them; default: as they are."""
         return classes
 
+    @property
+    def equally_wide(self) -> tuple[Name, ...]:
+        """Embeddings that it reads and that have to be equally wide, as they are added up or multiplied; empty = any widths."""
+        return ()
+
     def candidates_of_step(self, rows: int, items: int) -> int:
         """Of a head that `ranks`: against how many candidates a step has each of its rows, of a catalog of so many items."""
         return items if any(read.whole for read in self.reads()) else rows

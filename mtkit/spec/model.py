@@ -260,6 +260,19 @@ class Correlation(Spec):
         """Losses that the layer adds to those of the tasks: name -> weight."""
         return {}
 
+    def state_width(self, width: int) -> int | None:
+        """How wide the states are that it hands on, of an input so wide; None where that is told by its layer alone."""
+        return None
+
+    def misfit(self, width: int, tasks: int) -> tuple[str, str]:
+        """Why it cannot take an input so wide: the key of its table, and what is wrong; both empty if it can.
+
+        Args:
+            width: of the input; of a pair whose layer takes a list, of each part of it.
+            tasks: how many it runs for.
+        """
+        return "", ""
+
     def mistakes(self, tasks: Mapping[str, Any]) -> Iterator[tuple[tuple[str | int, ...], str]]:
         """What does not fit the tasks of the recipe: keys and indices, and what is wrong there.
 

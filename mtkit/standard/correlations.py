@@ -21,6 +21,11 @@ Widths = Annotated[
 ]
 
 
+def last(units: int | tuple[int, ...]) -> int:
+    """The width of the last layer."""
+    return units if isinstance(units, int) else units[-1]
+
+
 class SharedBottom(Correlation):
     """Layers that all tasks share, and that give one state for all of them (Caruana, 1997).
 
@@ -29,6 +34,10 @@ class SharedBottom(Correlation):
 
     units: Widths = Field(64, description="width of each layer; the last is that of the state")
     activation: Activation = Field("relu", description="of each layer")
+
+    def state_width(self, width: int) -> int:
+        """The last of `units`."""
+        return last(self.units)
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.shared_bottom.SharedBottom`."""
@@ -51,6 +60,20 @@ class Mmoe(Correlation):
     residual: bool = Field(
         False, description="add the input to the mixture; the last of `units` is then the width of the input"
     )
+
+    def state_width(self, width: int) -> int:
+        """The last of `units`."""
+        return last(self.units)
+
+    def misfit(self, width: int, tasks: int) -> tuple[str, str]:
+        """An input that cannot be added to the mixture."""
+        if not self.residual or width == last(self.units):
+            return "", ""
+        units = width if isinstance(self.units, int) else [*self.units[:-1], width]
+        return "units", (
+            f"residual = true adds the input to the mixture, but the input is {width} wide; set units = {units}, or "
+            "residual = false"
+        )
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.mmoe.Mmoe`."""
@@ -80,6 +103,10 @@ class Ple(Correlation):
     )
     activation: Activation = Field("relu", description="of the experts")
 
+    def state_width(self, width: int) -> int:
+        """The last of `units`."""
+        return last(self.units)
+
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.ple.Ple`."""
         from mtkit.layers.ple import Ple as Layer
@@ -107,6 +134,10 @@ class CrossStitch(Correlation):
     )
     activation: Activation = Field("relu", description="of each layer")
 
+    def state_width(self, width: int) -> int:
+        """The last of `units`."""
+        return last(self.units)
+
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.cross_stitch.CrossStitch`."""
         from mtkit.layers.cross_stitch import CrossStitch as Layer
@@ -128,6 +159,15 @@ class TaskAttention(Correlation):
 
     heads: PositiveInt = Field(2, description="attention heads; divide the width of the states")
     residual: bool = Field(True, description="add what is found to the state instead of replacing it")
+
+    def state_width(self, width: int) -> int:
+        """That of its input."""
+        return width
+
+    def misfit(self, width: int, tasks: int) -> tuple[str, str]:
+        """Heads that do not divide the input."""
+        wrong = f"does not divide the width {width} of the input; set a divisor of it"
+        return ("heads", wrong) if width % self.heads else ("", "")
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.task_attention.TaskAttention`."""
@@ -178,6 +218,10 @@ class Aitm(Correlation):
         """The order of these tasks."""
         return self.model_copy(update={"order": tuple(task for task in self.order if task in tasks)})
 
+    def state_width(self, width: int) -> int:
+        """The last of `units`."""
+        return last(self.units)
+
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.aitm.Aitm`.
 
@@ -227,6 +271,19 @@ class Stem(Correlation):
     )
     activation: Activation = Field("relu", description="of the experts")
 
+    def state_width(self, width: int) -> int:
+        """The last of `units`."""
+        return last(self.units)
+
+    def misfit(self, width: int, tasks: int) -> tuple[str, str]:
+        """Embeddings that are too narrow to be divided."""
+        if width > (needed := tasks * self.own):
+            return "", ""
+        return "own", (
+            f"takes {needed} numbers for {tasks} tasks, and an embedding has {width}, of which some have to be shared; set its "
+            f"`dim` to {needed + self.own}, or a smaller `own`"
+        )
+
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.stem.Stem`."""
         from mtkit.layers.stem import Stem as Layer
@@ -256,6 +313,10 @@ class Fusion(Correlation):
     on: tuple[Name, ...] = Field(min_length=2, description="embeddings that are fused, in the order of a cascade")
     method: Literal["concatenate", "gated", "attention", "cascade"] = Field("gated", description="how they are fused")
     dim: PositiveInt = Field(64, description="width of the result")
+
+    def state_width(self, width: int) -> int:
+        """`dim`."""
+        return self.dim
 
     def build(self, context: BuildContext) -> Any:
         """One of `mtkit.layers.fusion.FUSIONS`."""

@@ -55,6 +55,11 @@ class GatedRetrieval(RetrievalTask):
         """Targets, own past items, and how active the users and how popular the items were."""
         return ("target", "own", "activity", "popularity")
 
+    @property
+    def equally_wide(self) -> tuple[str, ...]:
+        """All that it adds up."""
+        return (*self.query, *self.candidate)
+
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.GatedRetrieval`."""
         from mtkit.data.known_as_of import ACTIVITY_CHANNELS, OWN_CHANNELS, POPULARITY_CHANNELS
@@ -166,6 +171,11 @@ class Retrieval(RetrievalTask):
         hits, correct = self.remove_accidental_hits, self.correct_sampling
         yield "remove_accidental_hits = false", not hits, self.negatives != "catalog", "negatives that are drawn"
         yield "correct_sampling = false", not correct, self._sums, "a sum over negatives that are drawn"
+
+    @property
+    def equally_wide(self) -> tuple[str, ...]:
+        """All that it adds up, where there are no towers."""
+        return () if self.dim else (*self.query, *self.candidate)
 
     @property
     def candidates(self) -> Literal["batch", "catalog", "drawn"]:

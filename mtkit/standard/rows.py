@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Annotated, ClassVar, Literal, Self
@@ -11,12 +12,14 @@ from pydantic import Field, model_validator
 from mtkit.conditions import Where
 from mtkit.durations import in_words
 from mtkit.errors import DataError, nearest
-from mtkit.spec import Duration, Name, PositiveInt, Rows
+from mtkit.schema import CONTEXT, HISTORY, Column
+from mtkit.spec import Duration, Holds, Name, PositiveInt, Rows
 from mtkit.types import DAY
 
 if TYPE_CHECKING:
     import numpy as np
 
+    from mtkit.schema import Schema
     from mtkit.types import Fold, Part, RowTable
 
 _WITH_A_PAST = "users with a past who act {}"
@@ -77,6 +80,10 @@ class _OfTargets(_OfEvents):
     def of_share(self, share: float) -> Rows:
         """The same, with a share of `eval_sample`."""
         return self.model_copy(update={"eval_sample": _part(self.eval_sample, share)})
+
+    def holds(self, schema: Schema) -> Holds:
+        """Who acts, with a past, and targets."""
+        return Holds(scopes=(*[*schema.roles][:1], HISTORY), targets=True)
 
     @property
     def _of(self) -> str:
@@ -170,6 +177,13 @@ class _EventRows(_OfEvents):
         drawn = {name: _part(getattr(self, name), share) for name in ("sample", "eval_sample")}
         return self.model_copy(update=drawn)
 
+    def holds(self, schema: Schema) -> Holds:
+        """All that interactions have, with the labels of `_labels`."""
+        return Holds(self._labels(schema), (CONTEXT, *schema.roles, *([HISTORY] if schema.roles else [])))
+
+    def _labels(self, schema: Schema) -> Mapping[str, Column]:
+        return {}
+
     def _positions(self, fold: Fold, part: Part) -> np.ndarray:
         from mtkit.data.row_builders import event_positions
 
@@ -216,6 +230,13 @@ class Interactions(_EventRows):
         if (name := self.positives_of) and self.labels and name not in self._names:
             raise ValueError(f"positives_of is {name!r}, which is no label of these rows; {nearest(name, self._names)}")
         return self
+
+    def _labels(self, schema: Schema) -> Mapping[str, Column]:
+        return _named(self.labels, schema) | ({"chosen": Column(kind="label")} if self.chosen else {})
+
+    def mistakes(self, schema: Schema) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Labels that there are not."""
+        yield from _no_labels(self.labels, schema)
 
     @property
     def _names(self) -> tuple[str, ...]:
@@ -268,6 +289,13 @@ class Sequences(_EventRows):
         """`length`."""
         return self.length
 
+    def _labels(self, schema: Schema) -> Mapping[str, Column]:
+        return _named(self.labels, schema)
+
+    def mistakes(self, schema: Schema) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """Labels that there are not."""
+        yield from _no_labels(self.labels, schema)
+
     def make(self, fold: Fold, part: Part) -> RowTable:
         """Events with ids, context, labels, and the history before their group; those that train, in sequences."""
         from mtkit.data.labels import event_labels
@@ -293,6 +321,9 @@ class SampledNegatives(_EventRows):
     drawn: ClassVar[bool] = True
 
     negatives: PositiveInt = Field(4, description="negatives per positive, drawn uniformly from the catalog")
+
+    def _labels(self, schema: Schema) -> Mapping[str, Column]:
+        return {"preferred": Column(kind="label")}
 
     def make(self, fold: Fold, part: Part) -> RowTable:
         """Positives, then their negatives."""
@@ -326,6 +357,24 @@ class EntityRows(Rows):
     )
     seed: Seed = Field(0, description="of what is held out")
 
+    def holds(self, schema: Schema) -> Holds | None:
+        """The entity, with its labels."""
+        if self.entity not in schema.entities:
+            return None
+        columns = schema.entities[self.entity]
+        labels = {f"{self.entity}.{name}": columns[name] for name in schema.of_kind("label", self.entity)}
+        return Holds(labels, (self.entity,))
+
+    def mistakes(self, schema: Schema) -> Iterator[tuple[tuple[str | int, ...], str]]:
+        """An entity, or a column of it, that there is not."""
+        if self.entity not in schema.entities:
+            yield ("entity",), f"the data have no such entity; {nearest(self.entity, schema.entities)}"
+        elif self.holdout_by not in (known := schema.entities[self.entity]):
+            yield (
+                ("holdout_by",),
+                f"{self.entity}.{self.holdout_by} is no declared column; {nearest(self.holdout_by, known)}",
+            )
+
     def of_share(self, share: float) -> None:
         """Its rows are those of the catalog."""
 
@@ -354,6 +403,19 @@ class EntityRows(Rows):
         if part == "eval":
             return for_test if fold.name == "test" else for_valid
         return ~for_test if fold.name == "test" and fold.fit == fold.cut else ~(for_test | for_valid)
+
+
+def _named(labels: Sequence[str], schema: Schema) -> dict[str, Column]:
+    """The labels of the interactions, or those that are named."""
+    known = schema.of_kind("label")
+    return {name: schema.interactions[name] for name in labels or known if name in known}
+
+
+def _no_labels(labels: Sequence[str], schema: Schema) -> Iterator[tuple[tuple[str | int, ...], str]]:
+    known = schema.of_kind("label")
+    for index, name in enumerate(labels):
+        if name not in known:
+            yield ("labels", index), f"{name!r} is no label of the interactions; {nearest(name, known)}"
 
 
 def _seconds(duration: timedelta) -> int:

@@ -9,7 +9,7 @@ from pydantic import Field, model_validator
 from mtkit.errors import WiringError
 from mtkit.schema import Address, ColumnKind
 from mtkit.spec import Activation, BuildContext, Correlation, Name
-from mtkit.standard.correlations import Widths
+from mtkit.standard.correlations import Widths, last
 
 
 class PepNet(Correlation):
@@ -80,6 +80,10 @@ class Star(Correlation):
     def features(self) -> tuple[Address, ...]:
         """The scenario."""
         return (self.scenario,)
+
+    def state_width(self, width: int) -> int:
+        """The last of `units`."""
+        return last(self.units)
 
     def build(self, context: BuildContext) -> Any:
         """A `mtkit.layers.star.Star`.

@@ -44,7 +44,7 @@ _MODES = {
 class Bert(Encoder):
     """A language model over texts of an entity, then a projection to `dim`."""
 
-    reads_kinds: ClassVar[tuple[ColumnKind, ...]] = ("text", "categorical")
+    reads_kinds: ClassVar[tuple[ColumnKind, ...]] = ("text",)
 
     reads: tuple[Address, ...] = Field(
         min_length=1, description="the texts of one entity that it reads (`item.text`), each for itself"
