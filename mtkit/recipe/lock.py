@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,12 @@ from pydantic import BaseModel
 import mtkit
 from mtkit.declared import at, has
 from mtkit.recipe.loader import Recipe
+from mtkit.recipe.references import joined, moved
 from mtkit.recipe.sections import MEASURES, SECTIONS, Section
 from mtkit.recipe.source_text import Document, strings
 from mtkit.recipe.toml_positions import KeyPath
 from mtkit.recipe.toml_writer import toml_document
-from mtkit.recipe.validation import Model, joined, with_paths
+from mtkit.recipe.validation import Model, with_paths
 from mtkit.spec import Cleaned
 
 _BY_NAME = {section.name: section for section in SECTIONS}
@@ -37,7 +39,7 @@ def lock(recipe: Recipe, directory: Path) -> str:
     paths = _Paths(recipe.document, directory)
     values = _header(recipe) | {section.name: _section(recipe, section, paths) for section in SECTIONS}
     values = {key: value for key, value in values.items() if value != {}}
-    for path in recipe.document.references:
+    for path in {**recipe.document.references, **recipe.document.placed}:
         _restore(values, path, recipe.document, paths)
     versions = {"mtkit": mtkit.__version__} | dict(recipe.distributions)
     made_with = ", ".join(f"{name} {version}" for name, version in versions.items())
@@ -54,7 +56,7 @@ def model_tables(recipe: Recipe, directory: Path) -> dict[str, Any]:
     paths = _Paths(recipe.document, directory)
     split = _component(recipe, "data.split", recipe.data.split, paths)
     values = {"data": {"split": split}} | {name: _section(recipe, _BY_NAME[name], paths) for name in MODEL_TABLES}
-    for path in recipe.document.references:
+    for path in {**recipe.document.references, **recipe.document.placed}:
         if path[0] in MODEL_TABLES or path[:2] == ("data", "split"):
             _restore(values, path, recipe.document, paths)
     return tomllib.loads(toml_document(values))
@@ -69,27 +71,43 @@ class _Paths:
     """
 
     def __init__(self, document: Document, directory: Path) -> None:
-        own = document.directory
-        given = [text for _, text in strings(document.values) if "\0" not in text and not Path(text).is_absolute()]
-        self._given = {str(joined(own, text)): text for text in given}
+        self._document, self._lock, self._bases = document, directory, dict[Path, Path]()
+        given = [(p, text) for p, text in strings(document.values) if "\0" not in text and not Path(text).is_absolute()]
+        self._given = {str(joined(document.directory_of(path), text)): self.moved(text, path) for path, text in given}
         self._absolute = {text for _, text in strings(document.values)}
-        self._own, self._known = own, document.file is not None
-        # Real directories, since `..` leads out of what a link points to.
-        self._base = Path(os.path.relpath(os.path.realpath(own), os.path.realpath(directory)))
+        self._own, self._known = document.directory, document.file is not None
 
-    def moved(self, relative: str | Path) -> str:
-        """A path that begins at the recipe, as it begins at the lock."""
-        return str(self._base / relative)
+    def _base(self, directory: Path) -> Path:
+        """A directory as it begins at the lock."""
+        if directory not in self._bases:
+            # Real directories, since `..` leads out of what a link points to.
+            relative = os.path.relpath(os.path.realpath(directory), os.path.realpath(self._lock))
+            self._bases[directory] = Path(relative)
+        return self._bases[directory]
+
+    def moved(self, relative: str | Path, path: KeyPath = ()) -> str:
+        """A path that begins at the file that says it, at some keys, as it begins at the lock."""
+        return str(self._base(self._document.directory_of(path)) / relative)
+
+    def rewritten(self, value: Any, path: KeyPath) -> Any:
+        """What the recipe says at a path, with references to its directory as the lock has them."""
+        if isinstance(value, str):
+            return moved(value, self._base(self._document.directory_of(path)).as_posix())
+        if isinstance(value, Mapping):
+            return {key: self.rewritten(inner, (*path, key)) for key, inner in value.items()}
+        if isinstance(value, list):
+            return [self.rewritten(inner, (*path, index)) for index, inner in enumerate(value)]
+        return value
 
     def of(self, model: Model) -> Model:
         """A model whose paths are as the lock has them."""
-        return with_paths(model, lambda path: Path(self._written(path)), self._written_name)
+        return with_paths(model, lambda path, _: Path(self._written(path)), lambda name, _: self._written_name(name))
 
     def _written(self, path: Path) -> str:
         if not self._known or str(path) in self._absolute:
             return str(path)
         if str(path) in self._given:
-            return self.moved(self._given[str(path)])
+            return self._given[str(path)]
         return self.moved(path.relative_to(self._own)) if path.is_relative_to(self._own) else str(path)
 
     def _written_name(self, name: str) -> str:
@@ -148,9 +166,9 @@ def _restore(values: Any, path: KeyPath, document: Document, paths: _Paths) -> N
     for depth, part in enumerate(path[:-1], 1):
         inner = values[part] if has(values, part) else None
         if not (isinstance(inner, dict) or has(inner, path[depth])):
-            values[part] = at(document.raw, path[:depth])
+            values[part] = paths.rewritten(at(document.raw, path[:depth]), path[:depth])
             return
         values = inner
     written, given = at(document.raw, path), at(document.values, path)
-    moved = has(values, path[-1]) and values[path[-1]] == paths.moved(given) != given
-    values[path[-1]] = paths.moved(written) if moved else written
+    relative = has(values, path[-1]) and values[path[-1]] == paths.moved(given, path) != given
+    values[path[-1]] = paths.moved(written, path) if relative else paths.rewritten(written, path)

@@ -1,29 +1,25 @@
-"""A recipe's text as values that know where they stand, after `--set`, `--unset` and `${env:NAME}`."""
+"""What a recipe says as values that know where they stand, after `extends`, `--set`, `--unset` and references."""
 
 from __future__ import annotations
 
-import os
-import re
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from copy import deepcopy
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from mtkit.declared import at
 from mtkit.errors import Problem, RecipeError, nearest
+from mtkit.recipe.inheritance import DEEPEST, EXTENDS, TOO_DEEP, forget, read
 from mtkit.recipe.places import Place, Source
+from mtkit.recipe.references import filled, names, of_directory, of_environment, wrong
 from mtkit.recipe.toml_positions import Found, KeyPath, dotted, nested_beyond, split_key
 from mtkit.recipe.toml_writer import toml_value
 from mtkit.shown import hide, redacted
 
-_REFERENCE = re.compile(r"\$\{env:([A-Za-z_][A-Za-z0-9_]*)\}")
 _SHOWN = 80
-#: Bytes of a recipe, and tables and arrays within one another.
-_LARGEST, _DEEPEST = 1 << 19, 32
-_TOO_DEEP = f"is nested too deeply: expected at most {_DEEPEST} tables and arrays within one another"
 
 
 class Mistake(NamedTuple):
@@ -40,8 +36,8 @@ class Document:
 
     Attributes:
         file: the recipe's path as it was given; None = composed in Python.
-        raw: values as written, with `${env:NAME}` in them; for messages and locks.
-        values: values after substitution.
+        raw: values as written, with references (`${env:NAME}`) in them; for messages and locks.
+        values: with what references stand for.
         places: path -> where it stands.
     """
 
@@ -54,6 +50,11 @@ class Document:
     def directory(self) -> Path:
         """Where relative paths of the recipe begin."""
         return (self.file or Path("recipe")).absolute().parent
+
+    def directory_of(self, path: KeyPath) -> Path:
+        """Where relative paths at a path begin: at the file in which it stands."""
+        place = self.place(path)
+        return Path(place.source.name).absolute().parent if place and place.source.file else self.directory
 
     def place(self, path: KeyPath) -> Place | None:
         """Where a path stands, or the nearest table around it; None where nothing of it does."""
@@ -87,7 +88,12 @@ class Document:
     @cached_property
     def references(self) -> Mapping[KeyPath, str]:
         """Strings that refer to the environment, as written."""
-        return {path: text for path, text in strings(self.raw) if _REFERENCE.search(text)}
+        return {path: text for path, text in strings(self.raw) if names(text)}
+
+    @cached_property
+    def placed(self) -> Mapping[KeyPath, str]:
+        """Strings that refer to the recipe's directory, as written."""
+        return {path: text for path, text in strings(self.raw) if of_directory(text)}
 
     def secrets(self, within: KeyPath = ()) -> dict[str, str]:
         """Value from the environment -> its reference, those of whole strings too; of what stands within a path."""
@@ -95,8 +101,8 @@ class Document:
         for path, written in self.references.items():
             if path[: len(within)] != within:
                 continue
-            values |= {os.environ.get(name, ""): f"${{env:{name}}}" for name in _REFERENCE.findall(written)}
-            values[at(self.values, path)] = written
+            if own := of_environment(written):
+                values |= {**own, at(self.values, path): written}
         return values
 
     def secret_names(self) -> dict[str, str]:
@@ -111,66 +117,30 @@ def read_document(path: Path, sets: Sequence[str], unsets: Sequence[str]) -> tup
     Raises:
         RecipeError: the file cannot be read, is not TOML, too large or nested too deeply, or `sets` and `unsets` are not keys.
     """
-    raw, places = _parse(path)
+    raw, places = read(path)
     for key in unsets:
         _unset(raw, places, key)
     for assignment in sets:
         _set(raw, places, assignment)
+    if EXTENDS in raw:
+        message = "is read from a recipe's file alone; name another recipe, or set its keys"
+        raise RecipeError([Problem("--set", EXTENDS, message)])
     _check_depth(raw, places)
-    missing = [
-        Mistake(where, f"environment variable {name} is not set")
-        for where, text in strings(raw)
-        for name in _REFERENCE.findall(text)
-        if name not in os.environ
-    ]
-    document = Document(path, raw, _substitute(deepcopy(raw)), places)
+    written = Document(path, raw, {}, places)
+    document = replace(written, values=_filled(raw, written, ()))
     hide(document.secrets())
-    return document, missing
-
-
-def _parse(path: Path) -> tuple[dict[str, Any], dict[KeyPath, Place]]:
-    source = _text(path)
-    if line := nested_beyond(source.text, _DEEPEST):
-        raise RecipeError([Problem(f"{path}:{line}", "", _TOO_DEEP)])
-    try:
-        return tomllib.loads(source.text), source.places()
-    except tomllib.TOMLDecodeError as error:
-        raise RecipeError([_not_toml(source, str(error))]) from None
-
-
-def _text(path: Path) -> Source:
-    try:
-        if (size := path.stat().st_size) > _LARGEST:
-            message = f"has {size:,} bytes, expected {_LARGEST:,} at most: data belong into files that a recipe names"
-            raise RecipeError([Problem(str(path), "", message)])
-        return Source(str(path), path.read_text(encoding="utf-8-sig"))
-    except OSError as error:
-        raise RecipeError([Problem(str(path), "", f"cannot be read: {error.strerror}")]) from None
-    except UnicodeDecodeError as error:
-        raise RecipeError([Problem(str(path), "", f"is not UTF-8 text: {error}")]) from None
-
-
-def _not_toml(source: Source, message: str) -> Problem:
-    """What tomllib says of a text, at the place where it gave up; that is the end where it does not say where."""
-    said = re.fullmatch(r"(.*) \(at (?:line (\d+), column (\d+)|end of document)\)", message, re.DOTALL)
-    begin = len(source.text.rstrip())
-    if said and said[2]:
-        lines = source.text.split("\n")
-        begin = sum(len(line) + 1 for line in lines[: int(said[2]) - 1]) + int(said[3]) - 1
-    place = Place(source, Found((begin, begin + 1), None))
-    what = said[1] if said else message
-    return Problem(place.where(), "", f"is not valid TOML: {what[:1].lower()}{what[1:]}", place.excerpt())
+    return document, [Mistake(where, message) for where, text in strings(raw) for message in wrong(text)]
 
 
 def _check_depth(raw: Mapping[str, Any], places: Mapping[KeyPath, Place]) -> None:
     """Refuses what is nested so deeply that reading it would not end well; a recipe has no use for it."""
     level: list[Any] = [raw]
-    for _ in range(_DEEPEST + 1):
+    for _ in range(DEEPEST + 1):
         if not level:
             return
         inner = (part.values() if isinstance(part, dict) else part for part in level)
         level = [value for values in inner for value in values if isinstance(value, dict | list)]
-    raise RecipeError([Problem(places[max(places, key=len)].where(), "", _TOO_DEEP)])
+    raise RecipeError([Problem(places[max(places, key=len)].where(), "", TOO_DEEP)])
 
 
 def _unset(raw: dict[str, Any], places: dict[KeyPath, Place], key: str) -> None:
@@ -183,7 +153,7 @@ def _unset(raw: dict[str, Any], places: dict[KeyPath, Place], key: str) -> None:
         known = [dotted(p) for p in places if len(p) == len(path)]
         raise RecipeError([Problem("--unset", key, f"the recipe has no such key; {nearest(key, known)}")])
     del table[last]
-    _forget(places, path)
+    forget(places, path)
 
 
 def _set(raw: dict[str, Any], places: dict[KeyPath, Place], assignment: str) -> None:
@@ -191,8 +161,8 @@ def _set(raw: dict[str, Any], places: dict[KeyPath, Place], assignment: str) -> 
     if not split or not split[1].lstrip().startswith("="):
         raise RecipeError([Problem("--set", assignment, "expected KEY=VALUE, as in task.click.weight=0.5")])
     path, value = split[0], split[1].lstrip()[1:].strip()
-    if len(path) > _DEEPEST:
-        raise RecipeError([Problem("--set", "", _TOO_DEEP)])
+    if len(path) > DEEPEST:
+        raise RecipeError([Problem("--set", "", TOO_DEEP)])
     place = Place(Source("--set", assignment, file=False), Found((0, len(assignment)), None))
     table = raw
     for depth, key in enumerate(path[:-1], 1):
@@ -200,7 +170,7 @@ def _set(raw: dict[str, Any], places: dict[KeyPath, Place], assignment: str) -> 
         table = table.setdefault(key, {})
         if not isinstance(table, dict):
             raise RecipeError([Problem("--set", dotted(path), f"{dotted(path[:depth])} is a value, not a table")])
-    _forget(places, path)
+    forget(places, path)
     places[path] = place
     given = _parse_value(value)
     merges = isinstance(given, dict) and isinstance(table.get(path[-1]), dict)
@@ -213,20 +183,15 @@ def _merged(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
 
 
 def _parse_value(text: str) -> Any:
-    if nested_beyond(text, _DEEPEST):
+    if nested_beyond(text, DEEPEST):
         if text[0] not in "[{":
             return text  # many dots, as no other value of TOML has
-        raise RecipeError([Problem("--set", "", _TOO_DEEP)])
+        raise RecipeError([Problem("--set", "", TOO_DEEP)])
     try:
         parsed = tomllib.loads(f"value = {text}")
     except tomllib.TOMLDecodeError:
         return text
     return parsed["value"] if len(parsed) == 1 else text
-
-
-def _forget(places: dict[KeyPath, Place], path: KeyPath) -> None:
-    for known in [p for p in places if p[: len(path)] == path]:
-        del places[known]
 
 
 def strings(value: Any, path: KeyPath = ()) -> Iterator[tuple[KeyPath, str]]:
@@ -249,9 +214,12 @@ def _keys(value: Any) -> Iterator[str]:
         yield from _keys(inner)
 
 
-def _substitute(value: Any) -> Any:
+def _filled(value: Any, document: Document, path: KeyPath) -> Any:
+    """A copy of a value with what references stand for, in the file that it comes from."""
     if isinstance(value, str):
-        return _REFERENCE.sub(lambda match: os.environ.get(match.group(1), match.group()), value)
+        return filled(value, document.directory_of(path)) if "${" in value else value
     if isinstance(value, dict):
-        return {key: _substitute(inner) for key, inner in value.items()}
-    return [_substitute(inner) for inner in value] if isinstance(value, list) else value
+        return {key: _filled(inner, document, (*path, key)) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, document, (*path, index)) for index, inner in enumerate(value)]
+    return deepcopy(value)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -11,6 +10,7 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from mtkit.declared import at, existing, explained, independent
+from mtkit.recipe.references import joined
 from mtkit.recipe.source_text import Document, Mistake
 from mtkit.recipe.toml_positions import KeyPath
 from mtkit.spec import OrDirectory
@@ -24,7 +24,7 @@ def validate(
     """A model from a table's values, or what is wrong with them.
 
     Values are validated as strict JSON: arrays become tuples, and dates, durations (`"28d"`) and paths are read from
-    strings, but `true` is no integer. Relative paths are taken from the recipe's directory.
+    strings, but `true` is no integer. Relative paths begin at the directory of the file that says them.
 
     Args:
         model: the class.
@@ -39,8 +39,13 @@ def validate(
     except ValidationError as error:
         known = (*reserved, *model.model_fields)
         return [_mistake(found, model, known, document, path) for found in independent(error)]
-    directory = document.directory
-    return with_paths(made, lambda path: joined(directory, path), lambda name: _directory(name, directory))
+
+    def directory(at: KeyPath) -> Path:
+        return document.directory_of((*path, *at))
+
+    return with_paths(
+        made, lambda given, at: joined(directory(at), given), lambda name, at: _directory(name, directory(at))
+    )
 
 
 def _mistake(
@@ -55,41 +60,41 @@ def _mistake(
     return Mistake((*path, *inner), message, of_key=error["type"] == "extra_forbidden")
 
 
-def with_paths(model: Model, path: Callable[[Path], Path], name_or_directory: Callable[[str], str]) -> Model:
+def with_paths(
+    model: Model,
+    path: Callable[[Path, KeyPath], Path],
+    name_or_directory: Callable[[str, KeyPath], str],
+    place: KeyPath = (),
+) -> Model:
     """A model whose paths are changed, wherever they stand in it.
 
     Args:
         model: the model.
-        path: changes a path.
+        path: changes a path, which stands at some keys.
         name_or_directory: changes an `mtkit.spec.NameOrDirectory`.
+        place: keys of the model.
     """
     fields = type(model).model_fields
     values = {name: getattr(model, name) for name in fields}
 
-    def changed(value: Any) -> Any:
+    def changed(value: Any, at: KeyPath) -> Any:
         if isinstance(value, Path):
-            return path(value)
+            return path(value, at)
         if isinstance(value, BaseModel):
-            return with_paths(value, path, name_or_directory)
+            return with_paths(value, path, name_or_directory, at)
         if isinstance(value, tuple | list):
-            return type(value)(map(changed, value))
+            return type(value)(changed(inner, (*at, index)) for index, inner in enumerate(value))
         if isinstance(value, dict):
-            return {key: changed(inner) for key, inner in value.items()}
+            return {key: changed(inner, (*at, key)) for key, inner in value.items()}
         return value
 
     marked = {name for name, field in fields.items() if any(isinstance(mark, OrDirectory) for mark in field.metadata)}
-    new = {name: name_or_directory(value) if name in marked else changed(value) for name, value in values.items()}
+    new = {
+        name: name_or_directory(value, (*place, name)) if name in marked else changed(value, (*place, name))
+        for name, value in values.items()
+    }
     update = {name: value for name, value in new.items() if value != values[name]}
     return model.model_copy(update=update) if update else model
-
-
-def joined(directory: Path, path: str | Path) -> Path:
-    """A path that begins at a directory, without `..` where that leads to the same place."""
-    whole = directory / path
-    if Path(path).is_absolute() or ".." not in Path(path).parts:
-        return whole
-    plain = Path(os.path.normpath(whole))
-    return plain if os.path.realpath(plain) == os.path.realpath(whole) else whole
 
 
 def _directory(name: str, directory: Path) -> str:
