@@ -32,6 +32,11 @@ _ADDRESSES = 700_000_000
 """What the threads of a first step reserve without using it, as measured; it counts where addresses are limited alone."""
 
 
+def slots(optimizer: str) -> int:
+    """How many numbers an optimizer keeps beside a weight."""
+    return _SLOTS[optimizer]
+
+
 @dataclass(frozen=True, order=True)
 class Need:
     """Bytes, and what takes them with what to reduce."""

@@ -63,6 +63,11 @@ class Place(NamedTuple):
         begin = self.span(value=value)[0]
         return f"{self.source.name}:{self.source.line(begin)}:{self.source.column(begin)}"
 
+    @property
+    def line(self) -> str:
+        """`file:line`; of the command line the option."""
+        return self.where().rpartition(":")[0] if self.source.file else self.source.name
+
     def span(self, *, value: bool) -> Span:
         """Where the key stands, or its value, if it has one."""
         return (value and self.found.value) or self.found.key
