@@ -19,6 +19,8 @@ class MtkitError(Exception):
     """
 
     exit_code = 2
+    #: Keras writes the arguments of a call around the messages of exceptions, but for those that say that it did.
+    _keras_call_info_injected = True
 
     def __str__(self) -> str:
         return shown(super().__str__())
@@ -30,6 +32,29 @@ class DataError(MtkitError):
 
 class PluginError(MtkitError):
     """A plugin that is missing, broken, or offers a name that another one offers too."""
+
+
+class ComponentError(PluginError):
+    """A component that failed in its own code.
+
+    Attributes:
+        path: the keys of its table in the recipe.
+        message: who it is, and what happened there.
+        place: file and line of the table; empty where the recipe is not known.
+        origin: the component's own error.
+    """
+
+    def __init__(
+        self, path: Sequence[str | int], message: str, place: str = "", origin: BaseException | None = None
+    ) -> None:
+        # Not `__cause__`: Keras takes that away from errors that pass through its layers.
+        self.path, self.message, self.place, self.origin = tuple(path), message, place, origin
+        where = ": ".join(filter(None, (place, ".".join(map(str, path)))))
+        super().__init__(f"{where}: {message}")
+
+
+class StopRun(MtkitError):  # noqa: N818 - a request, and no mistake
+    """What a hook or a callback raises to end the run; what else it raises is a warning, and the run goes on."""
 
 
 class WiringError(MtkitError):

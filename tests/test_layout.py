@@ -144,6 +144,7 @@ UNTESTED = {
     "data.item_vectors": "standard/test_ranking_metrics and standard/test_baselines",
     "data.purchases": "data/test_known_as_of, against a slow implementation",
     "data.row_tables": "test_mistakes: what tables lack for their tasks",
+    "model.contracts": "model/test_component_probe",
     "model.assembly": "model/test_multi_task, and every test that trains",
     "model.forward": "model/test_multi_task",
     "recipe.condition_checks": "test_named_events",

@@ -12,9 +12,10 @@ from mtkit.data import leakage
 from mtkit.data.catalogs import make_cuts, make_fold
 from mtkit.data.columns import load
 from mtkit.errors import DataError, DeclarationError, RecipeError
+from mtkit.model.component_probe import check_components
 from mtkit.recipe import Evaluate, Train
 from mtkit.recipe.settings import By
-from mtkit.runs.probes import check_factorized, check_independent
+from mtkit.runs.probes import check_factorized
 from mtkit.schema import Address, Column, Schema
 from mtkit.serving.export import save
 from mtkit.spec import Cut
@@ -80,7 +81,7 @@ def recipe():
 @pytest.fixture(scope="module")
 def pipeline(recipe):
     made = mtkit.build(recipe, fold="test")
-    check_independent(made)
+    check_components(made)
     check_factorized(made)
     Training(made).fit()
     return made

@@ -13,9 +13,10 @@ from mtkit.backend import keras, tf
 from mtkit.data.catalogs import make_cuts
 from mtkit.errors import RecipeError, StrategyError
 from mtkit.model.assembly import assemble
+from mtkit.model.component_probe import check_components
 from mtkit.model.forward import Forward
 from mtkit.recipe.loader import load_recipe
-from mtkit.runs.probes import check_factorized, check_independent
+from mtkit.runs.probes import check_factorized
 from mtkit.serving.export import save
 from mtkit.training.fit import Training
 from mtkit.training.interrupt import Interrupted, Signals
@@ -132,7 +133,7 @@ def test_an_encoder_that_chooses_events_reads_row_by_row(assembled):
 
 def test_probes_of_a_model_hold(assembled):
     pipeline = assembled(*_sets())
-    check_independent(pipeline)
+    check_components(pipeline)
     check_factorized(pipeline)
 
 

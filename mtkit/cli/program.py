@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import logging
 import pkgutil
 import sys
 import traceback
@@ -16,8 +17,37 @@ import click
 
 import mtkit
 from mtkit.cli import commands
-from mtkit.errors import ModelWarning, MtkitError, shortage
+from mtkit.errors import ComponentError, ModelWarning, MtkitError, shortage
 from mtkit.shown import shown
+
+_TRACES = "mtkit.traces"
+
+
+def _keep(context: click.Context, _option: click.Parameter, given: bool) -> None:
+    meta = context.find_root().meta
+    if given and not meta.get(_TRACES):
+        meta[_TRACES] = True
+        # What is only a warning has its traceback there.
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("mtkit").setLevel(logging.DEBUG)
+
+
+def _verbose(*, hidden: bool = False) -> click.Option:
+    text = "Show the traceback of a component that fails."
+    return click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_keep, hidden=hidden, help=text)
+
+
+#: Of each command, so that it may stand behind it, too.
+_VERBOSE = _verbose(hidden=True)
+
+
+def _trace(error: MtkitError) -> str:
+    """The traceback of what a component did, where an error is of one."""
+    if not isinstance(error, ComponentError):
+        return ""
+    from mtkit.recipe.blame import trace
+
+    return trace(error)
 
 
 class _Commands(click.Group):
@@ -32,6 +62,8 @@ class _Commands(click.Group):
             return None
         command = importlib.import_module(f"{commands.__name__}.{cmd_name}").command
         assert isinstance(command, click.Command)
+        if _VERBOSE not in command.params:
+            command.params.append(_VERBOSE)
         return command
 
     def invoke(self, ctx: click.Context) -> object:
@@ -41,6 +73,8 @@ class _Commands(click.Group):
             with _plain_warnings():
                 return super().invoke(ctx)
         except MtkitError as error:
+            if ctx.meta.get(_TRACES) and (trace := _trace(error)):
+                click.echo(trace, err=True)
             click.echo(str(error), err=True)
             ctx.exit(error.exit_code)
         except Exception as error:
@@ -70,7 +104,7 @@ def _plain_warnings() -> Iterator[None]:
         yield
 
 
-@click.command(cls=_Commands)
+@click.command(cls=_Commands, params=[_verbose()])
 @click.version_option(mtkit.__version__, prog_name="mtkit")
 def main() -> None:
     """Multi-task recommenders from recipes and plugins."""

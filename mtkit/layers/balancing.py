@@ -1,7 +1,7 @@
 """What makes one loss of many.
 
-A balancer is called with each replica's shares of the global task losses, and returns the replica's share of the scalar
-to minimize: shares add up over replicas.
+A balancer is called with the losses of the tasks over the global batch, on however many replicas, and returns the scalar to
+minimize.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from typing import Any
 
 from mtkit.backend import keras, tf
 from mtkit.layers.axes import Axis
-from mtkit.runtime.collectives import replicas
 
 
 @keras.saving.register_keras_serializable(package="mtkit")
@@ -59,9 +58,7 @@ class Uncertainty(keras.layers.Layer):
         terms = []
         for task, loss in losses.items():
             s = self.log_variance[self.tasks.index(task)]
-            # Every replica adds the penalty, so each adds its part.
-            penalty = s / 2 / replicas()
-            terms.append(tf.exp(-s) * loss + (penalty if present is None else penalty * present[task]))
+            terms.append(tf.exp(-s) * loss + (s / 2 if present is None else s / 2 * present[task]))
         return tf.add_n(terms)
 
     def task_weights(self) -> dict[str, tf.Tensor]:

@@ -8,6 +8,8 @@ from functools import cached_property
 from typing import Any, Protocol
 
 from mtkit.backend import keras, tf
+from mtkit.errors import WiringError
+from mtkit.runtime.collectives import global_sum, replicas
 
 
 @dataclass(frozen=True)
@@ -95,6 +97,18 @@ class TrainingStep(keras.layers.Layer):
 
     parts = True
 
+    def prepare(self, tasks: Sequence[str]) -> None:
+        """Called when the model is built, with the names of its tasks.
+
+        Raises:
+            WiringError: its variables would be made in `build`, which nothing calls.
+        """
+        if type(self).build is not TrainingStep.build:
+            raise WiringError(
+                f"balance: {type(self).__name__} is a training step with a method build, which nothing calls; make its "
+                "variables in __init__"
+            )
+
     def gradients(self, run: Callable[[], Pass], scope: StepScope) -> tuple[Pass, Sequence[Any]]:
         """The pass, and gradients in the order of `scope.trainable_variables`.
 
@@ -129,6 +143,28 @@ class PlainStep:
     def __init__(self, balancer: Any) -> None:
         self.balancer = balancer
 
+    def prepare(self, tasks: Sequence[str]) -> None:
+        """Traces a call of the balancer, which makes the variables of a Keras layer's `build`, and changes nothing else.
+
+        Raises:
+            WiringError: what it gives is no scalar, or depends on no loss.
+        """
+        # A graph that is never run: a balancer that remembers losses must not begin with made-up ones.
+        tf.function(self._require_objective, autograph=False).get_concrete_function(
+            {task: tf.TensorSpec([], tf.float32) for task in tasks}
+        )
+
+    def _require_objective(self, losses: Mapping[str, tf.Tensor]) -> None:
+        total = self.balancer(dict(losses), present={task: tf.ones([]) for task in losses})
+        if not tf.is_tensor(total) or total.shape.rank:
+            got = f"the shape {total.shape.as_list()}" if tf.is_tensor(total) else type(total).__name__
+            raise WiringError(f"balance: expected a scalar to minimize, got {got}")
+        if all(gradient is None for gradient in tf.gradients(total, list(losses.values()))):
+            raise WiringError(
+                "balance: what is minimized depends on the loss of no task, so nothing would be learned; look for a "
+                "constant, `tf.stop_gradient`, or a loss that is converted to a number of Python"
+            )
+
     def gradients(self, run: Callable[[], Pass], scope: StepScope) -> tuple[Pass, Sequence[Any]]:
         """The gradient of the balanced losses and what layers add to them."""
         with tf.GradientTape() as tape:
@@ -137,9 +173,15 @@ class PlainStep:
         return found, scope.unscaled(tape.gradient(scaled, scope.trainable_variables))
 
     def objective(self, losses: Mapping[str, TaskLoss], scope: StepScope) -> tf.Tensor:
-        """This replica's share of the balanced losses."""
+        """This replica's share of the balanced losses: every replica balances those of the global batch."""
         shares, present = scope.shares(losses)
-        return self.balancer(shares, present=present)
+        if (count := replicas()) == 1:
+            return self.balancer(shares, present=present)
+        # The values are global ones. Gradients by the losses go to this replica's shares, and add up over replicas, as do
+        # those by the balancer's own variables, of which each replica has all.
+        whole = {task: global_sum(tf.stop_gradient(share)) for task, share in shares.items()}
+        given = {task: total + count * (shares[task] - tf.stop_gradient(shares[task])) for task, total in whole.items()}
+        return self.balancer(given, present=present) / count
 
     def updated(self, found: Pass, run: Callable[[], Pass], scope: StepScope) -> None:
         """Nothing."""

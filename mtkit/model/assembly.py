@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -213,15 +212,9 @@ def _unknown_to_requests(task: TaskHead) -> Iterator[str]:
 
 
 def _probe(model: MultiTaskModel, tables: Iterable[str]) -> None:
-    """One pass, which makes all variables and shows whether the layers fit together."""
-    try:
-        model({name: tf.zeros([2], tf.int64) for name in tables})
-    except WiringError as error:
-        # Keras puts the arguments of the call around the message.
-        message = re.search(
-            r"^Exception encountered when calling .*?\n\n(.*?)\n\nCall arguments", str(error), re.DOTALL
-        )
-        raise WiringError(message.group(1) if message else str(error)) from error
+    """One pass, which makes all variables, those of the balancer too, and shows whether the layers fit together."""
+    model({name: tf.zeros([2], tf.int64) for name in tables})
+    model.build_balancer()
 
 
 def _components(recipe: Recipe) -> dict[str, Spec]:

@@ -13,6 +13,7 @@ from mtkit.feed.interface import Feed, Past
 from mtkit.heads.base import Tensors
 from mtkit.layers.draws import integers
 from mtkit.layers.task_states import TaskStates, states_of
+from mtkit.model.contracts import calling, require, rows_of
 from mtkit.model.hiding import Hiding, Parts, replaced
 from mtkit.model.lanes import Lane, beginning, by_task, last_in_common
 from mtkit.recipe.plan import Plan
@@ -69,6 +70,7 @@ class Forward:
         encoded: outputs of `encoded_entity` that are known already, in which rows of batches are looked up.
         prepared: what `content` gave before.
         feed: where columns come from, if not from that of the model.
+        watch: is told what each encoder and each correlation gives: its table in the recipe, and the tensor.
     """
 
     def __init__(
@@ -79,12 +81,14 @@ class Forward:
         encoded: Mapping[str, tf.Tensor] | None = None,
         prepared: Mapping[str, Tensors] | None = None,
         feed: Feed | None = None,
+        watch: Callable[[tuple[str, str], tf.Tensor], None] | None = None,
     ) -> None:
         self.model = model
         self.feed = model.feed if feed is None else feed
         self.plan = model.plan
         self.training = training
         self.whole = model.plan.whole_embeddings() if whole is None else whole
+        self.watch = watch
         self._encoded = dict(encoded or {})
         self._whole_lanes: dict[str, Lane] = {}
         self._of_batch: dict[tuple[str, int], Lane] = {}
@@ -101,9 +105,13 @@ class Forward:
 
     def losses(self, task: str, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """Losses and weights of a task on the batch's rows, float32 `[rows]` each; 0 where the weight is 0."""
-        losses, weights = self.model.heads[task].losses(self.task(task, batch))
+        place, spec, head = ("task", task), self.plan.tasks[task], self.model.heads[task]
+        with calling(place, spec):
+            losses, weights = head.losses(self.task(task, batch))
+        for what, values in (("losses", losses), ("weights", weights)):
+            require(place, what, values, (rows_of(batch),), head)
         weights = tf.cast(weights, tf.float32) * batch.present
-        if (scale := batch.scale(self.plan.tasks[task].scales)) is not None:
+        if (scale := batch.scale(spec.scales)) is not None:
             weights *= scale
         # Rows of weight 0 may hold anything, and a product would let their nan through.
         return tf.where(weights > 0, tf.cast(losses, tf.float32), 0.0), weights
@@ -127,8 +135,13 @@ class Forward:
 
     def _penalize(self, encoder: str, inputs: Tensors, batch: Batch) -> None:
         penalties = getattr(self.model.encoders[encoder], "penalties", None)
-        if penalties is None or (values := penalties(inputs)) is None:
+        if penalties is None:
             return
+        with calling(("encoder", encoder), self.plan.encoders[encoder], inputs):
+            values = penalties(inputs)
+        if values is None:
+            return
+        require(("encoder", encoder), "penalties", values, (rows_of(batch),), self.model.encoders[encoder])
         there = tf.ones_like(values) if batch.present is None else batch.present
         found = tf.reduce_sum(tf.where(there > 0, values, 0.0)), tf.reduce_sum(there)
         self._penalties.setdefault(encoder, []).append(found)
@@ -248,10 +261,23 @@ class Forward:
     def _apply(self, correlation: str, embedding: str, inputs: Any, **beside: Any) -> TaskStates:
         """What the layer of a correlation makes of its inputs."""
         layer, parts = self.model.correlations[correlation][embedding], self.training and self.model.step.parts
-        states = states_of(layer, inputs, parts, training=self.training, **beside)
+        place, spec = ("correlation", correlation), self.plan.correlations[correlation]
+        with calling(place, spec, beside.get("features")):
+            states = states_of(layer, inputs, parts, training=self.training, **beside)
+        self._require_states(place, states, inputs, layer, len(self.plan.tasks_of(correlation, embedding)))
+        if self.watch:
+            self.watch(place, states.own)
         if states.apart:
             self._apart[states.own.ref()] = list(states.apart)
         return states
+
+    @staticmethod
+    def _require_states(place: tuple[str, str], states: TaskStates, inputs: Any, layer: Any, tasks: int) -> None:
+        """Refuses states of other rows than those that a correlation was called with, or of another number of tasks."""
+        rows = tf.nest.flatten(inputs)[0].shape[0]
+        several = getattr(getattr(states.own, "shape", None), "rank", 3) != 2
+        what = "one state for all tasks or one for each" if several else "one state for all tasks"
+        require(place, what, states.own, (rows, tasks, None) if several else (rows, None), layer)
 
     def _require_alike(self, correlation: str, embedding: str, shape: tf.TensorShape) -> None:
         """Refuses an embedding of another shape than one that went through the same layer."""
@@ -308,7 +334,12 @@ class Forward:
     def _encode_rows(self, embedding: str, batch: Batch) -> tf.Tensor:
         inputs = self.inputs(embedding, batch)
         inputs |= self.content(embedding)
-        encoded = self.model.encoders[embedding](inputs, training=self.training)
+        layer, spec = self.model.encoders[embedding], self.plan.encoders[embedding]
+        with calling(("encoder", embedding), spec, inputs):
+            encoded = layer(inputs, training=self.training)
+        require(("encoder", embedding), "embeddings", encoded, (rows_of(batch), spec.width), layer)
+        if self.watch:
+            self.watch(("encoder", embedding), encoded)
         if self.training:
             self._penalize(embedding, inputs, batch)
         return encoded
@@ -322,8 +353,11 @@ class Forward:
         # Rows that are not there, behind those of sequences on several replicas, would be anywhere.
         place = tf.clip_by_value(length - 1 - later, 0, length - 1)
         assert batch.sequences is not None
-        layer = self.model.encoders[embedding]
-        return layer.at(inputs, batch.sequences.number, place, training=self.training)
+        layer, spec = self.model.encoders[embedding], self.plan.encoders[embedding]
+        with calling(("encoder", embedding), spec, inputs):
+            encoded = layer.at(inputs, batch.sequences.number, place, training=self.training)
+        require(("encoder", embedding), "embeddings (`at`)", encoded, (rows_of(batch), spec.width), layer)
+        return encoded
 
     def content(self, embedding: str) -> Tensors:
         """What an encoder reads of whole entities, prepared once for all of its calls if it can do so."""

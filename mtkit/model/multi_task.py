@@ -99,6 +99,14 @@ class MultiTaskModel(keras.Model):
         self._watch(found.auxiliary)
         return {name: loss.total for name, loss in found.losses.items()}
 
+    def build_balancer(self) -> None:
+        """Makes the variables of the balancer, before optimizers are told which there are.
+
+        Raises:
+            WiringError: it is a training step that makes variables in `build`, which nothing calls.
+        """
+        self.step.prepare(list(self.heads))
+
     def _watch(self, losses: Iterable[str]) -> None:
         """Makes what follows losses over an epoch, of those that nothing follows yet."""
         for name in losses:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
@@ -14,6 +15,7 @@ from mtkit.conditions import where_fields, where_lists
 from mtkit.declared import at
 from mtkit.errors import MtkitError, PluginError, Problem, RecipeError, nearest
 from mtkit.recipe.auto_baselines import auto_baselines
+from mtkit.recipe.blame import blaming
 from mtkit.recipe.cleaner_checks import check_cleaners, with_cleaners
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.registry import Registry
@@ -28,6 +30,7 @@ from mtkit.schema import Address
 from mtkit.spec import (
     BASES,
     Balancer,
+    Cleaned,
     Cleaner,
     Correlation,
     DataSource,
@@ -119,6 +122,14 @@ class Recipe(Header):
         head = self.task.get(found.task)
         return head is not None and head.lower_is_better(found.metric, self.evaluate)
 
+    def components(self) -> dict[KeyPath, Any]:
+        """Keys of a table -> its component, of all that there are."""
+        return _components(self.sections)
+
+    def blaming(self) -> AbstractContextManager[None]:
+        """While entered, exceptions from the code of plugins become messages; see `mtkit.recipe.blame`."""
+        return blaming(self.components(), lambda path: self.problem(path, "").place)
+
     def problem(self, path: KeyPath, message: str) -> Problem:
         """A mistake found later, at its place in the recipe."""
         return self.document.problem(Mistake(path, message))
@@ -155,7 +166,8 @@ def resolve(document: Document, found: Sequence[Mistake] = (), registry: Registr
     """
     mistakes = list(found)
     reader = _Reader(document, registry or Registry.installed(), mistakes)
-    draft = reader.draft()
+    with blaming(reader.components, lambda path: document.problem(Mistake(path, "")).place):
+        draft = reader.draft()
     header = reader.header()
     if not mistakes and header:
         return Recipe(**vars(header), **vars(draft), **reader.used(), document=document)
@@ -164,6 +176,22 @@ def resolve(document: Document, found: Sequence[Mistake] = (), registry: Registr
     if (more := len(ordered) - MOST_SHOWN) > 0:
         problems.append(Problem(str(document.file), "", f"has {more:,} more mistakes"))
     raise RecipeError(problems)
+
+
+def _components(sections: Draft) -> dict[KeyPath, Any]:
+    """Keys of a table -> its component, as far as there are any."""
+    found: dict[KeyPath, Any] = {}
+    for section in NAMED:
+        found |= {(section, name): component for name, component in getattr(sections, section).items()}
+    found |= {(section,): getattr(sections, section) for section in SINGLE}
+    if data := sections.data:
+        source = data.source.source if isinstance(data.source, Cleaned) else data.source
+        found |= {("data",): source, ("data", "split"): data.split}
+    if measured := sections.evaluate:
+        found |= {
+            ("evaluate", key, name): component for key in MEASURES for name, component in getattr(measured, key).items()
+        }
+    return {path: component for path, component in found.items() if component is not None}
 
 
 class _Defaults(TypedDict):
@@ -189,6 +217,7 @@ class _Reader:
         self._values = document.values
         self._registry = registry
         self._mistakes = mistakes
+        self.components: dict[KeyPath, Any] = {}
         self._uses: dict[str, str] = {}
         self._distributions: dict[str, str] = {}
         self._events: dict[str, NamedEvents | None] = {}
@@ -332,6 +361,7 @@ class _Reader:
             self._add(path, message)
             return None
         self._uses[dotted(path)] = self._registry.name_of(type(spec))
+        self.components[path] = spec
         return spec
 
     def _make(self, path: KeyPath, kind: str, use: str, values: Mapping[str, Any], reserved: Sequence[str] = ()) -> Any:
@@ -344,9 +374,11 @@ class _Reader:
             return None
         self._uses[dotted(path)] = use
         self._distributions[entry.distribution] = entry.version
+        self.components[path] = model
         if issubclass(model, Spec):
             before = len(self._mistakes)
             made = self._valid(model, values, path, reserved)
+            self.components[path] = made or model
             self._mistakes[before:] = [self._with_owners(mistake, kind, path) for mistake in self._mistakes[before:]]
             return made
         for key in values:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import inspect
 import json
 import subprocess
 import sys
@@ -68,6 +69,8 @@ class Entry:
         base = BASES.get(self.kind)
         if base and not (isinstance(loaded, type) and issubclass(loaded, base)):
             raise self._broken(f"expected a subclass of mtkit.spec.{base.__name__}, got {loaded!r}")
+        if base and (misfit := _misfit(loaded, base)):
+            raise self._broken(misfit)
         if self.kind == "hooks" and not isinstance(loaded, type):
             raise self._broken(f"expected a class, got {loaded!r}")
         if not callable(loaded):
@@ -140,6 +143,12 @@ class Registry:
         kind = getattr(component, "kind", None)
         return next((e.name for e in self._entries if (e.kind, e.value) == (kind, value)), value)
 
+    def whose(self, component: type) -> str:
+        """A class as messages name it: `encoder 'words' of mtkit-words 1.0`, or by module where no distribution offers it."""
+        value, kind = f"{component.__module__}:{component.__qualname__}", getattr(component, "kind", "hooks")
+        found = next((e for e in self._entries if (e.kind, e.value) == (kind, value)), None)
+        return f"{kind} {found.name!r} of {found.distribution} {found.version}" if found else f"{kind} {value}"
+
     def with_option(self, kind: str, key: str) -> tuple[str, ...]:
         """Names of mtkit's own components of a kind that have an option; those of plugins need not be there to say it."""
         own = (entry for entry in self._entries if entry.kind == kind and entry.distribution == "mtkit")
@@ -158,6 +167,20 @@ class Registry:
                 both = " and ".join(e.distribution for e in found)
                 reasons |= dict.fromkeys(found, f"{kind} {name!r} is offered twice, by {both}")
         return reasons
+
+
+def _misfit(component: type, base: type) -> str:
+    """Which property of the base class is written as a method, or the other way; empty if none is."""
+    for cls in component.__mro__[: component.__mro__.index(base)]:
+        for name, own in vars(cls).items():
+            expected = inspect.getattr_static(base, name, None)
+            if isinstance(expected, property) and inspect.isfunction(own):
+                return f"{cls.__name__}.{name} is a method, and {base.__name__}.{name} a property; write @property before it"
+            if inspect.isfunction(expected) and isinstance(own, property):
+                return f"{cls.__name__}.{name} is a property, and {base.__name__}.{name} a method; remove @property"
+            if isinstance(expected, bool | str | tuple | frozenset) and inspect.isfunction(own):
+                return f"{cls.__name__}.{name} is a method, and {base.__name__}.{name} a value of the class; write {name} = ..."
+    return ""
 
 
 def _order(entry: Entry) -> tuple[int, str, str]:

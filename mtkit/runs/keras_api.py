@@ -51,12 +51,17 @@ def build(
         raise ValueError("sets and unsets change a recipe's file; change the arguments of mtkit.compose instead")
     if message := unseen_gpu(recipe.train.strategy):
         warnings.warn(message, stacklevel=2)
+    with recipe.blaming():
+        return _built(recipe, fold)
+
+
+def _built(recipe: Recipe, fold: Literal["valid", "test"]) -> TrainablePipeline:
     dataset = load_data(recipe.data.source)
     cuts = {cut.name: cut for cut in make_cuts(dataset, recipe.data.split)}
     origin = origin_of(recipe, dataset, cuts[fold])
     pipeline = _trainable(assemble(recipe, dataset, cuts[fold]))
     if anew := begin_with(pipeline, origin).warnings() if origin else []:
-        warnings.warn("\n".join(anew), stacklevel=2)
+        warnings.warn("\n".join(anew), stacklevel=3)
     return pipeline
 
 

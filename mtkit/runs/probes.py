@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from mtkit.backend import tf
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.cleaners import late
@@ -18,18 +16,18 @@ from mtkit.errors import WiringError
 from mtkit.evaluation.baseline_tuning import weight_notes
 from mtkit.feed.batch import Batch
 from mtkit.model.assembly import Pipeline, assemble
+from mtkit.model.component_probe import check_components, spread_rows
 from mtkit.model.forward import Forward
 from mtkit.profile.survey import glance
+from mtkit.recipe.blame import of_recipe
 from mtkit.recipe.loader import Recipe
 from mtkit.runs.console import suspicions
 from mtkit.runs.origins import origin_of
 from mtkit.runtime.unused_gpu import unseen_gpu
 from mtkit.training.warm_start import begin_with
 
-PROBE_ROWS = 8
-TOLERANCE = 1e-3
 
-
+@of_recipe
 def check_full(recipe: Recipe) -> list[str]:
     """Builds the recipe's model on its data and probes it; returns lines: what the rows are, their labels, and warnings.
 
@@ -47,7 +45,7 @@ def check_full(recipe: Recipe) -> list[str]:
     origins = [origin_of(recipe, dataset, cut) for cut in (valid, test)]
     of_test = label_counts(recipe.plan, make_tables(recipe, dataset, test)[1])
     pipeline = assemble(recipe, dataset, valid)
-    check_independent(pipeline)
+    check_components(pipeline)
     check_factorized(pipeline)
     begins = begin_with(pipeline, origins[0]) if origins[0] else None
     warning = unseen_gpu(recipe.train.strategy)
@@ -67,29 +65,6 @@ def check_full(recipe: Recipe) -> list[str]:
     ]
 
 
-def check_independent(pipeline: Pipeline) -> None:
-    """Confirms on a tiny batch that the embeddings of a row are the same whatever other rows are beside it.
-
-    Raises:
-        WiringError: they are not.
-    """
-    for task in pipeline.plan.tasks:
-        for table, names in pipeline.plan.reads(task).items():
-            feed = pipeline.model.feed
-            few, many = (
-                feed.batch(table, tf.range(min(n, feed.size(table)), dtype=tf.int64))
-                for n in (PROBE_ROWS // 2, PROBE_ROWS)
-            )
-            for key, name in names:
-                alone, beside = (_states(pipeline, (name,), batch)[name] for batch in (few, many))
-                # Sums may be added up in another order where batches differ in size.
-                if not np.allclose(alone, beside[: len(alone)], rtol=TOLERANCE, atol=TOLERANCE):
-                    raise WiringError(
-                        f"task {task}: {key} {name!r} of a row depends on the other rows of its batch, so it would be "
-                        "another one when it is served; look for a sum, a mean or a norm over the first axis"
-                    )
-
-
 def check_factorized(pipeline: Pipeline) -> None:
     """Confirms on a tiny batch that queries stay when candidates change, and candidates when all else does.
 
@@ -100,7 +75,7 @@ def check_factorized(pipeline: Pipeline) -> None:
     """
     for task, spec in pipeline.plan.rankings().items():
         feed, role = pipeline.model.feed, pipeline.plan.candidate_entity(task)
-        batch = feed.batch(spec.rows, _spread(feed.size(spec.rows)))
+        batch = feed.batch(spec.rows, tf.constant(spread_rows(pipeline, spec.rows)))
         if role not in batch.ids:
             continue  # candidates are the catalog: no row could tell its query about them
         moved = {key: tf.roll(ids, 1, 0) for key, ids in batch.ids.items()}
@@ -114,11 +89,6 @@ def check_factorized(pipeline: Pipeline) -> None:
             raise WiringError(
                 f"task {task}: {what} {name!r} depends on {other}, so the catalog cannot be ranked by a dot product"
             )
-
-
-def _spread(rows: int) -> tf.Tensor:
-    """Numbers of a few rows from all over a table: neighbors are often of one user."""
-    return tf.constant(np.unique(np.linspace(0, rows - 1, PROBE_ROWS).astype(np.int64)))
 
 
 def _differs(

@@ -22,10 +22,11 @@ from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.slices import check_slices
 from mtkit.evaluation.user_sums import Measured
 from mtkit.profile.survey import glance
+from mtkit.recipe.blame import of_recipe
 from mtkit.recipe.loader import Recipe
 from mtkit.runs.console import Reporter
 from mtkit.runs.directory import RunDirectory
-from mtkit.runs.hooks import hook_relay
+from mtkit.runs.hooks import forgiving, hook_relay
 from mtkit.runs.procedure import Clock, Contest, Contestant, Run
 from mtkit.runs.replicates import combined, runs_of
 from mtkit.runs.results import RunResults
@@ -85,6 +86,7 @@ def _measuring_beside(recipe: Recipe) -> Recipe | None:
     return recipe.model_copy(update=kept)
 
 
+@of_recipe
 def run_recipe(
     recipe: Recipe, directory: Path, seeds: int = 1, resume: bool = False, signals: Signals | None = None
 ) -> RunResults:
@@ -116,11 +118,13 @@ def run_recipe(
         RunDirectory(directory).check_replicates([name for name in runs if name])
         report.start(recipe, trainer.strategy, directory, len(runs))
         results = _each(runs, directory, report, trainer, resume)
-        hooks.run_end(directory=directory, metrics=results.plain())
-        report.results(results, hooks.report_section(directory=directory, metrics=results.plain()))
+        told = {"directory": directory, "metrics": results.plain()}
+        forgiving(hooks.run_end, report.warn, **told)
+        report.results(results, forgiving(hooks.report_section, report.warn, **told))
     return results
 
 
+@of_recipe
 def run_baselines(recipe: Recipe, directory: Path) -> RunResults:
     """Runs the baselines of a recipe, on all folds of its split, and prints the results.
 

@@ -14,6 +14,7 @@ from mtkit.data.fingerprint import fingerprint
 from mtkit.errors import MtkitError, Problem, RecipeError, RunError, shortage
 from mtkit.files import write_text
 from mtkit.recipe.alone import bare
+from mtkit.recipe.blame import of_recipe
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.lock import lock
 from mtkit.recipe.search_settings import Range, Search
@@ -40,6 +41,7 @@ _OF, _MESSAGE, _SECONDS, _AS_IT_IS = "of", "message", "seconds", "as_it_is"
 _BEFORE_PRUNING, _EPOCHS_ALLOWED = 5, 1
 
 
+@of_recipe
 def search_recipe(
     recipe: Recipe,
     directory: Path,

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtkit.errors import RunError
+from mtkit.recipe.blame import of_recipe
 from mtkit.recipe.loader import Recipe
 from mtkit.runs.directory import RunDirectory, write_json
 from mtkit.runs.hooks import relay_of
@@ -22,6 +23,7 @@ from mtkit.training.interrupt import Signals
 REPORT = "tasks.json"
 
 
+@of_recipe
 def report_tasks(
     recipe: Recipe,
     directory: Path,

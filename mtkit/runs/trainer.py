@@ -23,6 +23,7 @@ from mtkit.evaluation.unknown_rows import unknown_results, warnings_of
 from mtkit.evaluation.user_sums import Measured
 from mtkit.model.assembly import Pipeline, assemble
 from mtkit.model.auxiliary import weight_of
+from mtkit.model.component_probe import check_components
 from mtkit.model.model_evaluation import evaluate
 from mtkit.model.named_weights import kept_weights
 from mtkit.recipe.loader import Recipe
@@ -30,6 +31,7 @@ from mtkit.recipe.lock import model_tables
 from mtkit.runs.calibrating import calibration_results, take_calibration
 from mtkit.runs.console import Reporter
 from mtkit.runs.directory import INIT_FROM, RunDirectory, write_json, write_table
+from mtkit.runs.hooks import forgiving
 from mtkit.runs.origins import checksum, origin_of
 from mtkit.runs.procedure import Clock, Contest, Run
 from mtkit.runtime.collectives import least
@@ -134,6 +136,7 @@ class Trainer:
             counters=counters,
             numbered=run.directory.read_numbers(cut.trained),
         )
+        check_components(pipeline)
         run.directory.count(counters)
         run.write_rows(pipeline.fold, pipeline.tables)
         _write_drawn(run.directory, pipeline)
@@ -167,7 +170,8 @@ class Trainer:
 
         def done(numbers: Mapping[str, float]) -> None:
             run.directory.append_history({"phase": name, **numbers})
-            self.hooks.epoch_end(phase=name, epoch=int(numbers["epoch"]), metrics=numbers)
+            told = {"phase": name, "epoch": int(numbers["epoch"]), "metrics": numbers}
+            forgiving(self.hooks.epoch_end, run.warn, **told)
 
         with run.report.progress(name, training, done) as callbacks:
             training.fit([*callbacks, *self.watching(training, run.directory)], self.signals)
@@ -245,6 +249,11 @@ def trained_pipeline(directory: RunDirectory) -> Pipeline:
     """
     directory.check_run()
     recipe = directory.read_recipe()
+    with recipe.blaming():
+        return _trained(recipe, directory)
+
+
+def _trained(recipe: Recipe, directory: RunDirectory) -> Pipeline:
     dataset = load(recipe.data.source)
     directory.check_data(fingerprint(dataset), checksums(recipe.encoder, recipe.correlation))
     _, test = make_cuts(dataset, recipe.data.split)

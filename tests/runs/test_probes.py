@@ -6,8 +6,9 @@ import pytest
 from mtkit.backend import keras, tf
 from mtkit.data.leakage import Finding
 from mtkit.errors import DataError, WiringError
+from mtkit.model.component_probe import check_components
 from mtkit.recipe.loader import load_recipe
-from mtkit.runs.probes import check_factorized, check_full, check_independent
+from mtkit.runs.probes import check_factorized, check_full
 
 
 class Peeking(keras.layers.Layer):
@@ -52,13 +53,13 @@ def test_full_check_tells_of_leaks(tiny_recipe, monkeypatch):
 
 def test_what_is_factorized_passes(in_batch):
     check_factorized(in_batch)
-    check_independent(in_batch)
+    check_components(in_batch)
 
 
 def test_a_component_that_looks_at_other_rows_is_found(in_batch):
     in_batch.model.encoders["product"] = Peeking(in_batch.model.encoders["product"])
-    with pytest.raises(WiringError, match="task next: candidate 'product' of a row depends on the other rows of its"):
-        check_independent(in_batch)
+    with pytest.raises(WiringError, match=r"encoder\.product: its output for a row depends on the other rows of its"):
+        check_components(in_batch)
 
 
 def test_a_query_that_reads_the_candidate_is_found(in_batch):

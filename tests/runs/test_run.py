@@ -21,11 +21,13 @@ from mtkit.backend import tf
 from mtkit.cli.program import main
 from mtkit.data.leakage import Finding
 from mtkit.errors import DataError, RunError
+from mtkit.hooks import hookimpl
 from mtkit.model.model_evaluation import evaluate
 from mtkit.recipe.loader import load_recipe
 from mtkit.recipe.settings import Evaluate, Train
 from mtkit.runs.console import Reporter
 from mtkit.runs.directory import RunDirectory, write_json
+from mtkit.runs.hooks import relay_of
 from mtkit.runs.keras_api import build
 from mtkit.runs.replicates import runs_of
 from mtkit.runs.run import run_recipe
@@ -134,8 +136,18 @@ class Toy:
     def __init__(self):
         self.calls = []
 
-    def __getattr__(self, name):
-        return lambda **arguments: self.calls.append((name, arguments)) or [f"{name} was here"]
+    @hookimpl
+    def run_start(self, recipe, directory):
+        self.calls.append(("run_start", {"recipe": recipe, "directory": directory}))
+
+    @hookimpl
+    def run_end(self, directory, metrics):
+        self.calls.append(("run_end", {"directory": directory, "metrics": metrics}))
+
+    @hookimpl
+    def report_section(self, directory, metrics):
+        self.calls.append(("report_section", {}))
+        return "report_section was here"
 
 
 @pytest.fixture
@@ -157,7 +169,7 @@ def finished(tiny_recipe, tiny_run, tmp_path):
 
 def test_hooks_are_called(finished, tiny_recipe, tmp_path, monkeypatch, capsys):
     toy = Toy()
-    monkeypatch.setattr("mtkit.runs.run.hook_relay", lambda recipe: toy)
+    monkeypatch.setattr("mtkit.runs.run.hook_relay", lambda recipe: relay_of({"toy": toy}))
     recipe = load_recipe(tiny_recipe)
     directory = finished(tmp_path / "run")
     results = run_recipe(recipe, directory, resume=True)

@@ -18,5 +18,6 @@ def command(run: Path) -> None:
     from mtkit.shown import shown
 
     pipeline = trained_pipeline(RunDirectory(run))
-    values = evaluate(pipeline) | evaluate_lists(pipeline, pipeline.protocol())
+    with pipeline.recipe.blaming():
+        values = evaluate(pipeline) | evaluate_lists(pipeline, pipeline.protocol())
     click.echo(shown(to_json({"test": values})), nl=False)

@@ -17,4 +17,6 @@ def command(run: Path) -> None:
 
     directory = RunDirectory(run)
     pipeline = trained_pipeline(directory)
-    click.echo(shown(pipeline.recipe.export.export(pipeline, directory.export)))
+    with pipeline.recipe.blaming():
+        version = pipeline.recipe.export.export(pipeline, directory.export)
+    click.echo(shown(version))

@@ -1,0 +1,142 @@
+"""Whether each component treats rows for themselves, found on a few rows of data: by encoder, correlation and head.
+
+Shapes and types are held in every pass (`mtkit.model.contracts`); what a pass alone cannot show is whether the output for a row
+would be another one with other rows beside it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from mtkit.backend import tf
+from mtkit.errors import WiringError
+from mtkit.feed.batch import Batch
+from mtkit.heads.base import Tensors
+from mtkit.heads.prediction import PredictionHead
+from mtkit.heads.retrieval import RetrievalHead
+from mtkit.model.assembly import Pipeline
+from mtkit.model.contracts import Place, calling, require, rows_of
+from mtkit.model.forward import Forward
+
+PROBE_ROWS = 8
+#: By how much outputs for the same rows may differ, of the largest: sums are added up in another order where batches differ.
+TOLERANCE = {"float32": 1e-3}
+_HALF = 5e-2
+#: Of so many rows of a table those are chosen that have most users and items.
+_CHOICE = 4096
+
+Seen = list[tuple[Place, str, tf.Tensor]]
+
+
+def check_components(pipeline: Pipeline) -> None:
+    """Confirms that what encoders, correlations and heads give for a row is the same whatever rows are beside it.
+
+    Each row table's training rows are looked at that have most different ids: all of them, and each half for itself.
+
+    Raises:
+        ComponentError: a component failed.
+        WiringError: one looks at other rows, gives other numbers each time, or those of another shape or type.
+    """
+    prepared = _prepared(pipeline)
+    for table in dict.fromkeys(spec.rows for spec in pipeline.plan.tasks.values()):
+        rows = spread_rows(pipeline, table)
+        half = len(rows) // 2
+        if half:
+            whole = _seen(pipeline, table, rows, prepared)
+            for begin, part in ((0, rows[:half]), (half, rows[half:])):
+                for at in _differing(whole, _seen(pipeline, table, part, prepared), begin):
+                    raise _refusal(whole[at], _seen(pipeline, table, rows, prepared)[at])
+
+
+def _prepared(pipeline: Pipeline) -> dict[str, Tensors]:
+    """What encoders read of whole entities, by encoder, so that it is computed once."""
+    forward = Forward(pipeline.model, whole=frozenset())
+    return {name: forward.content(name) for name, spec in pipeline.plan.encoders.items() if spec.content}
+
+
+def spread_rows(pipeline: Pipeline, table: str) -> np.ndarray:
+    """Numbers of a few training rows, int64, with as many different users and items as there are: neighbors are often alike."""
+    units = pipeline.model.feed.size(table)
+    numbers = np.unique(np.linspace(0, units - 1, min(units, _CHOICE)).astype(np.int64))
+    rows = pipeline.tables[table]["train"]
+    if rows.sequence is not None or not rows.ids:
+        return numbers[np.unique(np.linspace(0, len(numbers) - 1, PROBE_ROWS).astype(int))]
+    columns, chosen = np.stack([ids[numbers] for ids in rows.ids.values()], 1), [0]
+    while len(chosen) < min(PROBE_ROWS, len(numbers)):
+        alike = (columns[:, None] == columns[chosen][None]).sum((1, 2))
+        alike[chosen] = columns.size
+        chosen.append(int(alike.argmin()))
+    return numbers[np.sort(chosen)]
+
+
+def _seen(pipeline: Pipeline, table: str, rows: np.ndarray, prepared: Mapping[str, Tensors]) -> Seen:
+    """What components give for rows, one after another."""
+    seen: Seen = []
+    batch = pipeline.model.feed.batch(table, tf.constant(rows))
+    forward = Forward(
+        pipeline.model,
+        whole=frozenset(),
+        prepared=prepared,
+        watch=lambda place, tensor: seen.append((place, "its output", tensor)),
+    )
+    for task, spec in pipeline.plan.tasks.items():
+        if spec.rows != table:
+            continue
+        for read in spec.reads():
+            if read.rows == table and read.embedded and not read.name.startswith("task."):
+                forward.states(read.name, batch)
+        with calling(("task", task), spec):
+            outputs = list(_of_head(pipeline, task, forward, batch))
+        seen += [(("task", task), what, tensor) for what, tensor in outputs]
+    return seen
+
+
+def _of_head(pipeline: Pipeline, task: str, forward: Forward, batch: Batch) -> Iterator[tuple[str, tf.Tensor]]:
+    """What a head gives for each row alone; losses that couple rows are none of that."""
+    head, spec, rows = pipeline.model.heads[task], pipeline.plan.tasks[task], forward.task(task, batch)
+    if isinstance(head, PredictionHead):
+        yield "its output", head.outputs(rows)
+        answers, classes = head.answers(rows), len(pipeline.classes.get(task, ()))
+        shape: tuple[int | None, ...] = (rows_of(batch), classes) if classes else (rows_of(batch),)
+        require(("task", task), "predictions", answers, shape, head)
+        yield "its prediction", answers
+        if type(head).losses is PredictionHead.losses and spec.query_by is None:
+            yield "its loss", head.losses(rows)[0]
+    elif isinstance(head, RetrievalHead):
+        yield "its query", head.queries(rows)
+        if rows.entity(spec.candidate[0]) in batch.ids:
+            yield "its candidate", head.candidates(rows)
+    elif not spec.ranks and (answers := head.answers(rows)) is not None:
+        yield "its answer", answers
+
+
+def _differing(whole: Seen, part: Seen, begin: int) -> Iterator[int]:
+    """Which of the outputs are others where some of the rows are alone."""
+    for at, ((_, _, tensor), (_, _, alone)) in enumerate(zip(whole, part, strict=True)):
+        if tensor.shape != alone.shape and not _alike(tensor[begin : begin + len(alone)], alone):
+            yield at
+
+
+def _refusal(seen: tuple[Place, str, tf.Tensor], again: tuple[Place, str, tf.Tensor]) -> WiringError:
+    """What is said of an output that is another one with other rows beside it."""
+    place, what, tensor = seen
+    name = ".".join(place)
+    if not _alike(tensor, again[-1]):
+        return WiringError(
+            f"{name}: {what} is another one each time for the same rows, so no answer could be repeated; draw numbers in "
+            "training alone (`if training`)"
+        )
+    return WiringError(
+        f"{name}: {what} for a row depends on the other rows of its batch, so it would be another one when it is served; "
+        "look for a sum, a mean, a maximum or a norm over the first axis"
+    )
+
+
+def _alike(one: tf.Tensor, other: tf.Tensor) -> bool:
+    given, found = (np.asarray(tf.cast(values, tf.float32)) for values in (one, other))
+    finite = np.abs(given[np.isfinite(given)])
+    largest = float(finite.max()) if finite.size else 0.0
+    allowed = TOLERANCE.get(one.dtype.name, _HALF) * largest
+    return bool(np.allclose(given, found, rtol=0, atol=allowed, equal_nan=True))
