@@ -23,8 +23,8 @@ PLUGINS = sorted((ROOT / "plugins").glob("*/src/*"))
 
 #: The way of a run. A room imports from itself, without cycles, and from those before it; imports for type checking count.
 ROOMS = (
-    "spec", "recipe", "data", "draft", "evaluation", "profile", "runtime", "feed", "heads", "layers", "model", "training",
-    "serving", "runs", "cli",
+    "spec", "recipe", "data", "draft", "synthetic", "evaluation", "profile", "runtime", "feed", "heads", "layers", "model",
+    "training", "serving", "runs", "cli",
 )  # fmt: skip
 #: From this room on, TensorFlow may be imported.
 TENSORFLOW = "runtime"
@@ -92,6 +92,7 @@ UNTESTED = {
             "cli.commands.baselines",
             "cli.commands.check",
             "cli.commands.compare",
+            "cli.commands.data",
             "cli.commands.evaluate",
             "cli.commands.export",
             "cli.commands.plugins",
@@ -168,6 +169,11 @@ UNTESTED = {
     "standard.decision_metrics": "standard/test_prediction_metrics",
     "standard.factor_baselines": "standard/test_baselines",
     "standard.neighbor_baselines": "standard/test_baselines",
+    **dict.fromkeys(
+        tuple(f"synthetic.{name}" for name in ("domain", "finance", "media", "shop", "social", "words")),
+        "synthetic/test_domains, which makes all of them, and synthetic/test_texts",
+    ),
+    **dict.fromkeys(("synthetic.settings", "synthetic.truth"), "synthetic/test_domains and synthetic/test_writing"),
     "testing.assertions": "all tests of the conformance kit",
     "training.checkpoints": "training/test_fit, and runs/test_run: runs that are killed",
 }

@@ -5,17 +5,20 @@ from __future__ import annotations
 import codecs
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, Field, model_validator
 
 from mtkit.errors import DataError, nearest
 from mtkit.schema import INTERACTIONS, Column, Schema
 from mtkit.spec import DataSource
+from mtkit.synthetic.settings import Settings
 from mtkit.types import Dataset, Origin
 
 if TYPE_CHECKING:
     import pyarrow as pa
+
+    from mtkit.synthetic.domain import Domain
 
 
 def _known_encoding(name: str) -> str:
@@ -198,3 +201,40 @@ def _convert(frame: Any, names: Any, where: str) -> pa.Table:
                 "texts, or all numbers"
             ) from error
     return pa.table(columns)
+
+
+class Synthetic(Settings, DataSource):
+    """Data that are made up as a run begins: what is planted in them is known, and so is the best that a model can reach.
+
+    Domains: `shop` (purchases in baskets), `media` (videos that are shown), `social` (questions that are read and answered),
+    `people` (users who turn to users) and `finance` (offers of a bank). `mtkit data make DOMAIN` writes the same data as files,
+    with a recipe that reads them, and `truth.json`, what the planted model reaches on the test from 2024-04-16 on. The same
+    settings make the same data. [Generated data](data.md#generated-data) says what is planted.
+    """
+
+    domain: Literal["shop", "media", "social", "people", "finance"] = Field(description="which domain")
+    acts: str = Field("", description="role of the ids that act, as whose the past is; default: the first (`user`)")
+
+    @model_validator(mode="after")
+    def _acts_is_a_role(self) -> Self:
+        roles = self._domain().roles
+        if self.acts and self.acts not in roles:
+            raise ValueError(f"acts: {self.domain} has no role {self.acts!r}; {nearest(self.acts, roles)}")
+        return self
+
+    def _domain(self) -> type[Domain]:
+        from mtkit.synthetic.domains import domain_of
+
+        return domain_of(self.domain)
+
+    def schema(self) -> Schema:  # type: ignore[override]  # as in DataSource
+        """The declared columns."""
+        return self._domain().schema(self, self.acts)
+
+    def load(self) -> Dataset:
+        """Makes the tables."""
+        import pyarrow as pa
+
+        made = self._domain()(self)
+        interactions = pa.concat_tables([part.table for part in made.parts()])
+        return Dataset(interactions.select(list(self.schema().interactions)), made.tables, self.schema())

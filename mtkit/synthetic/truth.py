@@ -1,0 +1,148 @@
+"""The best that a model can reach on data that are made up: what the planted model itself reaches on the rows of the test."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from sklearn.metrics import roc_auc_score
+
+from mtkit.synthetic.domain import Domain, Part
+from mtkit.synthetic.world import DAYS, TEST
+
+#: Scores by which rankings are measured at most, and the cutoff.
+_SCORES, _TOP = 2_000_000, 10
+
+
+@dataclass(frozen=True)
+class Best:
+    """What can be had of a task.
+
+    Attributes:
+        metric: by which it is measured (`auc`, `ndcg@10`, `rmse`, `accuracy`, `macro_auc`).
+        planted: the value of the planted model.
+        plain: that of popularity for rankings, else of the same answer for every row.
+        rows: how many rows, or users, were measured.
+    """
+
+    metric: str
+    planted: float
+    plain: float
+    rows: int
+
+    def share(self, value: float) -> float:
+        """How much of the way from `plain` to `planted` a value has come; 1 = all of it."""
+        return (value - self.plain) / (self.planted - self.plain)
+
+
+class Account:
+    """Takes note of interactions as they are made.
+
+    Args:
+        domain: what makes them.
+    """
+
+    def __init__(self, domain: Domain) -> None:
+        self.domain = domain
+        items = len(domain.world.kind)
+        self._popular, self._past = np.zeros(items), np.zeros(len(domain.world.before), bool)
+        self._rows: list[dict[str, np.ndarray]] = []
+        self._before: dict[str, list[float]] = {}
+
+    def add(self, part: Part) -> None:
+        """Takes note of a part."""
+        test = part.days >= TEST
+        labels = {name: part.table[name].to_numpy(zero_copy_only=False).astype(float) for name in part.chances}
+        target = labels[self.domain.target] == 1 if self.domain.target else np.ones(len(test), bool)
+        self._popular += np.bincount(part.items[~test & target], minlength=len(self._popular))
+        self._past[part.users[~test]] = True
+        for name, label in labels.items():
+            there = label[~test & ~np.isnan(label)]
+            total = self._before.setdefault(name, [0.0, 0.0])
+            total[0], total[1] = total[0] + there.sum(), total[1] + len(there)
+        if test.any():
+            kept = {"users": part.users, "items": part.items, "target": target} | labels
+            kept |= {f"{name} planted": chance for name, chance in part.chances.items()}
+            self._rows.append({name: values[test] for name, values in kept.items()})
+
+    def best(self) -> dict[str, Best]:
+        """Task -> what can be had; those without rows in the test are left out."""
+        rows = (
+            {name: np.concatenate([part[name] for part in self._rows]) for name in self._rows[0]} if self._rows else {}
+        )
+        found = dict(self._predictions(rows)) | dict(_of_texts(self.domain)) | dict(_of_users(self.domain))
+        if rows and (ranking := self._ranking(rows)):
+            found["next"] = ranking
+        return found
+
+    def _predictions(self, rows: Mapping[str, np.ndarray]) -> Iterator[tuple[str, Best]]:
+        for name, (total, count) in self._before.items():
+            if not rows:
+                return
+            there = ~np.isnan(rows[name])
+            label, planted = rows[name][there], rows[f"{name} planted"][there]
+            if name not in self.domain.behaviors:
+                errors = (np.sqrt(np.mean((label - guess) ** 2)) for guess in (planted, total / max(count, 1)))
+                yield name, Best("rmse", *map(float, errors), len(label))
+            elif 0 < label.mean() < 1:
+                yield name, Best("auc", float(roc_auc_score(label, planted)), 0.5, len(label))
+
+    def _ranking(self, rows: Mapping[str, np.ndarray]) -> Best | None:
+        target = rows["target"].astype(bool) & self._past[rows["users"]]
+        users, items = rows["users"][target], rows["items"][target]
+        who = np.unique(users)
+        who = np.sort(np.random.default_rng(0).permutation(who)[: max(1, _SCORES // len(self._popular))])
+        if not len(who):
+            return None
+        relevant = np.zeros((len(who), len(self._popular)), bool)
+        of = np.isin(users, who)
+        relevant[np.searchsorted(who, users[of]), items[of]] = True
+        scores = self.domain.expected(who)
+        if self.domain.target:
+            scores *= self.domain.acts.matrix(self.domain.target, who, (TEST + DAYS) / 2)
+        popular = np.broadcast_to(self._popular, scores.shape)
+        return Best(f"ndcg@{_TOP}", _ndcg(scores, relevant), _ndcg(popular, relevant), len(who))
+
+
+def _of_texts(domain: Domain) -> Iterator[tuple[str, Best]]:
+    """What texts tell of topics and tags, over all items."""
+    columns = domain.entities.get("item", {})
+    topic = domain.world.topic
+    if named := next((name for name, column in columns.items() if column.classes), ""):
+        right = float(np.mean(domain.texts.topics.argmax(1) == topic))
+        yield named, Best("accuracy", right, float(np.bincount(topic).max() / len(topic)), len(topic))
+    if "tags" in columns:
+        tags = domain.texts.tags
+        some = [n for n in range(tags.shape[1]) if 0 < tags[:, n].mean() < 1]
+        values = [roc_auc_score(tags[:, n], domain.texts.tag_chances[:, n]) for n in some]
+        yield "tags", Best("macro_auc", float(np.mean(values)), 0.5, len(topic))
+
+
+def _of_users(domain: Domain) -> Iterator[tuple[str, Best]]:
+    for name, (label, chances) in domain.facts().items():
+        plain = float(np.bincount(label).max() / len(label))
+        yield name, Best("accuracy", float(np.mean(chances.argmax(1) == label)), plain, len(label))
+
+
+def _ndcg(scores: np.ndarray, relevant: np.ndarray) -> float:
+    """Mean NDCG of binary relevance; both `[rows, items]`."""
+    top = np.argsort(-scores, axis=1, kind="stable")[:, :_TOP]
+    discount = 1 / np.log2(np.arange(2, _TOP + 2))
+    gain = np.take_along_axis(relevant, top, 1) @ discount
+    ideal = np.cumsum(discount)[np.minimum(relevant.sum(1), _TOP) - 1]
+    return float(np.mean(gain / ideal))
+
+
+def as_json(found: Mapping[str, Best]) -> dict[str, Any]:
+    """Values of JSON, rounded."""
+    return {
+        task: {
+            "metric": best.metric,
+            "planted": round(best.planted, 4),
+            "plain": round(best.plain, 4),
+            "rows": best.rows,
+        }
+        for task, best in found.items()
+    }
