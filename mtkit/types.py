@@ -6,8 +6,9 @@ Ids are dense integers: id i of an entity is row i of its table, and row 0 is th
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
@@ -24,6 +25,17 @@ DAY = 86_400
 
 ROW_WEIGHT = "row_weight"
 """The dense column of a row table that says what its rows count, whatever the task; without it, they count 1."""
+
+
+Watch = Callable[[str, int], contextlib.AbstractContextManager[Callable[[int], None]]]
+"""Shows what is at work as long as it is, from what it is and how many parts it has (0 = not known); it gives a function that is
+told how many parts more are done."""
+
+
+@contextlib.contextmanager
+def unwatched(what: str, parts: int) -> Iterator[Callable[[int], None]]:  # noqa: ARG001 - a `Watch`
+    """Nobody is shown what is at work."""
+    yield lambda count: None  # noqa: ARG005
 
 
 class MetricKey(NamedTuple):

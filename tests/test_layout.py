@@ -98,6 +98,7 @@ UNTESTED = {
             "cli.commands.plugins",
             "cli.commands.profile",
             "cli.commands.recommend",
+            "cli.commands.report",
             "cli.commands.search",
             "cli.commands.tasks",
         ),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,13 +20,10 @@ from mtkit.recipe.settings import Evaluate
 from mtkit.schema import HISTORY, INTERACTIONS, KNOWN, Address, ColumnKind, Schema
 from mtkit.spec import Baseline, ContentBaseline, EventsBaseline, Rows
 from mtkit.spec.heads import query_column
-from mtkit.types import Events, Fold, LabeledRows, MetricKey, RowTable
+from mtkit.types import Events, Fold, LabeledRows, MetricKey, RowTable, Watch, unwatched
 
 _Scorer = Callable[[np.ndarray], np.ndarray]
 """Of the whole catalog, from users or rows."""
-
-Watch = Callable[[str, str], AbstractContextManager[None]]
-"""Shows a baseline at work, from its name and what it does."""
 
 Tuned = Mapping[str, Mapping[str, Baseline]]
 """Baseline -> task that it fits -> the baseline as set for this task."""
@@ -44,7 +40,7 @@ class Comparison:
         settings: the metrics, and the one that decides.
         protocol: how rankings are judged.
         rows: the declarations of the row tables.
-        watch: what a baseline is within while it is at work, given its name and what it does (`tuned for click`).
+        watch: shows a baseline at work, and how many of its settings are tried.
     """
 
     plan: Plan
@@ -53,7 +49,7 @@ class Comparison:
     settings: Evaluate
     protocol: RankingProtocol
     rows: Mapping[str, Rows] = field(default_factory=dict)
-    watch: Watch = lambda _name, _what: nullcontext()
+    watch: Watch = unwatched
     _known: dict[Where | None, Events] = field(default_factory=dict, init=False, repr=False)
 
     def tune(self, baselines: Mapping[str, Baseline]) -> Tuned:
@@ -64,14 +60,16 @@ class Comparison:
         ranking, predicting = (_of_form(baselines, form) for form in ("retrieval", "prediction"))
         tuned: dict[str, dict[str, Baseline]] = {name: {} for name in baselines}
         for name, baseline in ranking.items():
-            with self.watch(name, "tuned"):
-                tuned[name] = self._tune_ranking(baseline)
+            tuned[name] = self._tune_ranking(name, baseline)
         for task in self._tasks("prediction") if predicting else ():
             train, rows = self._labeled(task)
             for name, baseline in predicting.items():
-                with self.watch(name, f"tuned for {task}"):
-                    values = [self._predicted(setting, task, train, rows) for setting in baseline.grid()]
-                tuned[name][task] = self._best(baseline.grid(), values, task)
+                grid, values = baseline.grid(), []
+                with self.watch(f"baseline {name}, tuned for {task}", len(grid)) as advance:
+                    for setting in grid:
+                        values.append(self._predicted(setting, task, train, rows))
+                        advance(1)
+                tuned[name][task] = self._best(grid, values, task)
         return tuned
 
     def judge(self, tuned: Tuned) -> dict[str, Measured]:
@@ -79,13 +77,13 @@ class Comparison:
         results = {name: Measured() for name in tuned}
         for name, of_task in tuned.items():
             for baseline, tasks in _by_setting({t: of_task[t] for t in self._tasks("retrieval") if t in of_task}):
-                with self.watch(name, f"measured on {', '.join(tasks)}"):
+                with self.watch(f"baseline {name}, measured on {', '.join(tasks)}", 0):
                     results[name] |= self._ranked(baseline, dict.fromkeys(tasks, self.protocol))
         for task in self._tasks("prediction"):
             if chosen := {name: of_task[task] for name, of_task in tuned.items() if task in of_task}:
                 train, rows = self._labeled(task)
                 for name, baseline in chosen.items():
-                    with self.watch(name, f"measured on {task}"):
+                    with self.watch(f"baseline {name}, measured on {task}", 0):
                         results[name] |= self._predicted(baseline, task, train, rows)
         return results
 
@@ -102,14 +100,18 @@ class Comparison:
         plain = {name: {task: b.model_dump(mode="json") for task, b in of.items()} for name, of in tuned.items()}
         return plain, self.judge(tuned)
 
-    def _tune_ranking(self, baseline: Baseline) -> dict[str, Baseline]:
+    def _tune_ranking(self, name: str, baseline: Baseline) -> dict[str, Baseline]:
         grid, tasks = self._grid(baseline), self._tasks("retrieval")
         if len(grid) == 1:
             return dict.fromkeys(tasks, grid[0])
         protocols = {
             task: self.protocol.only(MetricKey.parse(keys[0])) for task in tasks if (keys := self._deciding(task))
         }
-        values = [self._ranked(setting, protocols) for setting in grid]
+        values = []
+        with self.watch(f"baseline {name}, tuned", len(grid)) as advance:
+            for setting in grid:
+                values.append(self._ranked(setting, protocols))
+                advance(1)
         return {task: self._best(grid, values, task) for task in tasks}
 
     def _grid(self, baseline: Baseline) -> Sequence[Baseline]:

@@ -34,7 +34,7 @@ from mtkit.runtime.strategies import check_replicas, make_strategy
 from mtkit.schema import HISTORY, Address
 from mtkit.spec import BuildContext, Cut, FeatureInfo, Spec, TaskHead
 from mtkit.spec.heads import query_column
-from mtkit.types import Dataset, Fold, Part, RowTable
+from mtkit.types import Dataset, Fold, Part, RowTable, Watch, unwatched
 
 
 @dataclass(frozen=True)
@@ -131,6 +131,7 @@ def assemble(
     cache_dir: Path | None = None,
     counters: dict[str, int] | None = None,
     numbered: Mapping[str, np.ndarray] | None = None,
+    watch: Watch = unwatched,
 ) -> Pipeline:
     """Assembles everything for one cut.
 
@@ -142,6 +143,7 @@ def assemble(
         cache_dir: where frozen encoders keep their vectors; default: the user's.
         counters: receives counts such as `texts_encoded`.
         numbered: entity -> ids that have their numbers, as of `make_fold`.
+        watch: shows what is at work.
 
     Raises:
         DataError: the data do not fit the recipe, or the machine.
@@ -151,11 +153,13 @@ def assemble(
     """
     strategy = make_strategy(recipe) if strategy is None else strategy
     plan = recipe.plan
-    fold = fold_of(recipe, dataset, cut, numbered)
-    tables = tables_of(recipe, fold, model=not tf.config.list_physical_devices("GPU"))
-    check_slices(recipe, fold, tables)
+    with watch("catalogs and rows", 0):
+        fold = fold_of(recipe, dataset, cut, numbered)
+        tables = tables_of(recipe, fold, model=not tf.config.list_physical_devices("GPU"))
+        check_slices(recipe, fold, tables)
     classes = class_names(plan, tables)
-    features = fit_features(plan.addresses(), recipe.preprocess, fold, tables)
+    with watch("features", 0):
+        features = fit_features(plan.addresses(), recipe.preprocess, fold, tables)
     cache_dir = cache_dir or cache_directory()
     context = make_context(recipe, plan, fold, tables, features.infos, cache_dir, {} if counters is None else counters)
     _check_export(recipe, context)
@@ -163,15 +167,23 @@ def assemble(
     with strategy.scope(), precision_scope(recipe.train.precision):
         derived, inputs = _derived(recipe, context)
         context = replace(context, features=dict(context.features) | _infos(derived))
-        feed = _device_tables(
-            fold, features, tables, derived, _event_log(recipe, fold, features), _graph(recipe, fold), context.hidden
-        )
-        if feed.events is not None:
-            fold = replace(fold, events=feed.events.seen(fold.events))
-        keras.utils.set_random_seed(recipe.seed)
-        layers = _layers(recipe, plan, context, inputs)
-        model = MultiTaskModel(plan, layers, feed, recipe.seed, Hiding.of(recipe.train.hide, fold, recipe.data.catalog))
-        _probe(model, tables)
+        with watch("the model and its tables", 0):
+            feed = _device_tables(
+                fold,
+                features,
+                tables,
+                derived,
+                _event_log(recipe, fold, features),
+                _graph(recipe, fold),
+                context.hidden,
+            )
+            if feed.events is not None:
+                fold = replace(fold, events=feed.events.seen(fold.events))
+            keras.utils.set_random_seed(recipe.seed)
+            layers = _layers(recipe, plan, context, inputs)
+            hiding = Hiding.of(recipe.train.hide, fold, recipe.data.catalog)
+            model = MultiTaskModel(plan, layers, feed, recipe.seed, hiding)
+            _probe(model, tables)
     _refuse_batch_norm(model)
     return Pipeline(recipe, fold, tables, features, plan, strategy, model, classes, context)
 

@@ -21,6 +21,7 @@ from mtkit.model.forward import Forward, encode_limited
 from mtkit.model.multi_task import MultiTaskModel
 from mtkit.model.non_finite import not_finite, warn_of_weights
 from mtkit.spec import PredictionMetric, TaskHead
+from mtkit.types import Watch, unwatched
 
 PREDICTION_BLOCKS = 4
 """Rows predicted at once, in blocks of the ranking protocol: a prediction is small beside a row of the catalog."""
@@ -32,6 +33,7 @@ def evaluate(
     metrics: Mapping[str, PredictionMetric] | None = None,
     tasks: Collection[str] = (),
     answers: dict[str, np.ndarray] | None = None,
+    watch: Watch = unwatched,
 ) -> Measured:
     """Metric key -> value on the pipeline's evaluation rows.
 
@@ -41,6 +43,7 @@ def evaluate(
         metrics: name -> metric of predictions; default: those of the recipe.
         tasks: what is measured; empty = every task.
         answers: receives task -> what its head answers for each row, of tasks that predict a label.
+        watch: shows how many tasks are done.
 
     Warns:
         ModelWarning: weights are not finite, or all 0, or predictions are not finite.
@@ -49,7 +52,8 @@ def evaluate(
     protocol = pipeline.protocol() if protocol is None else protocol
     metrics = pipeline.recipe.evaluate.prediction_metrics if metrics is None else metrics
     asked = [task for task in pipeline.plan.tasks if not tasks or task in tasks]
-    return Evaluator(pipeline, dict.fromkeys(asked, protocol), metrics).measured(answers)
+    with watch("evaluation, tasks", len(asked)) as advance:
+        return Evaluator(pipeline, dict.fromkeys(asked, protocol), metrics).measured(answers, advance)
 
 
 class Evaluator:
@@ -80,16 +84,21 @@ class Evaluator:
         # Concrete, as what `traced` makes: TensorFlow warns of a function that many evaluators make.
         return tf.function(lambda: encode_limited(self.model), autograph=False).get_concrete_function()
 
-    def measured(self, answers: dict[str, np.ndarray] | None = None) -> Measured:
+    def measured(
+        self, answers: dict[str, np.ndarray] | None = None, advance: Callable[[int], None] | None = None
+    ) -> Measured:
         """Metric key -> value of all tasks.
 
         Args:
             answers: receives task -> what its head answers for the rows, of those that predict.
+            advance: is told of each task that is measured.
         """
         self.encoded, self._answers = self._encode(), {} if answers is None else answers
         measured = Measured()
         for task in self.protocols:
             measured |= self.model.heads[task].evaluate(RowsToEvaluate(self, task))
+            if advance:
+                advance(1)
         return measured
 
     def rows(self, table: str) -> np.ndarray:

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rich import box
 from rich.console import Console
-from rich.markup import escape
-from rich.padding import Padding
-from rich.progress import Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
-from mtkit.evaluation.unknown_rows import UnknownRows
+from mtkit.runs.last_screen import LastScreen
+from mtkit.runs.text_report import TextReport
+from mtkit.runs.work import Advance, Screen, at_work, indented
 from mtkit.shown import counted, shown, shown_line
-from mtkit.types import MetricKey
 
 if TYPE_CHECKING:
     from mtkit.data.leakage import Finding
@@ -30,13 +26,7 @@ if TYPE_CHECKING:
     from mtkit.types import Part
 
 PHASES = 2
-_WORTH_A_LINE = 1.0
-"""Seconds of a baseline's work that are said."""
-_MODEL = "mtkit"
-_INDENT = (0, 0, 0, 2)
-_TEST = "test"
-_INTERVAL = "95 %"
-_GAP = 2
+NOBODY = Console(quiet=True)
 
 
 class Reporter:
@@ -44,13 +34,19 @@ class Reporter:
 
     Args:
         console: where to; default: standard output, 80 columns where it is no terminal.
+        verbosity: -1 = warnings and the last screen alone, 1 = all tables before it, too.
     """
 
-    def __init__(self, console: Console | None = None) -> None:
-        self.console = console or Console(highlight=False)
+    def __init__(self, console: Console | None = None, verbosity: int = 0) -> None:
+        self.console, self.verbosity = console or Screen(), verbosity
         self._runs = 1
         self._number = 0
         self._alarms: list[str] = []
+
+    @property
+    def seconds(self) -> float:
+        """The time that printing has taken so far; 0 on a console of others."""
+        return self.console.seconds if isinstance(self.console, Screen) else 0.0
 
     def start(self, recipe: Recipe, strategy: Any, directory: Path, runs: int) -> None:
         """Announces a recipe, and how often it runs; no strategy means without a model."""
@@ -96,12 +92,15 @@ class Reporter:
     def leaks(self, findings: Sequence[Finding]) -> None:
         """Says what training could know of what is evaluated."""
         for finding in findings:
-            self._indented(Text(shown(finding), "" if finding.level == "note" else "yellow"))
+            if finding.level == "note":
+                self._indented(Text(shown(finding)))
+            else:
+                self.warn(str(finding))
 
     def profile(self, recipe: Recipe, findings: Sequence[DataFinding]) -> None:
         """Says what is suspicious about the data, a line each, and what says more."""
         for line in suspicions(recipe, findings):
-            self._indented(Text(shown_line(line), "yellow"))
+            self.warn(shown_line(line))
 
     def rows(self, notes: Mapping[str, Mapping[Part, Mapping[str, Any]]], left_out: Mapping[str, Any]) -> None:
         """Says what the rows are, and what is not among them."""
@@ -145,8 +144,9 @@ class Reporter:
         from mtkit.training.fit import EpochLog
         from mtkit.training.judging import VALIDATION
 
+        console = self.console if self.verbosity >= 0 else NOBODY
         judged = {task: f"{VALIDATION}{key}" for task, key in training.judged().items()}
-        table = EpochTable(self.console, list(training.pipeline.model.trackers), judged)
+        table = EpochTable(console, list(training.pipeline.model.trackers), judged)
         if training.step:
             self._indented(Text(f"goes on after step {training.step} of {training.steps}"))
 
@@ -155,23 +155,19 @@ class Reporter:
             table.add(numbers)
 
         fit = PHASES * (self._number - 1) + (1 if phase == "valid" else 2)
-        if not self.console.is_terminal:
-            yield [EpochLog(training, epoch)]
-            return
-        bar = Bar(self.console, training, fit, PHASES * self._runs)
-        with bar.live:
+        with Bar(console, training, fit, PHASES * self._runs) as bar:
             yield [bar, EpochLog(training, epoch)]
 
     @contextlib.contextmanager
-    def baseline(self, name: str, what: str) -> Iterator[None]:
-        """Shows which baseline is at work, as long as it is, and afterwards how long that took, if it took long."""
-        begin, text = time.perf_counter(), f"baseline {name}, {what}"
-        columns = (TextColumn("  {task.description}"), TimeElapsedColumn())
-        with Progress(*columns, console=self.console, transient=True, disable=not self.console.is_terminal) as shown_:
-            shown_.add_task(escape(shown_line(text)), total=None)
-            yield
-        if (seconds := time.perf_counter() - begin) > _WORTH_A_LINE:
-            self._indented(Text(shown_line(f"{text}: {seconds:,.0f} s"), "dim"))
+    def working(self, what: str, parts: int = 0) -> Iterator[Advance]:
+        """Shows what is at work as long as it is, and afterwards what that took, if it took long.
+
+        Args:
+            what: what it is.
+            parts: how many parts it has, of which the function that it gives is told; 0 = not known.
+        """
+        with at_work(self.console if self.verbosity >= 0 else NOBODY, what, parts) as advance:
+            yield advance
 
     def exported(self, path: Path) -> None:
         """Says where the servable is."""
@@ -184,7 +180,7 @@ class Reporter:
 
     def warn(self, message: str) -> None:
         """Says what is not as it should be, and does no harm."""
-        self._indented(Text(shown(message), "yellow"))
+        self.console.print(indented(Text(shown(message), "yellow")))
 
     def alarm(self, messages: Sequence[str]) -> None:
         """Keeps what nobody should miss; it is printed last."""
@@ -192,68 +188,26 @@ class Reporter:
         self._alarms += [f"{run}{message}" for message in messages]
 
     def results(self, results: RunResults, sections: Sequence[str]) -> None:
-        """Prints the test's metrics beside the baselines, a table per task and slice, the verdicts, and what to try next."""
-        self._tables({_MODEL: results.test or {}, **results.baselines}, results)
-        if unknown := (results.unknown or {}).get("test"):
-            self.console.print(Text("\nrows of unknown users and items, of the test", "bold"))
-            self.console.print(unknown_table(unknown))
-        if results.verdicts:
-            self.console.print(Text(shown("\nbeside the baseline that is best on validation"), "bold"))
-            self.console.print(verdict_table(results.verdicts))
-        for section in sections:
-            self.console.print(Text(shown(f"\n{section}")))
-        self._next()
-        for message in self._alarms:
-            self.console.print(Text(shown_line(f"warning: {message}"), "bold yellow"))
+        """Prints the last screen; the long tables before it, where all is to be said."""
+        if self.verbosity > 0:
+            TextReport(self.console, self._recipe).all(results)
+        LastScreen(self.console, self._recipe, self._directory, self._last).show(results, sections, self._alarms)
 
     def baselines(self, results: RunResults) -> None:
         """Prints what baselines reach on the test, a table per task and slice."""
         columns = results.baselines
-        self._tables(columns, results)
+        TextReport(self.console, self._recipe).tables(columns, results)
         if others := [name for name, values in columns.items() if not values]:
             self.warn(f"do not apply to these tasks and data: {', '.join(others)}; mtkit plugins show NAME says why")
         self.console.print(Text(shown(f"\nmetrics.json is in {self._directory}")))
 
-    def _tables(self, columns: Mapping[str, Mapping[str, Any]], results: RunResults) -> None:
-        """A table for each task and slice, of the columns that have values there."""
-        lower, bounds = self._recipe.lower_is_better, results.intervals.get("test", {})
-        measured = dict.fromkeys(key for values in columns.values() for key in values)
-        parsed = {key: MetricKey.parse(key) for key in measured}
-        for path, task in {key.group: key.task for key in parsed.values()}.items():
-            keys = [name for name, key in parsed.items() if key.group == path]
-            fitting = {name: values for name, values in columns.items() if any(key in values for key in keys)}
-            behind = f"{_rows(results.counts.get(path))}{self._sampled(task)}"
-            title = Text.assemble("\n", (shown_line(path), "bold"), (f"  {behind}", "dim"))
-            for table in result_tables(keys, fitting, self.console.width, [key for key in keys if lower(key)], bounds):
-                self.console.print(title, table, sep="\n")
-                title = Text("")
-
-    def _sampled(self, task: str) -> str:
-        """What a ranking is against, where that is not the catalog."""
-        number = self._recipe.evaluate.sampled
-        ranks = number and task in self._recipe.plan.rankings()
-        return f", each ranked against {number:,} sampled items: biased" if ranks else ""
-
-    def _next(self) -> None:
-        directory = self._last
-        table = Table.grid(padding=(0, 2))
-        table.add_column(overflow="fold")
-        answers = self._recipe.plan.recommending(None) is not None
-        ask = (f"mtkit recommend {directory} --user ID -k 10", "ask the exported model")
-        for command, why in (
-            *[ask] * (answers and self._recipe.export.servable),
-            (f"mtkit evaluate {directory}", "measure it again"),
-            (f"mtkit check {self._recipe.document.file} --fast", "how the tasks are wired"),
-        ):
-            table.add_row(Text(shown_line(command)), why)
-        self.console.print(Text(shown(f"\nmetrics.json, history.csv and the rest are in {self._directory}. Try next:")))
-        self._indented(table)
-
     def _headed(self, head: str, text: str) -> None:
-        self.console.print(Text.assemble((shown(head), "bold"), shown(text)))
+        if self.verbosity >= 0:
+            self.console.print(Text.assemble((shown(head), "bold"), shown(text)))
 
     def _indented(self, what: Any) -> None:
-        self.console.print(Padding(what, _INDENT, expand=False))
+        if self.verbosity >= 0:
+            self.console.print(indented(what))
 
 
 def suspicions(recipe: Recipe, findings: Sequence[DataFinding]) -> list[str]:
@@ -261,133 +215,3 @@ def suspicions(recipe: Recipe, findings: Sequence[DataFinding]) -> list[str]:
     file = recipe.document.file
     more = [f"all checks of the data, and what to do: mtkit profile {file}"] if findings and file else []
     return [*(f"{finding.severity}: {finding}" for finding in findings), *more]
-
-
-_STYLES = {"better": "bold green", "worse": "bold yellow"}
-
-
-def verdict_table(verdicts: Sequence[Mapping[str, Any]]) -> Table:
-    """A line for each verdict, as `mtkit.evaluation.verdicts` has them; it fits 60 columns."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), pad_edge=False)
-    table.add_column("metric", overflow="fold")
-    table.add_column(_MODEL, justify="right", no_wrap=True)
-    table.add_column("best", justify="right", no_wrap=True)
-    table.add_column("baseline", overflow="fold")
-    table.add_column("mtkit is", no_wrap=True)
-    for line in verdicts:
-        table.add_row(
-            Text(shown_line(f"{line['task']} {line['metric']}")),
-            _cell(line["model"]),
-            _cell(line["value"]),
-            Text(_name(line["baseline"] or "")),
-            Text(line["verdict"], _STYLES.get(line["verdict"], "")),
-        )
-    return table
-
-
-def unknown_table(unknown: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> Table:
-    """A line for each task and group of rows, as `mtkit.evaluation.unknown_rows` has them; it fits 80 columns."""
-    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), pad_edge=False)
-    table.add_column("task", overflow="fold")
-    table.add_column("rows of", no_wrap=True)
-    for name in ("rows", "auc", "log loss", "mean", "rate", "ratio"):
-        table.add_column(name, justify="right", no_wrap=True)
-    for task, groups in unknown.items():
-        for group, of in groups.items():
-            figures = (of[key] for key in ("auc", "log_loss", "mean_prediction", "rate", "ratio"))
-            style = "bold yellow" if UnknownRows(**of).off and group != "known" else ""
-            table.add_row(
-                Text(shown_line(task)),
-                group.replace("_", " "),
-                f"{of['rows']:,}",
-                *(Text(_cell(n), style) for n in figures),
-            )
-    return table
-
-
-def result_tables(
-    keys: Sequence[str],
-    columns: Mapping[str, Mapping[str, Any]],
-    width: int,
-    lower: Collection[str] = (),
-    intervals: Mapping[str, Sequence[float]] | None = None,
-) -> Iterator[Table]:
-    """Metrics down, the model and as many baselines across as fit; the best of a row is bold in every table.
-
-    Args:
-        keys: metric keys of one task and slice.
-        columns: name -> metric key -> value, or mean and standard deviation; the first is repeated in every table.
-        width: columns of the terminal.
-        lower: the keys of which less is better.
-        intervals: metric key -> bounds of the first column's values; they stand beside it once.
-    """
-    cells = {name: [_cell(values.get(key)) for key in keys] for name, values in columns.items()}
-    best = [_best([values.get(key) for values in columns.values()], key in lower) for key in keys]
-    first, *others = columns
-    if bounds := [_interval((intervals or {}).get(key)) for key in keys] if intervals else []:
-        cells[_INTERVAL], others = bounds, [_INTERVAL, *others]
-    widths = {name: max(map(len, [*_name(name).split(), *column])) for name, column in cells.items()}
-    labels = [shown_line(MetricKey.parse(key).label) for key in keys]
-    room = width - max(map(len, [*labels, _TEST])) - widths[first] - _GAP
-    for names in _chunks(others, widths, room):
-        table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, _GAP - 1, 0, 0), pad_edge=False)
-        table.add_column(_TEST, no_wrap=True)
-        for name in (first, *names):
-            table.add_column(_name(name), justify="right", width=widths[name])
-        for row, key in enumerate(keys):
-            means = {name: _mean(columns.get(name, {}).get(key)) for name in (first, *names)}
-            values = [
-                Text(cells[name][row], "bold" if mean is not None and mean == best[row] else "")
-                for name, mean in means.items()
-            ]
-            table.add_row(labels[row], *values)
-        yield table
-
-
-def _name(name: str) -> str:
-    """A baseline, as the head of a column has it."""
-    return shown_line(name).replace("_", " ")
-
-
-def _rows(counts: int | Sequence[int] | None) -> str:
-    """How many rows are behind the figures, or how many in each of several runs."""
-    if counts is None:
-        return ""
-    if isinstance(counts, int):
-        return counted(counts, "row")
-    return f"{', '.join(f'{count:,}' for count in counts)} rows"
-
-
-def _interval(bounds: Sequence[float] | None) -> str:
-    """Both bounds to four digits, without a leading 0."""
-    return "-".join(f"{bound:.4f}".removeprefix("0") for bound in bounds or ())
-
-
-def _chunks(names: Sequence[str], widths: Mapping[str, int], room: int) -> list[list[str]]:
-    """The names in groups that fit; at least one group, and one name in each but an only one."""
-    groups: list[list[str]] = [[]]
-    for name in names:
-        if groups[-1] and sum(widths[other] + _GAP for other in (*groups[-1], name)) > room:
-            groups.append([])
-        groups[-1].append(name)
-    return groups
-
-
-def _best(values: Sequence[Any], lower: bool) -> float | None:
-    means = [mean for value in values if (mean := _mean(value)) is not None]
-    return (min if lower else max)(means, default=None)
-
-
-def _cell(value: Any) -> str:
-    """A figure to four digits; with several seeds the standard deviation too, where there is any."""
-    mean = _mean(value)
-    if mean is None:
-        return "" if value is None else "-"
-    spread = value["std"] if isinstance(value, Mapping) else 0.0
-    return f"{mean:.4f}" + (f"±{spread:.4f}".replace("±0.", "±.") if spread else "")
-
-
-def _mean(value: Any) -> float | None:
-    """The figure; None where there is none, or where it is undefined."""
-    mean = value["mean"] if isinstance(value, Mapping) else value
-    return None if mean is None or mean != mean else float(mean)  # noqa: PLR0124 - nan

@@ -315,6 +315,36 @@ class RunDirectory:
         """Writes what was found, for people and other programs."""
         write_json(self.metrics, shown_values(results.plain()))
 
+    def read_metrics(self) -> RunResults:
+        """What was found.
+
+        Raises:
+            RunError: the run is not complete, or the file cannot be read.
+        """
+        if not self.metrics.exists():
+            self.check_begun()
+            raise RunError(f"{self.path}: the run is not complete: there is no {self.metrics.name}; {self.again('')}")
+        return read_json(self.metrics, RunResults, "mtkit run --resume writes it again")
+
+    def read_any_recipe(self) -> Recipe:
+        """The recipe that runs here, or, of several runs, in the first of them.
+
+        Raises:
+            RunError: there is no run, or its lock cannot be read.
+        """
+        self.check_begun()
+        first = next(iter(self.replicates()), self.path)
+        return RunDirectory(first).read_recipe()
+
+    def check_begun(self) -> None:
+        """Whether a run began here, or several.
+
+        Raises:
+            RunError: none did.
+        """
+        if not self.replicates():
+            self.check_run()
+
     def catalog(self, fold: str, entity: str) -> Path:
         """The file of a catalog: a row for each id, in the order of their numbers, the unknown first."""
         return self.entities / f"{fold}-{entity}.parquet"

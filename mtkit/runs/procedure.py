@@ -182,7 +182,7 @@ class Run:
     def _results(self, protocol: Mapping[str, Any], valid: Cut, test: Cut, begin: float) -> RunResults:
         tuned = self._phase(valid, None)
         final = self._phase(test, tuned)
-        total = {"total_seconds": time.perf_counter() - begin}
+        total = {"total_seconds": time.perf_counter() - begin, "console_seconds": self.report.seconds}
         phases = {"valid": tuned, "test": final}
         told = [f"{name}: {text}" for name, of in phases.items() for text in of.warnings or ()]
         below = [f"{name}: {text}" for name, of in phases.items() for text in self._below_chance(of)]
@@ -232,19 +232,21 @@ class Run:
         contest = self.contestant.measured(self, cut, timing)
         settings, plan = self.recipe.evaluate, self.recipe.plan
         comparison = Comparison(
-            plan, contest.fold, contest.tables, settings, contest.protocol, self.recipe.rows, self.report.baseline
+            plan, contest.fold, contest.tables, settings, contest.protocol, self.recipe.rows, self.report.working
         )
         for message in comparison.falling_back(settings.baselines):
             self.warn(message)
         tuned = None if valid is None else as_tuned(settings.baselines, valid.tuned)
         plain, judged = comparison.results(settings.baselines, tuned)
         baselines = judged | dict(contest.beside)
-        constants = constant_metrics(plan, contest.tables, settings) if contest.model is not None else None
+        with self.report.working("constants"):
+            constants = constant_metrics(plan, contest.tables, settings) if contest.model is not None else None
         timing.lap("baselines")
         certainty: dict[str, Any] = {}
         sums = self._sums(contest, baselines) if cut.name == self.keeps else {}
         if valid is not None:
-            certainty = self._certainty(contest, baselines, valid, sums)
+            with self.report.working("intervals and tests"):
+                certainty = self._certainty(contest, baselines, valid, sums)
             timing.lap("intervals")
             if contest.finish is not None:
                 contest.finish()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
+from typing import Self
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -13,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from mtkit.backend import keras
+from mtkit.runs.work import AGAIN, at_work, clock, indented
 from mtkit.training.fit import Training
 
 _LOSS = "_loss"
@@ -52,6 +55,9 @@ class EpochTable:
         """Prints an epoch's lines."""
         if not self._begun:
             head = self._line("epoch", "sec", "rows/s", self._shown)
+            self._print(
+                f"{_MARGIN}losses are on a scale of their own for each task: compare them down a column", style="dim"
+            )
             self._print(head + (_more(self._hidden) if self._hidden else ""), style="dim")
             if self._judged:
                 self._print(self._line("", "", "valid", self._labels), style="dim")
@@ -88,18 +94,13 @@ def short(value: float) -> str:
     return f"{value:.{digits}f}"
 
 
-def clock(seconds: float) -> str:
-    """Minutes and seconds, with hours where there are any."""
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 class Bar(keras.callbacks.Callback):
-    """A bar over the steps of a fit, and below it the losses of the tasks in the epoch so far.
+    """A bar over the steps of a fit, and below it the losses of the tasks in the epoch so far; in a log, a line now and then.
+
+    A context, within which the fit happens. Until the first block of steps is done it says that the step is being compiled.
 
     Args:
-        console: a terminal.
+        console: where to.
         training: the fit.
         fit: which fit of the run it is, counted from 1.
         fits: how many there are; those to come are taken to be as long as this one.
@@ -107,22 +108,49 @@ class Bar(keras.callbacks.Callback):
 
     def __init__(self, console: Console, training: Training, fit: int, fits: int) -> None:
         super().__init__()
-        self._training = training
+        self._console, self._training = console, training
         self._fit, self._fits = fit, fits
         self._begin: tuple[float, int] | None = None
         self._losses: Mapping[str, float] = {}
-        self.live = Live(console=console, transient=True, auto_refresh=False)
+        self._compiling, self._stopping = contextlib.ExitStack(), contextlib.ExitStack()
+        self._live = Live(console=console, transient=True, auto_refresh=False)
         self._drawn = 0.0
+
+    def __enter__(self) -> Self:
+        self._compiling.enter_context(
+            at_work(self._console, f"fit {self._fit}/{self._fits}, compiling the training step")
+        )
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._compiling.close()
+        self._stopping.close()
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, float] | None = None) -> None:
         """Moves the bar."""
         now = time.perf_counter()
         self._losses = logs or {}
         if self._begin is None:  # the first block includes tracing
-            self._begin = now, self._training.step
-        if now - self._drawn > _REFRESH_SECONDS:
+            self._begin, self._drawn = (now, self._training.step), now if not self._console.is_terminal else 0.0
+            self._compiling.close()
+            if self._console.is_terminal:
+                self._stopping.enter_context(self._live)
+        if self._console.is_terminal:
+            if now - self._drawn > _REFRESH_SECONDS or self._validates():
+                self._drawn = now
+                self._live.update(self._drawing(now), refresh=True)
+        elif now - self._drawn > AGAIN:
             self._drawn = now
-            self.live.update(self._drawing(now), refresh=True)
+            self._console.print(indented(Text(f"{self._place()}, {', '.join(self._speed(now))}", "dim")))
+
+    def _validates(self) -> bool:
+        """Whether an epoch is over, and validation follows."""
+        return self._training.validation is not None and self._training.step % self._training.steps_per_epoch == 0
+
+    def _place(self) -> str:
+        training = self._training
+        epoch = min(training.epoch + 1, training.epochs)
+        return f"fit {self._fit}/{self._fits}, epoch {epoch}/{training.epochs}"
 
     def _drawing(self, now: float) -> Group:
         training = self._training
@@ -130,15 +158,14 @@ class Bar(keras.callbacks.Callback):
         for _ in range(5):
             line.add_column(no_wrap=True)
         line.columns[1].ratio = 1
-        epoch = min(training.epoch + 1, training.epochs)
         line.add_row(
-            f"{_MARGIN}fit {self._fit}/{self._fits}, epoch {epoch}/{training.epochs}",
+            f"{_MARGIN}{self._place()}",
             ProgressBar(total=training.steps, completed=training.step),
-            f"step {training.step}/{training.steps}",
+            "validating" if self._validates() else f"step {training.step}/{training.steps}",
             *self._speed(now),
         )
         losses = ", ".join(f"{name.removesuffix(_LOSS)} {short(float(v))}" for name, v in self._losses.items())
-        return Group(line, Text(f"{_MARGIN}loss: {losses}", style="dim"))
+        return Group(line, Text(f"{_MARGIN}loss: {losses}", style="dim", no_wrap=True, overflow="ellipsis"))
 
     def _speed(self, now: float) -> tuple[str, str]:
         assert self._begin is not None

@@ -51,8 +51,9 @@ class Nobody:
     def measured(self, run: Run, cut: Cut, timing: Clock) -> Contest:
         """The rows, and what heads measure beside their model, which here is what training begins with."""
         recipe = run.recipe
-        fold, tables = make_tables(recipe, run.dataset, cut)
-        check_slices(recipe, fold, tables)
+        with run.report.working("catalogs and rows"):
+            fold, tables = make_tables(recipe, run.dataset, cut)
+            check_slices(recipe, fold, tables)
         run.report.rows(populations(tables), left_out(fold, tables))
         context = make_context(recipe, recipe.plan, fold, tables, {}, cache_directory(), {})
         protocol = RankingProtocol.of(recipe.evaluate, fold, context)
@@ -152,15 +153,19 @@ def run_baselines(recipe: Recipe, directory: Path) -> RunResults:
 
 def checked_data(recipe: Recipe, report: Reporter) -> Dataset:
     """The data of a recipe, with what is said of them; refused where training would know what is evaluated."""
-    dataset = load(recipe.data.source)
-    cuts = make_cuts(dataset, recipe.data.split)
+    with report.working("reading the data"):
+        dataset = load(recipe.data.source)
+        cuts = make_cuts(dataset, recipe.data.split)
     notes = weight_notes(recipe.plan, recipe.evaluate.baselines, dataset.schema)
     dataset = replace(dataset, notes=(*dataset.notes, *late(recipe.clean, cuts[0]), *notes))
     report.data(dataset.notes)
-    findings = find_leaks(recipe, dataset, *cuts)
+    with report.working("looking for leaks"):
+        findings = find_leaks(recipe, dataset, *cuts)
     refuse(findings)
     report.leaks(findings)
-    report.profile(recipe, glance(recipe, dataset, *cuts))
+    with report.working("looking at the data"):
+        suspicious = glance(recipe, dataset, *cuts)
+    report.profile(recipe, suspicious)
     return dataset
 
 

@@ -16,9 +16,9 @@ from rich.text import Text
 
 from mtkit.evaluation.task_relations import Effect
 from mtkit.runs.console import Reporter
-from mtkit.runs.progress import clock
 from mtkit.runs.task_fits import JOINT, Fit, Fits, Role
 from mtkit.runs.task_report import TaskReport
+from mtkit.runs.work import clock
 from mtkit.shown import counted, shown, shown_line
 from mtkit.types import MetricKey
 

@@ -102,10 +102,12 @@ class Trainer:
         timing.lap("fit")
         take_calibration(run.directory, pipeline)
         protocol, answers = pipeline.protocol(), dict[str, np.ndarray]()
-        model = evaluate(pipeline, protocol, answers=answers)
-        model |= evaluate_lists(pipeline, protocol)
+        model = evaluate(pipeline, protocol, answers=answers, watch=run.report.working)
+        with run.report.working("evaluation, lists"):
+            model |= evaluate_lists(pipeline, protocol)
         timing.lap("evaluate")
-        calibration = calibration_results(run, pipeline, answers)
+        with run.report.working("calibration"):
+            calibration = calibration_results(run, pipeline, answers)
         unknown = unknown_results(pipeline.plan, pipeline.tables, pipeline.fold, answers)
         for message in warnings_of(unknown):
             run.warn(message)
@@ -135,6 +137,7 @@ class Trainer:
             cache_dir=self.cache_dir,
             counters=counters,
             numbered=run.directory.read_numbers(cut.trained),
+            watch=run.report.working,
         )
         check_components(pipeline)
         run.directory.count(counters)
@@ -180,8 +183,9 @@ class Trainer:
         # Saving sums up what replicas count, so either all workers export or none does.
         if self.agreed(run.directory.exported()):
             return  # by a run that was stopped after it
-        with writing_tensors(run.directory.export):
-            run.report.exported(run.recipe.export.export(pipeline, run.directory.export))
+        with writing_tensors(run.directory.export), run.report.working("export"):
+            path = run.recipe.export.export(pipeline, run.directory.export)
+        run.report.exported(path)
         self.agreed(False)  # a worker that ends takes the others down
 
 

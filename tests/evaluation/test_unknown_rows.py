@@ -9,7 +9,7 @@ from rich.console import Console
 
 from mtkit.evaluation.slices import unknown_groups
 from mtkit.evaluation.unknown_rows import unknown_results, warnings_of
-from mtkit.runs.console import unknown_table
+from mtkit.runs.result_tables import unknown_table
 from mtkit.types import RowTable
 
 USERS, ITEMS = [1, 1, 2, 0, 3, 4, 0], [1, 2, 3, 1, 2, 2, 3]
