@@ -41,6 +41,7 @@ class Reporter:
         self.console, self.verbosity = console or Screen(), verbosity
         self._runs = 1
         self._number = 0
+        self._told_rows = False
         self._alarms: list[str] = []
 
     @property
@@ -82,7 +83,11 @@ class Reporter:
     def data(self, notes: Sequence[str]) -> None:
         """Says how data were read that could mean several things."""
         for note in notes:
-            self._indented(Text(shown(f"data: {note}")))
+            self.note(f"data: {note}")
+
+    def note(self, message: str) -> None:
+        """Says something that is worth knowing, and nothing to be done about."""
+        self._indented(Text(shown(message)))
 
     def begins(self, directory: Path, lines: Sequence[str]) -> None:
         """Says what a model begins with, of an earlier run."""
@@ -103,7 +108,10 @@ class Reporter:
             self.warn(shown_line(line))
 
     def rows(self, notes: Mapping[str, Mapping[Part, Mapping[str, Any]]], left_out: Mapping[str, Any]) -> None:
-        """Says what the rows are, and what is not among them."""
+        """Says what the rows are, and what is not among them; of later phases, only where all is to be said."""
+        if self._told_rows and self.verbosity <= 0:
+            return
+        self._told_rows = True
         table = Table.grid("rows", "part", "count", "population", padding=(0, 1))
         table.columns[2].justify = "right"
         table.columns[0].max_width = self.console.width // 3

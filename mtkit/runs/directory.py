@@ -171,9 +171,13 @@ class RunDirectory:
             for name in (*names, *files):
                 refuse_link(Path(folder, name))
 
+    def begun(self) -> bool:
+        """Whether a run, or one of several, has anything here that another one would go on from."""
+        return self.lock.exists() or bool(self.replicates())
+
     def _resumable(self) -> bool:
         """Whether a run began here; one that was killed at once has written little."""
-        if self.lock.exists() or self.replicates():
+        if self.begun():
             return True
         return self.path.is_dir() and all(path == self.data or path.name[0] == "." for path in self.path.iterdir())
 

@@ -89,7 +89,12 @@ def _measuring_beside(recipe: Recipe) -> Recipe | None:
 
 @of_recipe
 def run_recipe(
-    recipe: Recipe, directory: Path, seeds: int = 1, resume: bool = False, signals: Signals | None = None
+    recipe: Recipe,
+    directory: Path,
+    seeds: int = 1,
+    resume: bool = False,
+    signals: Signals | None = None,
+    report: Reporter | None = None,
 ) -> RunResults:
     """Runs a recipe, once, with several seeds from its own on, or on all folds of its split, and prints the results.
 
@@ -100,6 +105,7 @@ def run_recipe(
         seeds: how many.
         resume: whether to continue what is there.
         signals: where a wish to stop comes from.
+        report: what the user sees; default: a course in words on standard output.
 
     Returns:
         What `metrics.json` holds; with several runs every value is `{"mean", "std", "values"}`.
@@ -108,9 +114,10 @@ def run_recipe(
         MtkitError: something that was given is wrong.
         Interrupted: it was asked to stop.
     """
+    report = report or Reporter()
     from mtkit.runs.trainer import Trainer, own_directory
 
-    report, hooks, directory = Reporter(), hook_relay(recipe), own_directory(recipe, directory)
+    hooks, directory = hook_relay(recipe), own_directory(recipe, directory)
     with RunDirectory(directory).claimed(resume):
         hooks.run_start(recipe=recipe, directory=directory)
         trainer = Trainer.of(recipe, hooks, signals or Signals())
@@ -126,12 +133,13 @@ def run_recipe(
 
 
 @of_recipe
-def run_baselines(recipe: Recipe, directory: Path) -> RunResults:
+def run_baselines(recipe: Recipe, directory: Path, report: Reporter | None = None) -> RunResults:
     """Runs the baselines of a recipe, on all folds of its split, and prints the results.
 
     Args:
         recipe: the resolved recipe.
         directory: where results go; of several folds each has its own, `fold-N`, below it.
+        report: what the user sees, as of `run_recipe`.
 
     Returns:
         What `metrics.json` holds, as of a run, but without a model.
@@ -142,7 +150,7 @@ def run_baselines(recipe: Recipe, directory: Path) -> RunResults:
     if not recipe.evaluate.baselines and _measuring_beside(recipe) is None:
         message = 'names none, and nothing else is run here; list some, or set baselines = "auto"'
         raise RecipeError([recipe.problem(("evaluate", "baselines"), message)])
-    report = Reporter()
+    report = report or Reporter()
     with RunDirectory(directory).claimed(resume=False, resumable=False):
         runs = runs_of(recipe, seeds=1)
         report.start(recipe, None, directory, len(runs))

@@ -10,6 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from mtkit.recipe.loader import Recipe
+    from mtkit.runs.console import Reporter
 
 
 def recipe_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -21,6 +22,37 @@ def recipe_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
         "--set", "sets", multiple=True, metavar="KEY=VALUE", help="Set a key, as in task.click.weight=0.5."
     )(function)
     return click.argument("recipe", type=click.Path(path_type=Path))(function)
+
+
+def screen_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds --quiet, --verbose and --log; the function takes `quiet: bool`, `verbose: bool` and `log: str`."""
+    for option in (
+        click.option(
+            "--log", type=click.Choice(["text", "json"]), default="text", show_default=True,
+            help="What is printed: words for people, or JSON, an object a line.",
+        ),
+        click.option("-v", "--verbose", is_flag=True, help="Print all tables at the end, and what rows later phases have."),
+        click.option("-q", "--quiet", is_flag=True, help="Print warnings and the last screen alone."),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def chosen_reporter(*, quiet: bool, verbose: bool, log: str) -> Reporter:
+    """What shows the course of a run.
+
+    Raises:
+        click.UsageError: more and less are asked for, or either of JSON, which has all.
+    """
+    if quiet + verbose + (log == "json") > 1:
+        raise click.UsageError("expected at most one of --quiet, --verbose and --log json")
+    if log == "json":
+        from mtkit.runs.json_log import JsonReporter
+
+        return JsonReporter()
+    from mtkit.runs.console import Reporter
+
+    return Reporter(verbosity=verbose - quiet)
 
 
 def alone_option(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import click
 
-from mtkit.cli.commands._options import alone_option, given_recipe, recipe_arguments
+from mtkit.cli.commands._options import (
+    alone_option,
+    chosen_reporter,
+    given_recipe,
+    recipe_arguments,
+    screen_options,
+)
 
 
 @click.command()
@@ -17,6 +23,7 @@ from mtkit.cli.commands._options import alone_option, given_recipe, recipe_argum
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Where results go. [default: runs/NAME]")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Number of seeds.")
 @click.option("--resume", is_flag=True, help="Continue the run in --run-dir where it was interrupted.")
+@screen_options
 @click.pass_context
 def command(
     context: click.Context,
@@ -28,35 +35,50 @@ def command(
     *,
     seeds: int,
     resume: bool,
+    quiet: bool,
+    verbose: bool,
+    log: str,
 ) -> None:
     """Train, evaluate beside baselines, and export."""
     from mtkit.training.interrupt import Interrupted, Signals
 
+    directory = run_dir
     try:
         with Signals() as signals:
+            report = chosen_reporter(quiet=quiet, verbose=verbose, log=log)
             loaded = given_recipe(recipe, sets, unsets, alone)
             directory = run_dir or Path("runs") / loaded.name
+            with report.working("starting TensorFlow"):
+                _collect_seldom()
             from mtkit.runs.run import run_recipe
 
-            _collect_seldom()
-            run_recipe(loaded, directory, seeds, resume, signals)
+            run_recipe(loaded, directory, seeds, resume, signals, report)
     except Interrupted as stop:
         again = _again(recipe, sets, unsets, alone, run_dir, seeds)
-        click.echo(f"\n{stop}: stopped; what is done is kept. Continue with:\n  {again}", err=True)
+        click.echo(f"{stop}: {_what_now(directory, again)}", err=True)
         context.exit(stop.exit_code)
+
+
+def _what_now(directory: Path | None, again: str) -> str:
+    """What became of a run that was stopped, and the command that goes on."""
+    from mtkit.runs.directory import RunDirectory
+
+    if directory is not None and RunDirectory(directory).begun():
+        return f"stopped; what is done is kept. Continue with: {again} --resume"
+    return f"stopped before there was anything to keep. Start again with: {again}"
 
 
 def _again(
     recipe: Path, sets: tuple[str, ...], unsets: tuple[str, ...], alone: str | None, run_dir: Path | None, seeds: int
 ) -> str:
-    """The command that continues."""
+    """The command that starts the run."""
     words = ["mtkit", "run", str(recipe)]
     words += [word for value in sets for word in ("--set", value)]
     words += [word for key in unsets for word in ("--unset", key)]
     words += ["--alone", alone] if alone else []
     words += ["--run-dir", str(run_dir)] if run_dir else []
     words += ["--seeds", str(seeds)] if seeds > 1 else []
-    return shlex.join([*words, "--resume"])
+    return shlex.join(words)
 
 
 def _collect_seldom() -> None:

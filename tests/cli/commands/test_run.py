@@ -22,9 +22,24 @@ def test_an_interrupted_run_says_how_to_continue(monkeypatch, options):
     monkeypatch.setattr("mtkit.recipe.loader.load_recipe", lambda *_: os.kill(os.getpid(), signal.SIGINT))
     done = CliRunner().invoke(main, ["run", "shop.toml", *options])
     assert done.exit_code == 130
-    head, command = done.stderr.strip().splitlines()
-    assert head == "SIGINT: stopped; what is done is kept. Continue with:"
-    assert shlex.split(command) == ["mtkit", "run", "shop.toml", *options, "--resume"]
+    (line,) = done.stderr.strip().splitlines()
+    said, command = line.split(": mtkit ")
+    assert said == "SIGINT: stopped before there was anything to keep. Start again with"
+    assert shlex.split(command) == ["run", "shop.toml", *options]
+
+
+def test_an_interrupted_run_that_has_kept_something_says_how_to_continue(tiny_recipe, tmp_path, monkeypatch):
+    def stop(*_):
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr("mtkit.runs.procedure.split_record", stop)
+    words = ["run", str(tiny_recipe), "--run-dir", str(tmp_path / "run")]
+    done = CliRunner().invoke(main, words)
+    assert done.exit_code == 130
+    (line,) = done.stderr.strip().splitlines()
+    said, command = line.split(": mtkit ")
+    assert said == "SIGINT: stopped; what is done is kept. Continue with"
+    assert shlex.split(command) == [*words, "--resume"]
 
 
 def test_a_task_alone_runs_in_a_directory_of_its_own(tiny_recipe, tmp_path, monkeypatch):
