@@ -174,6 +174,15 @@ class Events:
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """How large data are: `users` who act, `items` that are acted on, and `events`, the interactions."""
+
+    users: int
+    items: int
+    events: int
+
+
+@dataclass(frozen=True)
 class Fold:
     """One cut of the data: what is known before it, and what is to be predicted until `end`.
 

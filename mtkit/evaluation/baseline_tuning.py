@@ -202,6 +202,32 @@ class Comparison:
         return train if there.all() else train.take(np.flatnonzero(there)), rows
 
 
+def at_edges(baselines: Mapping[str, Baseline], tuned: Tuned) -> dict[str, dict[str, list[str]]]:
+    """Baseline -> task -> options whose best value is the smallest or the largest of three or more that were tried.
+
+    Beyond it may be better ones, and the baseline stronger. A smallest value of 0 is the end of an option, and no edge.
+    """
+    found: dict[str, dict[str, list[str]]] = {}
+    for name, of_task in tuned.items():
+        grid = baselines[name].grid()
+        for task, chosen in of_task.items():
+            if keys := [key for key in type(chosen).model_fields if _at_edge(key, grid, chosen)]:
+                found.setdefault(name, {})[task] = keys
+    return found
+
+
+def _at_edge(key: str, grid: Sequence[Baseline], chosen: Baseline) -> bool:
+    tried, value = (
+        {getattr(setting, key) for setting in grid if _is_number(getattr(setting, key))},
+        getattr(chosen, key),
+    )
+    return len(tried) > 2 and _is_number(value) and (value == max(tried) or value == min(tried) > 0)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
 def weight_notes(plan: Plan, baselines: Mapping[str, Baseline], schema: Schema) -> Iterator[str]:
     """What readers of results should know of baselines that do not learn by what rows count, a sentence each."""
     of_all = any(not schema.interactions[name].labels for name in schema.of_kind("weight"))

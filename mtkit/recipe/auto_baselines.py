@@ -16,6 +16,10 @@ PREDICTION = ("majority", "gradient_boosting")
 NUMBERS, CLASSES, TEXT = ("ridge",), ("logistic_regression",), ("bag_of_words",)
 
 
+#: `evaluate.baseline_budget` where the baselines are those of `"auto"`, seconds.
+BUDGET = 300.0
+
+
 def auto_baselines(tasks: Iterable[TaskHead], schema: Schema | None) -> tuple[str, ...]:
     """Names of baselines for some tasks on data with this schema (None: not known, so no texts)."""
     tasks = list(tasks)

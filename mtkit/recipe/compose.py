@@ -14,7 +14,7 @@ from pydantic import BaseModel, TypeAdapter
 
 from mtkit.declared import Declared, at, brief
 from mtkit.errors import Problem, RecipeError, nearest
-from mtkit.recipe.auto_baselines import auto_baselines
+from mtkit.recipe.auto_baselines import BUDGET, auto_baselines
 from mtkit.recipe.loader import AUTO, Recipe, resolve
 from mtkit.recipe.registry import Registry
 from mtkit.recipe.sections import MEASURES, NAMED
@@ -251,7 +251,8 @@ def _with_auto(recipe: Recipe, registry: Registry) -> Recipe:
     """The recipe with the baselines that fit its tasks, beside its own, which stay as they are set."""
     picked = auto_baselines(recipe.task.values(), recipe.data.source.schema())
     baselines = {name: registry.get("baseline", name)() for name in picked} | dict(recipe.evaluate.baselines)
-    return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update={"baselines": baselines})})
+    changes = {"baselines": baselines, "baseline_budget": recipe.evaluate.baseline_budget or BUDGET}
+    return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update=changes)})
 
 
 def _raise(mistakes: Sequence[Mistake]) -> None:

@@ -14,7 +14,7 @@ from pydantic import BaseModel, Field
 from mtkit.conditions import where_fields, where_lists
 from mtkit.declared import at
 from mtkit.errors import MtkitError, PluginError, Problem, RecipeError, nearest
-from mtkit.recipe.auto_baselines import auto_baselines
+from mtkit.recipe.auto_baselines import BUDGET, auto_baselines
 from mtkit.recipe.blame import blaming
 from mtkit.recipe.cleaner_checks import check_cleaners, with_cleaners
 from mtkit.recipe.plan import Plan
@@ -441,6 +441,8 @@ class _Reader:
         given = self._table(("evaluate",)) or {}
         if given.get("baselines") == AUTO:
             given["baselines"] = self._auto(data, tasks)
+            if section and section.baseline_budget is None:
+                section = section.model_copy(update={"baseline_budget": BUDGET})
         lists = {key: self._measures(("evaluate", key), kind, given.get(key, [])) for key, kind in MEASURES.items()}
         return section.model_copy(update=lists) if section else None
 

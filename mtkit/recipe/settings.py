@@ -267,6 +267,11 @@ class Evaluate(Declared):
     baselines: Mapping[str, Baseline] = Field(
         {}, description='measured beside the model; in a recipe also `"auto"`, those that fit the tasks'
     )
+    baseline_budget: PositiveFloat | None = Field(
+        None,
+        description="baselines that by an estimate from users, items and interactions take more seconds than this, with all "
+        'their settings, are left out; default: 300 with `baselines = "auto"`, no limit for those that are listed',
+    )
     main: str | None = Field(
         None,
         description="metric key by which validation chooses (`next/ndcg@10`); default: the first of the first task",

@@ -18,6 +18,7 @@ from mtkit.shown import counted, shown, shown_line
 
 if TYPE_CHECKING:
     from mtkit.data.leakage import Finding
+    from mtkit.evaluation.baseline_tuning import Tuned
     from mtkit.profile.findings import Finding as DataFinding
     from mtkit.recipe.loader import Recipe
     from mtkit.runs.results import RunResults
@@ -176,6 +177,16 @@ class Reporter:
         """
         with at_work(self.console if self.verbosity >= 0 else NOBODY, what, parts) as advance:
             yield advance
+
+    def edges(self, edges: Mapping[str, Mapping[str, Sequence[str]]], tuned: Tuned) -> None:
+        """Says which options of baselines were set to the smallest or the largest value that was tried."""
+        for name, of_task in edges.items():
+            said = [
+                f"{key} = {getattr(tuned[name][task], key):g} for {task}"
+                for task, keys in of_task.items()
+                for key in keys
+            ]
+            self.note(f"baseline {name} is best at the edge of what was tried: {', '.join(said)}")
 
     def exported(self, path: Path) -> None:
         """Says where the servable is."""

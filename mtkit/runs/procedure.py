@@ -13,7 +13,7 @@ from mtkit.data.catalogs import make_cuts
 from mtkit.data.fingerprint import checksums, fingerprint
 from mtkit.data.row_tables import Tables, left_out, populations
 from mtkit.errors import ModelWarning, MtkitError, shortage
-from mtkit.evaluation.baseline_tuning import Comparison, as_tuned
+from mtkit.evaluation.baseline_tuning import Comparison, as_tuned, at_edges
 from mtkit.evaluation.constants import below_chance, below_popularity, constant_metrics
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.significance import interval_results
@@ -195,7 +195,7 @@ class Run:
             intervals=final.intervals or {},
             verdicts=final.verdicts,
             constants={name: of.constants for name, of in phases.items() if of.constants} or None,
-            valid=PhaseResults(tuned.model, tuned.baselines, tuned.tuned),
+            valid=PhaseResults(tuned.model, tuned.baselines, tuned.tuned, edges=tuned.edges),
             timing={**(tuned.timing or {}), **(final.timing or {}), **total, **self.directory.read_counters()},
             warnings=[*told, *below] or None,
             init={name: of.init for name, of in phases.items() if of.init} or None,
@@ -237,6 +237,9 @@ class Run:
         for message in comparison.falling_back(settings.baselines):
             self.warn(message)
         tuned = None if valid is None else as_tuned(settings.baselines, valid.tuned)
+        tuned = comparison.tune(settings.baselines) if tuned is None else tuned
+        edges = at_edges(settings.baselines, tuned) if valid is None else {}
+        self.report.edges(edges, tuned)
         plain, judged = comparison.results(settings.baselines, tuned)
         baselines = judged | dict(contest.beside)
         with self.report.working("constants"):
@@ -264,6 +267,7 @@ class Run:
             left_out=left_out(contest.fold, contest.tables),
             training=contest.training,
             unknown=contest.unknown,
+            edges=edges or None,
         )
 
     def _sums(self, contest: Contest, baselines: Mapping[str, Measured]) -> Sums:

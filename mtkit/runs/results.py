@@ -65,6 +65,7 @@ class PhaseResults(_Kept):
         left_out: interactions, and rows by row table, that are not there: reason -> how many.
         training: how long the model trained: epochs, passes over row tables, and when tasks left.
         unknown: task -> rows of unknown users, items, both, and of known ones beside -> what is said of them and what is so.
+        edges: baseline -> task -> options that were set to the smallest or the largest value that was tried; of `valid` alone.
     """
 
     model: Figures | None
@@ -81,6 +82,7 @@ class PhaseResults(_Kept):
     left_out: Mapping[str, Any] | None = None
     training: Mapping[str, Any] | None = None
     unknown: Mapping[str, Any] | None = None
+    edges: Mapping[str, Mapping[str, Sequence[str]]] | None = None
 
 
 @dataclass(frozen=True)

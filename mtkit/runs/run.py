@@ -17,6 +17,7 @@ from mtkit.data.label_counts import check_labels
 from mtkit.data.leakage import find_leaks, refuse
 from mtkit.data.row_tables import left_out, make_tables, populations
 from mtkit.errors import RecipeError
+from mtkit.evaluation.baseline_budget import within_budget
 from mtkit.evaluation.baseline_tuning import weight_notes
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.slices import check_slices
@@ -183,6 +184,12 @@ def _each(
     """The results of one run, or of several together."""
     recipe = next(iter(runs.values()))
     dataset = checked_data(recipe, report)
+    _, too_dear = within_budget(recipe, dataset)
+    for line in too_dear:
+        report.note(line)
+    dataset = replace(dataset, notes=(*dataset.notes, *too_dear))
+    runs = {name: within_budget(one, dataset)[0] for name, one in runs.items()}
+    recipe = next(iter(runs.values()))
     for one in runs.values():
         check_labels(one, dataset, *make_cuts(dataset, one.data.split))
     several = []

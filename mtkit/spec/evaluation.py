@@ -14,7 +14,7 @@ from mtkit.spec.base import Contributions, Name, Spec
 if TYPE_CHECKING:
     import numpy as np
 
-    from mtkit.types import Events, LabeledRows, Ranking
+    from mtkit.types import Events, LabeledRows, Ranking, Sizes
 
 
 class RankingMetric(Spec):
@@ -157,6 +157,16 @@ class Baseline(Spec):
     def grid(self) -> Sequence[Baseline]:
         """The settings tried on validation, from which the best is taken; itself alone if nothing is tuned."""
         return (self,)
+
+    def cost(self, size: Sizes) -> float:
+        """Seconds that one setting takes on an ordinary core, by the sizes of the data alone; 0 where it is never too dear.
+
+        `evaluate.baseline_budget` is compared with it, so it must not depend on the machine, nor on the time.
+
+        Args:
+            size: users, items and events.
+        """
+        return 0.0
 
     def rank(self, events: Events, cut: int, items: int) -> Callable[[np.ndarray], np.ndarray] | None:
         """A scorer of the catalog; None where the baseline does not apply (a catalog too large for it).

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     Scorer = Callable[[np.ndarray], np.ndarray]
 
+DENSE, SPARSE = 2.5e10, 1e9
+"""What costs are estimated by: floating point operations a second on dense matrices, and additions on sparse ones, of a core."""
+
 HalfLife = Annotated[float, Field(ge=0)]
 """Days; 0 = nothing fades."""
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 from pydantic import Field
 
 from mtkit.spec import Baseline, PositiveFloat, PositiveInt
-from mtkit.standard.baselines import OwnRecency, RetrievalBaseline, bought, linear
+from mtkit.standard.baselines import DENSE, SPARSE, OwnRecency, RetrievalBaseline, bought, linear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,7 +16,10 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mtkit.standard.baselines import Scorer
-    from mtkit.types import Events
+    from mtkit.types import Events, Sizes
+
+_SYSTEM = 4e-5
+"""Seconds that it takes to set up and solve a small system of equations, beside its operations."""
 
 
 class Ease(RetrievalBaseline):
@@ -36,6 +39,12 @@ class Ease(RetrievalBaseline):
     def grid(self) -> Sequence[Baseline]:
         """One for each of `l2s`."""
         return tuple(self.model_copy(update={"l2": l2}) for l2 in self.l2s)
+
+    def cost(self, size: Sizes) -> float:
+        """Of the inverse, and of the product of purchases and weights; 0 where it does not apply."""
+        if size.items > self.max_items:
+            return 0.0
+        return 2 * size.items**3 / DENSE + size.events * size.items / SPARSE
 
     def rank(self, events: Events, cut: int, items: int) -> Scorer | None:
         """A scorer of the catalog, see `Baseline.rank`; None if it has more than `max_items`."""
@@ -77,6 +86,10 @@ class Blend(RetrievalBaseline):
         names = ("weight", "half_life", "l2")
         settings = product(self.weights, self.half_lives, self.l2s)
         return tuple(self.model_copy(update=dict(zip(names, setting, strict=True))) for setting in settings)
+
+    def cost(self, size: Sizes) -> float:
+        """That of EASE."""
+        return Ease(max_items=self.max_items).cost(size)
 
     def rank(self, events: Events, cut: int, items: int) -> Scorer | None:
         """A scorer of the catalog, see `Baseline.rank`; None if it has more than `max_items`."""
@@ -127,6 +140,11 @@ class Ials(RetrievalBaseline):
         names = ("factors", "regularization", "alpha")
         settings = product(self.factors_tried or (self.factors,), self.regularizations, self.alphas)
         return tuple(self.model_copy(update=dict(zip(names, setting, strict=True))) for setting in settings)
+
+    def cost(self, size: Sizes) -> float:
+        """Of a system for each user and item in each epoch, and of what each interaction adds to one."""
+        systems = (size.users + size.items) * (_SYSTEM + self.factors**3 / 3 / DENSE)
+        return self.epochs * (systems + 4 * size.events * self.factors**2 / DENSE)
 
     def rank(self, events: Events, cut: int, items: int) -> Scorer:
         """A scorer of the catalog, see `Baseline.rank`."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import Field
 
 from mtkit.spec import Address, Baseline, ContentBaseline, ItemsBy, Name, PositiveInt
-from mtkit.standard.baselines import RetrievalBaseline, bought, linear
+from mtkit.standard.baselines import SPARSE, RetrievalBaseline, bought, linear
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,11 +17,13 @@ if TYPE_CHECKING:
     import numpy as np
 
     from mtkit.standard.baselines import Scorer
-    from mtkit.types import Events
+    from mtkit.types import Events, Sizes
 
 Similarity = Literal["cosine", "jaccard", "conditional"]
 Shrinkage = Annotated[float, Field(ge=0)]
 
+_PAIRS = 1.7e7
+"""Pairs of a sparse product that a core adds up in a second, by which costs are estimated."""
 _CELLS = 2**23
 """Similarities that are held dense at once, at most; those of one row always are."""
 
@@ -54,6 +56,10 @@ class ItemKnn(RetrievalBaseline):
         )
         names = ("similarity", "neighbors", "shrinkage")
         return tuple(self.model_copy(update=dict(zip(names, setting, strict=True))) for setting in settings)
+
+    def cost(self, size: Sizes) -> float:
+        """Of pairs of items of each user, as if all had equally many, and of a user's items times their neighbors."""
+        return size.events**2 / max(size.users, 1) / _PAIRS + size.events * size.items / SPARSE
 
     def rank(self, events: Events, cut: int, items: int) -> Scorer:
         """A scorer of the catalog, see `Baseline.rank`."""
@@ -111,6 +117,10 @@ class UserKnn(RetrievalBaseline):
     def grid(self) -> Sequence[Baseline]:
         """One for each of `neighbors_tried`."""
         return tuple(self.model_copy(update={"neighbors": neighbors}) for neighbors in self.neighbors_tried)
+
+    def cost(self, size: Sizes) -> float:
+        """Of pairs of users of each item, as if all had equally many, and of a row of the catalog for each user."""
+        return size.events**2 / max(size.items, 1) / _PAIRS + size.users * size.items / SPARSE
 
     def rank(self, events: Events, cut: int, items: int) -> Scorer:
         """A scorer of the catalog, see `Baseline.rank`."""

@@ -7,11 +7,13 @@ from pydantic import Field, PrivateAttr
 
 from mtkit.conditions import Where
 from mtkit.data.catalogs import make_fold
-from mtkit.evaluation.baseline_tuning import Comparison, as_tuned, labeled_rows
+from mtkit.evaluation.baseline_tuning import Comparison, as_tuned, at_edges, labeled_rows
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.settings import Evaluate
 from mtkit.spec import Baseline, Cut, EventsBaseline, RetrievalTask
+from mtkit.standard.baselines import FadingPopularity
+from mtkit.standard.factor_baselines import Ease
 from mtkit.standard.order_metrics import Auc
 from mtkit.standard.prediction_metrics import LogLoss
 from mtkit.standard.ranking_metrics import Ndcg, Recall
@@ -230,3 +232,13 @@ def test_rows_have_the_features_that_the_task_reads(tiny_pipeline):
     np.testing.assert_array_equal(rows.columns["user.id"], table.ids["user"])
     np.testing.assert_array_equal(rows.columns["context.hour"], table.context["hour"])
     assert {"item.color", "context.channel"} <= set(plan.features("gift"))
+
+
+def test_settings_at_the_edge_of_a_grid_are_told():
+    baselines = {"ease": Ease(l2s=(1, 2, 3)), "two": Ease(l2s=(1, 2)), "fading": FadingPopularity(half_lives=(0, 5, 9))}
+    chosen = {
+        "ease": {"a": Ease(l2=3), "b": Ease(l2=2), "c": Ease(l2=1)},
+        "two": {"a": Ease(l2=2)},
+        "fading": {"a": FadingPopularity(half_life=0), "b": FadingPopularity(half_life=9)},
+    }
+    assert at_edges(baselines, chosen) == {"ease": {"a": ["l2"], "c": ["l2"]}, "fading": {"b": ["half_life"]}}
