@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,9 +19,20 @@ _BLOCK = 4_000_000
 """Users drawn at once."""
 
 
-def interval_results(sums: Sums) -> dict[str, Any]:
-    """What a run keeps: the intervals of the model under `test`, and of each baseline under `baselines`."""
-    found = {model: intervals(parts) for model, parts in sums.items()}
+def interval_results(
+    sums: Sums, limits: Callable[[str], tuple[float, float]] = lambda _: (-math.inf, math.inf)
+) -> dict[str, Any]:
+    """What a run keeps: the intervals of the model under `test`, and of each baseline under `baselines`.
+
+    Args:
+        sums: what users add to the figures.
+        limits: from a metric key to the values between which it lies. Intervals end there: what is drawn by influences may
+            go beyond.
+    """
+    found = {
+        model: {key: np.clip(bounds, *limits(key)).tolist() for key, bounds in intervals(parts).items()}
+        for model, parts in sums.items()
+    }
     return {"test": found.pop(MODEL, {}), "baselines": found}
 
 

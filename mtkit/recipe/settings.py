@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -286,6 +287,11 @@ class Evaluate(Declared):
     def main_task(self) -> str | None:
         """The task of `main`; None where nothing is measured."""
         return MetricKey.parse(self.main).task if self.main else None
+
+    def limits(self, key: str) -> tuple[float, float]:
+        """Between which values the figure of a metric key lies."""
+        metric = self.prediction_metrics.get(MetricKey.parse(key).metric)
+        return metric.limits if metric else (-math.inf, math.inf)
 
     def keys(self, task: str, head: TaskHead) -> tuple[str, ...]:
         """Metric keys `task/[slice/]metric[@k]` of a task, the whole first; columns' slices are not known."""

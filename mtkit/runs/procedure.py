@@ -284,7 +284,11 @@ class Run:
         of_model = [contest.model] if contest.model is not None else []
         counts = {group: rows for of in (*of_model, *baselines.values()) for group, rows in of.counts.items()}
         lines = verdicts(self.recipe.plan, self.recipe.evaluate, contest.model or {}, baselines, valid.baselines, sums)
-        return {"counts": counts, "intervals": interval_results(sums), "verdicts": lines or None}
+        return {
+            "counts": counts,
+            "intervals": interval_results(sums, self.recipe.evaluate.limits),
+            "verdicts": lines or None,
+        }
 
     def write_rows(self, fold: Fold, tables: Tables) -> None:
         """Notes on every row table's population, for the user and for the record."""

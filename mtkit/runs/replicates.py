@@ -72,7 +72,7 @@ def combined(recipe: Recipe, several: Sequence[RunResults], sums: Sequence[Sums]
         verdicts=verdicts(recipe.plan, recipe.evaluate, test or {}, baselines, valid, mean) or None,
         constants=None if first.constants is None else _spread([one.constants or {} for one in several]),
         counts=_common([one.counts for one in several]),
-        intervals=interval_results(mean),
+        intervals=interval_results(mean, recipe.evaluate.limits),
         timing=_spread([one.timing for one in several]),
         left_out=_common([one.left_out for one in several]),
         warnings=list(dict.fromkeys(text for one in several for text in one.warnings or ())) or None,

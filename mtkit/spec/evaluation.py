@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
@@ -72,6 +73,8 @@ class PredictionMetric(Spec):
     #: Whether it counts places, of which a row of weight 2 has two: weights that are all larger then change it, as it does where
     #: all rows are there twice.
     counts_places: ClassVar[bool] = False
+    #: Between which values it lies; intervals end there, too.
+    limits: ClassVar[tuple[float, float]] = (-math.inf, math.inf)
     #: Its value for predictions in any order that says nothing, whatever the labels; None = that depends on them.
     chance: ClassVar[float | None] = None
 

@@ -21,6 +21,7 @@ class Accuracy(PredictionMetric):
     """Share of the rows whose predicted class is right: above 0.5, or the most probable one."""
 
     labels: ClassVar[frozenset[str]] = frozenset({"binary", "classes"})
+    limits: ClassVar[tuple[float, float]] = (0, 1)
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
         """The share of weight in [0, 1]."""
@@ -39,6 +40,7 @@ class _OfClasses(PredictionMetric):
     """A ratio of weights for each class, and the mean over classes."""
 
     labels: ClassVar[frozenset[str]] = frozenset({"binary", "classes"})
+    limits: ClassVar[tuple[float, float]] = (0, 1)
 
     average: Average = Field(
         "binary",

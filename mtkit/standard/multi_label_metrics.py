@@ -65,6 +65,7 @@ class MacroAuc(PredictionMetric):
     """Mean over classes of the area under the ROC curve of each; classes that apply to all rows, or to none, do not count."""
 
     labels: ClassVar[frozenset[str]] = frozenset({"multi_label"})
+    limits: ClassVar[tuple[float, float]] = (0, 1)
     chance: ClassVar[float | None] = 0.5
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
@@ -80,6 +81,7 @@ class MicroAuc(PredictionMetric):
     """Area under the ROC curve of all pairs of a row and a class together, so that frequent classes count more."""
 
     labels: ClassVar[frozenset[str]] = frozenset({"multi_label"})
+    limits: ClassVar[tuple[float, float]] = (0, 1)
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
         """The area in [0, 1]; nan with pairs of one kind alone."""

@@ -17,6 +17,7 @@ class Auc(PredictionMetric):
     """Area under the ROC curve: how often a positive is above a negative, ties counting one half."""
 
     labels: ClassVar[frozenset[str]] = frozenset({"binary", "scores"})
+    limits: ClassVar[tuple[float, float]] = (0, 1)
     chance: ClassVar[float | None] = 0.5
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
@@ -55,6 +56,7 @@ class PrAuc(PredictionMetric):
     """Area under the curve of precision over recall, as a step function (average precision); ties are one step."""
 
     labels: ClassVar[frozenset[str]] = frozenset({"binary", "scores"})
+    limits: ClassVar[tuple[float, float]] = (0, 1)
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
         """The area in [0, 1]; nan without positives."""
@@ -88,6 +90,7 @@ class Gauc(GroupedMetric):
     """
 
     labels: ClassVar[frozenset[str]] = frozenset({"binary", "scores"})
+    limits: ClassVar[tuple[float, float]] = (0, 1)
     chance: ClassVar[float | None] = 0.5
 
     by: Literal["rows", "users"] = Field("rows", description="users count by the weight of their rows, or all alike")
@@ -143,6 +146,7 @@ class Ndcg(GroupedMetric):
     """
 
     labels: ClassVar[frozenset[str]] = frozenset({"binary", "scores", "grades"})
+    limits: ClassVar[tuple[float, float]] = (0, 1)
     counts_places: ClassVar[bool] = True
 
     def value(

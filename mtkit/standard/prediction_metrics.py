@@ -123,6 +123,7 @@ class CalibrationError(PredictionMetric):
     """
 
     labels: ClassVar[frozenset[str]] = frozenset({"binary", "classes"})
+    limits: ClassVar[tuple[float, float]] = (0, 1)
     lower_is_better: ClassVar[bool] = True
 
     bins: PositiveInt = Field(15, description="number of bins")
@@ -251,6 +252,7 @@ class QuadraticKappa(PredictionMetric):
     """
 
     labels: ClassVar[frozenset[str]] = frozenset({"ordinal"})
+    limits: ClassVar[tuple[float, float]] = (-1, 1)
 
     def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
         """1 less the mean squared distance over that of labels and predictions of different rows; nan where that is 0."""

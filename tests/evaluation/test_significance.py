@@ -4,6 +4,9 @@ from scipy.stats import norm, ttest_rel
 
 from mtkit.evaluation.significance import REPLICATES, Difference, holm, interval_results, intervals, paired, replicates
 from mtkit.evaluation.user_sums import MODEL, UserSums
+from mtkit.recipe.settings import Evaluate
+from mtkit.standard.order_metrics import Auc
+from mtkit.standard.prediction_metrics import LogLoss
 
 
 def sums(values, weights=None, users=None):
@@ -164,3 +167,15 @@ def test_where_all_users_differ_alike_there_is_no_effect():
     assert (found.effect, found.detectable, found.p, found.relative) == (None, 0.0, 1.0, 0.0)
     (found,) = paired("a/", sums(np.zeros(8)), sums(values))
     assert found.relative is None
+
+
+def test_intervals_end_where_their_metric_does():
+    """An AUC near 1, drawn by influences, would go beyond it."""
+    values = np.r_[np.full(20, 1.2), np.full(20, 0.7)]
+    parts = {"a/": sums(values)}
+    assert interval_results({MODEL: parts})["test"]["a/m"][1] > 1
+    low, high = interval_results({MODEL: parts}, lambda _: (0, 1))["test"]["a/m"]
+    assert (low < 1, high) == (True, 1.0)
+    settings = Evaluate(prediction_metrics={"auc": Auc(), "log_loss": LogLoss()})
+    assert settings.limits("click/new/auc") == (0, 1)
+    assert settings.limits("click/log_loss")[1] == settings.limits("next/recall@10")[1] == np.inf
