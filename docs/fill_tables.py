@@ -25,6 +25,7 @@ from mtkit.profile.findings import codes as quick_checks
 from mtkit.recipe import search_settings, settings
 from mtkit.recipe.data_checks import CHECKS
 from mtkit.recipe.registry import KNOWN_PLUGINS, Entry, Registry
+from mtkit.recipe.report_checks import REPORT_CHECKS
 from mtkit.recipe.toml_writer import toml_value
 from mtkit.spec import BASES, Spec
 
@@ -91,12 +92,21 @@ def checks() -> Iterator[str]:
         yield f"| `{code}`{mark} | {check.severity} | {_cell(check.title)} | {_cell(check.means)} {_cell(check.advice)} |"
 
 
+def report_checks() -> Iterator[str]:
+    """The checks of a finished run."""
+    yield from ("| code | | found | what it means, and what to do |", "|---|---|---|---|")
+    for code, check in REPORT_CHECKS.items():
+        means = f"{_cell(check.means)} {_cell(check.advice)}"
+        yield f"| `{code}` | {check.severity} | {_cell(check.title)} | {means} |"
+
+
 PARTS: Mapping[str, Callable[..., Iterator[str]]] = {
     "section": section,
     "kind": kind,
     "commands": commands,
     "hooks": hooks,
     "checks": checks,
+    "report_checks": report_checks,
 }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,6 +29,12 @@ def available(proc: Path = _PROC, container: Path = _CONTAINER) -> int | None:
     if free is None:
         return None
     return max(0, min([free, *_left_by_groups(proc, container), *_left_by_process(proc)]))
+
+
+def peak_memory() -> float:
+    """MiB of memory that this process has taken at most so far."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1024 * 1024 if sys.platform == "darwin" else 1024)
 
 
 def _left_by_process(proc: Path) -> Iterator[int]:

@@ -13,7 +13,7 @@ from mtkit.data.item_vectors import item_vectors
 from mtkit.evaluation.rank import Scorer, of_items, of_rows, rank_each, user_shares
 from mtkit.evaluation.sampled_ranking import SomeScorer, against_sample
 from mtkit.evaluation.slices import Slice, make_slices
-from mtkit.evaluation.user_sums import ROWS, Measured, UserSums
+from mtkit.evaluation.user_sums import ROWS, Measured, TopLists, UserSums
 from mtkit.recipe.settings import LISTS, Evaluate
 from mtkit.schema import Address
 from mtkit.spec import (
@@ -125,6 +125,8 @@ def rank_metrics(task: str, score: Scorer | SomeScorer, table: RowTable, protoco
         found = _ranked(score, table, excluded, protocol)
     for name, (ranking, rows) in zip(lists, found, strict=True):
         measured |= _of_ranking(_path(task, name), ranking, table, rows, protocol)
+        if not name and not protocol.sampled:
+            measured.lists[task] = TopLists.of(ranking, rows)
         for part in () if name else protocol.slices:
             if (narrowed := _narrowed(part, ranking, table, rows, protocol.item)) is not None:
                 measured |= _of_ranking(_path(task, part.name), narrowed[0], table, narrowed[1], protocol)

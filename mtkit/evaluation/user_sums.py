@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
 
 from mtkit.spec import Contributions
-from mtkit.types import Fold, MetricKey
+from mtkit.types import Fold, MetricKey, Ranking
+
+#: Lists that are kept of a task.
+MOST_LISTS = 5000
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,28 @@ class UserSums:
         )
 
 
+class TopLists(NamedTuple):
+    """The top of the catalog for some of a task's rows, evenly spread over them.
+
+    Attributes:
+        rows: int64 `[n]`, numbers of the rows in their table.
+        items: int32 `[n, k]`, best first; 0 where there were fewer candidates.
+        hits: bool `[n, k]`, which of them are relevant.
+        relevant: int64 `[n]`, how many candidates are relevant.
+    """
+
+    rows: np.ndarray
+    items: np.ndarray
+    hits: np.ndarray
+    relevant: np.ndarray
+
+    @classmethod
+    def of(cls, ranking: Ranking, rows: np.ndarray) -> TopLists:
+        """At most `MOST_LISTS` of a ranking."""
+        some = np.unique(np.linspace(0, len(rows) - 1, min(len(rows), MOST_LISTS)).astype(np.int64))
+        return cls(rows[some], ranking.items[some], ranking.hits[some], ranking.relevant[some])
+
+
 class Measured(dict[str, float]):
     """Metric key -> value, with what the values are made of.
 
@@ -60,6 +85,7 @@ class Measured(dict[str, float]):
         sums: `task/[slice/]` -> sums of the metrics under it that are means.
         counts: `task[/slice]` -> number of rows.
         beside: name -> values of baselines that are measured in the same pass, those of self-supervised heads.
+        lists: task -> some of its lists, where the whole catalog was ranked.
     """
 
     def __init__(self) -> None:
@@ -67,12 +93,14 @@ class Measured(dict[str, float]):
         self.sums: dict[str, UserSums] = {}
         self.counts: dict[str, int] = {}
         self.beside: dict[str, Measured] = {}
+        self.lists: dict[str, TopLists] = {}
 
     def __ior__(self, other: Measured) -> Self:  # type: ignore[override,misc]  # others have no sums
         """Takes over what another has, where both have it, too."""
         self.update(other)
         self.sums |= other.sums
         self.counts |= other.counts
+        self.lists |= other.lists
         for name, values in other.beside.items():
             merged = self.beside.setdefault(name, Measured())
             merged |= values

@@ -16,6 +16,7 @@ from mtkit.evaluation.user_sums import Measured
 from mtkit.feed.batch import Batch
 from mtkit.feed.interface import evaluation_of
 from mtkit.heads.base import TaskPass, Tensors
+from mtkit.heads.retrieval import RetrievalHead
 from mtkit.model.assembly import Pipeline
 from mtkit.model.forward import Forward, encode_limited
 from mtkit.model.multi_task import MultiTaskModel
@@ -54,6 +55,13 @@ def evaluate(
     asked = [task for task in pipeline.plan.tasks if not tasks or task in tasks]
     with watch("evaluation, tasks", len(asked)) as advance:
         return Evaluator(pipeline, dict.fromkeys(asked, protocol), metrics).measured(answers, advance)
+
+
+def item_vectors(pipeline: Pipeline, task: str) -> np.ndarray:
+    """What the items of a retrieval task are like, as its head has them, float32 `[items, n]`."""
+    evaluator = Evaluator(pipeline, {task: pipeline.protocol()}, {})
+    head: RetrievalHead = pipeline.model.heads[task]
+    return np.asarray(evaluator.whole(task, lambda rows: head.alike(head.catalog(rows))))
 
 
 class Evaluator:
@@ -100,6 +108,11 @@ class Evaluator:
             if advance:
                 advance(1)
         return measured
+
+    def whole(self, task: str, function: Callable[[TaskPass], Any]) -> Any:
+        """A function of what does not depend on rows, for a model as it is now."""
+        self.encoded = self._encode()
+        return RowsToEvaluate(self, task).whole(function)
 
     def rows(self, table: str) -> np.ndarray:
         """The numbers of the evaluation rows of a table that are looked at, int64, ascending."""

@@ -22,6 +22,7 @@ from mtkit.allowed import form
 from mtkit.conditions import Where
 from mtkit.declared import Declared
 from mtkit.recipe.data_checks import CheckCode
+from mtkit.recipe.report_checks import ReportCode
 from mtkit.schema import Address
 from mtkit.spec import (
     Baseline,
@@ -282,6 +283,7 @@ class Evaluate(Declared):
         description="rank against so many items drawn for each row, instead of the whole catalog; biased, see below",
     )
     block: PositiveInt = Field(512, description="rows scored at once against the whole catalog")
+    silence: tuple[ReportCode, ...] = Field((), description="codes of checks of the report that are not made (`R003`)")
 
     @property
     def main_task(self) -> str | None:

@@ -99,6 +99,8 @@ class RunDirectory:
         self.counters = path / "counters.json"
         self.warnings = path / "warnings.json"
         self.calibration = path / "calibration.json"
+        self.evidence = path / "evidence"
+        self.report = path / "report.html"
         self._claim = path / ".lock"
         try:
             self.lock.exists()

@@ -11,6 +11,7 @@ from typing import Any, Protocol
 
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.fingerprint import checksums, fingerprint
+from mtkit.data.free_memory import peak_memory
 from mtkit.data.row_tables import Tables, left_out, populations
 from mtkit.errors import ModelWarning, MtkitError, shortage
 from mtkit.evaluation.baseline_tuning import Comparison, as_tuned, at_edges
@@ -23,6 +24,7 @@ from mtkit.recipe.loader import Recipe
 from mtkit.recipe.lock import lock
 from mtkit.runs.console import Reporter
 from mtkit.runs.directory import RunDirectory, write_json, write_table
+from mtkit.runs.evidence import LookedOver
 from mtkit.runs.replicates import split_record
 from mtkit.runs.results import PhaseResults, RunResults
 from mtkit.shown import shown_values
@@ -32,16 +34,17 @@ from mtkit.types import Dataset, Fold
 
 
 class Clock:
-    """Seconds between laps, by name."""
+    """Seconds between laps, by name; and how much memory the process had taken at most when each ended, in MiB."""
 
     def __init__(self, prefix: str) -> None:
-        self.prefix, self.laps = prefix, dict[str, float]()
+        self.prefix, self.laps, self.peaks = prefix, dict[str, float](), dict[str, float]()
         self._last = time.perf_counter()
 
     def lap(self, name: str) -> None:
         """Ends a lap."""
         now = time.perf_counter()
         self.laps[f"{self.prefix}_{name}_seconds"] = now - self._last
+        self.peaks[f"{self.prefix}_{name}"] = peak_memory()
         self._last = now
 
 
@@ -100,6 +103,7 @@ class Run:
         directory: where results go.
         report: what the user sees meanwhile.
         contestant: what takes part beside the baselines.
+        looked: what was found in the data, which is kept; None = nothing is.
         keeps: the phase of which is kept what users add to its figures.
         phase: the phase that is at work.
         warnings: what was not as it should be in it so far, before a resume too.
@@ -110,6 +114,7 @@ class Run:
     directory: RunDirectory
     report: Reporter
     contestant: Contestant
+    looked: LookedOver | None = None
     keeps: str = "test"
     phase: str = ""
     warnings: list[str] = field(default_factory=list)
@@ -147,6 +152,8 @@ class Run:
         with self._begun(resume) as (locked, cuts):
             protocol = split_record(self.recipe, self.dataset, *cuts)
             self.report.protocol(protocol)
+            if self.looked is not None:
+                self.looked.write(self.directory, *cuts)
             results = self._results(protocol, *cuts, begin)
         self.directory.write_metrics(results)
         self.directory.check_kept(locked)
@@ -197,6 +204,7 @@ class Run:
             constants={name: of.constants for name, of in phases.items() if of.constants} or None,
             valid=PhaseResults(tuned.model, tuned.baselines, tuned.tuned, edges=tuned.edges),
             timing={**(tuned.timing or {}), **(final.timing or {}), **total, **self.directory.read_counters()},
+            memory={**(tuned.memory or {}), **(final.memory or {})} or None,
             warnings=[*told, *below] or None,
             init={name: of.init for name, of in phases.items() if of.init} or None,
             calibration={name: of.calibration for name, of in phases.items() if of.calibration} or None,
@@ -261,6 +269,7 @@ class Run:
             constants,
             **certainty,
             timing=timing.laps,
+            memory=timing.peaks,
             warnings=self.warnings.copy() or None,
             init=contest.init,
             calibration=contest.calibration,

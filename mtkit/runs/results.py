@@ -58,6 +58,7 @@ class PhaseResults(_Kept):
         intervals: of the test alone: `test`, metric key -> bounds of the model, and `baselines`, name -> the same.
         verdicts: of the test alone: each task beside its best baseline, as `mtkit.evaluation.verdicts` says.
         timing: seconds of each part.
+        memory: MiB that the process had taken at most when each part ended.
         warnings: what was not as it should be.
         init: what the model began with, where that was another run's.
         calibration: task -> in `valid`, how its probabilities are corrected, and what that does to them, measured on rows of
@@ -83,6 +84,7 @@ class PhaseResults(_Kept):
     training: Mapping[str, Any] | None = None
     unknown: Mapping[str, Any] | None = None
     edges: Mapping[str, Mapping[str, Sequence[str]]] | None = None
+    memory: Mapping[str, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -99,6 +101,7 @@ class RunResults(_Kept):
         constants: phase -> what the same answer for every row reaches by proper scores; None without predictions.
         valid: what validation found; None of several runs.
         timing: seconds of each part, and counters such as `texts_encoded`.
+        memory: MiB that the process had taken at most when each part ended; None of several runs.
         warnings: what was not as it should be in training; None where all was.
         init: phase -> what its model began with; None where no other run's weights were taken.
         calibration: phase -> what it found, as of `PhaseResults`; None of several runs, and where nothing is calibrated.
@@ -123,3 +126,4 @@ class RunResults(_Kept):
     left_out: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] | None = None
     unknown: Mapping[str, Any] | None = None
+    memory: Mapping[str, float] | None = None

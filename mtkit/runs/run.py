@@ -27,6 +27,7 @@ from mtkit.recipe.blame import of_recipe
 from mtkit.recipe.loader import Recipe
 from mtkit.runs.console import Reporter
 from mtkit.runs.directory import RunDirectory
+from mtkit.runs.evidence import LookedOver
 from mtkit.runs.hooks import forgiving, hook_relay
 from mtkit.runs.procedure import Clock, Contest, Contestant, Run
 from mtkit.runs.replicates import combined, runs_of
@@ -162,6 +163,11 @@ def run_baselines(recipe: Recipe, directory: Path, report: Reporter | None = Non
 
 def checked_data(recipe: Recipe, report: Reporter) -> Dataset:
     """The data of a recipe, with what is said of them; refused where training would know what is evaluated."""
+    return looked_over(recipe, report).dataset
+
+
+def looked_over(recipe: Recipe, report: Reporter) -> LookedOver:
+    """As `checked_data`, with what was found."""
     with report.working("reading the data"):
         dataset = load(recipe.data.source)
         cuts = make_cuts(dataset, recipe.data.split)
@@ -175,7 +181,7 @@ def checked_data(recipe: Recipe, report: Reporter) -> Dataset:
     with report.working("looking at the data"):
         suspicious = glance(recipe, dataset, *cuts)
     report.profile(recipe, suspicious)
-    return dataset
+    return LookedOver(dataset, findings, suspicious)
 
 
 def _each(
@@ -183,19 +189,20 @@ def _each(
 ) -> RunResults:
     """The results of one run, or of several together."""
     recipe = next(iter(runs.values()))
-    dataset = checked_data(recipe, report)
-    _, too_dear = within_budget(recipe, dataset)
+    data = looked_over(recipe, report)
+    _, too_dear = within_budget(recipe, data.dataset)
     for line in too_dear:
         report.note(line)
-    dataset = replace(dataset, notes=(*dataset.notes, *too_dear))
-    runs = {name: within_budget(one, dataset)[0] for name, one in runs.items()}
+    data = replace(data, dataset=replace(data.dataset, notes=(*data.dataset.notes, *too_dear)))
+    runs = {name: within_budget(one, data.dataset)[0] for name, one in runs.items()}
     recipe = next(iter(runs.values()))
     for one in runs.values():
-        check_labels(one, dataset, *make_cuts(dataset, one.data.split))
+        check_labels(one, data.dataset, *make_cuts(data.dataset, one.data.split))
     several = []
     for name, one in runs.items():
         report.run(name)
-        several.append(Run(one, dataset, RunDirectory(directory / name), report, contestant).execute(resume))
+        run = Run(one, data.dataset, RunDirectory(directory / name), report, contestant, looked=data)
+        several.append(run.execute(resume))
     if len(several) == 1:
         return several[0]
     results = combined(recipe, several, [RunDirectory(directory / name).read_sums() for name in runs])

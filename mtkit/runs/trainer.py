@@ -21,16 +21,18 @@ from mtkit.errors import RunError
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.unknown_rows import unknown_results, warnings_of
 from mtkit.evaluation.user_sums import Measured
+from mtkit.heads.retrieval import RetrievalHead
 from mtkit.model.assembly import Pipeline, assemble
 from mtkit.model.auxiliary import weight_of
 from mtkit.model.component_probe import check_components
-from mtkit.model.model_evaluation import evaluate
-from mtkit.model.named_weights import kept_weights
+from mtkit.model.model_evaluation import evaluate, item_vectors
+from mtkit.model.named_weights import kept_weights, named_weights, part_of
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.lock import model_tables
 from mtkit.runs.calibrating import calibration_results, take_calibration
 from mtkit.runs.console import Reporter
 from mtkit.runs.directory import INIT_FROM, RunDirectory, write_json, write_table
+from mtkit.runs.evidence import Said
 from mtkit.runs.hooks import forgiving
 from mtkit.runs.origins import checksum, origin_of
 from mtkit.runs.procedure import Clock, Contest, Run
@@ -112,6 +114,9 @@ class Trainer:
         for message in warnings_of(unknown):
             run.warn(message)
         timing.lap("calibrate")
+        if cut.name == "test":
+            said(pipeline, protocol, model, answers).write(run.directory)
+            timing.lap("evidence")
         init = run.directory.read_init(cut.trained)
         return Contest(
             pipeline.fold,
@@ -187,6 +192,27 @@ class Trainer:
             path = run.recipe.export.export(pipeline, run.directory.export)
         run.report.exported(path)
         self.agreed(False)  # a worker that ends takes the others down
+
+
+def said(pipeline: Pipeline, protocol: RankingProtocol, measured: Measured, answers: Mapping[str, np.ndarray]) -> Said:
+    """What a trained model says of its evaluation rows, and what it has learned."""
+    ranks = [task for task in measured.lists if isinstance(pipeline.model.heads[task], RetrievalHead)]
+    sizes: dict[str, int] = {}
+    for name, weight in named_weights(pipeline.model).items():
+        sizes[part_of(name)] = sizes.get(part_of(name), 0) + int(np.prod(weight.shape))
+    return Said(
+        pipeline.plan, pipeline.fold, pipeline.tables, protocol, measured, answers,
+        vectors={task: item_vectors(pipeline, task) for task in ranks[:1]}, parameters=sizes,
+        weights=_task_weights(pipeline),
+    )  # fmt: skip
+
+
+def _task_weights(pipeline: Pipeline) -> dict[str, float] | None:
+    told = getattr(pipeline.model.balancer, "task_weights", None)
+    if told is None:
+        return None
+    balanced = told()
+    return {task: spec.weight * float(balanced[task]) for task, spec in pipeline.plan.tasks.items() if task in balanced}
 
 
 def _beside_tasks(pipeline: Pipeline) -> dict[str, Any]:

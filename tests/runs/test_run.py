@@ -66,6 +66,30 @@ def test_a_run_directory_holds_what_is_promised(tiny_run):
     assert not (tiny_run / ".lock").exists()
 
 
+def test_a_run_keeps_what_its_report_is_made_of(tiny_run, tmp_path):
+    kept = {path.name for path in (tiny_run / "evidence").iterdir()}
+    assert {"data.json", "test.json", "lists-next.parquet", "vectors-next.parquet", "predictions-gift.parquet"} <= kept
+    said = read(tiny_run / "evidence" / "test.json")
+    lists = pq.read_table(tiny_run / "evidence" / "lists-next.parquet").to_pandas()
+    results = read(tiny_run / "metrics.json")
+    hits = np.stack(lists["hits"])
+    found = np.mean(hits[:, :3].sum(1) / np.minimum(lists["relevant"], 3))
+    np.testing.assert_allclose(found, results["test"]["next/recall@3"])
+    rows = pq.read_table(tiny_run / "evidence" / "predictions-gift.parquet").to_pandas()
+    assert len(rows) == said["predictions"]["gift"]["rows"] == results["counts"]["gift"]
+    np.testing.assert_allclose(
+        said["labels"]["gift"]["eval"]["mean"], np.average(rows["label"], weights=rows["weight"])
+    )
+    assert said["columns"]["gift"]["context.channel"] > 0.7 > said["columns"]["gift"]["user.age"]
+    assert sum(said["parameters"].values()) > 1000
+    assert results["memory"]["valid_fit"] <= results["memory"]["test_export"]
+    data = read(tiny_run / "evidence" / "data.json")
+    assert {part: sum(of) for part, of in data["time_line"]["counts"].items()} == results["protocol"]["interactions"]
+    done = CliRunner().invoke(main, ["report", str(tiny_run), "--out", str(tmp_path / "page.html")])
+    assert done.exit_code == 0, done.output
+    assert (tmp_path / "page.html").read_text(encoding="utf-8").startswith("<!doctype html>")
+
+
 def test_evaluate_gives_the_figures_of_the_run(tiny_run):
     done = CliRunner().invoke(main, ["evaluate", str(tiny_run)])
     assert done.exit_code == 0, done.output

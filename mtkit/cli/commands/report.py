@@ -7,14 +7,43 @@ from pathlib import Path
 import click
 
 
+def _known(context: click.Context, option: click.Parameter, codes: tuple[str, ...]) -> tuple[str, ...]:
+    """The codes, if there are such checks."""
+    from mtkit.errors import nearest
+    from mtkit.recipe.report_checks import REPORT_CHECKS
+
+    for code in codes:
+        if code not in REPORT_CHECKS:
+            raise click.BadParameter(f"no check has the code {code!r}; {nearest(code, REPORT_CHECKS)}", context, option)
+    return codes
+
+
 @click.command()
 @click.argument("run", type=click.Path(path_type=Path))
-@click.option("--text", is_flag=True, required=True, help="Print all tables: metrics, slices, baselines, verdicts.")
-def command(run: Path, *, text: bool) -> None:
-    """Show all that RUN found."""
-    del text  # the one form that there is
-    from mtkit.runs.directory import RunDirectory
-    from mtkit.runs.text_report import write_text
-    from mtkit.runs.work import Screen
+@click.option("--text", is_flag=True, help="Print all tables instead: metrics, slices, baselines, verdicts.")
+@click.option("--out", type=click.Path(path_type=Path), help="The file. [default: RUN/report.html]")
+@click.option("--tasks", type=click.Path(path_type=Path), help="tasks.json of `mtkit tasks`, to be shown too.")
+@click.option(
+    "--ignore",
+    "ignored",
+    multiple=True,
+    metavar="CODE",
+    callback=_known,
+    help="Leave out a check (R003); may be repeated.",
+)
+def command(run: Path, out: Path | None, tasks: Path | None, ignored: tuple[str, ...], *, text: bool) -> None:
+    """Write what RUN found as one page of HTML, from what its directory keeps.
 
-    write_text(RunDirectory(run), Screen())
+    The page loads nothing. RUN may be the directory of several seeds or folds.
+    """
+    if text:
+        from mtkit.runs.directory import RunDirectory
+        from mtkit.runs.text_report import write_text
+        from mtkit.runs.work import Screen
+
+        write_text(RunDirectory(run), Screen())
+        return
+    from mtkit.report.page import write_report
+    from mtkit.shown import shown_line
+
+    click.echo(shown_line(f"report: {write_report(run, out, tasks, ignored)}"))

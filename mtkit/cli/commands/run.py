@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import shlex
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -15,6 +16,9 @@ from mtkit.cli.commands._options import (
     recipe_arguments,
     screen_options,
 )
+
+if TYPE_CHECKING:
+    from mtkit.recipe.loader import Recipe
 
 
 @click.command()
@@ -53,6 +57,7 @@ def command(
             from mtkit.runs.run import run_recipe
 
             run_recipe(loaded, directory, seeds, resume, signals, report)
+            _report(loaded, directory)
     except Interrupted as stop:
         again = _again(recipe, sets, unsets, alone, run_dir, seeds)
         click.echo(f"{stop}: {_what_now(directory, again)}", err=True)
@@ -79,6 +84,19 @@ def _again(
     words += ["--run-dir", str(run_dir)] if run_dir else []
     words += ["--seeds", str(seeds)] if seeds > 1 else []
     return shlex.join(words)
+
+
+def _report(recipe: Recipe, directory: Path) -> None:
+    """Writes the page of a run, or of several and of each of them, and says where it is."""
+    from mtkit.report.page import write_report
+    from mtkit.runs.directory import RunDirectory
+    from mtkit.runs.trainer import own_directory
+    from mtkit.shown import shown_line
+
+    own = own_directory(recipe, directory)
+    for part in RunDirectory(own).replicates():
+        write_report(part)
+    click.echo(shown_line(f"report: {write_report(own)}"))
 
 
 def _collect_seldom() -> None:

@@ -1,0 +1,256 @@
+"""What the directory of a run keeps, as a report reads it; nothing of it is executed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from mtkit.errors import RunError
+from mtkit.evaluation.user_sums import MODEL
+from mtkit.recipe.loader import Recipe
+from mtkit.report.measures import ListFacts, list_facts
+from mtkit.report.numbers import value_of
+from mtkit.runs.damage import read_json, reading
+from mtkit.runs.directory import RunDirectory
+from mtkit.types import MetricKey
+
+_AGAIN = "run the recipe anew, or look at the run without this file by removing it"
+#: Kinds of columns whose values can stand for an item, in the order in which they are taken.
+_TEXTS = ("text", "categorical")
+
+
+class KeptRun:
+    """A finished run, or several of one recipe.
+
+    Args:
+        path: its directory; of several seeds or folds, that above them. What there is one of for each, such as curves, is
+            taken of the first.
+        tasks: a task report, `tasks.json` of `mtkit tasks`; None = there is none.
+
+    Raises:
+        RunError: no run is here, or it is not finished.
+    """
+
+    def __init__(self, path: Path, tasks: Path | None = None) -> None:
+        self.path, self._tasks = path, tasks
+        self.several = RunDirectory(path).replicates()
+        self.directory = RunDirectory(self.several[0]) if self.several else RunDirectory(path)
+        self.directory.check_run()
+        whole = RunDirectory(path)
+        if not whole.metrics.is_file():
+            raise RunError(
+                f"{path}: the run is not finished: there is no {whole.metrics.name}; continue it with --resume"
+            )
+        self.metrics: Mapping[str, Any] = read_json(whole.metrics, dict[str, Any], "restore it, or run the recipe anew")
+        self.finished = whole.metrics.stat().st_mtime
+
+    @cached_property
+    def recipe(self) -> Recipe:
+        """The recipe, by its lock."""
+        return self.directory.read_recipe()
+
+    @cached_property
+    def lock(self) -> str:
+        """The text of the lock."""
+        return self.directory.lock.read_text(encoding="utf-8")
+
+    @property
+    def test(self) -> Mapping[str, Any]:
+        """The model's figures on the test; none where there is no model."""
+        return self.metrics.get("test") or {}
+
+    @property
+    def baselines(self) -> Mapping[str, Mapping[str, Any]]:
+        """Baseline -> its figures on the test."""
+        return self.metrics.get("baselines") or {}
+
+    @property
+    def verdicts(self) -> Sequence[Mapping[str, Any]]:
+        """Each task beside its best baseline."""
+        return self.metrics.get("verdicts") or ()
+
+    @property
+    def valid(self) -> Mapping[str, Any]:
+        """The model's figures on validation; none of several runs."""
+        return (self.metrics.get("valid") or {}).get("model") or {}
+
+    def interval(self, key: str, baseline: str = "") -> Sequence[float] | None:
+        """Bounds of a figure of the model, or of a baseline."""
+        found = self.metrics.get("intervals") or {}
+        of = found.get("baselines", {}).get(baseline, {}) if baseline else found.get("test", {})
+        bounds: Sequence[float] | None = of.get(key)
+        return bounds
+
+    def rows(self, group: str) -> int | None:
+        """How many rows are behind figures; of several runs, of the first."""
+        count = (self.metrics.get("counts") or {}).get(group)
+        return count[0] if isinstance(count, list) else count
+
+    def deciding(self, task: str) -> str | None:
+        """The key of the figure by which a task stands beside others; None where it has none."""
+        keys = [f"{line['task']}/{line['metric']}" for line in self.verdicts if line["task"] == task]
+        return keys[0] if keys else next((key for key in self.test if MetricKey.parse(key).task == task), None)
+
+    @property
+    def main(self) -> str | None:
+        """The figure of the recipe that decides, if the model has it."""
+        main = self.recipe.evaluate.main
+        return main if main in self.test else next(iter(self.test), None)
+
+    @cached_property
+    def history(self) -> pd.DataFrame:
+        """A row for each phase and epoch."""
+        frame = pd.DataFrame(self.directory.read_history())
+        numbers = [name for name in frame.columns if name != "phase"]
+        frame[numbers] = frame[numbers].apply(pd.to_numeric, errors="coerce")
+        return frame
+
+    @cached_property
+    def scores(self) -> Mapping[str, np.ndarray]:
+        """Task -> its score on validation after each epoch, more being better, nan = undefined."""
+        if not self.directory.scores.exists():
+            return {}
+        return {task: np.array(values, np.float64) for task, values in self.directory.read_scores().items()}
+
+    @cached_property
+    def data(self) -> Mapping[str, Any]:
+        """What a first look found in the data."""
+        return self._json("data")
+
+    @cached_property
+    def said(self) -> Mapping[str, Any]:
+        """What the model said of the test, beside its figures."""
+        return self._json("test")
+
+    def _json(self, name: str) -> Mapping[str, Any]:
+        path = self.directory.evidence / f"{name}.json"
+        found: Mapping[str, Any] = read_json(path, dict[str, Any], _AGAIN) if path.exists() else {}
+        return found
+
+    def form(self, task: str) -> str:
+        """What the predictions of a task are; empty where none are kept."""
+        return str((self.said.get("predictions") or {}).get(task, {}).get("form", ""))
+
+    def classes(self, task: str) -> Sequence[str]:
+        """Names of the classes of a task."""
+        return list((self.said.get("predictions") or {}).get(task, {}).get("classes", ()))
+
+    def predictions(self, task: str) -> pd.DataFrame | None:
+        """Kept predictions of a task; None where there are none."""
+        return self._frame(f"predictions-{task}") if self.form(task) else None
+
+    def lists(self, task: str) -> pd.DataFrame | None:
+        """Kept lists of a task; None where there are none."""
+        return self._frame(f"lists-{task}")
+
+    def vectors(self, task: str) -> pd.DataFrame | None:
+        """Kept vectors of items; None where there are none."""
+        return self._frame(f"vectors-{task}")
+
+    def _frame(self, name: str) -> pd.DataFrame | None:
+        path = self.directory.evidence / f"{name}.parquet"
+        if path not in self._frames:
+            found = None
+            if path.exists():
+                with reading(path, _AGAIN):
+                    found = pq.read_table(path).to_pandas()
+            self._frames[path] = found
+        return self._frames[path]
+
+    @cached_property
+    def _frames(self) -> dict[Path, pd.DataFrame | None]:
+        return {}
+
+    @cached_property
+    def item_entity(self) -> str | None:
+        """The entity that is ranked."""
+        items = self.said.get("items")
+        return items["entity"] if items else None
+
+    def names(self, entity: str) -> list[str]:
+        """What stands for each row of a catalog: its id, and a text where there is one."""
+        if entity not in self._names:
+            self._names[entity] = self._named(entity)
+        return self._names[entity]
+
+    @cached_property
+    def _names(self) -> dict[str, list[str]]:
+        return {}
+
+    def _named(self, entity: str) -> list[str]:
+        columns = ["id", *self._text_column(entity)]
+        table = self.directory.read_catalog(self._fold(entity), entity, columns)
+        ids, *texts = (table[name].to_pylist() for name in columns)
+        if not texts:
+            return [str(one) for one in ids]
+        return [str(one) if not text else f"{text} ({one})" for one, text in zip(ids, texts[0], strict=True)]
+
+    def _fold(self, entity: str) -> str:
+        return next(fold for fold in ("test", "valid") if self.directory.catalog(fold, entity).exists())
+
+    def _text_column(self, entity: str) -> list[str]:
+        """The column that says what a row of a catalog is, if there is one."""
+        schema = self.recipe.data.source.schema()
+        found = [name for kind in _TEXTS for name in schema.of_kind(kind, entity)]
+        title = [name for name in found if name.lower() in ("title", "name", "product", "text")]
+        return [*title, *found][:1]
+
+    def groups(self, entity: str) -> list[str] | None:
+        """A category of each row of a catalog, by which items can be colored; None where there is none with few values."""
+        schema = self.recipe.data.source.schema()
+        labels = [name for name in schema.of_kind("label", entity) if schema.entities[entity][name].classes]
+        for name in (*schema.of_kind("categorical", entity), *labels):
+            with reading(self.directory.catalog(self._fold(entity), entity), _AGAIN):
+                table = pq.read_table(self.directory.catalog(self._fold(entity), entity))
+            if name in table.column_names and 2 <= table[name].combine_chunks().unique().drop_null().__len__() <= 40:
+                return [str(value) for value in table[name].to_pylist()]
+        return None
+
+    @property
+    def export_bytes(self) -> int:
+        """The size of the newest export; 0 where there is none."""
+        made = sorted(
+            (path for path in self.directory.export.glob("*") if path.name.isdigit()), key=lambda path: int(path.name)
+        )
+        return sum(path.stat().st_size for path in made[-1].rglob("*") if path.is_file()) if made else 0
+
+    def seeds(self, key: str) -> list[float]:
+        """The values of a figure of each of several runs; none of one."""
+        found = self.test.get(key)
+        values = found.get("values", ()) if isinstance(found, Mapping) else ()
+        return [number for value in values if (number := value_of(value)) is not None]
+
+    def losses(self, task: str, phase: str, *, finite: bool = True) -> np.ndarray:
+        """The loss of a task after each epoch of a phase; without those that are no number, or nothing where one is not."""
+        name = f"{task}_loss"
+        if name not in self.history:
+            return np.empty(0)
+        values = self.history.loc[self.history["phase"] == phase, name].to_numpy(np.float64)
+        return values[np.isfinite(values)] if finite else values
+
+    @cached_property
+    def users(self) -> Mapping[str, int]:
+        """Task -> how many users, or what else acts, are behind its figures."""
+        table = self.directory.read_sums().get(MODEL, {}) if self.directory.per_user.exists() else {}
+        return {
+            MetricKey.parse(f"{path}x").task: len(sums.users) for path, sums in table.items() if path.count("/") == 1
+        }
+
+    def list_facts(self, task: str) -> ListFacts | None:
+        """What the lists of a task are like together; None where none are kept."""
+        lists, items = self.lists(task), self.said.get("items")
+        if lists is None or not items or not len(lists):
+            return None
+        return list_facts(lists, items["catalog"], items["popular"])
+
+    @cached_property
+    def tasks(self) -> Mapping[str, Any]:
+        """What a task report says, where one is given."""
+        found: Mapping[str, Any] = {} if self._tasks is None else read_json(self._tasks, dict[str, Any], "make it anew")
+        return found
