@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from mtkit.report.drawing import BAD, GOOD, MUTED, PAPER, SERIES, TEXT, axes, label, legend, styled
+from mtkit.report.drawing import BAD, GOOD, MUTED, PAPER, SERIES, TEXT, axes, label, legend, room, styled
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 #: Points of a curve, and of a map.
 POINTS, MAP = 120, 600
 #: Inches of a line of a chart with a line for each thing, and of what stands around them.
-_LINE, _AROUND = 0.28, 0.75
+_LINE, _AROUND, _HEADS = 0.28, 0.75, 1.15
 
 
 def forest(
@@ -24,7 +24,7 @@ def forest(
     """Relative differences to the best baseline, with intervals; 1 = better for sure, -1 = worse for sure, 0 = not told apart."""
     colors = {1: GOOD, -1: BAD, 0: MUTED}
     with styled():
-        figure, ax = axes(height=_AROUND + _LINE * len(names), width=7.4)
+        figure, ax = axes(height=_AROUND + _LINE * len(names), width=7.4, left=room(names))
         for place, (value, pair, gain) in enumerate(zip(values, bounds, gains, strict=True)):
             if pair is not None:
                 ax.plot([100 * bound for bound in pair], [place, place], color=colors[gain])
@@ -48,7 +48,7 @@ def time_line(edges: Sequence[float], counts: Mapping[str, Sequence[float]]) -> 
 
     days = np.array(edges, np.float64) / 86_400
     with styled():
-        figure, ax = axes(width=7.4, height=2.2)
+        figure, ax = axes(width=7.4, height=2.2, title=" ")
         below = np.zeros(len(days) - 1)
         for color, (name, values) in zip(SERIES, counts.items(), strict=False):
             ax.stairs(below + values, days, baseline=below, fill=True, color=color, label=name)
@@ -57,7 +57,7 @@ def time_line(edges: Sequence[float], counts: Mapping[str, Sequence[float]]) -> 
         ax.xaxis.set_major_locator(locator)
         ax.xaxis.set_major_formatter(ConciseDateFormatter(locator))
         ax.set_ylabel("interactions")
-        ax.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0)
+        ax.legend(ncols=3, loc="lower left", bbox_to_anchor=(0, 1), borderaxespad=0.1)
     return figure
 
 
@@ -87,12 +87,22 @@ def curves(title: str, losses: Mapping[str, np.ndarray], scores: Mapping[str, np
     return figure
 
 
-def bars(names: Sequence[str], values: Sequence[float], what: str, mark: float | None = None) -> Figure:
-    """A bar for each name; what is at or above a mark is red."""
+def areas(names: Sequence[str], values: Sequence[float], what: str, mark: float) -> Figure:
+    """A bar from 0.5 on for each name; what is at or above a mark is red."""
     with styled():
-        figure, ax = axes(height=_AROUND + _LINE * len(names))
-        colors = [BAD if mark is not None and value >= mark else SERIES[0] for value in values]
-        ax.barh(range(len(names)), values, color=colors, height=0.62)
+        figure, ax = axes(height=_AROUND + _LINE * len(names), left=room(names))
+        colors = [BAD if value >= mark else SERIES[0] for value in values]
+        ax.barh(range(len(names)), [max(value - 0.5, 0) for value in values], left=0.5, color=colors, height=0.62)
+        _lines(ax, names)
+        ax.set(xlim=(0.5, 1), xlabel=label(what, 60))
+    return figure
+
+
+def bars(names: Sequence[str], values: Sequence[float], what: str) -> Figure:
+    """A bar for each name."""
+    with styled():
+        figure, ax = axes(height=_AROUND + _LINE * len(names), left=room(names))
+        ax.barh(range(len(names)), values, color=SERIES[0], height=0.62)
         _lines(ax, names)
         ax.set_xlabel(label(what, 60))
     return figure
@@ -107,7 +117,7 @@ def intervals(
 ) -> Figure:
     """A figure for each part, with its interval, beside that of the whole."""
     with styled():
-        figure, ax = axes(height=_AROUND + _LINE * len(names))
+        figure, ax = axes(height=_AROUND + _LINE * len(names), left=room(names))
         for place, (value, pair) in enumerate(zip(values, bounds, strict=True)):
             if pair is not None:
                 ax.plot(pair, [place, place], color=SERIES[0])
@@ -172,8 +182,9 @@ def lift(share: np.ndarray, times: np.ndarray) -> Figure:
 
 
 def thinned(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """At most `POINTS` of a curve, evenly spread over its places."""
-    some = np.unique(np.linspace(0, len(x) - 1, min(len(x), POINTS)).astype(int))
+    """Points of a curve whose x ascends: `POINTS` of them, evenly spread along it."""
+    places = np.searchsorted(x, np.linspace(x[0], x[-1], POINTS)).clip(max=len(x) - 1)
+    some = np.unique([0, *places, len(x) - 1])
     return x[some], y[some]
 
 
@@ -199,8 +210,10 @@ def matrix(
     """A matrix of shares from -1 to 1; the larger, the darker, and what is negative is red."""
     from matplotlib.patches import Rectangle
 
+    short = [label(name, 20) for name in rows]
     with styled():
-        figure, ax = axes(height=1.1 + 0.3 * len(rows))
+        figure, ax = axes(height=_HEADS + 0.3 * len(rows), left=room(short) + 0.2)
+        figure.subplots_adjust(bottom=_HEADS / (_HEADS + 0.3 * len(rows)))
         for i, line in enumerate(np.nan_to_num(shares)):
             for j, share in enumerate(line):
                 color = BAD if share < 0 else SERIES[0]
@@ -213,7 +226,7 @@ def matrix(
                 ax.text(j, i, text, ha="center", va="center", fontsize=8, color=TEXT)
         ax.set_xticks(range(len(columns)), [label(name, 14) for name in columns], rotation=40, ha="right")
         ax.set_xlim(-0.5, len(columns) - 0.5)
-        _lines(ax, [label(name, 20) for name in rows])
+        _lines(ax, short)
         ax.grid(visible=False)
         ax.set(xlabel=across, ylabel=down)
     return figure
@@ -231,7 +244,7 @@ def embedding(points: np.ndarray, groups: Sequence[str] | None) -> Figure:
     known, counts = np.unique(names.astype(str), return_counts=True)
     kept = list(known[np.argsort(-counts, kind="stable")][: len(SERIES) - 1])
     with styled():
-        figure, ax = axes(width=7.4, height=4.6)
+        figure, ax = axes(width=7.4, height=4.6, left=0.1, right=0.1 if groups is None else 2.0)
         others = ~np.isin(names.astype(str), kept)
         ax.plot(
             *points[others].T, "o", markersize=3, color=SERIES[-1], alpha=0.5, label="others" if others.any() else None
@@ -279,7 +292,7 @@ def wiring(columns: Sequence[Sequence[str]], links: Sequence[tuple[str, str]], h
         for i, name in enumerate(column)
     }
     with styled():
-        figure, ax = axes(width=7.4, height=0.6 + 0.36 * tallest)
+        figure, ax = axes(width=7.4, height=0.6 + 0.36 * tallest, left=0.1)
         for begin, end in links:
             (x, y), (to_x, to_y) = places[begin], places[end]
             ax.plot([x, to_x], [y, to_y], color=MUTED, linewidth=0.8, alpha=0.55, zorder=1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
@@ -30,7 +30,8 @@ _STYLE = {
     "legend.frameon": False, "legend.fontsize": 9, "lines.linewidth": 1.8, "xtick.labelsize": 9, "ytick.labelsize": 9,
     "axes.labelsize": 9, "path.simplify": True,
 }  # fmt: skip
-_WIDTH, _HEIGHT = 4.6, 2.9
+#: Inches: of a figure, around its axes, and of a character of a name.
+_WIDTH, _HEIGHT, _LEFT, _RIGHT, _BELOW, _TITLE, _CHARACTER = 4.6, 2.9, 0.68, 0.12, 0.5, 0.3, 0.069
 
 
 @contextmanager
@@ -42,15 +43,39 @@ def styled() -> Iterator[None]:
         yield
 
 
-def axes(title: str = "", height: float = _HEIGHT, rows: int = 1, width: float = _WIDTH) -> tuple[Figure, Any]:
-    """A figure with axes, one below the other; within `styled`."""
+def axes(
+    title: str = "",
+    height: float = _HEIGHT,
+    rows: int = 1,
+    width: float = _WIDTH,
+    left: float = _LEFT,
+    right: float = _RIGHT,
+) -> tuple[Figure, Any]:
+    """A figure with axes, one below the other; within `styled`.
+
+    Args:
+        title: of the first axes.
+        height: inches.
+        rows: how many axes.
+        width: inches.
+        left: inches that labels take on the left; margins are given, since to measure texts takes longer than to draw them.
+        right: inches on the right.
+    """
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(width, height), layout="constrained")
+    figure = Figure(figsize=(width, height))
     made = figure.subplots(rows, 1, sharex=rows > 1)
+    figure.subplots_adjust(
+        left / width, _BELOW / height, 1 - right / width, 1 - (_TITLE if title else _RIGHT) / height, hspace=0.12
+    )
     if title:
         (made if rows == 1 else made[0]).set_title(label(title, 60))
     return figure, made
+
+
+def room(names: Iterable[str]) -> float:
+    """Inches that names take on the left of a chart with a line for each."""
+    return 0.3 + _CHARACTER * max((len(label(name)) for name in names), default=0)
 
 
 def label(text: Any, longest: int = 28) -> str:
@@ -73,8 +98,10 @@ def svg(figure: Figure, name: str, caption: str, wide: bool = False) -> Html:
         caption: says what it shows; people who do not see it have this.
         wide: whether it takes the width of the page.
     """
-    drawn = el("figure", _inline(figure, name, caption), el("figcaption", caption), class_="wide" if wide else None)
-    return Html(drawn)
+    drawn = _inline(figure, name, caption)
+    if wide:  # on small screens it is scrolled, for its texts would be too small
+        drawn = el("div", drawn, class_="scroll", tabindex=0, role="region", aria_label=f"Figure: {name}")
+    return el("figure", drawn, el("figcaption", caption), class_="wide" if wide else None)
 
 
 def _inline(figure: Figure, name: str, caption: str) -> Html:
@@ -90,7 +117,7 @@ def _inline(figure: Figure, name: str, caption: str) -> Html:
     inner = text[text.index(">", text.index("<svg")) + 1 :]
     inner = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", inner, flags=re.DOTALL)
     inner = re.sub(r'<g id="[^"]*"', "<g", inner)
-    inner = re.sub(r"(\d\.\d{2})\d+", r"\1", inner)
+    inner = re.sub(r'="[^"]*"', lambda found: re.sub(r"(\d\.\d{2})\d+", r"\1", found.group()), inner)
     inner = re.sub(r"font: [^;\"]*", _font, inner)
     for color, variable in _VARIABLES.items():
         inner = inner.replace(color, variable)

@@ -9,7 +9,7 @@ from mtkit.report import charts
 from mtkit.report.drawing import svg
 from mtkit.report.kept import KeptRun
 from mtkit.report.markup import Html, details, el, part, prose, section, slug, table
-from mtkit.report.numbers import NONE, bounds, figure, signed, signed_percent, value_of
+from mtkit.report.numbers import NONE, bounds, chance, figure, signed, signed_percent, value_of
 from mtkit.types import MetricKey
 
 TITLE = "Is it good?"
@@ -56,7 +56,9 @@ def _verdicts(run: KeptRun) -> Html | None:
         "p",
         "verdict",
     )
-    return table("Verdicts by task", head, [_line(run, line) for line in run.verdicts], numbers=(2, 5, 6, 7, 8, 9, 10))
+    return table(
+        "Verdicts by task", head, [_line(run, line) for line in run.verdicts], numbers=(2, 3, 5, 6, 7, 8, 9, 10)
+    )
 
 
 def _line(run: KeptRun, line: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -67,7 +69,7 @@ def _line(run: KeptRun, line: Mapping[str, Any]) -> tuple[Any, ...]:
         f"{line['metric']}{' (less is better)' if run.recipe.lower_is_better(key) else ''}",
         figure(run.test.get(key)), bounds(run.interval(key)), line["baseline"] or NONE, figure(line["value"]),
         signed(line["difference"]), signed_percent(line["relative"]), NONE if effect is None else f"{effect:+.2f}",
-        figure(line.get("detectable")), NONE if p is None else f"{p:.4f}", word(line["verdict"]),
+        figure(line.get("detectable")), NONE if p is None else chance(p), word(line["verdict"]),
     )  # fmt: skip
 
 

@@ -9,20 +9,26 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mtkit.errors import RunError
 from mtkit.evaluation.user_sums import MODEL
 from mtkit.recipe.loader import Recipe
-from mtkit.report.measures import ListFacts, list_facts
+from mtkit.report.markup import clipped
+from mtkit.report.measures import ListFacts, Reliability, list_facts, reliability
 from mtkit.report.numbers import value_of
 from mtkit.runs.damage import read_json, reading
 from mtkit.runs.directory import RunDirectory
 from mtkit.types import MetricKey
 
 _AGAIN = "run the recipe anew, or look at the run without this file by removing it"
-#: Kinds of columns whose values can stand for an item, in the order in which they are taken.
-_TEXTS = ("text", "categorical")
+#: Names of columns that say what a row is.
+_TITLES = ("title", "name", "label")
+#: Characters of an id that stands beside a text.
+_ID = 20
+#: Categories by which items can be told apart.
+_GROUPS = 40
 
 
 class KeptRun:
@@ -189,7 +195,7 @@ class KeptRun:
         ids, *texts = (table[name].to_pylist() for name in columns)
         if not texts:
             return [str(one) for one in ids]
-        return [str(one) if not text else f"{text} ({one})" for one, text in zip(ids, texts[0], strict=True)]
+        return [_called(str(one), text) for one, text in zip(ids, texts[0], strict=True)]
 
     def _fold(self, entity: str) -> str:
         return next(fold for fold in ("test", "valid") if self.directory.catalog(fold, entity).exists())
@@ -197,19 +203,21 @@ class KeptRun:
     def _text_column(self, entity: str) -> list[str]:
         """The column that says what a row of a catalog is, if there is one."""
         schema = self.recipe.data.source.schema()
-        found = [name for kind in _TEXTS for name in schema.of_kind(kind, entity)]
-        title = [name for name in found if name.lower() in ("title", "name", "product", "text")]
-        return [*title, *found][:1]
+        texts, categories = (schema.of_kind(kind, entity) for kind in ("text", "categorical"))
+        titles = [name for name in (*texts, *categories) if name.lower() in _TITLES]
+        return [*titles, *texts][:1]
 
     def groups(self, entity: str) -> list[str] | None:
         """A category of each row of a catalog, by which items can be colored; None where there is none with few values."""
         schema = self.recipe.data.source.schema()
         labels = [name for name in schema.of_kind("label", entity) if schema.entities[entity][name].classes]
-        for name in (*schema.of_kind("categorical", entity), *labels):
-            with reading(self.directory.catalog(self._fold(entity), entity), _AGAIN):
-                table = pq.read_table(self.directory.catalog(self._fold(entity), entity))
-            if name in table.column_names and 2 <= table[name].combine_chunks().unique().drop_null().__len__() <= 40:
-                return [str(value) for value in table[name].to_pylist()]
+        names = (*schema.of_kind("categorical", entity), *labels)
+        path = self.directory.catalog(self._fold(entity), entity)
+        with reading(path, _AGAIN):
+            table = pq.read_table(path)
+        for values in (table[name].to_pylist() for name in names if name in table.column_names):
+            if 2 <= len({*values} - {None}) <= _GROUPS:
+                return [str(value) for value in values]
         return None
 
     @property
@@ -237,10 +245,26 @@ class KeptRun:
     @cached_property
     def users(self) -> Mapping[str, int]:
         """Task -> how many users, or what else acts, are behind its figures."""
-        table = self.directory.read_sums().get(MODEL, {}) if self.directory.per_user.exists() else {}
-        return {
-            MetricKey.parse(f"{path}x").task: len(sums.users) for path, sums in table.items() if path.count("/") == 1
-        }
+        path = self.directory.per_user
+        if not path.exists():
+            return {}
+        with reading(path, _AGAIN):
+            table = pq.read_table(path, columns=["metric"], filters=[("model", "=", MODEL)])
+        counts = table["metric"].combine_chunks().cast(pa.string()).value_counts().to_pylist()
+        keys = [(MetricKey.parse(one["values"]), one["counts"]) for one in counts]
+        return {key.task: count for key, count in keys if not key.slice}
+
+    def reliability(self, task: str) -> Reliability:
+        """How often the predictions of a task come true."""
+        if task not in self._reliability:
+            rows = self.predictions(task)
+            assert rows is not None, "there are predictions"
+            self._reliability[task] = reliability(rows, self.form(task))
+        return self._reliability[task]
+
+    @cached_property
+    def _reliability(self) -> dict[str, Reliability]:
+        return {}
 
     def list_facts(self, task: str) -> ListFacts | None:
         """What the lists of a task are like together; None where none are kept."""
@@ -254,3 +278,19 @@ class KeptRun:
         """What a task report says, where one is given."""
         found: Mapping[str, Any] = {} if self._tasks is None else read_json(self._tasks, dict[str, Any], "make it anew")
         return found
+
+    def item(self, row: int) -> str:
+        """What stands for an item."""
+        assert self.item_entity is not None, "there are lists"
+        return clipped(self.names(self.item_entity)[row], 80)
+
+    def user(self, row: int) -> str:
+        """What stands for who acts."""
+        return self.names(next(iter(self.recipe.data.source.schema().roles.values())))[row]
+
+
+def _called(one: str, text: str | None) -> str:
+    """An id with what it is of, or the text alone where the id is a text itself."""
+    if not text:
+        return one
+    return text if len(one) > _ID else f"{text} ({one})"

@@ -109,6 +109,11 @@ def part(title: str, *children: Any, place: str | None = None) -> Html | None:
     return el("div", el("h3", title), inner, class_="part", id=place) if inner else None
 
 
+def coded(text: str) -> Html:
+    """A text of the project in which `...` is code."""
+    return join(el("code", piece) if i % 2 else piece for i, piece in enumerate(text.split("`")))
+
+
 def prose(*children: Any) -> Html:
     """A paragraph."""
     return el("p", children)

@@ -14,7 +14,7 @@ BINS = 10
 #: Classes of a confusion, the most frequent ones.
 CLASSES = 12
 #: How often labels are drawn for the error of a calibrated model.
-_DRAWS = 50
+_DRAWS = 20
 #: Items that count as the most shown, or the most popular.
 TOP = 10
 
@@ -213,3 +213,34 @@ def list_facts(lists: pd.DataFrame, catalog: int, popular: list[int]) -> ListFac
         by_item=shares,
         most=[(int(found[i]), float(counts[i] / len(items))) for i in order[:TOP]],
     )
+
+
+def map_of(vectors: np.ndarray) -> tuple[np.ndarray, float]:
+    """Points of a map, float `[items, 2]`, and the share of the variance that it has.
+
+    Args:
+        vectors: float `[items, n]`, at least 3 items.
+    """
+    from sklearn.decomposition import PCA
+
+    wide = vectors if vectors.shape[1] > 1 else np.column_stack([vectors, np.zeros(len(vectors))])
+    found = PCA(2, random_state=0)
+    points = found.fit_transform(wide)
+    explained = np.nan_to_num(found.explained_variance_ratio_)
+    return np.asarray(points), float(explained.sum())
+
+
+def nearest(vectors: np.ndarray, of: np.ndarray, number: int) -> list[list[tuple[int, float]]]:
+    """Of some items, those with the largest cosine, the item itself aside: places and cosines.
+
+    Args:
+        vectors: float `[items, n]`.
+        of: places of items, int.
+        number: how many.
+    """
+    lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+    unit = np.divide(vectors, lengths, out=np.zeros_like(vectors), where=lengths > 0)
+    cosines = unit[of] @ unit.T
+    cosines[np.arange(len(of)), of] = -np.inf
+    order = np.argsort(-cosines, axis=1, kind="stable")[:, : min(number, len(vectors) - 1)]
+    return [[(int(j), float(row[j])) for j in places] for row, places in zip(cosines, order, strict=True)]

@@ -46,6 +46,11 @@ def bounds(pair: Sequence[float] | None) -> str:
     return NONE if pair is None else f"{figure(pair[0])} to {figure(pair[1])}".replace("-", MINUS)
 
 
+def chance(p: float) -> str:
+    """A p value."""
+    return "< 0.0001" if p < 0.0001 else f"{p:.4f}"
+
+
 def seconds(value: float) -> str:
     """How long something took."""
     if value >= 3600:

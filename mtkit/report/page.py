@@ -3,27 +3,38 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from importlib import resources
+from itertools import groupby
 from pathlib import Path
 
 import mtkit
 from mtkit.files import write_text
 from mtkit.recipe.data_checks import SEVERITIES
+from mtkit.report import cost, course, declared, good, learned, recommended, trust, weak
 from mtkit.report.checks import Checked, checked
 from mtkit.report.findings import Finding
-from mtkit.report.good import TITLE as GOOD
-from mtkit.report.good import good
 from mtkit.report.kept import KeptRun
-from mtkit.report.markup import Html, el, prose
+from mtkit.report.markup import Html, coded, details, el, prose, section
 from mtkit.report.numbers import seconds, value_of
 from mtkit.runs.directory import RunDirectory
 from mtkit.shown import counted, shown
 
-#: Place -> title, and what makes it.
-SECTIONS: Mapping[str, tuple[str, Callable[[KeptRun], Html]]] = {"good": (GOOD, good)}
+#: Place -> title, and what makes it, in the order of what people ask.
+SECTIONS: Mapping[str, tuple[str, Callable[[KeptRun], Html]]] = {
+    "good": (good.TITLE, good.good),
+    "trust": (trust.TITLE, trust.trust),
+    "course": (course.TITLE, course.course),
+    "weak": (weak.TITLE, weak.weak),
+    "lists": (recommended.TITLE, recommended.recommended),
+    "learned": (learned.TITLE, learned.learned),
+    "cost": (cost.TITLE, cost.cost),
+    "recipe": (declared.TITLE, declared.declared),
+}
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
-_SHOWN = 12
+CHECKS = "What to look at"
+#: Places of a check that are not closed.
+_PLACES = 5
 
 
 def write_report(path: Path, out: Path | None = None, tasks: Path | None = None, ignored: Collection[str] = ()) -> Path:
@@ -71,7 +82,7 @@ def _style() -> str:
 
 
 def _header(run: KeptRun) -> Html:
-    links = [("checks", "What to look at"), *((place, title) for place, (title, _) in SECTIONS.items())]
+    links = [("checks", CHECKS), *((place, title) for place, (title, _) in SECTIONS.items())]
     items = [el("li", el("a", title, href=f"#{place}")) for place, title in links]
     facts = [el("li", name, " ", el("b", value)) for name, value in _facts(run)]
     return el(
@@ -95,26 +106,30 @@ def _facts(run: KeptRun) -> Iterator[tuple[str, str]]:
 
 
 def _checks(found: Checked) -> Html:
-    """What checks found, and the rest of it closed where there is much."""
+    """What checks found, by check."""
     number = {severity: sum(one.severity == severity for one in found.findings) for severity in SEVERITIES}
     told = ", ".join(counted(count, severity) for severity, count in number.items() if count) or "nothing was found"
     silenced = f"; silenced: {', '.join(found.silenced)}" if found.silenced else ""
-    items = [_finding(one) for one in found.findings]
-    rest = el("details", el("summary", f"{len(items) - _SHOWN} more"), el("ul", items[_SHOWN:], class_="checks"))
-    return el(
-        "section",
-        el("h2", "What to look at", id="checks-title"),
+    items = [_check(list(group)) for _, group in groupby(found.findings, key=lambda one: one.code)]
+    return section(
+        "checks",
+        CHECKS,
         prose(f"{counted(found.made, 'check')} made: {told}{silenced}."),
-        el("ul", items[:_SHOWN], class_="checks") if items else None,
-        rest if len(items) > _SHOWN else None,
-        id="checks",
-        aria_labelledby="checks-title",
+        el("ul", items, class_="checks") if items else None,
     )
 
 
-def _finding(one: Finding) -> Html:
-    first = prose(
-        el("span", one.severity, class_="severity"), " ", el("code", one.code), " ", el("b", one.where), ": ", one.title, "; ",
-        one.detail, ". ", el("a", "See", href=f"#{one.place}", aria_label=f"See {one.where}: {one.title}"),
-    )  # fmt: skip
-    return el("li", first, el("p", f"{one.means} {one.advice}", class_="what"), class_=one.severity)
+def _check(group: Sequence[Finding]) -> Html:
+    first = group[0]
+    head = prose(el("span", first.severity, class_="severity"), " ", el("code", first.code), " ", el("b", first.title))
+    places = [
+        _place(where, [one for one in group if one.where == where])
+        for where in dict.fromkeys(one.where for one in group)
+    ]
+    rest = details(f"{len(places) - _PLACES} more", el("ul", places[_PLACES:])) if len(places) > _PLACES else None
+    what = el("p", coded(f"{first.means} {first.advice}"), class_="what")
+    return el("li", head, el("ul", places[:_PLACES]), rest, what, class_=first.severity)
+
+
+def _place(where: str, found: Sequence[Finding]) -> Html:
+    return el("li", el("a", where, href=f"#{found[0].place}"), ": ", "; ".join(one.detail for one in found))

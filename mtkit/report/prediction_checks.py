@@ -9,7 +9,7 @@ import numpy as np
 from mtkit.report.findings import Found, finds
 from mtkit.report.kept import KeptRun
 from mtkit.report.markup import slug
-from mtkit.report.measures import confusion, reliability
+from mtkit.report.measures import confusion
 from mtkit.report.numbers import figure, percent
 
 _GOLDEN, _FEW = 0.98, 20
@@ -55,7 +55,7 @@ def miscalibrated(run: KeptRun) -> Iterator[Found]:
         rows = run.predictions(task)
         if rows is None or len(rows) < 200 or run.form(task) not in ("binary", "classes") or not _finite(rows):
             continue
-        found = reliability(rows, run.form(task))
+        found = run.reliability(task)
         if found.error > 0.02 and found.error > 2 * found.by_chance:
             detail = f"error {figure(found.error)}, {figure(found.by_chance)} by chance"
             yield Found(task, detail, slug("weak", task))
