@@ -181,7 +181,6 @@ UNTESTED = {
     **dict.fromkeys(
         (
             "report.charts",
-            "report.checks",
             "report.drawing",
             "report.findings",
             "report.good",
@@ -196,7 +195,6 @@ UNTESTED = {
             "report.list_checks",
             "report.measures",
             "report.numbers",
-            "report.page",
             "report.prediction_checks",
             "report.protocol_checks",
             "report.result_checks",
@@ -206,7 +204,7 @@ UNTESTED = {
             "evaluation.evidence",
             "recipe.report_checks",
         ),
-        "runs/test_run, which writes a report",
+        "report/test_checks, report/test_page, and runs/test_run, which writes a report",
     ),
     "training.checkpoints": "training/test_fit, and runs/test_run: runs that are killed",
 }

@@ -145,7 +145,7 @@ def kept_lists(top: TopLists, table: RowTable, fold: Fold, shares: np.ndarray | 
     role, users = next(iter(table.ids.items()))
     event_item = fold.events.ids.get(fold.events.item or "")
     begins, ends = table.history[top.rows].T if len(table.history) else np.zeros((2, len(top.rows)), np.int64)
-    past = [
+    past: list[Any] = [
         [] if event_item is None else event_item[max(begin, end - PAST) : end][::-1]
         for begin, end in zip(begins, ends, strict=True)
     ]

@@ -42,8 +42,8 @@ def _told(run: KeptRun) -> Html:
     kept = f" The model is as it was after epoch {training['chosen_epoch']}." if training.get("chosen_epoch") else ""
     return prose(
         f"{epochs} epochs; phase valid trains up to validation, measured after each epoch, and phase test trains anew on all "
-        f"before the test.{kept} Losses of different kinds have different units: one of hundreds beside one of 0.3 may be a sum over "
-        "targets beside a mean over rows. Compare a loss with itself."
+        f"before the test.{kept} Losses of different kinds have different units: one of hundreds beside one of 0.3 may be a sum "
+        "over targets beside a mean over rows. Compare a loss with itself."
     )
 
 

@@ -22,7 +22,7 @@ TEXT, MUTED, GRID, GOOD, BAD, PAPER = "#111827", "#4b5563", "#d1d5db", "#166534"
 _VARIABLES = {color: f"var(--s{number})" for number, color in enumerate(SERIES, 1)} | {
     TEXT: "currentColor", MUTED: "var(--muted)", GRID: "var(--line)", GOOD: "var(--good)", BAD: "var(--bad)", PAPER: "var(--bg)",
 }  # fmt: skip
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "font.size": 9.5, "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left",
     "text.color": TEXT, "axes.labelcolor": MUTED, "axes.edgecolor": GRID, "xtick.color": MUTED, "ytick.color": MUTED,
     "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.6, "axes.axisbelow": True, "axes.spines.top": False,
@@ -68,6 +68,8 @@ def axes(
     figure.subplots_adjust(
         left / width, _BELOW / height, 1 - right / width, 1 - (_TITLE if title else _RIGHT) / height, hspace=0.12
     )
+    for ax in made if rows > 1 else [made]:
+        ax.locator_params(nbins=5)  # ticks are most of what drawing takes
     if title:
         (made if rows == 1 else made[0]).set_title(label(title, 60))
     return figure, made

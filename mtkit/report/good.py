@@ -13,6 +13,8 @@ from mtkit.report.numbers import NONE, bounds, chance, figure, signed, signed_pe
 from mtkit.types import MetricKey
 
 TITLE = "Is it good?"
+#: Behind metrics of which less is better.
+_LESS = " \N{DOWNWARDS ARROW}"
 _CLASSES = {"better": "good", "worse": "bad"}
 _GAINS = {"better": 1, "worse": -1}
 
@@ -56,9 +58,8 @@ def _verdicts(run: KeptRun) -> Html | None:
         "p",
         "verdict",
     )
-    return table(
-        "Verdicts by task", head, [_line(run, line) for line in run.verdicts], numbers=(2, 3, 5, 6, 7, 8, 9, 10)
-    )
+    caption = f"Verdicts by task; of metrics with{_LESS} less is better"
+    return table(caption, head, [_line(run, line) for line in run.verdicts], numbers=(2, 3, 5, 6, 7, 8, 9, 10))
 
 
 def _line(run: KeptRun, line: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -66,7 +67,7 @@ def _line(run: KeptRun, line: Mapping[str, Any]) -> tuple[Any, ...]:
     effect, p = line.get("effect"), line.get("p_holm")
     return (
         el("a", line["task"], href=f"#{slug('weak', line['task'])}"),
-        f"{line['metric']}{' (less is better)' if run.recipe.lower_is_better(key) else ''}",
+        line["metric"] + (_LESS if run.recipe.lower_is_better(key) else ""),
         figure(run.test.get(key)), bounds(run.interval(key)), line["baseline"] or NONE, figure(line["value"]),
         signed(line["difference"]), signed_percent(line["relative"]), NONE if effect is None else f"{effect:+.2f}",
         figure(line.get("detectable")), NONE if p is None else chance(p), word(line["verdict"]),

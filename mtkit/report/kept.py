@@ -239,7 +239,7 @@ class KeptRun:
         name = f"{task}_loss"
         if name not in self.history:
             return np.empty(0)
-        values = self.history.loc[self.history["phase"] == phase, name].to_numpy(np.float64)
+        values: np.ndarray = self.history.loc[self.history["phase"] == phase, name].to_numpy(np.float64)
         return values[np.isfinite(values)] if finite else values
 
     @cached_property
@@ -268,10 +268,17 @@ class KeptRun:
 
     def list_facts(self, task: str) -> ListFacts | None:
         """What the lists of a task are like together; None where none are kept."""
-        lists, items = self.lists(task), self.said.get("items")
-        if lists is None or not items or not len(lists):
-            return None
-        return list_facts(lists, items["catalog"], items["popular"])
+        if task not in self._list_facts:
+            lists, items = self.lists(task), self.said.get("items")
+            found = None
+            if lists is not None and items and len(lists):
+                found = list_facts(lists, items["catalog"], items["popular"])
+            self._list_facts[task] = found
+        return self._list_facts[task]
+
+    @cached_property
+    def _list_facts(self) -> dict[str, ListFacts | None]:
+        return {}
 
     @cached_property
     def tasks(self) -> Mapping[str, Any]:

@@ -63,7 +63,7 @@ def at_the_edge(run: KeptRun) -> Iterator[Found]:
         for option, values in tried.items():
             at = {task: chosen.get(option) for task, chosen in of_task.items()}
             for task, value in at.items():
-                if value in (values[0], values[-1]):
+                if value and value in (values[0], values[-1]):  # there is nothing below 0
                     shown = f"{values[0]:g} to {values[-1]:g}"
                     yield Found(f"{name}, {task}", f"{option} = {value:g}, tried from {shown}", "good")
 

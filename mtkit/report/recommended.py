@@ -24,7 +24,7 @@ _BEYOND = ("coverage", "gini", "novelty", "popularity_bias", "serendipity", "div
 
 def recommended(run: KeptRun) -> Html:
     """The section."""
-    tasks = [task for task in run.recipe.task if run.lists(task) is not None and len(run.lists(task))]
+    tasks = [task for task in run.recipe.task if (lists := run.lists(task)) is not None and len(lists)]
     if not tasks:
         return section("lists", TITLE, prose("No task of this recipe ranks a whole catalog, so there are no lists."))
     return section("lists", TITLE, *(part(task, *_task(run, task), place=slug("lists", task)) for task in tasks))
