@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any, get_args
 
-from pydantic import BaseModel, ConfigDict, RootModel, model_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, GetJsonSchemaHandler, RootModel, model_serializer, model_validator
 
 Scalar = bool | int | float | str
 
@@ -101,6 +101,19 @@ class Where(RootModel[tuple[Mapping[str, Test], ...]]):
                 "of a table [events.NAME]"
             )
         return tuple({column: Test.of(value) for column, value in table.items()} for table in given)
+
+    @classmethod
+    def __get_pydantic_json_schema__(cls, source: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
+        """As recipes write it: a table, a list of tables, or the name of events."""
+        del source
+        tests = handler(Test.__pydantic_core_schema__)
+        values = {"type": ["string", "number", "boolean"]}
+        table = {
+            "type": "object",
+            "minProperties": 1,
+            "additionalProperties": {"anyOf": [values, {"type": "array", "items": values}, tests]},
+        }
+        return {"anyOf": [table, {"type": "array", "items": table, "minItems": 1}, {"type": "string"}]}
 
     def __hash__(self) -> int:
         # Tables are mappings, whose order says nothing.

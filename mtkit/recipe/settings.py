@@ -79,7 +79,9 @@ def _shape(given: Any) -> str:
 
 SliceName = Literal["new", "cold_user", "cold_item", "tail", "unknown_user", "unknown_item", "unknown_both"]
 Slice = Annotated[
-    Annotated[SliceName, Tag("name")] | Annotated[By, Tag("of column")], Discriminator(_shape), BeforeValidator(_by)
+    Annotated[SliceName, Tag("name")] | Annotated[By, Tag("of column")],
+    Discriminator(_shape),
+    BeforeValidator(_by, json_schema_input_type=SliceName | Address | By),
 ]
 #: Slices of which rankings have lists of their own, and the lists of the rows that such a ranking leaves out; the others
 #: are parts of the lists over the whole catalog.

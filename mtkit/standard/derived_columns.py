@@ -79,7 +79,7 @@ class Derived(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     function: Function
-    of: Annotated[tuple[str, ...], BeforeValidator(_names)]
+    of: Annotated[tuple[str, ...], BeforeValidator(_names, json_schema_input_type=str | tuple[str, ...])]
     zone: Annotated[str, AfterValidator(_known_zone)] = "UTC"
     period: Literal["day", "week", "year"] = "day"
     pattern: str = ""
