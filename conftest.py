@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
+from mtkit.recipe import plugin_files
 from mtkit.recipe.loader import Recipe, load_recipe
 from mtkit.shown import forget
 from mtkit.spec import BuildContext, Spec
@@ -46,6 +47,7 @@ def _plain_process() -> Iterator[None]:
     random.seed(0)  # Keras' initializers without a seed draw theirs here
     yield
     forget()
+    plugin_files.forget()
     if "tf_keras" in sys.modules:
         from mtkit.backend import keras
 

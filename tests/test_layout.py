@@ -31,7 +31,7 @@ TENSORFLOW = "runtime"
 #: Rooms after it that do without: they read what runs keep.
 WITHOUT_TENSORFLOW = ("report",)
 #: Built-in components and the conformance kit stand beside the rooms, like plugins: nothing of the core needs them.
-BESIDE = ("standard", "testing", "components")
+BESIDE = ("standard", "testing", "components", "__main__")
 #: Files at the top that all rooms stand on; they import one another alone.
 GROUND = ("shown", "errors", "types", "conditions", "allowed", "declared", "schema", "files", "durations", "backend")
 #: Public names of what is in a room: files at the top that import from it, and nothing in the rooms imports them.
@@ -87,6 +87,7 @@ ACROSS = {
 }
 #: Modules without a test of their name, and what tests them.
 UNTESTED = {
+    "__main__": "recipe/test_plugin_files: `python -m mtkit`",
     "backend": "cli/test_program, test_memory_limits: what importing it after Keras 3, or with no room, says, by processes",
     **dict.fromkeys(
         (

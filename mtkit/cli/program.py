@@ -10,6 +10,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from types import TracebackType
 from typing import Any
 
@@ -37,8 +38,31 @@ def _verbose(*, hidden: bool = False) -> click.Option:
     return click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_keep, hidden=hidden, help=text)
 
 
-#: Of each command, so that it may stand behind it, too.
-_VERBOSE = _verbose(hidden=True)
+def _use(_context: click.Context, _option: click.Parameter, given: tuple[Path, ...]) -> None:
+    if given:
+        from mtkit.recipe.plugin_files import use
+
+        for path in given:
+            use(path)
+
+
+def _plugin(*, hidden: bool = False) -> click.Option:
+    text = "A file with components of your own, which recipes can then name; may be repeated."
+    kind = click.Path(path_type=Path)
+    return click.Option(
+        ["--plugin"],
+        type=kind,
+        metavar="FILE",
+        multiple=True,
+        expose_value=False,
+        callback=_use,
+        hidden=hidden,
+        help=text,
+    )
+
+
+#: Of each command, so that they may stand behind it, too.
+_EVERYWHERE = (_verbose(hidden=True), _plugin(hidden=True))
 
 
 def _trace(error: MtkitError) -> str:
@@ -62,8 +86,7 @@ class _Commands(click.Group):
             return None
         command = importlib.import_module(f"{commands.__name__}.{cmd_name}").command
         assert isinstance(command, click.Command)
-        if _VERBOSE not in command.params:
-            command.params.append(_VERBOSE)
+        command.params += [option for option in _EVERYWHERE if option not in command.params]
         return command
 
     def invoke(self, ctx: click.Context) -> object:
@@ -104,7 +127,7 @@ def _plain_warnings() -> Iterator[None]:
         yield
 
 
-@click.command(cls=_Commands, params=[_verbose()])
+@click.command(cls=_Commands, params=[_verbose(), _plugin()])
 @click.version_option(mtkit.__version__, prog_name="mtkit")
 def main() -> None:
     """Multi-task recommenders from recipes and plugins."""

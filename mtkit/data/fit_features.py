@@ -111,7 +111,9 @@ def fit_features(
         column = declared[address]
         if column.kind not in DEFAULTS:
             continue
-        spec = chosen.get(address) or defaults.get("preprocessor", DEFAULTS[column.kind])(columns=())
+        spec = chosen.get(address) or defaults.get("preprocessor", defaults.own("preprocessor", DEFAULTS[column.kind]))(
+            columns=()
+        )
         states[address] = spec.fit(_of_training(address, fold, tables))
         infos[address] = spec.info(states[address])
         values[address] = spec.values(states[address])

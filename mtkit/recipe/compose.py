@@ -250,7 +250,9 @@ class _Arguments:
 def _with_auto(recipe: Recipe, registry: Registry) -> Recipe:
     """The recipe with the baselines that fit its tasks, beside its own, which stay as they are set."""
     picked = auto_baselines(recipe.task.values(), recipe.data.source.schema())
-    baselines = {name: registry.get("baseline", name)() for name in picked} | dict(recipe.evaluate.baselines)
+    baselines = {name: registry.get("baseline", registry.own("baseline", name))() for name in picked} | dict(
+        recipe.evaluate.baselines
+    )
     changes = {"baselines": baselines, "baseline_budget": recipe.evaluate.baseline_budget or BUDGET}
     return recipe.model_copy(update={"evaluate": recipe.evaluate.model_copy(update=changes)})
 

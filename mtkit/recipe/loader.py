@@ -14,6 +14,7 @@ from pydantic import BaseModel, Field
 from mtkit.conditions import where_fields, where_lists
 from mtkit.declared import at
 from mtkit.errors import MtkitError, PluginError, Problem, RecipeError, nearest
+from mtkit.recipe import plugin_files
 from mtkit.recipe.auto_baselines import BUDGET, auto_baselines
 from mtkit.recipe.blame import blaming
 from mtkit.recipe.cleaner_checks import check_cleaners, with_cleaners
@@ -269,6 +270,8 @@ class _Reader:
             self._add(
                 ("name",), "is what run directories are called, which shows it; write it out instead of ${env:...}"
             )
+        for name, message in plugin_files.missing(header.plugins if header else {}):
+            self._add(("plugins", name), message)
         for distribution, specifier in (header.requires if header else {}).items():
             if message := _unmet(distribution, specifier):
                 self._add(("requires", distribution), message)
@@ -342,7 +345,7 @@ class _Reader:
         values = self._table(path)
         if values is None:
             return None
-        use = values.pop("use", default)
+        use = values.pop("use", default and self._registry.own(kind, default))
         if isinstance(use, Spec):
             return self._made(path, kind, use)
         if not isinstance(use, str):
@@ -440,7 +443,7 @@ class _Reader:
             return section
         given = self._table(("evaluate",)) or {}
         if given.get("baselines") == AUTO:
-            given["baselines"] = self._auto(data, tasks)
+            given["baselines"] = [self._registry.own("baseline", name) for name in self._auto(data, tasks)]
             if section and section.baseline_budget is None:
                 section = section.model_copy(update={"baseline_budget": BUDGET})
         lists = {key: self._measures(("evaluate", key), kind, given.get(key, [])) for key, kind in MEASURES.items()}
@@ -467,11 +470,12 @@ class _Reader:
                 made[options.get("name") or self._registry.name_of(type(spec))] = self._made(where, kind, spec)
             elif not isinstance(options, dict) or not isinstance(use := options.get("use"), str):
                 self._add(where, f"expected a name, or {{use = NAME, ...}}, got {self._document.shown(where)}")
-            elif use in made:
-                self._add(where, f"{use!r} is listed twice")
+            elif (name := use.rpartition(":")[2]) in made:
+                self._add(where, f"{name!r} is listed twice")
             else:
                 values = {key: value for key, value in options.items() if key != "use"}
-                made[use] = self._make(where, kind, use, values, ("use",))
+                made[name] = self._make(where, kind, use, values, ("use",))
+                self._uses[dotted((*path, name))] = use
         return {name: component for name, component in made.items() if component}
 
     def _fill_defaults(self, draft: Draft) -> None:

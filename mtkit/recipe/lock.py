@@ -12,11 +12,12 @@ from pydantic import BaseModel
 
 import mtkit
 from mtkit.declared import at, has
+from mtkit.recipe import plugin_files
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.references import joined, moved
 from mtkit.recipe.sections import MEASURES, SECTIONS, Section
 from mtkit.recipe.source_text import Document, strings
-from mtkit.recipe.toml_positions import KeyPath
+from mtkit.recipe.toml_positions import KeyPath, dotted
 from mtkit.recipe.toml_writer import toml_document
 from mtkit.recipe.validation import Model, with_paths
 from mtkit.spec import Cleaned
@@ -121,7 +122,9 @@ def _plain(model: BaseModel, paths: _Paths) -> dict[str, Any]:
 
 def _header(recipe: Recipe) -> dict[str, Any]:
     names = ("recipe", "name", "seed", "deterministic")
-    return {name: getattr(recipe, name) for name in names} | {"requires": dict(recipe.requires)}
+    files = {name: file.digest for name, file in plugin_files.given().items() if name in recipe.distributions}
+    plain = {name: getattr(recipe, name) for name in names} | {"requires": dict(recipe.requires)}
+    return plain | ({"plugins": files} if files else {})
 
 
 def _section(recipe: Recipe, section: Section, paths: _Paths) -> dict[str, Any]:
@@ -157,7 +160,13 @@ def _data(recipe: Recipe, paths: _Paths) -> dict[str, Any]:
 
 def _evaluate(recipe: Recipe, paths: _Paths) -> dict[str, Any]:
     evaluate = recipe.evaluate
-    lists = {key: [{"use": n} | _plain(c, paths) for n, c in getattr(evaluate, key).items()] for key in MEASURES}
+    lists = {
+        key: [
+            {"use": recipe.uses.get(dotted(("evaluate", key, name)), name)} | _plain(component, paths)
+            for name, component in getattr(evaluate, key).items()
+        ]
+        for key in MEASURES
+    }
     return evaluate.model_dump(mode="json", exclude=set(MEASURES), exclude_none=True) | lists
 
 

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import functools
 import inspect
-import json
-import subprocess
-import sys
+import os
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib import metadata
 from typing import Any
 
+from packaging.utils import canonicalize_name
+
 from mtkit.errors import PluginError, nearest
+from mtkit.recipe import plugin_files
 from mtkit.spec import BASES
 
 GROUP = "mtkit."
+OWN = "mtkit"
 KINDS = (*BASES, "strategy", "callback", "hooks")
+
+#: Environment variable with the distributions whose plugins there are.
+LIMIT = "MTKIT_PLUGINS"
 
 #: Components that mtkit's own plugin distributions offer, so that a missing one can be named.
 KNOWN_PLUGINS = {
@@ -33,9 +38,6 @@ KNOWN_PLUGINS = {
     ("correlation", "task_graph"): "mtkit-tfgnn",
     ("encoder", "user_item_graph"): "mtkit-tfgnn",
 }
-
-_CHECK_SECONDS = 120
-_CHECK = "import sys; from mtkit.recipe.registry import report_reasons; report_reasons(sys.argv[1])"
 
 
 @dataclass(frozen=True)
@@ -94,14 +96,25 @@ class Registry:
 
     @classmethod
     def installed(cls) -> Registry:
-        """What the installed distributions offer in groups `mtkit.<kind>`; imports none of it."""
-        points = metadata.entry_points()
-        return cls(
+        """What the installed distributions offer in groups `mtkit.<kind>`, and files that were given; imports none of it.
+
+        Of the distributions, mtkit and those that the variable `MTKIT_PLUGINS` names, where it is set, separated by commas.
+        """
+        points, wanted = metadata.entry_points(), _wanted()
+        entries = [
             Entry(group.removeprefix(GROUP), point.name, point.value, *_name_and_version(point.dist))
             for group in points.groups
             if group.startswith(GROUP)
             for point in points.select(group=group)
             if point.dist
+        ]
+        files = [
+            Entry(kind, name, f"{file.module.__name__}:{value}", file.name, file.digest.partition(":")[2][:12])
+            for file in plugin_files.given().values()
+            for kind, name, value in file.components()
+        ]
+        return cls(
+            [entry for entry in entries if wanted is None or canonicalize_name(entry.distribution) in wanted] + files
         )
 
     def entries(self) -> tuple[Entry, ...]:
@@ -109,21 +122,34 @@ class Registry:
         return self._entries
 
     def names(self, kind: str) -> tuple[str, ...]:
-        """Names of one kind."""
-        return tuple(name for of_kind, name in self._found if of_kind == kind)
+        """Names of one kind, those that several distributions offer with whose they are."""
+        found = [name for of_kind, name in self._found if of_kind == kind]
+        twice = [f"{e.distribution}:{name}" for name in found for e in self._several(kind, name)]
+        return (*(name for name in found if not self._several(kind, name)), *twice)
+
+    def _several(self, kind: str, name: str) -> list[Entry]:
+        """The entries of a name that several distributions offer; none where one does."""
+        found = self._found[kind, name]
+        return found if len(found) > 1 else []
 
     def entry(self, kind: str, name: str) -> Entry:
-        """The one entry of this kind and name.
+        """The one entry of this kind and name, which may say whose it is: `DISTRIBUTION:NAME`.
 
         Raises:
-            PluginError: there is none, or several distributions offer it.
+            PluginError: there is none, or several distributions offer it and the name does not say which is meant.
         """
-        found = self._found.get((kind, name), [])
+        distribution, _, own = name.rpartition(":")
+        offered = self._found.get((kind, own), [])
+        found = [entry for entry in offered if not distribution or _is_of(entry, distribution)]
         if len(found) == 1:
             return found[0]
         if found:
             offers = " and ".join(f"{e.distribution} {e.version} ({e.value})" for e in found)
-            raise PluginError(f"{kind} {name!r} is offered twice, by {offers}; uninstall one of them")
+            names = " or ".join(f'"{e.distribution}:{own}"' for e in found)
+            raise PluginError(f"{kind} {name!r} is offered twice, by {offers}; say which is meant: {names}")
+        if offered:
+            whose = [entry.distribution for entry in offered]
+            raise PluginError(f"{distribution} offers no {kind} named {own!r}; {nearest(distribution, whose)}")
         if distribution := KNOWN_PLUGINS.get((kind, name)):
             raise PluginError(f"{kind} {name!r} comes with {distribution}; run: pip install {distribution}")
         installable = {n for k, n in KNOWN_PLUGINS if k == kind}
@@ -141,7 +167,14 @@ class Registry:
         """What recipes call a class, or `module:class` where no distribution offers it."""
         value = f"{component.__module__}:{component.__qualname__}"
         kind = getattr(component, "kind", None)
-        return next((e.name for e in self._entries if (e.kind, e.value) == (kind, value)), value)
+        found = next((e for e in self._entries if (e.kind, e.value) == (kind, value)), None)
+        if found is None:
+            return value
+        return found.name if len(self._found[found.kind, found.name]) == 1 else f"{found.distribution}:{found.name}"
+
+    def own(self, kind: str, name: str) -> str:
+        """What to call a component of mtkit's own that no recipe has named: as it is, unless another offers the name, too."""
+        return name if len(self._found.get((kind, name), [])) < 2 else f"{OWN}:{name}"
 
     def whose(self, component: type) -> str:
         """A class as messages name it: `encoder 'words' of mtkit-words 1.0`, or by module where no distribution offers it."""
@@ -153,20 +186,6 @@ class Registry:
         """Names of mtkit's own components of a kind that have an option; those of plugins need not be there to say it."""
         own = (entry for entry in self._entries if entry.kind == kind and entry.distribution == "mtkit")
         return tuple(entry.name for entry in own if key in getattr(entry.load(), "model_fields", ()))
-
-    def check(self) -> dict[Entry, str]:
-        """Imports everything, one process for each module, and returns what is wrong: entry -> reason."""
-        modules: dict[str, list[Entry]] = defaultdict(list)
-        for entry in self._entries:
-            modules[entry.value.partition(":")[0]].append(entry)
-        reasons = {e: reason for entries in modules.values() for e, reason in _check_apart(entries).items()}
-        for (kind, name), found in self._found.items():
-            if kind not in KINDS:
-                reasons |= dict.fromkeys(found, f"there is no kind {kind!r}; {nearest(kind, KINDS)}")
-            elif len(found) > 1:
-                both = " and ".join(e.distribution for e in found)
-                reasons |= dict.fromkeys(found, f"{kind} {name!r} is offered twice, by {both}")
-        return reasons
 
 
 def _misfit(component: type, base: type) -> str:
@@ -183,6 +202,18 @@ def _misfit(component: type, base: type) -> str:
     return ""
 
 
+def _wanted() -> frozenset[str] | None:
+    """The distributions whose components can be named; None = all that are installed."""
+    given = os.environ.get(LIMIT)
+    if given is None:
+        return None
+    return frozenset(canonicalize_name(name.strip()) for name in (OWN, *given.split(",")) if name.strip())
+
+
+def _is_of(entry: Entry, distribution: str) -> bool:
+    return canonicalize_name(entry.distribution) == canonicalize_name(distribution)
+
+
 def _order(entry: Entry) -> tuple[int, str, str]:
     return (KINDS.index(entry.kind) if entry.kind in KINDS else len(KINDS), entry.kind, entry.name)
 
@@ -191,33 +222,3 @@ def _order(entry: Entry) -> tuple[int, str, str]:
 def _name_and_version(distribution: metadata.Distribution) -> tuple[str, str]:
     fields = distribution.metadata  # parsed anew at each access
     return fields["Name"], fields["Version"]
-
-
-def _check_apart(entries: list[Entry]) -> dict[Entry, str]:
-    command = [sys.executable, "-c", _CHECK, json.dumps([asdict(entry) for entry in entries])]
-    try:
-        done = subprocess.run(command, capture_output=True, text=True, timeout=_CHECK_SECONDS, check=False)  # noqa: S603
-    except subprocess.TimeoutExpired:
-        return dict.fromkeys(entries, f"the import took more than {_CHECK_SECONDS} seconds")
-    if done.returncode:
-        last = done.stderr.strip().splitlines()[-1:] or [""]
-        return dict.fromkeys(entries, f"the import ended Python with code {done.returncode}: {last[0]}")
-    reasons = json.loads(done.stdout.splitlines()[-1])
-    return {entry: reason for entry, reason in zip(entries, reasons, strict=True) if reason}
-
-
-def report_reasons(entries: str) -> None:
-    """Loads entries and prints, as JSON, why each is broken (an empty string where it is not).
-
-    Args:
-        entries: JSON list of the fields of entries.
-    """
-    reasons = []
-    for fields in json.loads(entries):
-        try:
-            Entry(**fields).load()
-        except PluginError as error:
-            reasons.append(str(error))
-        else:
-            reasons.append("")
-    sys.stdout.write("\n" + json.dumps(reasons) + "\n")

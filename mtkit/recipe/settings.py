@@ -102,6 +102,10 @@ class Header(Declared):
     )
     deterministic: bool = Field(True, description="whether the same seed gives the same bits, at some cost in speed")
     requires: Mapping[str, str] = Field({}, description="distribution -> version specifier")
+    plugins: Mapping[str, str] = Field(
+        {},
+        description="file that `--plugin` has to give -> its hash, as locks have it; no file is read because a recipe names it",
+    )
 
 
 class Catalog(Declared):

@@ -55,11 +55,11 @@ def evaluate_lists(pipeline: Pipeline, protocol: RankingProtocol) -> Measured:
 
 def _with_spread(protocol: RankingProtocol, unit: np.ndarray) -> RankingProtocol:
     """The protocol that also measures how many items lists show, and how much these differ."""
-    metric = Registry.installed().get
-    spread = {
-        "coverage": metric("ranking_metric", "coverage")(),
-        "diversity": metric("ranking_metric", "diversity")(by=LISTS),
-    }
+    registry = Registry.installed()
+    coverage, diversity = (
+        registry.get("ranking_metric", registry.own("ranking_metric", name)) for name in ("coverage", "diversity")
+    )
+    spread = {"coverage": coverage(), "diversity": diversity(by=LISTS)}
     # A diversity that the recipe measures is by a column, and stays.
     metrics = {**spread, **protocol.metrics}
     return replace(protocol, metrics=metrics, vectors={**protocol.vectors, LISTS: unit})

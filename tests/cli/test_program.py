@@ -124,10 +124,13 @@ def test_plugins_check_names_what_is_broken(monkeypatch):
     from mtkit.recipe.registry import Registry
 
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
-    monkeypatch.setattr(Registry, "installed", lambda: Registry(toy_entries()))
+    monkeypatch.setattr(Registry, "installed", lambda: Registry(e for e in toy_entries() if e.name != "mistaken"))
     result = CliRunner().invoke(cli.main, ["plugins", "--check"])
     assert result.exit_code == 0, result.output
-    assert f"all {len(COMPONENTS)} can be imported" in result.output
+    assert f"all {len(COMPONENTS) - 1} can be imported" in result.output
+    result = CliRunner().invoke(cli.main, ["plugins", "--kind", "encoder", "--word", "TOML"])
+    assert result.output.split() == ["encoder", "deep", "toys", "1.2"]
+    assert "did you mean 'encoder'?" in CliRunner().invoke(cli.main, ["plugins", "--kind", "encodr"]).stderr
     monkeypatch.setattr(Registry, "installed", lambda: Registry([entry("encoder", "bad", "no_such_module:X")]))
     result = CliRunner().invoke(cli.main, ["plugins", "--check"])
     assert result.exit_code == 2

@@ -1,9 +1,11 @@
 import sys
 
 import pytest
-from toy_components import Auc, Popularity, entry, one_device, toy_registry
+from toy_components import COMPONENTS, RECIPE, Auc, Popularity, entry, one_device, toy_entries, toy_registry
 
-from mtkit.errors import PluginError
+from mtkit.errors import PluginError, RecipeError
+from mtkit.recipe.loader import load_recipe
+from mtkit.recipe.lock import lock
 from mtkit.recipe.registry import Registry
 
 
@@ -11,7 +13,6 @@ from mtkit.recipe.registry import Registry
 def broken_modules(tmp_path, monkeypatch):
     """Modules that fail in different ways, importable here and in processes started here."""
     (tmp_path / "broken_import.py").write_text("import module_that_does_not_exist")
-    (tmp_path / "broken_exit.py").write_text("import os; os._exit(9)")
     (tmp_path / "fine.py").write_text(
         "from mtkit.spec import Encoder, Split\nclass E(Encoder): pass\nclass S(Split): pass\nnumber = 1\nprint(0)"
     )
@@ -69,8 +70,50 @@ def test_a_broken_plugin_is_fatal_to_who_names_it(broken_modules, kind, value, m
 def test_a_name_offered_twice_names_both_distributions():
     two = [entry("split", "time", "a:A", "one", "1"), entry("split", "time", "b:B", "two", "2")]
     registry = Registry([*two, entry("encoder", "fine", "c:C")])
-    with pytest.raises(PluginError, match=r"split 'time' is offered twice, by one 1 \(a:A\) and two 2 \(b:B\)"):
-        registry.get("split", "time")
+    said = r"split 'time' is offered twice, by one 1 \(a:A\) and two 2 \(b:B\); say which is meant: \"one:time\" or "
+    with pytest.raises(PluginError, match=said):
+        registry.entry("split", "time")
+    assert registry.entry("split", "two:time") == two[1]
+    assert registry.names("split") == ("one:time", "two:time")
+    with pytest.raises(PluginError, match="three offers no split named 'time'; known: one, two"):
+        registry.entry("split", "three:time")
+
+
+def test_what_no_recipe_names_stays_what_it_is_where_another_offers_its_name():
+    own, other = entry("exporter", "saved_model", "a:A", "mtkit"), entry("exporter", "saved_model", "b:B")
+    assert Registry([own]).own("exporter", "saved_model") == "saved_model"
+    assert Registry([own, other]).entry("exporter", Registry([own, other]).own("exporter", "saved_model")) == own
+
+
+def test_a_name_offered_twice_breaks_only_recipes_that_use_it_alone(tmp_path):
+    twice = [("baseline", "recency"), ("exporter", "saved_model"), ("balancer", "fixed"), ("encoder", "sum")]
+    others = [entry(kind, name, f"toy_components:{COMPONENTS[kind, name].__name__}", "mtkit") for kind, name in twice]
+    registry, path = Registry([*toy_entries(), *others]), tmp_path / "toy.toml"
+    path.write_text(RECIPE)
+    with pytest.raises(RecipeError, match="'recency' is offered twice") as raised:
+        load_recipe(path, registry=registry)
+    assert {p.key for p in raised.value.problems} == {
+        "encoder.user.use",
+        "encoder.past.use",
+        "evaluate.baselines[1].use",
+    }
+    path.write_text(RECIPE.replace('"recency"', '"toys:recency"').replace('use = "sum"', 'use = "mtkit:sum"'))
+    recipe = load_recipe(path, registry=registry)
+    assert recipe.uses["export"] == "mtkit:saved_model"
+    assert "recency" in recipe.evaluate.baselines
+    written = tmp_path / "lock.toml"
+    written.write_text(lock(recipe, tmp_path))
+    again = load_recipe(written, registry=registry)
+    assert again.sections == recipe.sections
+    assert again.uses["evaluate.baselines.recency"] == "toys:recency"
+
+
+def test_a_variable_limits_which_distributions_there_are(monkeypatch):
+    every = {entry.distribution for entry in Registry.installed().entries()}
+    monkeypatch.setenv("MTKIT_PLUGINS", "")
+    assert {entry.distribution for entry in Registry.installed().entries()} == {"mtkit"}
+    monkeypatch.setenv("MTKIT_PLUGINS", "mtkit_bert, mtkit-none")
+    assert {entry.distribution for entry in Registry.installed().entries()} == every & {"mtkit", "mtkit-bert"}
 
 
 def test_an_unknown_name_gives_the_nearest_and_the_command():
@@ -83,20 +126,6 @@ def test_an_unknown_name_gives_the_nearest_and_the_command():
         registry.get("encoder", "berd")
     with pytest.raises(PluginError, match=r"no split is named 'x'; there are none"):
         Registry([]).get("split", "x")
-
-
-def test_check_survives_what_it_imports(broken_modules):
-    good, bad = entry("encoder", "e", "fine:E"), entry("encoder", "s", "fine:S")
-    failing, exiting = entry("encoder", "f", "broken_import:E"), entry("encoder", "x", "broken_exit:E")
-    strange = entry("encodr", "y", "fine:E")
-    twice = [entry("split", "t", "fine:S", "one"), entry("split", "t", "fine:S", "two")]
-    reasons = Registry([good, bad, failing, exiting, strange, *twice]).check()
-    assert good not in reasons
-    assert "expected a subclass of mtkit.spec.Encoder" in reasons[bad]
-    assert "module_that_does_not_exist" in reasons[failing]
-    assert "ended Python with code 9" in reasons[exiting]
-    assert "there is no kind 'encodr'; did you mean 'encoder'?" in reasons[strange]
-    assert all("offered twice, by one and two" in reasons[e] for e in twice)
 
 
 def test_installed_offers_the_standard_components():

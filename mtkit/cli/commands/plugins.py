@@ -14,38 +14,65 @@ import click
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from mtkit.recipe.registry import Entry
+    from mtkit.recipe.registry import Entry, Registry
 
 _WIDTH = 80
 
 
 @click.group(invoke_without_command=True)
-@click.option("--check", is_flag=True, help="Import each one, in processes of their own.")
+@click.option(
+    "--check", is_flag=True, help="Import each one, in processes of their own, and look at what is installed."
+)
+@click.option("--kind", metavar="KIND", help="Only components of a kind (encoder).")
+@click.option("--word", metavar="WORD", help="Only those with a word in their name, distribution or documentation.")
 @click.pass_context
-def command(context: click.Context, *, check: bool) -> None:
+def command(context: click.Context, *, check: bool, kind: str | None, word: str | None) -> None:
     """List the installed components."""
     if context.invoked_subcommand:
         return
     from mtkit.recipe.registry import Registry
 
     registry = Registry.installed()
+    found = list(_chosen(registry, kind, word))
     _table(("kind", "name", "distribution", "version"), [
-        (entry.kind, entry.name, entry.distribution, entry.version) for entry in registry.entries()
+        (entry.kind, entry.name, entry.distribution, entry.version) for entry in found
     ])  # fmt: skip
     if check:
-        _report(registry.check(), len(registry.entries()))
+        from mtkit.errors import PluginError
+        from mtkit.runs.plugin_checks import check_plugins
+
+        if reasons := check_plugins(Registry(found)):
+            raise PluginError("\n".join(reasons))
+        click.echo(f"all {len(found)} can be imported")
 
 
-def _report(reasons: dict[Entry, str], total: int) -> None:
+def _chosen(registry: Registry, kind: str | None, word: str | None) -> Iterator[Entry]:
+    """The entries of a kind with a word in what there is to read of them."""
+    from mtkit.errors import PluginError, nearest
+    from mtkit.recipe.registry import KINDS
+
+    if kind is not None and kind not in KINDS:
+        raise PluginError(f"there is no kind {kind!r}; {nearest(kind, KINDS)}")
+    for entry in registry.entries():
+        if kind in (None, entry.kind) and (word is None or word.lower() in _said(entry).lower()):
+            yield entry
+
+
+def _said(entry: Entry) -> str:
+    """Name, distribution and documentation of a component; of one that is broken, its name."""
     from mtkit.errors import PluginError
 
-    if reasons:
-        raise PluginError("\n".join(reasons.values()))
-    click.echo(f"all {total} can be imported")
+    try:
+        text = inspect.getdoc(entry.load()) or ""
+    except PluginError:
+        text = ""
+    return f"{entry.name} {entry.distribution} {text}"
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """A table for people on a terminal, plain columns without header where the output is piped."""
+    if not rows:
+        return
     if not sys.stdout.isatty():
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         for row in rows:

@@ -77,7 +77,10 @@ def _again(
     recipe: Path, sets: tuple[str, ...], unsets: tuple[str, ...], alone: str | None, run_dir: Path | None, seeds: int
 ) -> str:
     """The command that starts the run."""
+    from mtkit.recipe.plugin_files import given
+
     words = ["mtkit", "run", str(recipe)]
+    words += [word for file in given().values() for word in ("--plugin", str(file.path))]
     words += [word for value in sets for word in ("--set", value)]
     words += [word for key in unsets for word in ("--unset", key)]
     words += ["--alone", alone] if alone else []
