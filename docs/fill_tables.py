@@ -10,7 +10,9 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
+from itertools import takewhile
 from pathlib import Path
+from typing import Any
 
 import click
 from pydantic import BaseModel
@@ -24,14 +26,17 @@ from mtkit.profile import survey  # noqa: F401 - so that all checks are known
 from mtkit.profile.findings import codes as quick_checks
 from mtkit.recipe import search_settings, settings
 from mtkit.recipe.data_checks import CHECKS
-from mtkit.recipe.registry import KNOWN_PLUGINS, Entry, Registry
+from mtkit.recipe.registry import KINDS, KNOWN_PLUGINS, Entry, Registry
 from mtkit.recipe.report_checks import REPORT_CHECKS
 from mtkit.recipe.toml_writer import toml_value
+from mtkit.scaffold.templates import made
 from mtkit.spec import BASES, Spec
 
 DOCS = Path(__file__).parent
 #: The distributions of this repository; what others have installed is not documented here.
 DISTRIBUTIONS = {"mtkit", *KNOWN_PLUGINS.values()}
+#: Kinds whose components are parts of the model, of which it is asked whether replicas train the same.
+LAYERS = ("encoder", "correlation", "task_head", "balancer")
 _PART = re.compile(r"(<!-- generated: (\w+) ?([\w.]*) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
@@ -100,6 +105,55 @@ def report_checks() -> Iterator[str]:
         yield f"| `{code}` | {check.severity} | {_cell(check.title)} | {means} |"
 
 
+def contracts() -> Iterator[str]:
+    """For each kind: the docstring of its base class, its members, and the distribution that is an example."""
+    for name in KINDS:
+        yield from (f"## `{name}`", "")
+        if base := BASES.get(name):
+            yield from (inspect.getdoc(base) or "", "", "| | | |", "|---|---|---|", *_members(base), "")
+        if name == "hooks":
+            yield from (*hooks(), "")
+        for path, text in made(name, "own").files.items():
+            if path == "pyproject.toml" or path.startswith(("src/", "tests/")):
+                language = "toml" if path.endswith(".toml") else "python"
+                yield from (f"```{language}", f"# {path}", text.rstrip(), "```", "")
+
+
+def _members(base: type[Spec]) -> Iterator[str]:
+    """What a component of a kind may say: values of the class, keys, properties and methods."""
+    for name, value in _said_by(base).items():
+        if isinstance(value, property):
+            yield f"| property | `{name}` | {_cell(inspect.getdoc(value.fget) or '')} |"
+        elif inspect.isfunction(value):
+            arguments = [argument for argument in inspect.signature(value).parameters if argument != "self"]
+            yield f"| method | `{name}({', '.join(arguments)})` | {_cell(inspect.getdoc(value) or '')} |"
+        else:
+            yield f"| value | `{name}` | {_cell(_comment(base, name))} |"
+    for name, field in base.model_fields.items():
+        yield f"| key | `{name}` | {_cell(field.description or '')} |"
+
+
+def _said_by(base: type[Spec]) -> dict[str, Any]:
+    """Public members that a kind has beside those of all, in the order of the source."""
+    classes = (Spec, base) if base.kind in LAYERS else (base,)
+    own = {name: value for cls in classes for name, value in vars(cls).items() if not name.startswith(("_", "model_"))}
+    declared = {name: None for name in inspect.get_annotations(base) if name not in base.model_fields}
+    return {
+        name: value for name, value in {**declared, **own}.items() if name != "kind" and name not in base.model_fields
+    }
+
+
+def _comment(base: type[Spec], name: str) -> str:
+    """The comment (`#:`) above a value of a class."""
+    for cls in (base, Spec):
+        lines = inspect.getsource(cls).splitlines()
+        for number, line in enumerate(lines):
+            if re.match(rf"    {name}: ClassVar", line):
+                above = list(takewhile(lambda text: text.strip().startswith("#:"), reversed(lines[:number])))
+                return " ".join(text.strip().removeprefix("#:") for text in reversed(above))
+    return ""
+
+
 PARTS: Mapping[str, Callable[..., Iterator[str]]] = {
     "section": section,
     "kind": kind,
@@ -107,6 +161,7 @@ PARTS: Mapping[str, Callable[..., Iterator[str]]] = {
     "hooks": hooks,
     "checks": checks,
     "report_checks": report_checks,
+    "contracts": contracts,
 }
 
 

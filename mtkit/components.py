@@ -1,8 +1,8 @@
 """Every installed component by the name that recipes call it: `components.encoder.features(reads=["user.id"])`.
 
 There is a namespace for each kind: `data_source`, `cleaner`, `split`, `rows`, `preprocessor`, `encoder`, `correlation`,
-`task_head`, `balancer`, `ranking_metric`, `prediction_metric`, `baseline` and `exporter`. Names come from the entry points of
-what is installed, plugins included; a class is imported when it is asked for, and none imports TensorFlow.
+`task_head`, `balancer`, `ranking_metric`, `prediction_metric`, `baseline`, `exporter` and `callback`. Names come from the entry
+points of what is installed, plugins included; a class is imported when it is asked for, and none imports TensorFlow.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from mtkit.recipe.registry import Registry
 from mtkit.spec import (
     Balancer,
     Baseline,
+    Callback,
     Cleaner,
     Correlation,
     DataSource,
@@ -96,3 +97,4 @@ ranking_metric = Components(RankingMetric)
 prediction_metric = Components(PredictionMetric)
 baseline = Components(Baseline)
 exporter = Components(Exporter)
+callback = Components(Callback)

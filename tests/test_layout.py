@@ -24,7 +24,7 @@ PLUGINS = sorted((ROOT / "plugins").glob("*/src/*"))
 #: The way of a run. A room imports from itself, without cycles, and from those before it; imports for type checking count.
 ROOMS = (
     "spec", "recipe", "data", "draft", "synthetic", "evaluation", "profile", "runtime", "feed", "heads", "layers", "model",
-    "training", "serving", "runs", "report", "cli",
+    "training", "serving", "runs", "report", "scaffold", "cli",
 )  # fmt: skip
 #: From this room on, TensorFlow may be imported.
 TENSORFLOW = "runtime"
@@ -72,6 +72,7 @@ ACROSS = {
     "test_named_events": "conditions of recipes, from the text to the export",
     "test_notebooks": "the documentation, as notebooks",
     "test_numeric_labels": "a kind of label, through a run",
+    "test_plugins": "plugins that fail, and files of plugins, through a run",
     "test_preprocessing": "what preprocessors make of columns, through a run and an export",
     "test_open_heads": "a head of a form that the core does not know, through a run",
     "test_past_events": "what is known of past events, through a run and an export",
@@ -113,6 +114,7 @@ UNTESTED = {
             "schema",
             "types",
             "spec.base",
+            "spec.callbacks",
             "spec.cleaning",
             "spec.data",
             "spec.evaluation",
@@ -133,6 +135,8 @@ UNTESTED = {
         ("heads.prediction", "heads.retrieval", "heads.self_supervised", "layers.task_states", "layers.training_step"),
         "model/test_multi_task, which trains heads of all forms, and steps of its own",
     ),
+    "training.recipe_callbacks": "test_plugins",
+    "scaffold.templates": "scaffold/test_new, which makes every kind",
     **dict.fromkeys(("draft.words", "draft.facts"), "draft/test_columns and draft/test_roles, on files"),
     **dict.fromkeys(("draft.declarations", "draft.outline", "draft.toml_text"), "draft/test_recipe_text"),
     "data.kept_weights": "training/test_warm_start and runs/test_origins",

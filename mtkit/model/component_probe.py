@@ -45,8 +45,8 @@ def check_components(pipeline: Pipeline) -> None:
         half = len(rows) // 2
         if half:
             whole = _seen(pipeline, table, rows, prepared)
-            for begin, part in ((0, rows[:half]), (half, rows[half:])):
-                for at in _differing(whole, _seen(pipeline, table, part, prepared), begin):
+            for first, part in ((True, rows[:half]), (False, rows[half:])):
+                for at in _differing(whole, _seen(pipeline, table, part, prepared), first=first):
                     raise _refusal(whole[at], _seen(pipeline, table, rows, prepared)[at])
 
 
@@ -112,10 +112,11 @@ def _of_head(pipeline: Pipeline, task: str, forward: Forward, batch: Batch) -> I
         yield "its answer", answers
 
 
-def _differing(whole: Seen, part: Seen, begin: int) -> Iterator[int]:
-    """Which of the outputs are others where some of the rows are alone."""
+def _differing(whole: Seen, part: Seen, *, first: bool) -> Iterator[int]:
+    """Which of the outputs are others where the first rows, or the last ones, are alone."""
     for at, ((_, _, tensor), (_, _, alone)) in enumerate(zip(whole, part, strict=True)):
-        if tensor.shape != alone.shape and not _alike(tensor[begin : begin + len(alone)], alone):
+        beside = tensor[: len(alone)] if first else tensor[-len(alone) :]
+        if tensor.shape != alone.shape and not _alike(beside, alone):
             yield at
 
 

@@ -23,6 +23,7 @@ from mtkit.recipe.source_text import Document, Mistake
 from mtkit.recipe.toml_positions import KeyPath
 from mtkit.spec import (
     Balancer,
+    Callback,
     Cleaner,
     Correlation,
     DataSource,
@@ -77,6 +78,7 @@ def compose(
     recommend: Recommend | Mapping[str, Any] | None = None,
     baselines: Literal["auto"] | None = None,
     export: Exporter | Named | None = None,
+    callback: Mapping[str, Callback | Named] | None = None,
     name: str = "composed",
     seed: int = 0,
     deterministic: bool = True,
@@ -103,6 +105,7 @@ def compose(
         recommend: how lists are made in two stages; default: by the retrieval task alone.
         baselines: `"auto"`: beside those of `evaluate`, the ones that fit the tasks.
         export: writes what serves the model.
+        callback: name -> Keras callback of runs; who calls `fit` passes callbacks there.
         name: of the recipe.
         seed: of initial values, shuffling, sampling and dropout.
         deterministic: whether the same seed gives the same bits, at some cost in speed.
@@ -120,6 +123,7 @@ def compose(
         "encoder": encoder,
         "correlation": correlation,
         "task": task,
+        "callback": callback,
     }
     values = {"recipe": 1, "name": name, "seed": seed, "deterministic": deterministic}
     values |= {key: given.plain(value, (key,)) for key, value in settings.items() if value is not None}

@@ -31,6 +31,7 @@ from mtkit.schema import Address
 from mtkit.spec import (
     BASES,
     Balancer,
+    Callback,
     Cleaned,
     Cleaner,
     Correlation,
@@ -82,6 +83,7 @@ class Recipe(Header):
     recommend: Recommend | None = None
     search: Search | None = None
     export: Exporter
+    callback: Mapping[Name, Callback] = Field({})
     hook: Mapping[Name, Any] = Field({})
     uses: Mapping[str, str] = Field({})
     distributions: Mapping[str, str] = Field({})

@@ -19,7 +19,7 @@ from mtkit.spec import BASES
 
 GROUP = "mtkit."
 OWN = "mtkit"
-KINDS = (*BASES, "strategy", "callback", "hooks")
+KINDS = (*BASES, "strategy", "hooks")
 
 #: Environment variable with the distributions whose plugins there are.
 LIMIT = "MTKIT_PLUGINS"

@@ -40,6 +40,7 @@ SECTIONS = (
     Section("recommend"),
     Section("search"),
     Section("export", "exporter", default="saved_model"),
+    Section("callback", "callback", named=True),
     Section("hook", "hooks", named=True),
 )
 #: Tables of components by name -> kind.

@@ -24,6 +24,7 @@ from mtkit.recipe.width_checks import unfit_widths
 from mtkit.schema import CONTEXT, HISTORY, KNOWN, TASK, Address, ColumnKind, Schema
 from mtkit.spec import (
     Balancer,
+    Callback,
     Cleaner,
     ContentBaseline,
     Correlation,
@@ -60,6 +61,7 @@ class Draft:
     recommend: Recommend | None
     search: Search | None
     export: Exporter | None
+    callback: Mapping[str, Callback | None]
     hook: Mapping[str, Any]
 
 

@@ -44,6 +44,7 @@ from mtkit.spec import Cut
 from mtkit.training.checkpoints import writing_tensors
 from mtkit.training.fit import Training
 from mtkit.training.interrupt import Signals
+from mtkit.training.recipe_callbacks import recipe_callbacks
 from mtkit.training.schedule import Rules, Schedule
 from mtkit.training.warm_start import begin_with
 from mtkit.types import Dataset, RowTable
@@ -182,7 +183,8 @@ class Trainer:
             forgiving(self.hooks.epoch_end, run.warn, **told)
 
         with run.report.progress(name, training, done) as callbacks:
-            training.fit([*callbacks, *self.watching(training, run.directory)], self.signals)
+            own = recipe_callbacks(training.pipeline, run.directory.path, run.warn)
+            training.fit([*callbacks, *own, *self.watching(training, run.directory)], self.signals)
 
     def _export(self, run: Run, pipeline: Pipeline) -> None:
         # Saving sums up what replicas count, so either all workers export or none does.

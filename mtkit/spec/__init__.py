@@ -23,6 +23,7 @@ from mtkit.spec.base import (
     PositiveInt,
     Spec,
 )
+from mtkit.spec.callbacks import Callback
 from mtkit.spec.class_heads import ClassTask
 from mtkit.spec.cleaning import Cleaner, columns_of, no_column, no_table, taken, with_columns
 from mtkit.spec.data import Cleaned, Cut, DataSource, GroupPreprocessor, Holds, Log, Preprocessor, Rows, Split
@@ -66,6 +67,7 @@ __all__ = [
     "Baseline",
     "Branch",
     "BuildContext",
+    "Callback",
     "ClassTask",
     "Cleaned",
     "Cleaner",
@@ -127,6 +129,6 @@ BASES: Mapping[str, type[Spec]] = {
     base.kind: base
     for base in (
         DataSource, Cleaner, Split, Rows, Preprocessor, Encoder, Correlation, TaskHead, Balancer,
-        RankingMetric, PredictionMetric, Baseline, Exporter,
+        RankingMetric, PredictionMetric, Baseline, Exporter, Callback,
     )
 }  # fmt: skip

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import subprocess
 import sys
 import textwrap
 import types
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
 
 import click
@@ -101,6 +103,30 @@ def show(name: str) -> None:
     if not found:
         raise PluginError(f"no component is named {name!r}; {nearest(name, [entry.name for entry in entries])}")
     click.echo(shown("\n\n".join("\n".join(_component(entry)) for entry in found)))
+
+
+@command.command()
+@click.argument("kind")
+@click.argument("name")
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path(), help="Where its directory is made. [default: here]"
+)
+def new(kind: str, name: str, out: Path) -> None:
+    """Write a distribution with a component of KIND that recipes call NAME: code, tests, and a recipe that runs."""
+    from mtkit.scaffold.new import write_new
+    from mtkit.shown import shown
+
+    directory = write_new(kind, name, out)
+    steps = ("pip install -e .", "python -m pytest", "mtkit run recipe.toml")
+    click.echo(shown("\n  ".join((f"{directory} is a distribution of its own; next:", f"cd {directory}", *steps))))
+
+
+@command.command()
+@click.argument("distribution")
+def test(distribution: str) -> None:
+    """Run all checks of the conformance kit that fit the components of DISTRIBUTION, in a process of its own."""
+    done = subprocess.run([sys.executable, "-m", "mtkit.testing", distribution], check=False)  # noqa: S603
+    sys.exit(done.returncode)
 
 
 def _component(entry: Entry) -> Iterator[str]:
