@@ -207,3 +207,14 @@ def _alive(process: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def cache_directory() -> Path:
+    """Where results that depend on content alone are kept: `MTKIT_CACHE`, or the user's cache directory."""
+    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("MTKIT_CACHE") or Path(user) / "mtkit")
+
+
+def data_directory() -> Path:
+    """Where published data lie, a folder for each set: `MTKIT_DATA`, or `data` in the cache directory."""
+    return Path(os.environ.get("MTKIT_DATA") or cache_directory() / "data")

@@ -123,6 +123,7 @@ UNTESTED = {
             "spec.retrieval_heads",
             "spec.self_supervised_heads",
             "spec.model",
+            "spec.published",
             "spec.serving",
             "spec.statistics",
             "heads.base",

@@ -253,7 +253,7 @@ WORKER = """
 import sys
 from pathlib import Path
 import numpy as np
-from mtkit.data.build_context import cache_directory
+from mtkit.files import cache_directory
 from mtkit.data.catalogs import make_cuts
 from mtkit.feed.step_rows import training_rows
 from mtkit.model.assembly import assemble

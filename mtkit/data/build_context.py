@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -118,9 +117,3 @@ def frozen_vectors(context: BuildContext, name: str, entity: str) -> np.ndarray:
     lengths = np.linalg.norm(found[0], axis=1, keepdims=True)
     vectors: np.ndarray = found[0] / np.where(lengths > 0, lengths, 1)
     return vectors
-
-
-def cache_directory() -> Path:
-    """Where results that depend on content alone are kept: `MTKIT_CACHE`, or the user's cache directory."""
-    user = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("MTKIT_CACHE") or Path(user) / "mtkit")

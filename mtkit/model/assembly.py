@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mtkit.backend import keras, tf
-from mtkit.data.build_context import cache_directory, class_names, make_context
+from mtkit.data.build_context import class_names, make_context
 from mtkit.data.conditions import holding
 from mtkit.data.fit_features import FeatureTables, fit_features
 from mtkit.data.known_as_of import KNOWN
@@ -24,6 +24,7 @@ from mtkit.feed.features import EntityTable, EventLog
 from mtkit.feed.interface import evaluation_of
 from mtkit.feed.neighborhoods import Neighborhoods
 from mtkit.feed.step_rows import Queries, Rate, epoch_rows, ordered_rows
+from mtkit.files import cache_directory
 from mtkit.model.hiding import Hiding, without_unseen
 from mtkit.model.multi_task import Layers, MultiTaskModel
 from mtkit.recipe.hide_checks import hides_ids

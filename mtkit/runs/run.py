@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mtkit.data.build_context import cache_directory, make_context
+from mtkit.data.build_context import make_context
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.cleaners import late
 from mtkit.data.columns import load
@@ -22,6 +22,7 @@ from mtkit.evaluation.baseline_tuning import weight_notes
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.slices import check_slices
 from mtkit.evaluation.user_sums import Measured
+from mtkit.files import cache_directory
 from mtkit.profile.survey import glance
 from mtkit.recipe.blame import of_recipe
 from mtkit.recipe.loader import Recipe

@@ -12,7 +12,6 @@ import pluggy
 import pyarrow as pa
 
 from mtkit.backend import keras, tf
-from mtkit.data.build_context import cache_directory
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.columns import load
 from mtkit.data.fingerprint import checksums, fingerprint
@@ -21,6 +20,7 @@ from mtkit.errors import RunError
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.unknown_rows import unknown_results, warnings_of
 from mtkit.evaluation.user_sums import Measured
+from mtkit.files import cache_directory
 from mtkit.heads.retrieval import RetrievalHead
 from mtkit.model.assembly import Pipeline, assemble
 from mtkit.model.auxiliary import weight_of

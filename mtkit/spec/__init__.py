@@ -54,6 +54,7 @@ from mtkit.spec.model import (
 )
 from mtkit.spec.neighborhood import Branch, Neighborhood, Side
 from mtkit.spec.prediction_heads import PredictionTask
+from mtkit.spec.published import PublishedData, RemoteFile
 from mtkit.spec.retrieval_heads import RetrievalTask
 from mtkit.spec.self_supervised_heads import SelfSupervisedTask
 from mtkit.spec.serving import Exporter, Trained
@@ -100,8 +101,10 @@ __all__ = [
     "PredictionMetric",
     "PredictionTask",
     "Preprocessor",
+    "PublishedData",
     "RankingMetric",
     "Read",
+    "RemoteFile",
     "RetrievalTask",
     "RowStatistics",
     "Rows",

@@ -13,6 +13,7 @@ from mtkit.conditions import Where
 from mtkit.schema import HISTORY, KNOWN, Address, ColumnKind
 from mtkit.spec.base import FeatureInfo, PositiveFloat, PositiveInt, Spec
 from mtkit.spec.cleaning import Cleaner
+from mtkit.spec.published import PublishedData
 
 if TYPE_CHECKING:
     import numpy as np
@@ -25,6 +26,8 @@ class DataSource(Spec):
     """Yields raw tables under a declared schema."""
 
     kind: ClassVar[str] = "data_source"
+    #: Where the files are that it reads, if they are published: what `mtkit data get` fetches.
+    published: ClassVar[PublishedData | None] = None
 
     def schema(self) -> Schema:  # type: ignore[override]  # pydantic's own `schema` is deprecated and of no use here
         """The declared columns, without reading the data."""

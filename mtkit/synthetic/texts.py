@@ -87,10 +87,10 @@ def _topics(said: np.ndarray, used: np.ndarray, told: np.ndarray, noise: float, 
     """Naive Bayes, which is exact here: words and tags are drawn for themselves, given the topic."""
     stray = noise / (topics + 1)
     same = (said[:, :, None] == np.arange(topics)) & used[:, :, None]
-    score = (same * np.log((1 - noise + stray) / max(stray, 1e-9))).sum(1)
+    score = same.sum(1) * np.log((1 - noise + stray) / max(stray, 1e-9))
     own, other = TAGGED * MENTIONED, STRAY * MENTIONED
     tags = told.reshape(len(told), topics, 2)
-    score += np.where(tags, np.log(own / other), np.log((1 - own) / (1 - other))).sum(2)
+    score += (tags * np.log(own / other) + ~tags * np.log((1 - own) / (1 - other))).sum(2)
     shares = np.exp(score - score.max(1, keepdims=True))
     return np.asarray(shares / shares.sum(1, keepdims=True))
 

@@ -84,8 +84,10 @@ class Account:
             there = ~np.isnan(rows[name])
             label, planted = rows[name][there], rows[f"{name} planted"][there]
             if name not in self.domain.behaviors:
-                errors = (np.sqrt(np.mean((label - guess) ** 2)) for guess in (planted, total / max(count, 1)))
-                yield name, Best("rmse", *map(float, errors), len(label))
+                known, mean = (
+                    float(np.sqrt(np.mean((label - guess) ** 2))) for guess in (planted, total / max(count, 1))
+                )
+                yield name, Best("rmse", known, mean, len(label))
             elif 0 < label.mean() < 1:
                 yield name, Best("auc", float(roc_auc_score(label, planted)), 0.5, len(label))
 

@@ -85,7 +85,7 @@ class World:
 
     def users_at(self, rng: np.random.Generator, count: int) -> np.ndarray:
         """int64 `[count]`: who acts, the active more often."""
-        return np.searchsorted(self.activity, rng.random(count) * self.activity[-1])
+        return np.asarray(np.searchsorted(self.activity, rng.random(count) * self.activity[-1]))
 
     def choose(
         self, rng: np.random.Generator, users: np.ndarray, days: np.ndarray, more: np.ndarray | float = 0.0

@@ -1,12 +1,17 @@
 """Sources that read files of a directory: tiny files of the same format, and the published ones where they are."""
 
+import io
 import os
+import re
+import zipfile
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from click.testing import CliRunner
 
+from mtkit.cli.program import main
 from mtkit.data.catalogs import make_cuts, make_fold
 from mtkit.data.columns import seconds
 from mtkit.errors import DataError
@@ -15,6 +20,7 @@ from mtkit.standard.splits import ByColumn, Random, Time
 from mtkit.testing import check_data_source, check_import_is_light, check_spec
 from mtkit_datasets import Adult, BankMarketing, KuairandPure, Movielens100k, Movietweetings, S3rec, Stackexchange
 from mtkit_datasets.kuairand import _SIGNALS, _USER_CLASSES, _USER_NUMBERS, _VIDEO_CLASSES, _VIDEO_NUMBERS
+from mtkit_datasets.movielens import atomic_files
 
 SOURCES = [
     Movielens100k(), Movietweetings(), S3rec(name="Beauty"), S3rec(name="Toys_and_Games"), KuairandPure(),
@@ -222,10 +228,15 @@ def test_files_with_other_counts_are_refused(tmp_path):
 
 def test_where_files_are_looked_for(tmp_path, monkeypatch):
     monkeypatch.delenv("MTKIT_DATA", raising=False)
-    with pytest.raises(DataError, match=r"where is ml-100k\.inter\?.*MTKIT_DATA.*recbole\.io"):
+    monkeypatch.setenv("MTKIT_CACHE", str(tmp_path / "cache"))
+    with pytest.raises(
+        DataError, match=r"cache.data.ml-100k.ml-100k\.inter: no such file; mtkit data get movielens_100k"
+    ):
         Movielens100k().load()
     monkeypatch.setenv("MTKIT_DATA", str(tmp_path))
-    with pytest.raises(DataError, match=r"ml-100k.ml-100k\.inter: no such file; get it from https://recbole\.io"):
+    with pytest.raises(
+        DataError, match=r"grouplens.* by hand.*MTKIT_DATA; or make up data of this kind: mtkit data make media"
+    ):
         Movielens100k().load()
     (tmp_path / "ml-100k").mkdir()
     write(tmp_path / "ml-100k", MOVIELENS)
@@ -247,3 +258,50 @@ def test_published_files(source):
     fold = make_fold(data, Cut("test", int(time[len(time) * 9 // 10]), int(time[-1]) + 1), {})
     assert sum(fold.dropped.values()) < 0.2 * len(time)
     assert np.isin(time, fold.events.time).mean() > 0.8
+
+
+def test_files_of_grouplens_become_atomic_files(tmp_path):
+    (tmp_path / "u.data").write_text("196\t242\t3\t881250949\n")
+    (tmp_path / "u.user").write_text("196|49|M|writer|55105\n")
+    flags = "|".join("1" if place in (3, 5) else "0" for place in range(19))
+    movies = f"242|Kolya (1996)|24-Jan-1997||http://x|{flags}\n243|Caf\xe9 noir|||http://y|1{'|0' * 18}\n"
+    (tmp_path / "u.item").write_bytes(movies.encode("latin-1"))
+    atomic_files(tmp_path)
+    data = Movielens100k(directory=tmp_path, check_counts=False).load()
+    assert data.interactions.select(["user", "item", "rating"]).to_pylist() == [
+        {"user": 196, "item": 242, "rating": 3.0}
+    ]
+    assert data.entities["user"].to_pylist()[0]["occupation"] == "writer"
+    assert data.entities["item"].to_pylist() == [
+        {"id": 242, "title": "Kolya", "genres": "Animation, Comedy", "year": 1996.0},
+        {"id": 243, "title": "Café noir", "genres": "unknown", "year": None},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["get", "adult"], "accept the license, CC BY 4.0, with --accept"),
+        (["get", "stackexchange", "--accept"], "by hand, into .*or make up data of this kind: mtkit data make social"),
+        (["get", "bank_marketin"], "did you mean 'bank_marketing'"),
+        (["info", "movielens_100k"], "4,924,029 bytes; md5:0e33"),
+        (["list"], "bank_marketing +mtkit data get +CC BY 4.0"),
+    ],
+)
+def test_the_command_says(options, says, tmp_path, monkeypatch):
+    monkeypatch.setenv("MTKIT_DATA", str(tmp_path))
+    assert re.search(says, CliRunner().invoke(main, ["data", *options]).output)
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_command_takes_files_that_are_here(tmp_path, monkeypatch):
+    monkeypatch.setenv("MTKIT_DATA", str(tmp_path / "data"))
+    inner = io.BytesIO()
+    with zipfile.ZipFile(inner, "w") as archive:
+        archive.writestr("bank-full.csv", "age;y\n1;no\n")
+    with zipfile.ZipFile(tmp_path / "bank+marketing.zip", "w") as archive:
+        archive.writestr("bank.zip", inner.getvalue())
+    options = ["data", "get", "bank_marketing", "--accept", "--file", str(tmp_path / "bank+marketing.zip")]
+    done = CliRunner().invoke(main, options, catch_exceptions=False)
+    assert done.exit_code == 0
+    assert BankMarketing().file("bank.csv").read_text() == "age;y\n1;no\n"

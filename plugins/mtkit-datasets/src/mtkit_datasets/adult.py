@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from mtkit.schema import Column, Schema
+from mtkit.spec import PublishedData, RemoteFile
 from mtkit.types import Dataset
 from mtkit_datasets.files import Published, numbers, separated
 
@@ -30,12 +31,19 @@ class Adult(Published):
     License: CC BY 4.0. Files: https://archive.ics.uci.edu/dataset/2/adult. Source: Becker and Kohavi, "Adult", 1996.
     """
 
-    address: ClassVar[str] = "https://archive.ics.uci.edu/dataset/2/adult"
-
-    @property
-    def folder(self) -> str:
-        """The folder of MTKIT_DATA that is read by default."""
-        return "adult"
+    published: ClassVar[PublishedData] = PublishedData(
+        name="adult",
+        folder="adult",
+        license="CC BY 4.0",
+        page="https://archive.ics.uci.edu/dataset/2/adult",
+        files=(
+            RemoteFile(
+                "https://archive.ics.uci.edu/static/public/2/adult.zip",
+                members={"adult.data": "adult.data", "adult.test": "adult.test"},
+            ),
+        ),
+        like="finance",
+    )
 
     def schema(self) -> Schema:
         """The declared columns."""

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, ClassVar
 
 from mtkit.errors import DataError
 from mtkit.schema import Column, Schema
+from mtkit.spec import PublishedData, RemoteFile
 from mtkit.types import Dataset
 from mtkit_datasets.files import Published, renamed
 
@@ -31,12 +32,19 @@ class BankMarketing(Published):
     data-driven approach to predict the success of bank telemarketing", 2014.
     """
 
-    address: ClassVar[str] = "https://archive.ics.uci.edu/dataset/222/bank+marketing"
-
-    @property
-    def folder(self) -> str:
-        """The folder of MTKIT_DATA that is read by default."""
-        return "bank-marketing"
+    published: ClassVar[PublishedData] = PublishedData(
+        name="bank_marketing",
+        folder="bank-marketing",
+        license="CC BY 4.0",
+        page="https://archive.ics.uci.edu/dataset/222/bank+marketing",
+        files=(
+            RemoteFile(
+                "https://archive.ics.uci.edu/static/public/222/bank+marketing.zip",
+                members={"bank.csv": "bank.zip/bank-full.csv"},
+            ),
+        ),
+        like="finance",
+    )
 
     def schema(self) -> Schema:
         """The declared columns."""

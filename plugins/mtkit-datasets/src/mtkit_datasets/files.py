@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
@@ -10,7 +9,8 @@ from typing import TYPE_CHECKING, ClassVar
 from pydantic import Field
 
 from mtkit.errors import DataError
-from mtkit.spec import DataSource
+from mtkit.files import data_directory
+from mtkit.spec import DataSource, PublishedData
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -19,35 +19,44 @@ if TYPE_CHECKING:
 class Published(DataSource):
     """A data set whose files have to be fetched from its publisher."""
 
-    #: Where the files come from.
-    address: ClassVar[str]
+    #: Where the files come from, and under which license.
+    published: ClassVar[PublishedData]
 
     directory: Path | None = Field(
-        None, description="directory of the files; default: the folder named above in that of the variable MTKIT_DATA"
+        None,
+        description="directory of the files; default: the folder named above in that of the variable MTKIT_DATA, or where "
+        "`mtkit data get` puts it",
     )
     check_counts: bool = Field(True, description="whether files must have as many rows as were published")
 
     @property
     def folder(self) -> str:
-        """The folder of MTKIT_DATA that is read by default."""
-        raise NotImplementedError
+        """The folder that is read by default, in the directory of all data."""
+        return self.published.folder
+
+    @property
+    def address(self) -> str:
+        """Where the files come from."""
+        return self.published.page
 
     def file(self, name: str) -> Path:
         """The path of a file.
 
         Raises:
-            DataError: it does not exist, or neither `directory` nor MTKIT_DATA is set.
+            DataError: it does not exist.
         """
-        root = os.environ.get("MTKIT_DATA")
-        if self.directory is None and not root:
-            raise DataError(
-                f"where is {name}? set `directory`, or the environment variable MTKIT_DATA to a directory with a "
-                f"folder {self.folder}; the files are at {self.address}"
-            )
-        path = (self.directory or Path(root or "") / self.folder) / name
+        path = (self.directory or data_directory() / self.folder) / name
         if not path.is_file():
-            raise DataError(f"{path}: no such file; get it from {self.address}, or set `directory`")
+            raise DataError(
+                f"{path}: no such file; {self._fetched}from {self.address} by hand, and say where it is by `directory` or the "
+                f"variable MTKIT_DATA; or make up data of this kind: mtkit data make {self.published.like}"
+            )
         return path
+
+    @property
+    def _fetched(self) -> str:
+        """How the files are had by a command, if they are."""
+        return f"mtkit data get {self.published.name} fetches it; or get it " if self.published.files else "get it "
 
     def check(self, found: Mapping[str, int], published: Mapping[str, int]) -> None:
         """Compares numbers of rows with the published ones, unless `check_counts` is off.

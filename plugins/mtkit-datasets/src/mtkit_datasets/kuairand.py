@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar
 
 from mtkit.schema import Column, Schema
+from mtkit.spec import PublishedData
 from mtkit.types import Dataset
 from mtkit_datasets.files import Published, renamed
 
@@ -45,12 +46,13 @@ class KuairandPure(Published):
     recommendation dataset with randomly exposed videos", 2022.
     """
 
-    address: ClassVar[str] = "https://kuairand.com"
-
-    @property
-    def folder(self) -> str:
-        """The folder of MTKIT_DATA that is read by default."""
-        return "kuairand-pure-slice"
+    published: ClassVar[PublishedData] = PublishedData(
+        name="kuairand_pure",
+        folder="kuairand-pure-slice",
+        license="CC BY-SA 4.0",
+        page="https://kuairand.com",
+        like="media",
+    )
 
     def schema(self) -> Schema:
         """The declared columns."""

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from mtkit.errors import DataError
 from mtkit.schema import Column, Schema
+from mtkit.spec import PublishedData, RemoteFile
 from mtkit.types import Dataset
 from mtkit_datasets.files import Published, numbers, separated
 
@@ -14,6 +17,40 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 _LIKED = 4
+
+
+#: The genres of `u.item`, in their order, behind five other fields; the first stands for none.
+_GENRES = (
+    "unknown", "Action", "Adventure", "Animation", "Children's", "Comedy", "Crime", "Documentary", "Drama", "Fantasy",
+    "Film-Noir", "Horror", "Musical", "Mystery", "Romance", "Sci-Fi", "Thriller", "War", "Western",
+)  # fmt: skip
+_TITLE = re.compile(r"(?P<title>.*?)(?: \((?P<year>\d{4})\))? *")
+
+
+def atomic_files(directory: Path) -> None:
+    """Makes the atomic files of those that GroupLens publishes: `u.data`, `u.item` and `u.user`."""
+    ratings = (directory / "u.data").read_text(encoding="latin-1").splitlines()
+    _write(directory / "ml-100k.inter", "user_id:token\titem_id:token\trating:float\ttimestamp:float", ratings)
+    users = (line.replace("|", "\t") for line in (directory / "u.user").read_text(encoding="latin-1").splitlines())
+    _write(
+        directory / "ml-100k.user", "user_id:token\tage:token\tgender:token\toccupation:token\tzip_code:token", users
+    )
+    movies = map(_movie, (directory / "u.item").read_text(encoding="latin-1").splitlines())
+    _write(
+        directory / "ml-100k.item", "item_id:token\tmovie_title:token_seq\trelease_year:token\tclass:token_seq", movies
+    )
+
+
+def _movie(line: str) -> str:
+    number, title, _, _, _, *flags = line.split("|")
+    found = _TITLE.fullmatch(title)
+    assert found is not None, "every title is one"
+    genres = " ".join(genre for genre, flag in zip(_GENRES, flags, strict=True) if flag == "1")
+    return "\t".join((number, found["title"], found["year"] or "", genres))
+
+
+def _write(path: Path, header: str, lines: Iterable[str]) -> None:
+    path.write_text("\n".join((header, *lines)) + "\n", encoding="utf-8")
 
 
 class Movielens100k(Published):
@@ -27,12 +64,22 @@ class Movielens100k(Published):
     https://recbole.io/dataset_list.html. Source: Harper and Konstan, "The MovieLens datasets", 2015.
     """
 
-    address: ClassVar[str] = "https://recbole.io/dataset_list.html"
-
-    @property
-    def folder(self) -> str:
-        """The folder of MTKIT_DATA that is read by default."""
-        return "ml-100k"
+    published: ClassVar[PublishedData] = PublishedData(
+        name="movielens_100k",
+        folder="ml-100k",
+        license="research only, no redistribution",
+        page="https://grouplens.org/datasets/movielens/100k/",
+        files=(
+            RemoteFile(
+                "https://files.grouplens.org/datasets/movielens/ml-100k.zip",
+                size=4_924_029,
+                checksum="md5:0e33842e24a9c977be4e0107933c0723",
+                members={name: f"ml-100k/{name}" for name in ("u.data", "u.item", "u.user")},
+            ),
+        ),
+        like="media",
+        prepare=atomic_files,
+    )
 
     def schema(self) -> Schema:
         """The declared columns."""

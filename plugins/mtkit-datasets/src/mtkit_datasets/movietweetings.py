@@ -6,6 +6,7 @@ import re
 from typing import TYPE_CHECKING, ClassVar
 
 from mtkit.schema import Column, Schema
+from mtkit.spec import PublishedData, RemoteFile
 from mtkit.types import Dataset
 from mtkit_datasets.files import Published, numbers, separated
 
@@ -26,12 +27,17 @@ class Movietweetings(Published):
     "MovieTweetings: a movie rating dataset collected from Twitter", 2013.
     """
 
-    address: ClassVar[str] = "https://github.com/sidooms/MovieTweetings"
-
-    @property
-    def folder(self) -> str:
-        """The folder of MTKIT_DATA that is read by default."""
-        return "movietweetings"
+    published: ClassVar[PublishedData] = PublishedData(
+        name="movietweetings",
+        folder="movietweetings",
+        license="MIT",
+        page="https://github.com/sidooms/MovieTweetings",
+        files=tuple(
+            RemoteFile(f"https://raw.githubusercontent.com/sidooms/MovieTweetings/master/snapshots/100K/{name}")
+            for name in ("ratings.dat", "movies.dat")
+        ),
+        like="media",
+    )
 
     def schema(self) -> Schema:
         """The declared columns."""

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from mtkit.errors import DataError
 from mtkit.schema import Column, Schema
+from mtkit.spec import PublishedData, RemoteFile
 from mtkit.types import Dataset
 from mtkit_datasets.files import Published
 
@@ -34,16 +35,22 @@ class S3rec(Published):
     Source: Zhou et al., "S3-Rec", 2020, from reviews collected by McAuley et al., 2015.
     """
 
-    address: ClassVar[str] = "https://github.com/RUCAIBox/CIKM2020-S3Rec"
+    published: ClassVar[PublishedData] = PublishedData(
+        name="s3rec",
+        folder="s3rec",
+        license="none is stated; for benchmarks only",
+        page="https://github.com/RUCAIBox/CIKM2020-S3Rec",
+        files=tuple(
+            RemoteFile(f"https://raw.githubusercontent.com/RUCAIBox/CIKM2020-S3Rec/master/data/{name}{ending}")
+            for name in ("Beauty", "Toys_and_Games")
+            for ending in (".txt", "_item2attributes.json")
+        ),
+        like="shop",
+    )
 
     name: Literal["Beauty", "Toys_and_Games"] = Field(description="which of the sets, by name of its file")
 
     attributes: bool = Field(False, description="whether items have their attributes, a list of categories")
-
-    @property
-    def folder(self) -> str:
-        """The folder of MTKIT_DATA that is read by default."""
-        return "s3rec"
 
     def schema(self) -> Schema:
         """The declared columns."""

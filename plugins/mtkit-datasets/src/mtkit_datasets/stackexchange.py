@@ -8,6 +8,7 @@ from pydantic import Field
 
 from mtkit.errors import DataError
 from mtkit.schema import Column, Schema
+from mtkit.spec import PublishedData
 from mtkit.types import Dataset
 from mtkit_datasets.files import Published, renamed
 
@@ -34,13 +35,19 @@ class Stackexchange(Published):
     https://archive.org/details/stackexchange.
     """
 
-    address: ClassVar[str] = "https://archive.org/details/stackexchange"
+    published: ClassVar[PublishedData] = PublishedData(
+        name="stackexchange",
+        folder="stackexchange-SITE",
+        license="CC BY-SA 3.0 and 4.0, with attribution to Stack Exchange and the authors",
+        page="https://archive.org/details/stackexchange",
+        like="social",
+    )
 
     site: Literal["quantum", "beer"] = Field(description="the site")
 
     @property
     def folder(self) -> str:
-        """The folder of MTKIT_DATA that is read by default."""
+        """The folder that is read by default, in the directory of all data."""
         return f"stackexchange-{self.site}"
 
     def schema(self) -> Schema:

@@ -1,0 +1,71 @@
+"""How far the recipes of the domains come on data that are made up: of the way from the plain answer to the planted model.
+
+Runs each recipe as it is, on the data that the run makes, and holds its test figures against `mtkit.synthetic.truth`.
+Prints a line of JSON: recipe -> `seconds` of the run, and for each task the metric, the value, what is `plain` and `planted`, and
+the `share` of the way; behind it the verdicts beside the best baseline.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+from mtkit.recipe.loader import load_recipe
+from mtkit.runs.run import run_recipe
+from mtkit.standard.sources import Synthetic
+from mtkit.synthetic.domains import domain_of
+from mtkit.synthetic.truth import Account, Best
+from mtkit.training.interrupt import Signals
+
+RECIPES = Path(__file__).parents[1] / "recipes"
+NAMES = ("shop", "media", "social", "social_answers", "people", "finance")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("names", nargs="*", default=NAMES, help="of recipes")
+    parser.add_argument("--set", dest="sets", action="append", default=[], metavar="KEY=VALUE")
+    options = parser.parse_args()
+    print(json.dumps({name: _measured(name, options.sets) for name in options.names or NAMES}))
+
+
+def _measured(name: str, sets: list[str]) -> dict[str, Any]:
+    recipe = load_recipe(RECIPES / f"{name}.toml", sets)
+    source = recipe.data.source
+    assert isinstance(source, Synthetic)
+    best = _best(source)
+    begin = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder, Signals() as signals, contextlib.redirect_stdout(sys.stderr):
+        run_recipe(recipe, Path(folder) / "run", signals=signals)
+        found = json.loads((Path(folder) / "run" / "metrics.json").read_text())
+    seconds, values = round(time.perf_counter() - begin, 1), found["test"]["metrics"]["model"]
+    tasks = {task: _held(values, task, best[task]) for task in recipe.tasks if task in best}
+    for task, line in tasks.items():
+        print(f"{name} {task}: {line}", file=sys.stderr, flush=True)
+    return {"seconds": seconds, "tasks": tasks, "verdicts": found.get("verdicts")}
+
+
+def _best(source: Synthetic) -> dict[str, Best]:
+    domain = domain_of(source.domain)(source)
+    account = Account(domain)
+    for part in domain.parts():
+        account.add(part)
+    return account.best()
+
+
+def _held(values: dict[str, float], task: str, best: Best) -> dict[str, Any]:
+    value = values[f"{task}/{best.metric}"]
+    return {
+        "metric": best.metric, "value": round(value, 4), "plain": round(best.plain, 4),
+        "planted": round(best.planted, 4), "share": round(best.share(value), 3),
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
