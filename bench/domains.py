@@ -44,8 +44,8 @@ def _measured(name: str, sets: list[str]) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder, Signals() as signals, contextlib.redirect_stdout(sys.stderr):
         run_recipe(recipe, Path(folder) / "run", signals=signals)
         found = json.loads((Path(folder) / "run" / "metrics.json").read_text())
-    seconds, values = round(time.perf_counter() - begin, 1), found["test"]["metrics"]["model"]
-    tasks = {task: _held(values, task, best[task]) for task in recipe.tasks if task in best}
+    seconds, values = round(time.perf_counter() - begin, 1), found["test"]
+    tasks = {task: _held(values, task, best[task]) for task in recipe.task if task in best}
     for task, line in tasks.items():
         print(f"{name} {task}: {line}", file=sys.stderr, flush=True)
     return {"seconds": seconds, "tasks": tasks, "verdicts": found.get("verdicts")}

@@ -80,6 +80,8 @@ class Domain(ABC):
     behaviors: ClassVar[Mapping[str, Behavior]] = {}
     #: The behavior that makes an item a target of what is ranked; empty = every interaction.
     target: ClassVar[str] = ""
+    #: The behavior of which it is asked who does it with an item; empty = none.
+    asked: ClassVar[str] = ""
     #: The words of the items' texts.
     vocabulary: ClassVar[Vocabulary]
 

@@ -20,9 +20,9 @@ class Settings(Declared):
     The defaults are what the recipes of the domains are held against.
     """
 
-    rows: Annotated[int, Field(gt=0)] = Field(40_000, description="interactions")
-    users: _Size | None = Field(None, description="users; default: one for 40 interactions, at least 50")
-    items: _Size | None = Field(None, description="items; default: 400, or one for 20 users if that is more")
+    rows: Annotated[int, Field(gt=0)] = Field(50_000, description="interactions")
+    users: _Size | None = Field(None, description="users; default: one for 100 interactions, at least 50")
+    items: _Size | None = Field(None, description="items; default: 300, or one for 10 users if that is more")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="of all that is drawn")
     correlation: _Share = Field(
         0.7,
@@ -58,12 +58,12 @@ class Settings(Declared):
     @property
     def user_count(self) -> int:
         """How many users there are."""
-        return self.users or max(50, self.rows // 40)
+        return self.users or max(50, self.rows // 100)
 
     @property
     def item_count(self) -> int:
         """How many items there are."""
-        return self.items or max(400, self.user_count // 20)
+        return self.items or max(300, self.user_count // 10)
 
 
 def knob(text: str) -> tuple[str, Any]:

@@ -34,6 +34,7 @@ class Social(Domain):
     behaviors: ClassVar[Mapping[str, Behavior]] = {
         "answer": Behavior(0.12, steep=1.3), "upvote": Behavior(0.25), "save": Behavior(0.1),
     }  # fmt: skip
+    asked: ClassVar[str] = "answer"
     vocabulary: ClassVar[Vocabulary] = SOCIAL
 
     def described(self) -> dict[str, pa.Table]:
@@ -72,6 +73,7 @@ class People(Social):
     entities: ClassVar[Mapping[str, Mapping[str, Column]]] = {
         "user": {"town": CATEGORICAL, "field": CATEGORICAL, "friends": Column(kind="list")},
     }
+    asked: ClassVar[str] = ""
     behaviors: ClassVar[Mapping[str, Behavior]] = {"back": Behavior(0.35), "message": Behavior(0.15)}
 
     def made(self) -> World:

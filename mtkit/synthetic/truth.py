@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import functools
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -48,6 +49,7 @@ class Account:
         self.domain = domain
         items = len(domain.world.kind)
         self._popular, self._past = np.zeros(items), np.zeros(len(domain.world.before), bool)
+        self._doers = np.zeros(len(self._past))
         self._rows: list[dict[str, np.ndarray]] = []
         self._before: dict[str, list[float]] = {}
 
@@ -58,6 +60,9 @@ class Account:
         target = labels[self.domain.target] == 1 if self.domain.target else np.ones(len(test), bool)
         self._popular += np.bincount(part.items[~test & target], minlength=len(self._popular))
         self._past[part.users[~test]] = True
+        if self.domain.asked:
+            did = labels[self.domain.asked][~test] == 1
+            self._doers += np.bincount(part.users[~test][did], minlength=len(self._doers))
         for name, label in labels.items():
             there = label[~test & ~np.isnan(label)]
             total = self._before.setdefault(name, [0.0, 0.0])
@@ -75,6 +80,8 @@ class Account:
         found = dict(self._predictions(rows)) | dict(_of_texts(self.domain)) | dict(_of_users(self.domain))
         if rows and (ranking := self._ranking(rows)):
             found["next"] = ranking
+        if rows and self.domain.asked and (ranking := self._askers(rows)):
+            found["who"] = ranking
         return found
 
     def _predictions(self, rows: Mapping[str, np.ndarray]) -> Iterator[tuple[str, Best]]:
@@ -92,20 +99,48 @@ class Account:
                 yield name, Best("auc", float(roc_auc_score(label, planted)), 0.5, len(label))
 
     def _ranking(self, rows: Mapping[str, np.ndarray]) -> Best | None:
+        """Items for users who have a past."""
         target = rows["target"].astype(bool) & self._past[rows["users"]]
-        users, items = rows["users"][target], rows["items"][target]
-        who = np.unique(users)
-        who = np.sort(np.random.default_rng(0).permutation(who)[: max(1, _SCORES // len(self._popular))])
-        if not len(who):
-            return None
-        relevant = np.zeros((len(who), len(self._popular)), bool)
-        of = np.isin(users, who)
-        relevant[np.searchsorted(who, users[of]), items[of]] = True
-        scores = self.domain.expected(who)
-        if self.domain.target:
-            scores *= self.domain.acts.matrix(self.domain.target, who, (TEST + DAYS) / 2)
-        popular = np.broadcast_to(self._popular, scores.shape)
-        return Best(f"ndcg@{_TOP}", _ndcg(scores, relevant), _ndcg(popular, relevant), len(who))
+        scores = functools.partial(self._chances, self.domain.target)
+        return _ranked(rows["users"][target], rows["items"][target], scores, self._popular)
+
+    def _askers(self, rows: Mapping[str, np.ndarray]) -> Best | None:
+        """Users for items: who does what is asked, popularity being how often they did."""
+        target = rows[self.domain.asked] == 1
+
+        def scores(items: np.ndarray) -> np.ndarray:
+            users = np.arange(len(self._past))
+            activity = np.diff(self.domain.world.activity, prepend=0)
+            return activity * self._chances(self.domain.asked, users)[:, items].T
+
+        return _ranked(rows["items"][target], rows["users"][target], scores, self._doers)
+
+    def _chances(self, behavior: str, users: np.ndarray) -> np.ndarray:
+        """float64 `[users, items]`: how often each item is chosen in the test, and a behavior follows."""
+        chosen = self.domain.expected(users)
+        return chosen * self.domain.acts.matrix(behavior, users, (TEST + DAYS) / 2) if behavior else chosen
+
+
+def _ranked(
+    who: np.ndarray, what: np.ndarray, scores: Callable[[np.ndarray], np.ndarray], popular: np.ndarray
+) -> Best | None:
+    """Rankings by scores, of some of those who have targets, and by popularity.
+
+    Args:
+        who: int64 `[targets]`, whose target it is.
+        what: int64 `[targets]`.
+        scores: from some of these to `[n, candidates]`.
+        popular: `[candidates]`.
+    """
+    some = np.random.default_rng(0).permutation(np.unique(who))[: max(1, _SCORES // len(popular))]
+    some = np.sort(some)
+    if not len(some):
+        return None
+    of = np.isin(who, some)
+    relevant = np.zeros((len(some), len(popular)), bool)
+    relevant[np.searchsorted(some, who[of]), what[of]] = True
+    plain = _ndcg(np.broadcast_to(popular, relevant.shape), relevant)
+    return Best(f"ndcg@{_TOP}", _ndcg(scores(some), relevant), plain, len(some))
 
 
 def _of_texts(domain: Domain) -> Iterator[tuple[str, Best]]:

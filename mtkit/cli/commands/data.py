@@ -118,7 +118,7 @@ def _one(name: str) -> PublishedData:
 @click.option(
     "-o", "--output", type=click.Path(path_type=Path, file_okay=False), help="Where files go. [default: KIND]"
 )
-@click.option("--rows", type=click.IntRange(min=1), help="Interactions. [default: 40000]")
+@click.option("--rows", type=click.IntRange(min=1), help="Interactions. [default: 50000]")
 @click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of all that is drawn.")
 @click.option(
     "--set", "sets", multiple=True, metavar="KNOB=VALUE",
