@@ -40,6 +40,7 @@ def unfit_lists(
             if message := _unfit_task(name, key, retrieval, plan, statistics, schema):
                 yield (key, name), message
     yield from _unfit_columns(settings, schema, plan.candidate_entity(retrieval))
+    yield from _unfit_bounds(settings, schema, plan.candidate_entity(retrieval))
 
 
 def _unfit_task(
@@ -80,6 +81,16 @@ def _of_pairs(
     """Of what a prediction depends on, what a user and a candidate have."""
     scopes = {next(iter(schema.roles)), plan.candidate_entity(retrieval), HISTORY}
     return {address for address in _needed(task, plan, statistics) if address.scope in scopes}
+
+
+def _unfit_bounds(settings: Recommend, schema: Schema, item: str) -> Iterator[Found]:
+    """Columns that cannot bound one another."""
+    user = next(iter(schema.roles))
+    for name, bound in settings.suitability.items():
+        for scope, column in ((item, name), (user, bound)):
+            known = [other for other, declared in schema.columns(scope).items() if declared.kind == "numeric"]
+            if column not in known:
+                yield ("suitability", name), f"{scope}s have no column of numbers {column!r}; {nearest(column, known)}"
 
 
 def _unfit_columns(settings: Recommend, schema: Schema, item: str) -> Iterator[Found]:

@@ -358,6 +358,11 @@ class Recommend(Declared):
         (),
         description="categorical columns of the items of which a request may say which values it wants (`filter_NAME`)",
     )
+    suitability: Mapping[Name, Name] = Field(
+        {},
+        description='column of numbers of the items -> that of the users which it may not exceed (`{risk = "band"}`): what is '
+        "above, or of which either is not known, is in no list, whatever a request says",
+    )
     seen: bool = Field(True, description="whether items of the own past are recommended")
     diversity: Annotated[float, Field(ge=0, lt=1)] = Field(
         0.0,

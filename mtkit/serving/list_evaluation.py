@@ -79,7 +79,9 @@ class _Lists:
         self._table, self._settings = evaluation_of(pipeline.plan.rows_of(task)), settings
         self._statistics = RequestStatistics(pipeline)
         self._stages = TwoStages(pipeline, settings, task, self._statistics.added)
-        self._filter = ItemFilter(pipeline, settings, pipeline.plan.candidate_entity(task))
+        self._filter = ItemFilter(
+            pipeline, settings, pipeline.plan.candidate_entity(task), next(iter(pipeline.fold.events.ids))
+        )
         self._model, self._task, self._head = model, task, model.heads[task]
         self._encoded = _called(lambda: encode_limited(model))
         self._candidates = _called(self._whole)
@@ -118,7 +120,7 @@ class _Lists:
         batch = self._statistics.added(self._model.feed.batch(self._table, numbers))
         forward = Forward(self._model, whole=frozenset(), encoded=encoded)
         query = self._head.queries(forward.task(self._task, batch))
-        scores = self._filter.kept(self._head.score(query, candidates, batch), {})
+        scores = self._filter.kept(self._head.score(query, candidates, batch), {}, batch)
         if not self._settings.seen:
             scores = without_own(scores, batch.lists["own"])
         number = tf.constant(self._settings.candidates)

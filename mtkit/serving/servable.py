@@ -103,7 +103,7 @@ class Servable(tf.Module):
         if main is not None:
             embeddings = self.head.catalog(Forward(model, encoded=encoded).task(main, Batch({})))
             self.candidates = Candidates(self.head, embeddings, self.users.gather(tf.constant([0], tf.int64)))
-            self.filter = ItemFilter(pipeline, settings, self.item) if settings else None
+            self.filter = ItemFilter(pipeline, settings, self.item, self.user) if settings else None
             self.similar = SimilarItems(self.candidates, tf.norm(self.head.alike(embeddings), axis=1))
         self.together = None if together is None else ItemsTogether(together)
 
@@ -168,6 +168,16 @@ class Servable(tf.Module):
             )
 
         return Given({**inputs, **events.inputs}, batch) | features
+
+    def bounds(self) -> Given:
+        """The numbers of a user who is not in the data by which lists are bounded; without one, nothing is recommended."""
+        found = Given()
+        for bound in self.filter.bounds if self.filter else ():
+            about = f"what no {self.item} of the list may exceed; nan = nothing is recommended"
+            found |= Given(
+                {bound.input: ServingInput("float32", (), about)}, lambda given, b=bound: b.brought(given[b.input])
+            )
+        return found
 
     def _new(self, entity: str, tasks: Iterable[str], form: Form) -> Given | None:
         """Raw features of an entity that is not in the data, and what its statistics are looked up by."""
@@ -261,7 +271,10 @@ class Servable(tf.Module):
         """
         query = self.head.queries(self.request(self.main, batch))
         excluded = self.lookups[self.item].rows(exclude_ids)
-        return self._listed(batch, *best(self.candidates.scores(query, batch), k, excluded))
+        scores = self.candidates.scores(query, batch)
+        for bound in self.filter.bounds if self.filter else ():
+            scores = tf.where(bound.holds(batch), scores, -np.inf)
+        return self._listed(batch, *best(scores, k, excluded))
 
     def recommend(
         self, batch: Batch, k: tf.Tensor, exclude_ids: tf.Tensor, wanted: Mapping[str, tf.Tensor]
@@ -282,7 +295,7 @@ class Servable(tf.Module):
         batch, forward = self._statistics.value.added(batch), self.forward()
         scores = self.candidates.scores(self.head.queries(forward.task(self.main, batch)), batch)
         assert self.filter is not None, "what has stages has a filter"
-        scores = self.filter.kept(scores, wanted)
+        scores = self.filter.kept(scores, wanted, batch)
         if not stages.settings.seen:
             scores = without_own(scores, batch.lists["own"])
         number = tf.constant(stages.settings.candidates)

@@ -101,7 +101,7 @@ def _retrieval(servable: Servable) -> dict[str, Signature]:
         if new := servable.new_user([main], form):
             made[f"embed_new_{user}{form.value}"] = _query(servable, new | context)
         if new := servable.new_user(servable.tasks, form):
-            made[f"recommend_new_{user}{form.value}"] = _recommendation(servable, new | context)
+            made[f"recommend_new_{user}{form.value}"] = _recommendation(servable, new | context | servable.bounds())
         if new := servable.new_item(item, [main], form):
             made[f"embed_new_{item}{form.value}"] = _candidate(servable, new)
     return made

@@ -13,6 +13,8 @@ from mtkit.model.forward import Forward
 from mtkit.recipe.settings import Recommend
 from mtkit.spec import Trained
 
+#: What comes before the column of a user that bounds what is recommended, among what a request brings.
+BOUND = "bound/"
 #: The least probability of which a logarithm is taken.
 TINY = 1e-12
 
@@ -136,24 +138,32 @@ class ItemFilter(tf.Module):
         pipeline: the trained pipeline.
         settings: the recipe's section `recommend`.
         item: the entity that is recommended.
+        user: the role that it is recommended to.
     """
 
-    def __init__(self, pipeline: Trained, settings: Recommend, item: str) -> None:
+    def __init__(self, pipeline: Trained, settings: Recommend, item: str, user: str) -> None:
         super().__init__(name="filter")
         catalog, declared = pipeline.fold.catalog(item), pipeline.fold.schema.columns(item)
         self.allowed: tf.Variable | None = None
         if settings.where:
             allowed = holding(settings.where, catalog.columns, declared)
             self.allowed = tf.Variable(allowed, trainable=False, name="filter.where")
+        self.bounds = [
+            _Bound(user, bound, _numbers(pipeline, user, bound), _numbers(pipeline, item, name))
+            for name, bound in settings.suitability.items()
+        ]
         self.columns = {name: _Values(name, catalog.columns[name].to_pylist()) for name in settings.filters}
 
-    def kept(self, scores: tf.Tensor, wanted: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    def kept(self, scores: tf.Tensor, wanted: Mapping[str, tf.Tensor], batch: Batch) -> tf.Tensor:
         """Scores `[users, items]`, -inf where an item may not be in the list.
 
         Args:
             scores: of the catalog.
             wanted: column -> values that are wanted, strings `[users or 1, n]`, empty ones say nothing; without any, all are.
+            batch: of the users.
         """
+        for bound in self.bounds:
+            scores = tf.where(bound.holds(batch), scores, -np.inf)
         if self.allowed is not None:
             scores = tf.where(self.allowed, scores, -np.inf)
         for name, values in wanted.items():
@@ -164,6 +174,41 @@ class ItemFilter(tf.Module):
                 asked, lambda s=scores, c=column, v=values: tf.where(c.among(v), s, -np.inf), lambda s=scores: s
             )
         return scores
+
+
+class _Bound(tf.Module):
+    """What a number of each user lets through of the catalog; a number that is missing lets nothing through.
+
+    Args:
+        role: of the users.
+        column: of the users.
+        limits: float32 `[users]`, nan where it is missing.
+        values: float32 `[items]`, the same.
+    """
+
+    def __init__(self, role: str, column: str, limits: np.ndarray, values: np.ndarray) -> None:
+        super().__init__(name=f"bound_{column}")
+        self.role, self.input = role, f"{role}_{column}"
+        self._given = f"{BOUND}{column}"
+        self.limits = tf.Variable(limits, trainable=False, name=f"bound.{column}")
+        self.values = tf.Variable(values, trainable=False, name="bound.items")
+
+    def holds(self, batch: Batch) -> tf.Tensor:
+        """Bool `[rows, items]`, false where either number is missing, for nothing is smaller than nan."""
+        limits = batch.given.get(self._given)
+        if limits is None:
+            limits = tf.gather(self.limits, batch.ids[self.role])
+        return self.values <= limits[:, None]
+
+    def brought(self, value: tf.Tensor) -> Batch:
+        """The part of a request that brings the number along, float32 `[rows]`."""
+        return Batch({}, given={self._given: value})
+
+
+def _numbers(pipeline: Trained, scope: str, column: str) -> np.ndarray:
+    """A column of numbers of a catalog, float32 `[rows]`, nan where it is null."""
+    values = pipeline.fold.catalog(scope).columns[column]
+    return np.array([np.nan if value is None else value for value in values.to_pylist()], np.float32)
 
 
 class _Values(tf.Module):

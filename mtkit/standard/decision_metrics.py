@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from mtkit.spec import Contributions, PredictionMetric
+from mtkit.spec import Contributions, PositiveFloat, PredictionMetric
 from mtkit.standard.prediction_metrics import NAN, finite
 
 if TYPE_CHECKING:
@@ -118,6 +118,63 @@ class F1(_OfClasses):
         from sklearn.metrics import f1_score
 
         return _of_classes(f1_score, labels, predictions, weights, self._options(predictions))
+
+
+class Profit(PredictionMetric):
+    """What a row brings on average if all are acted on whose expected profit is above 0.
+
+    A positive that is acted on brings `gain`, and acting costs `cost` each time; so a row is acted on if its probability is above
+    cost / gain. With true probabilities no other threshold brings more. Source: Elkan, "The foundations of cost-sensitive
+    learning", 2001, section 1.
+    """
+
+    labels: ClassVar[frozenset[str]] = frozenset({"binary"})
+
+    gain: PositiveFloat = Field(description="what a positive brings that is acted on")
+    cost: PositiveFloat = Field(description="what acting costs, whatever comes of it")
+
+    def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
+        """The mean by weight, from -cost to gain - cost; nan for predictions that are not numbers."""
+        import numpy as np
+
+        found = self.contributions(labels, predictions, weights)
+        return NAN if found is None else float(np.average(found[0], weights=found[1]))
+
+    def contributions(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> Contributions | None:
+        """What each row brings."""
+        import numpy as np
+
+        acted = predictions * self.gain > self.cost
+        return (np.where(acted, labels * self.gain - self.cost, 0.0), weights) if finite(predictions) else None
+
+
+class Lift(PredictionMetric):
+    """How many times as frequent positives are among the rows with the highest predictions as among all.
+
+    Rows with equal predictions at the edge count in parts, as if they were drawn.
+    """
+
+    labels: ClassVar[frozenset[str]] = frozenset({"binary", "scores"})
+    chance: ClassVar[float | None] = 1.0
+
+    share: Annotated[float, Field(gt=0, le=1)] = Field(
+        0.1, description="share of the rows, by weight, that is looked at"
+    )
+
+    def value(self, labels: np.ndarray, predictions: np.ndarray, weights: np.ndarray) -> float:
+        """The ratio, 0 to 1 / share; nan without positives."""
+        import numpy as np
+
+        if not finite(predictions) or not labels @ weights:
+            return NAN
+        weights = weights.astype(np.float64)
+        _, which = np.unique(-predictions, return_inverse=True)
+        each = np.bincount(which, weights)
+        positives = np.bincount(which, weights * labels)
+        above = np.concatenate([[0.0], np.cumsum(each)[:-1]])
+        size = self.share * each.sum()
+        taken = np.clip(np.divide(size - above, each, out=np.zeros(len(each)), where=each > 0), 0, 1)
+        return float(taken @ positives / size / (positives.sum() / each.sum()))
 
 
 def _weighted(parts: Sequence[tuple[np.ndarray, float, np.ndarray]], weights: np.ndarray) -> Contributions | None:

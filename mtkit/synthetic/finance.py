@@ -39,8 +39,8 @@ class Finance(Domain):
         "item": {"title": TEXT, "words": WORDS, "class": CLASSES, "maker": CATEGORICAL, "risk": NUMERIC, "margin": NUMERIC},
     }  # fmt: skip
     behaviors: ClassVar[Mapping[str, Behavior]] = {
-        "accepted": Behavior(0.1, steep=1.2),
-        "cancelled": Behavior(0.2, given="accepted", steep=-1.0),
+        "accepted": Behavior(0.25, steep=1.2),
+        "cancelled": Behavior(0.5, given="accepted", steep=-1.0),
     }
     target: ClassVar[str] = "accepted"
     vocabulary: ClassVar[Vocabulary] = FINANCE

@@ -95,8 +95,12 @@ class Account:
                     float(np.sqrt(np.mean((label - guess) ** 2))) for guess in (planted, total / max(count, 1))
                 )
                 yield name, Best("rmse", known, mean, len(label))
-            elif 0 < label.mean() < 1:
-                yield name, Best("auc", float(roc_auc_score(label, planted)), 0.5, len(label))
+                continue
+            yield from _order(name, label, planted)
+            if given := self.domain.behaviors[name].given:
+                after = rows[given][there] == 1
+                chance = planted[after] / rows[f"{given} planted"][there][after]
+                yield from _order(f"{name}_if_{given}", label[after], chance)
 
     def _ranking(self, rows: Mapping[str, np.ndarray]) -> Best | None:
         """Items for users who have a past."""
@@ -141,6 +145,11 @@ def _ranked(
     relevant[np.searchsorted(some, who[of]), what[of]] = True
     plain = _ndcg(np.broadcast_to(popular, relevant.shape), relevant)
     return Best(f"ndcg@{_TOP}", _ndcg(scores(some), relevant), plain, len(some))
+
+
+def _order(name: str, label: np.ndarray, planted: np.ndarray) -> Iterator[tuple[str, Best]]:
+    if len(label) and 0 < label.mean() < 1:
+        yield name, Best("auc", float(roc_auc_score(label, planted)), 0.5, len(label))
 
 
 def _of_texts(domain: Domain) -> Iterator[tuple[str, Best]]:

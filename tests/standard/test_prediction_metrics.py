@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from sklearn.metrics import cohen_kappa_score, mean_tweedie_deviance
 
-from mtkit.standard.decision_metrics import F1, Accuracy, Precision, Recall
+from mtkit.standard.decision_metrics import F1, Accuracy, Lift, Precision, Profit, Recall
 from mtkit.standard.order_metrics import Auc, PrAuc
 from mtkit.standard.prediction_metrics import (
     Brier,
@@ -17,7 +17,7 @@ from mtkit.standard.prediction_metrics import (
     Rmse,
     TweedieDeviance,
 )
-from mtkit.testing import check_spec
+from mtkit.testing import check_prediction_metric, check_spec
 
 BOTH = [LogLoss(), NormalizedEntropy(), Brier(), CalibrationError(), Accuracy(), Recall(), Precision(), F1()]
 METRICS = [Auc(), PrAuc(), *BOTH]
@@ -342,3 +342,49 @@ def test_influences_on_the_kappa_are_its_derivatives_by_the_weights():
         moved[row] += 1e-5 * weights.sum()
         slope = (QuadraticKappa().value(labels, predictions, moved) - kappa) / 1e-5
         assert values[row] - kappa == pytest.approx(slope, abs=1e-3)
+
+
+def test_profit_is_what_those_bring_who_are_acted_on():
+    labels, predictions, weights = (
+        np.array([1, 0, 1, 0]),
+        np.array([0.9, 0.3, 0.1, 0.1]),
+        np.array([1.0, 2.0, 1.0, 1.0]),
+    )
+    metric = Profit(gain=10, cost=2)
+    assert metric.value(labels, predictions, weights) == pytest.approx((8 * 1 - 2 * 2) / 5)
+    values, _ = metric.contributions(labels, predictions, weights)
+    assert values.tolist() == [8, -2, 0, 0]
+    assert np.isnan(metric.value(labels, np.full(4, np.nan), weights))
+    assert metric.contributions(labels, np.full(4, np.nan), weights) is None
+
+
+def test_no_other_threshold_brings_more_with_true_probabilities():
+    generator = np.random.default_rng(0)
+    chances = generator.random(200_000) ** 3
+    labels, weights = (generator.random(200_000) < chances).astype(int), np.ones(200_000)
+
+    def brought(threshold):
+        return Profit(gain=10, cost=2).value(labels, (chances > threshold).astype(float), weights)
+
+    own = Profit(gain=10, cost=2).value(labels, chances, weights)
+    assert own == brought(0.2)
+    assert all(own > brought(other) for other in (0.05, 0.1, 0.4, 0.6))
+
+
+def test_lift_is_the_rate_at_the_top_over_the_rate_of_all():
+    labels, ones = np.array([1, 1, 0, 1, 0, 0, 0, 0, 0, 0]), np.ones(10)
+    order = np.arange(10, 0, -1) / 10
+    assert Lift(share=0.2).value(labels, order, ones) == pytest.approx(1 / 0.3)
+    assert Lift(share=0.3).value(labels, order, ones) == pytest.approx(2 / 3 / 0.3)
+    assert Lift().value(labels, np.full(10, 0.5), ones) == pytest.approx(1)
+    twice = np.r_[0, 0, 1:10]
+    weighed = Lift(share=0.25).value(labels, order, np.array([2.0, *ones[1:]]))
+    assert weighed == pytest.approx(Lift(share=0.25).value(labels[twice], order[twice], np.ones(11)))
+    assert np.isnan(Lift().value(np.zeros(10), order, ones))
+    assert np.isnan(Lift().value(labels, np.full(10, np.nan), ones))
+
+
+@pytest.mark.parametrize("metric", [Profit(gain=3, cost=1), Lift(share=0.3)])
+def test_metrics_of_campaigns_keep_to_the_rules(metric):
+    check_spec(metric)
+    check_prediction_metric(metric)

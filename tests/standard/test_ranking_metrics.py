@@ -12,6 +12,7 @@ from mtkit.standard.ranking_metrics import (
     Gini,
     Hit,
     Map,
+    Miscalibration,
     Mrr,
     Ndcg,
     Novelty,
@@ -227,3 +228,19 @@ def test_debiased_ndcg_is_ndcg_where_popularity_does_not_matter_and_1_at_best(kn
     assert DebiasedNdcg().value(one, 2) == 1
     assert DebiasedNdcg().value(dataclasses.replace(one, items=one.items[:, ::-1]), 2) < 0.7
     assert math.isnan(DebiasedNdcg().value(dataclasses.replace(known, shares=None), 8))
+
+
+def test_miscalibration_is_the_divergence_of_shares():
+    """Items 1 and 2 are comedies, 3 is crime, 4 is both, 5 is nothing."""
+    from scipy.sparse import csr_array
+
+    vectors = csr_array(np.array([[0, 0], [1, 0], [1, 0], [0, 1], [0.5**0.5, 0.5**0.5], [0, 0]]))
+    items = np.array([[1, 2], [1, 3], [4, 5], [5, 0]], np.int32)
+    relevant = np.array([2, 1, 1, 1])
+    targets = Ragged(np.array([0, 2, 3, 4, 5]), {"item": np.array([1, 3, 4, 3, 1])})
+    found = Miscalibration(by="item.genre").per_row(
+        Ranking(items, np.zeros((4, 2), bool), relevant, 5, targets=targets, vectors={"item.genre": vectors}), 2
+    )
+    half, certain = 0.5 * math.log(0.5 / 0.995) + 0.5 * math.log(0.5 / 0.005), math.log(1 / (0.99 * 0.5 + 0.01))
+    np.testing.assert_allclose(found[:3], [half, 0.0, certain], atol=1e-12)
+    assert np.isnan(found[3])
