@@ -41,12 +41,10 @@ ACTIVITY_CHANNELS: tuple[str, ...] = (
     "log(1 + distinct items) / 2 - 2",
     "log(1 + baskets) / 2 - 1.7",
 )
+#: Over how many days an item's channels count, and what; the shortest tell what is coming up, as new films are.
+_COUNTS_OF_ITEM = ((30, "users"), (90, "users"), (14, "baskets"), (7, "baskets"), (3, "baskets"), (1, "baskets"))
 #: Channels of an item.
-POPULARITY_CHANNELS: tuple[str, ...] = (
-    "log(1 + users who bought the item in the last 30 days)",
-    "log(1 + users who bought the item in the last 90 days)",
-    "log(1 + baskets with the item in the last 14 days)",
-)
+POPULARITY_CHANNELS = tuple(f"log(1 + {what} with the item in the last {days} days)" for days, what in _COUNTS_OF_ITEM)
 #: Subtracted from the channels of a user.
 ACTIVITY_SHIFTS = (1.0, 1.2, 2.0, 1.7)
 #: Purchases looked at together: bounds the memory (8 bytes each, in about ten temporary arrays).
@@ -192,13 +190,13 @@ def _popularity_of_rows(purchases: Purchases, table: RowTable, items: int) -> Sh
 
 def _popularity(purchases: Purchases, moments: np.ndarray, items: int) -> np.ndarray:
     """Channels float32 `[moments, items, p]`."""
-    counts = np.zeros((len(moments), len(POPULARITY_CHANNELS), items))
+    counts = np.zeros((len(moments), len(_COUNTS_OF_ITEM), items))
     for number, moment in enumerate(moments):
-        for channel, days in enumerate((30, 90)):
+        for channel, (days, what) in enumerate(_COUNTS_OF_ITEM):
             recent = _recent(purchases, moment, days)
             item = purchases.item[recent]
-            counts[number, channel] = np.bincount(item[run_starts(purchases.user[recent], item)], minlength=items)
-        counts[number, 2] = np.bincount(purchases.item[_recent(purchases, moment, 14)], minlength=items)
+            counted = run_starts(purchases.user[recent], item) if what == "users" else slice(None)
+            counts[number, channel] = np.bincount(item[counted], minlength=items)
     channels: np.ndarray = np.log1p(counts).astype(np.float32).transpose(0, 2, 1)
     return np.ascontiguousarray(channels)
 

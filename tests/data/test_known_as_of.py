@@ -143,7 +143,8 @@ def test_popularity_equals_the_slow_way(events, rows):
         expected = np.zeros((ITEMS, len(POPULARITY_CHANNELS)))
         for (item, _), groups in times.items():
             ages = ages_of(groups, moment)
-            expected[item] += [ages[-1] <= 30, ages[-1] <= 90, sum(age <= 14 for age in ages)]
+            recent = [sum(age <= days for age in ages) for days in (14, 7, 3, 1)]
+            expected[item] += [ages[-1] <= 30, ages[-1] <= 90, *recent]
         np.testing.assert_allclose(channels, np.log1p(expected), 1e-6)
         assert not channels[0].any()
 
