@@ -92,7 +92,10 @@ def _at(model: type[BaseModel], path: Sequence[str | int]) -> list[Kind]:
 def _inside(kind: Kind, part: str | int) -> Iterator[Kind]:
     """What may stand in a value of a kind, at a key or an index."""
     origin, arguments = get_origin(kind.type) or kind.type, get_args(kind.type)
-    if _is(kind.type, BaseModel):
+    if _is(kind.type, RootModel):
+        for inner in _kinds(kind.type.model_fields["root"].annotation):
+            yield from _inside(inner, part)
+    elif _is(kind.type, BaseModel):
         fields = kind.type.model_fields.items()
         found = next((field for name, field in fields if part in (name, field.alias)), None)
         if found:
@@ -135,6 +138,8 @@ def _words(kind: Kind) -> str:
 
 
 def _table(fields: Sequence[str]) -> str:
+    if not fields:
+        return ""  # a kind of components, which have keys of their own
     return f"a table with {'the key' if len(fields) == 1 else 'some of the keys'} {', '.join(fields)}"
 
 

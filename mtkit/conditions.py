@@ -106,13 +106,9 @@ class Where(RootModel[tuple[Mapping[str, Test], ...]]):
     def __get_pydantic_json_schema__(cls, source: Any, handler: GetJsonSchemaHandler) -> dict[str, Any]:
         """As recipes write it: a table, a list of tables, or the name of events."""
         del source
-        tests = handler(Test.__pydantic_core_schema__)
         values = {"type": ["string", "number", "boolean"]}
-        table = {
-            "type": "object",
-            "minProperties": 1,
-            "additionalProperties": {"anyOf": [values, {"type": "array", "items": values}, tests]},
-        }
+        test = {"anyOf": [values, {"type": "array", "items": values}, handler(Test.__pydantic_core_schema__)]}
+        table = {"type": "object", "minProperties": 1, "additionalProperties": test}
         return {"anyOf": [table, {"type": "array", "items": table, "minItems": 1}, {"type": "string"}]}
 
     def __hash__(self) -> int:

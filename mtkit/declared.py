@@ -105,7 +105,7 @@ def _sentence(error: Mapping[str, Any], wanted: str) -> str:
     if error["type"] in ("value_error", "assertion_error"):
         message = re.sub("^(Value error, |Assertion failed, )", "", error["msg"])
         return message[:1].lower() + message[1:]
-    if error["type"] in ("is_instance_of", "model_type"):
+    if error["type"] == "is_instance_of" or (error["type"] == "model_type" and not wanted):
         return f"expected a {error['ctx'].get('class') or error['ctx']['class_name']}"
     return f"expected {_FINITE.get(error['type']) or wanted or _pydantic(error)}"
 

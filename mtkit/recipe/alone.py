@@ -68,7 +68,7 @@ def bare(recipe: Recipe) -> Recipe:
     """
     edit = Edit(recipe.document)
     edit.keep("hook", ())
-    for section in ("recommend", "export"):
+    for section in ("recommend", "expect", "export"):
         edit.set((section,), None)
     edit.set(("evaluate", "baselines"), [])
     if not (recipe.evaluate.main and MetricKey.parse(recipe.evaluate.main).slice):
@@ -84,6 +84,9 @@ def _reduced(recipe: Recipe, tasks: Sequence[str]) -> Edit:
     edit.keep("encoder", {*_encoders(plan, tasks), *_measures(recipe, tasks, edit)})
     _correlations(recipe, tasks, edit)
     edit.set(("recommend",), None)
+    expected = recipe.expect.root if recipe.expect else {}
+    kept = {key: interval.model_dump(exclude_none=True) for key, interval in expected.items()}
+    edit.set(("expect",), {key: of for key, of in kept.items() if MetricKey.parse(key).task in tasks} or None)
     _slices(recipe, tasks, edit)
     return edit
 

@@ -22,7 +22,7 @@ from mtkit.recipe.plan import Plan
 from mtkit.recipe.registry import Registry
 from mtkit.recipe.search_settings import Search
 from mtkit.recipe.sections import MEASURES, NAMED, REQUIRED, SECTIONS, SINGLE
-from mtkit.recipe.settings import Catalog, Data, Evaluate, Header, NamedEvents, Recommend, Silence, Train
+from mtkit.recipe.settings import Catalog, Data, Evaluate, Expect, Header, NamedEvents, Recommend, Silence, Train
 from mtkit.recipe.source_text import Document, Mistake, read_document
 from mtkit.recipe.static_checks import Draft, check_wiring
 from mtkit.recipe.toml_positions import KeyPath, dotted
@@ -82,6 +82,7 @@ class Recipe(Header):
     evaluate: Evaluate = Evaluate()
     recommend: Recommend | None = None
     search: Search | None = None
+    expect: Expect | None = None
     export: Exporter
     callback: Mapping[Name, Callback] = Field({})
     hook: Mapping[Name, Any] = Field({})
@@ -240,6 +241,7 @@ class _Reader:
             evaluate=self._evaluate(data, components["task"]),
             recommend=self._section(("recommend",), Recommend) if "recommend" in self._values else None,
             search=self._section(("search",), Search) if "search" in self._values else None,
+            expect=self._section(("expect",), Expect) if "expect" in self._values else None,
         )
         self._fill_defaults(draft)
         self._check_strategy(draft.train)

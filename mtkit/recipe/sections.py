@@ -39,6 +39,7 @@ SECTIONS = (
     Section("evaluate"),
     Section("recommend"),
     Section("search"),
+    Section("expect"),
     Section("export", "exporter", default="saved_model"),
     Section("callback", "callback", named=True),
     Section("hook", "hooks", named=True),

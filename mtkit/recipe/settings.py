@@ -10,8 +10,10 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     BeforeValidator,
+    ConfigDict,
     Discriminator,
     Field,
+    RootModel,
     Tag,
     ValidationInfo,
     field_validator,
@@ -328,6 +330,51 @@ class Evaluate(Declared):
             if found := (*proper[:1], *order[:1]):
                 return found
         return tuple(keys[:1])
+
+
+class Interval(Declared):
+    """Where a figure has to lie, both ends included."""
+
+    at_least: float | None = Field(None, description="the smallest value")
+    at_most: float | None = Field(None, description="the largest value")
+
+    @model_validator(mode="after")
+    def _bounds_something(self) -> Self:
+        if self.at_least is None and self.at_most is None:
+            raise ValueError("expected [LOW, HIGH], or a table with at_least or at_most")
+        if None not in (self.at_least, self.at_most) and self.at_least > self.at_most:  # type: ignore[operator]
+            raise ValueError(f"expected the smaller one first, got {self.at_least:g} and {self.at_most:g}")
+        return self
+
+    def holds(self, value: float | None) -> bool:
+        """Whether a figure lies in it; one that is undefined does not."""
+        if value is None or value != value:  # noqa: PLR0124 - nan
+            return False
+        return (self.at_least is None or value >= self.at_least) and (self.at_most is None or value <= self.at_most)
+
+    def in_words(self) -> str:
+        """`.55 to .6`, or one end of it."""
+        if self.at_most is None:
+            return f"at least {self.at_least:g}"
+        return f"at most {self.at_most:g}" if self.at_least is None else f"{self.at_least:g} to {self.at_most:g}"
+
+
+def _ends(given: Any) -> Any:
+    if isinstance(given, list) and len(given) == 2:
+        return {"at_least": given[0], "at_most": given[1]}
+    return given
+
+
+Bounds = Annotated[Interval, BeforeValidator(_ends, json_schema_input_type=tuple[float, float] | Interval)]
+
+
+class Expect(RootModel[Mapping[str, Bounds]]):
+    """What figures of the test have to be, by metric key: `"next/ndcg@10" = [0.55, 0.6]`."""
+
+    model_config = ConfigDict(frozen=True)
+
+    def __hash__(self) -> int:
+        return hash(frozenset(self.root))
 
 
 class Recommend(Declared):

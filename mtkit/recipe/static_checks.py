@@ -17,7 +17,7 @@ from mtkit.recipe.plan import Plan
 from mtkit.recipe.recommend_checks import unfit_lists
 from mtkit.recipe.row_checks import unfit_rows
 from mtkit.recipe.search_settings import Search, unfit_search
-from mtkit.recipe.settings import By, Data, Evaluate, NamedEvents, Recommend, Train
+from mtkit.recipe.settings import By, Data, Evaluate, Expect, NamedEvents, Recommend, Train
 from mtkit.recipe.source_text import Mistake
 from mtkit.recipe.toml_positions import KeyPath
 from mtkit.recipe.width_checks import unfit_widths
@@ -41,6 +41,7 @@ from mtkit.spec import (
     prediction_of,
 )
 from mtkit.spec.heads import Output
+from mtkit.types import MetricKey
 
 
 @dataclass
@@ -60,6 +61,7 @@ class Draft:
     evaluate: Evaluate | None
     recommend: Recommend | None
     search: Search | None
+    expect: Expect | None
     export: Exporter | None
     callback: Mapping[str, Callback | None]
     hook: Mapping[str, Any]
@@ -76,6 +78,7 @@ def check_wiring(draft: Draft) -> list[Mistake]:
         *_queries(draft),
         *_settings(draft),
         *_searched(draft),
+        *_expected(draft),
     ]
     if draft.data and schema:
         mistakes += [*_addresses(draft, schema), *_beside_pairs(draft, schema), *_pasts(draft, schema)]
@@ -97,6 +100,16 @@ def _searched(draft: Draft) -> Iterator[Mistake]:
         heads = {name: head for name, head in draft.task.items() if head}
         measured = [key for name, head in heads.items() for key in draft.evaluate.keys(name, head)]
         yield from unfit_search(draft.search, measured)
+
+
+def _expected(draft: Draft) -> Iterator[Mistake]:
+    """Figures that are expected, and that nothing measures; of which slices there are, columns decide."""
+    heads = {name: head for name, head in draft.task.items() if head}
+    for key in draft.expect.root if draft.expect and draft.evaluate and len(heads) == len(draft.task) else ():
+        found = MetricKey.parse(key)
+        known = [key for name, head in heads.items() for key in draft.evaluate.keys(name, head)]
+        if found.task not in heads or found.label not in heads[found.task].metric_labels(draft.evaluate):
+            yield Mistake(("expect", key), f"no figure is called {key!r}; {nearest(key, known)}", of_key=True)
 
 
 def _lists(draft: Draft, schema: Schema | None) -> Iterator[Mistake]:

@@ -12,8 +12,9 @@ def test_what_holds_the_sections_has_those_that_are_declared():
     names = [section.name for section in SECTIONS]
     assert [field.name for field in dataclasses.fields(Draft)] == names
     assert set(names) <= Recipe.model_fields.keys()
-    # In Python, hooks are arguments of a run, events that are spoken of by name are variables, and searches loops.
-    assert set(names) - {"hook", "events", "search"} <= inspect.signature(compose).parameters.keys()
+    # In Python, hooks are arguments of a run, events that are spoken of by name are variables, searches loops, and
+    # expectations assertions.
+    assert set(names) - {"hook", "events", "search", "expect"} <= inspect.signature(compose).parameters.keys()
 
 
 def test_kinds_are_those_of_the_base_classes():
