@@ -99,7 +99,6 @@ UNTESTED = {
             "cli.commands.data",
             "cli.commands.diff",
             "cli.commands.evaluate",
-            "cli.commands.export",
             "cli.commands.plugins",
             "cli.commands.profile",
             "cli.commands.recommend",

@@ -16,7 +16,7 @@ from mtkit.data.catalogs import make_cuts
 from mtkit.data.columns import load
 from mtkit.data.fingerprint import checksums, fingerprint
 from mtkit.data.kept_weights import Origin
-from mtkit.errors import RunError
+from mtkit.errors import Problem, RecipeError, RunError
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.unknown_rows import unknown_results, warnings_of
 from mtkit.evaluation.user_sums import Measured
@@ -27,8 +27,9 @@ from mtkit.model.auxiliary import weight_of
 from mtkit.model.component_probe import check_components
 from mtkit.model.model_evaluation import evaluate, item_vectors
 from mtkit.model.named_weights import kept_weights, named_weights, part_of
-from mtkit.recipe.loader import Recipe
+from mtkit.recipe.loader import Recipe, load_recipe
 from mtkit.recipe.lock import model_tables
+from mtkit.recipe.toml_positions import split_key
 from mtkit.runs.calibrating import calibration_results, take_calibration
 from mtkit.runs.console import Reporter
 from mtkit.runs.directory import INIT_FROM, RunDirectory, write_json, write_table
@@ -273,14 +274,32 @@ def measured_beside(recipe: Recipe, dataset: Dataset, cut: Cut, protocol: Rankin
     return evaluate(pipeline, protocol).beside
 
 
-def trained_pipeline(directory: RunDirectory) -> Pipeline:
+def _exported_as(directory: RunDirectory, sets: Sequence[str], unsets: Sequence[str]) -> Recipe:
+    for option, texts in (("--set", sets), ("--unset", unsets)):
+        for text in texts:
+            split = split_key(text)
+            if not split or split[0][0] != "export":
+                what = "expected a key of the export, as in export.unseen=false; what was trained stays as it is"
+                raise RecipeError([Problem(option, text, what)])
+    return load_recipe(directory.lock, sets, unsets)
+
+
+def trained_pipeline(directory: RunDirectory, sets: Sequence[str] = (), unsets: Sequence[str] = ()) -> Pipeline:
     """The pipeline of a run's test, as it was after its last epoch.
 
+    Args:
+        directory: of the run.
+        sets: `export.KEY=VALUE`, where the export is to be another one; nothing else can be, for that is what was trained.
+        unsets: `export`, or keys of it.
+
     Raises:
+        RecipeError: something else is to be changed, or the recipe is not right with the changes.
         RunError: there is no such run, it was not trained to the end, a file of it is damaged, or its data have changed.
     """
     directory.check_run()
     recipe = directory.read_recipe()
+    if sets or unsets:
+        recipe = _exported_as(directory, sets, unsets)
     with recipe.blaming():
         return _trained(recipe, directory)
 
