@@ -18,6 +18,7 @@ from mtkit.recipe import plugin_files
 from mtkit.recipe.loader import Recipe, load_recipe
 from mtkit.shown import forget
 from mtkit.spec import BuildContext, Spec
+from mtkit.standard.exporters import SavedModel
 
 if TYPE_CHECKING:
     from mtkit.model.assembly import Pipeline
@@ -52,6 +53,22 @@ def _plain_process() -> Iterator[None]:
         from mtkit.backend import keras
 
         keras.backend.experimental.disable_tf_random_generator()
+
+
+@pytest.fixture(autouse=True)
+def _exports_unasked(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Spares tests the process in which an export is asked, but for those that ask for `asked_alone`."""
+    if "asked_alone" not in request.fixturenames:
+        export = SavedModel.export
+        monkeypatch.setattr(SavedModel, "prepare", lambda _: None)
+        monkeypatch.setattr(
+            SavedModel, "export", lambda self, *given: export(self.model_copy(update={"verify": False}), *given)
+        )
+
+
+@pytest.fixture
+def asked_alone() -> None:
+    """Exports are asked in a process of their own, as outside of tests."""
 
 
 @pytest.fixture

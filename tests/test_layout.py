@@ -174,6 +174,7 @@ UNTESTED = {
     "recipe.search_settings": "recipe/test_search_space",
     "runs.replicates": "runs/test_run",
     "serving.request_features": "serving/test_servable",
+    "serving.ask_alone": "serving/test_reload, which runs it",
     "serving.signature_set": "serving/test_servable and serving/test_export",
     "serving.signature": "serving/test_export",
     "standard.decision_metrics": "standard/test_prediction_metrics",

@@ -103,7 +103,9 @@ def _of_head(pipeline: Pipeline, task: str, forward: Forward, batch: Batch) -> I
         require(("task", task), "predictions", answers, shape, head)
         yield "its prediction", answers
         if type(head).losses is PredictionHead.losses and spec.query_by is None:
-            yield "its loss", head.losses(rows)[0]
+            losses, _ = head.losses(rows)
+            require(("task", task), "losses", losses, (rows_of(batch),), head)
+            yield "its loss", losses
     elif isinstance(head, RetrievalHead):
         yield "its query", head.queries(rows)
         if rows.entity(spec.candidate[0]) in batch.ids:

@@ -105,6 +105,8 @@ class Trainer:
         training = self._fit(run, pipeline, cut)
         timing.lap("fit")
         take_calibration(run.directory, pipeline)
+        if cut.name == "test" and not run.directory.exported():
+            run.recipe.export.prepare()
         protocol, answers = pipeline.protocol(), dict[str, np.ndarray]()
         model = evaluate(pipeline, protocol, answers=answers, watch=run.report.working)
         with run.report.working("evaluation, lists"):

@@ -8,6 +8,7 @@ from mtkit.backend import tf
 from mtkit.errors import RunError
 from mtkit.files import new_version
 from mtkit.model.non_finite import not_finite, warn_of_weights
+from mtkit.serving.reload import check_alone
 from mtkit.serving.servable import Servable
 from mtkit.serving.signature import describe, tensor_names
 from mtkit.serving.signature_set import signatures
@@ -25,6 +26,7 @@ def save(
     unseen: bool = True,
     strings: bool = False,
     together: Neighbors | None = None,
+    verify: bool = False,
 ) -> Path:
     """Writes a new version directory (1, 2, ...) under `directory`, whole or not at all, and returns it.
 
@@ -36,9 +38,10 @@ def save(
         unseen: whether there are signatures for users and items that are not in the data.
         strings: whether there are signatures that take texts as strings, beside those that take token ids.
         together: items that go with each item; None = no signature answers that.
+        verify: whether a process with TensorFlow alone has to give the same answers before the version is there.
 
     Raises:
-        RunError: the directory cannot be written, or weights are not finite.
+        RunError: the directory cannot be written, weights are not finite, or the other process does not answer alike.
         WiringError: a task has the name of another signature.
 
     Warns:
@@ -56,6 +59,8 @@ def save(
         tf.saved_model.save(servable, str(version), signatures=functions)
         (version / SIGNATURES).write_text(shown(describe(answers)), encoding="utf-8")
         (version / TENSORS).write_text(tensor_names(version), encoding="utf-8")
+        if verify:
+            check_alone(servable, answers, version)
 
     try:
         return new_version(directory, write)

@@ -90,6 +90,9 @@ class Exporter(Spec):
         """
         yield from ()
 
+    def prepare(self) -> None:
+        """Called before the model is evaluated for the last time: what takes long and needs no weights can be begun; nothing."""
+
     def export(self, trained: Trained, directory: Path) -> Path:
         """Writes into a new version directory under `directory`, whole or not at all, and returns it.
 

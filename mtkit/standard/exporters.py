@@ -31,6 +31,11 @@ class SavedModel(Exporter):
         10, description="common users at which the cosine of two such items counts half"
     )
 
+    verify: bool = Field(
+        True,
+        description="whether the export has to give the same answers in a process with TensorFlow alone before it counts as done",
+    )
+
     @model_validator(mode="after")
     def _texts_are_of_the_unseen(self) -> Self:
         if self.text_signatures and not self.unseen:
@@ -49,7 +54,14 @@ class SavedModel(Exporter):
         """Writes a new version directory under `directory`, whole or not at all, and returns it."""
         from mtkit.serving.export import save
 
-        return save(trained, directory, self.unseen, self.text_signatures, self._together(trained))
+        return save(trained, directory, self.unseen, self.text_signatures, self._together(trained), self.verify)
+
+    def prepare(self) -> None:
+        """Starts the process that the export will be asked in."""
+        if self.verify:
+            from mtkit.serving.reload import begin
+
+            begin()
 
     def _together(self, trained: Trained) -> Neighbors | None:
         """For each item those that most go with it, as of the end of the data, like all that a servable knows of the past."""

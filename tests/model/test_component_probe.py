@@ -14,28 +14,28 @@ from mtkit.spec import Correlation, Encoder, PredictionTask
 
 
 class Changed(keras.layers.Layer):
-    """A linear map, and what a fault makes of it."""
+    """A linear map, and what the fault of a kind makes of it."""
 
-    def __init__(self, dim, change, address=None, **options):
+    def __init__(self, dim, kind, **options):
         super().__init__(**options)
-        self.change, self.address, self.dense = change, address, keras.layers.Dense(dim)
+        self.kind, self.dense = kind, keras.layers.Dense(dim)
 
     def call(self, inputs, training=False):
         if isinstance(inputs, dict):
             inputs = tf.concat([tf.cast(x, tf.float32) for x in inputs.values()], -1)
-        return self.change(self.dense(inputs))
+        return FAULT.get(self.kind, same)(self.dense(inputs))
 
 
 class Head(PredictionHead):
-    def __init__(self, change, loss, **options):
+    def __init__(self, **options):
         super().__init__(**options)
-        self.change, self.of_loss, self.dense = change, loss, keras.layers.Dense(1)
+        self.dense = keras.layers.Dense(1)
 
     def call(self, view, training=False):
-        return self.change(self.dense(tf.concat(list(view.values()), -1))[:, 0])
+        return FAULT.get("head", same)(self.dense(tf.concat(list(view.values()), -1))[:, 0])
 
     def loss(self, outputs, labels):
-        return self.of_loss(tf.nn.sigmoid_cross_entropy_with_logits(labels, outputs))
+        return FAULT.get("loss", same)(tf.nn.sigmoid_cross_entropy_with_logits(labels, outputs))
 
     def predict(self, outputs):
         return tf.sigmoid(outputs)
@@ -46,17 +46,17 @@ FAULT = {}
 
 class FaultyEncoder(Encoder):
     def build(self, context):
-        return Changed(self.dim, FAULT["encoder"], name=context.name)
+        return Changed(self.dim, "encoder", name=context.name)
 
 
 class FaultyCorrelation(Correlation):
     def build(self, context):
-        return Changed(8, FAULT["correlation"], name=context.name)
+        return Changed(8, "correlation", name=context.name)
 
 
 class FaultyHead(PredictionTask):
     def build(self, context):
-        return Head(FAULT.get("head", same), FAULT.get("loss", same), name=context.name)
+        return Head(name=context.name)
 
 
 def same(x):
@@ -100,36 +100,46 @@ baselines = []
 """
 
 
-@pytest.fixture
-def checked(tiny_recipe, tmp_path):
-    """Assembles the recipe with faults, and looks at it."""
-    site = tmp_path / "site" / "faults-1.0.dist-info"
-    site.mkdir()
-    (site / "METADATA").write_text("Name: faults\nVersion: 1.0\n")
-    kinds = {"encoder": FaultyEncoder, "correlation": FaultyCorrelation, "task_head": FaultyHead}
-    lines = [f"[mtkit.{kind}]\nfaulty = {__name__}:{cls.__name__}\n" for kind, cls in kinds.items()]
-    (site / "entry_points.txt").write_text("".join(lines))
-    tiny_recipe.write_text(RECIPE)
-
-    def checked(*sets, **faults):
-        FAULT.clear()
-        FAULT.update({"encoder": same, "correlation": same} | faults)
-        recipe = load_recipe(tiny_recipe, sets)
+@pytest.fixture(scope="module")
+def pipeline(tmp_path_factory):
+    """The recipe assembled, with components that do what `FAULT` says."""
+    FAULT.clear()
+    directory = tmp_path_factory.mktemp("faults")
+    with pytest.MonkeyPatch.context() as patch:
+        site = directory / "site" / "faults-1.0.dist-info"
+        site.mkdir(parents=True)
+        patch.syspath_prepend(site.parent)
+        (site / "METADATA").write_text("Name: faults\nVersion: 1.0\n")
+        kinds = {"encoder": FaultyEncoder, "correlation": FaultyCorrelation, "task_head": FaultyHead}
+        lines = ["[mtkit.data_source]\ntiny_shop = tiny_shop:TinyShop\n"]
+        lines += [f"[mtkit.{kind}]\nfaulty = {__name__}:{cls.__name__}\n" for kind, cls in kinds.items()]
+        (site / "entry_points.txt").write_text("".join(lines))
+        (directory / "faults.toml").write_text(RECIPE)
+        recipe = load_recipe(directory / "faults.toml")
         dataset = recipe.data.source.load()
         valid, _ = make_cuts(dataset, recipe.data.split)
-        pipeline = assemble(recipe, dataset, valid, cache_dir=tmp_path)
-        check_components(pipeline)
-        return pipeline
+        yield assemble(recipe, dataset, valid, cache_dir=directory)
 
-    return checked
+
+@pytest.fixture
+def check(pipeline):
+    """Looks at the model with faults."""
+
+    def check(**faults):
+        FAULT.clear()
+        FAULT.update(faults)
+        check_components(pipeline)
+
+    yield check
+    FAULT.clear()
 
 
 def less_mean(x):
     return x - tf.reduce_mean(x, 0, keepdims=True)
 
 
-def test_what_is_right_passes_and_rows_are_spread(checked):
-    pipeline = checked()
+def test_what_is_right_passes_and_rows_are_spread(check, pipeline):
+    check()
     rows = pipeline.tables["lines"]["train"]
     chosen = spread_rows(pipeline, "lines")
     assert len(chosen) == len(np.unique(rows.ids["user"][chosen])) == len(np.unique(rows.ids["item"][chosen])) == 8
@@ -143,31 +153,31 @@ def test_what_is_right_passes_and_rows_are_spread(checked):
         ({"head": lambda x: x - tf.reduce_max(x)}, r"task\.discounted: its output for a row depends on"),
         ({"loss": lambda x: x - 0.1 * tf.reduce_mean(x)}, r"task\.discounted: its loss for a row depends on"),
         ({"encoder": lambda x: x + tf.random.normal([8])}, r"encoder\.customer: its output is another one each time"),
-        ({"encoder": lambda x: tf.pad(x, [[0, 0], [0, 1]])}, r"encoder\.customer: expected .*, \[2, 8\], got \[2, 9\]"),
-        ({"encoder": lambda x: x[:, None]}, r"encoder\.customer: expected embeddings, \[2, 8\], got \[2, 1, 8\]"),
+        ({"encoder": lambda x: tf.pad(x, [[0, 0], [0, 1]])}, r"encoder\.customer: expected .*, \[8, 8\], got \[8, 9\]"),
+        ({"encoder": lambda x: x[:, None]}, r"encoder\.customer: expected embeddings, \[8, 8\], got \[8, 1, 8\]"),
         ({"encoder": lambda x: tf.cast(x, tf.float64)}, r"encoder\.customer: expected .* type float32, got float64"),
-        ({"encoder": lambda _: 1.0}, r"encoder\.customer: expected embeddings, \[2, 8\], got float, which is no tensor"),
-        ({"correlation": lambda x: tf.stack([x] * 3, 1)}, r"correlation\.mix: .*, \[2, 1, rows\], got \[2, 3, 8\]"),
-        ({"loss": tf.reduce_mean}, r"task\.discounted: expected losses, \[2\], got \[\]"),
-        ({"loss": lambda x: x[:, None]}, r"task\.discounted: expected losses, \[2\], got \[2, 1\]"),
+        ({"encoder": lambda _: 1.0}, r"encoder\.customer: expected embeddings, \[8, 8\], got float, which is no tensor"),
+        ({"correlation": lambda x: tf.stack([x] * 3, 1)}, r"correlation\.mix: .*, \[8, 1, rows\], got \[8, 3, 8\]"),
+        ({"loss": tf.reduce_mean}, r"task\.discounted: expected losses, \[8\], got \[\]"),
+        ({"loss": lambda x: x[:, None]}, r"task\.discounted: expected losses, \[8\], got \[8, 1\]"),
         ({"head": lambda x: tf.stack([x, x], 1), "loss": lambda x: x[:, 0]}, r"task\.discounted"),
     ],
 )  # fmt: skip
-def test_a_fault_is_found_and_named(checked, fault, message):
+def test_a_fault_is_found_and_named(check, fault, message):
     with pytest.raises((WiringError, ComponentError), match=message):
-        checked(**fault)
+        check(**fault)
 
 
-def test_what_is_not_declared_and_what_fails_is_told_by_whose_it_is(checked):
+def test_what_is_not_declared_and_what_fails_is_told_by_whose_it_is(check):
     def undeclared(_):
         return {"user.age": 1}["item.price"]
 
     with pytest.raises(ComponentError) as raised:
-        checked(encoder=undeclared)
+        check(encoder=undeclared)
     assert str(raised.value).startswith(
         "encoder.customer: encoder 'faulty' of faults 1.0 failed at test_component_probe.py:"
     )
     assert "KeyError: item.price; it is given user.age, and not 'item.price'" in str(raised.value)
     assert isinstance(raised.value.origin, KeyError)
     with pytest.raises(ComponentError, match=r"correlation 'faulty' of faults 1\.0 failed at .*: ZeroDivisionError"):
-        checked(correlation=lambda x: x * (1 / 0))
+        check(correlation=lambda x: x * (1 / 0))
