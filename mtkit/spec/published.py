@@ -39,7 +39,8 @@ class PublishedData:
         folder: where its source looks for it, below the directory of all data.
         license: in words.
         page: where the publisher says so.
-        files: what is fetched; empty = it has to be fetched by hand, from `page`.
+        files: what is fetched; empty = it comes with an installed package, from which `prepare` makes it, or it has to be
+            fetched by hand, from `page`.
         like: the kind of data that can be made in its place (`mtkit data make`).
         prepare: makes what the source reads from the files, in the directory in which these lie.
     """
@@ -51,3 +52,8 @@ class PublishedData:
     files: tuple[RemoteFile, ...] = ()
     like: str = "shop"
     prepare: Callable[[Path], None] | None = None
+
+    @property
+    def fetched(self) -> bool:
+        """Whether a command can get it."""
+        return bool(self.files or self.prepare)

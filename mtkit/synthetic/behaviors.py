@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mtkit.synthetic.world import DAYS, FACTORS, KINDS, TEST, World
+from mtkit.synthetic.world import DAYS, FACTORS, KINDS, World
 
+#: Days until which labels may be wrong (2024-03-01).
+FAULTY = 60
 #: Rows by which a label is made as frequent as it is to be.
 _PILOT = 20_000
 
@@ -70,13 +72,13 @@ class Behaviors:
     def drawn(
         self, rng: np.random.Generator, chances: Mapping[str, np.ndarray], days: np.ndarray
     ) -> dict[str, np.ndarray]:
-        """Behavior -> label int8 `[n]`; before the test a share `wrong` of them is turned around."""
+        """Behavior -> label int8 `[n]`; before day `FAULTY` a share `wrong` of them is turned around."""
         labels = dict[str, np.ndarray]()
         for name, behavior in self.behaviors.items():
             there = labels.get(behavior.given, np.ones(len(days), bool))
             chance = chances[name] / np.maximum(chances.get(behavior.given, 1.0), 1e-12)
             labels[name] = there & (rng.random(len(days)) < chance)
-        turned = {name: (rng.random(len(days)) < self.world.settings.wrong) & (days < TEST) for name in labels}
+        turned = {name: (rng.random(len(days)) < self.world.settings.wrong) & (days < FAULTY) for name in labels}
         return {name: (label ^ turned[name]).astype(np.int8) for name, label in labels.items()}
 
     def matrix(self, name: str, users: np.ndarray, day: float) -> np.ndarray:

@@ -40,7 +40,7 @@ class Finance(Domain):
     }  # fmt: skip
     behaviors: ClassVar[Mapping[str, Behavior]] = {
         "accepted": Behavior(0.25, steep=1.2),
-        "cancelled": Behavior(0.5, given="accepted", steep=-1.0),
+        "cancelled": Behavior(0.3, given="accepted"),
     }
     target: ClassVar[str] = "accepted"
     vocabulary: ClassVar[Vocabulary] = FINANCE

@@ -63,10 +63,10 @@ class Media(Domain):
         return Chosen(self.world.choose(rng, users, days), context, _OF_TAB[tab])
 
     def further(self, rng: np.random.Generator, part: Columns, labels: Columns) -> tuple[Columns, Columns]:
-        """Ratings, 1 to 5, of what was watched for long, and their means."""
+        """Ratings, 1 to 5, of what was clicked, and their means."""
         match = self.world.match(part["user"], self.world.kind[part["item"]], part["day"])
         mean = 3 + 0.5 * self.settings.signal * match
         rating = np.clip(np.rint(mean + _SPREAD * rng.normal(size=len(mean))), 1, 5)
-        rating[labels["long_view"] == 0] = np.nan
+        rating[labels["click"] == 0] = np.nan
         above = ndtr((mean[:, None] - np.arange(1.5, 5)) / _SPREAD)
         return {"rating": rating}, {"rating": 1 + above.sum(1)}

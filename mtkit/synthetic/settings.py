@@ -48,7 +48,8 @@ class Settings(Declared):
     )
     text_noise: _Share = Field(0.2, description="share of the words of a text that say nothing of the item")
     wrong: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        0.0, description="share of labels of 0 and 1 that are turned around before the test"
+        0.0,
+        description="share of labels of 0 and 1 that are turned around in the first half of the time, until 2024-03-01",
     )
     rare: Annotated[float, Field(gt=0, le=1)] = Field(1.0, description="factor of how often labels are 1")
     noise_columns: Annotated[int, Field(ge=0)] = Field(

@@ -35,7 +35,7 @@ class Shop(Domain):
             "title": TEXT, "words": WORDS, "department": CLASSES, "tags": TAGS, "maker": CATEGORICAL, "list_price": NUMERIC,
         },
     }  # fmt: skip
-    behaviors: ClassVar[Mapping[str, Behavior]] = {"coupon": Behavior(0.15), "returned": Behavior(0.3, steep=-1.2)}
+    behaviors: ClassVar[Mapping[str, Behavior]] = {"coupon": Behavior(0.15), "returned": Behavior(0.2)}
     vocabulary: ClassVar[Vocabulary] = SHOP
 
     def described(self) -> dict[str, pa.Table]:

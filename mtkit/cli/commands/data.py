@@ -30,7 +30,7 @@ def list_() -> None:
     click.echo(shown(f"published, in {directory}:"))
     for name, published in _published().items():
         there = (
-            "there" if (directory / published.folder).exists() else "mtkit data get" if published.files else "by hand"
+            "there" if (directory / published.folder).exists() else "mtkit data get" if published.fetched else "by hand"
         )
         click.echo(shown(f"  {name:16} {there:16} {published.license}; {published.page}"))
     click.echo("that can be made (mtkit data make KIND):")
@@ -59,10 +59,14 @@ def info(name: str) -> None:
 @click.argument("name")
 @click.option("--accept", is_flag=True, help="Accept the license; else it is asked for.")
 @click.option(
+    "-o", "--output", type=click.Path(path_type=Path, file_okay=False),
+    help="Directory of all data. [default: MTKIT_DATA, or data in the cache directory]",
+)  # fmt: skip
+@click.option(
     "--file", "files", multiple=True, type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="A file of the publisher that is here already; may be repeated.",
 )  # fmt: skip
-def get(name: str, files: tuple[Path, ...], *, accept: bool) -> None:
+def get(name: str, output: Path | None, files: tuple[Path, ...], *, accept: bool) -> None:
     """Fetch a published data set into the directory of all data.
 
     That is MTKIT_DATA, or data in the cache directory. What was fetched is checked against the published checksum, or that of
@@ -73,16 +77,16 @@ def get(name: str, files: tuple[Path, ...], *, accept: bool) -> None:
     from mtkit.files import data_directory
     from mtkit.shown import shown
 
-    published = _one(name)
+    published, directory = _one(name), output or data_directory()
     click.echo(shown("\n".join(_described(published))))
-    if not published.files:
+    if not published.fetched:
         raise DataError(
             f"{name}: has no address from which a command may fetch it; get it from {published.page} by hand, into "
-            f"{data_directory() / published.folder}, or make up data of this kind: mtkit data make {published.like}"
+            f"{directory / published.folder}, or make up data of this kind: mtkit data make {published.like}"
         )
     if not accept and not (sys.stdin.isatty() and click.confirm(f"Do you accept the license ({published.license})?")):
         raise DataError(f"{name}: nothing was fetched; accept the license, {published.license}, with --accept")
-    click.echo(shown(f"{name} is in {fetch(published, data_directory(), files)}"))
+    click.echo(shown(f"{name} is in {fetch(published, directory, files)}"))
 
 
 def _described(published: PublishedData) -> Iterator[str]:

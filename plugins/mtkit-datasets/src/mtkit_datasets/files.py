@@ -56,7 +56,7 @@ class Published(DataSource):
     @property
     def _fetched(self) -> str:
         """How the files are had by a command, if they are."""
-        return f"mtkit data get {self.published.name} fetches it; or get it " if self.published.files else "get it "
+        return f"mtkit data get {self.published.name} fetches it; or get it " if self.published.fetched else "get it "
 
     def check(self, found: Mapping[str, int], published: Mapping[str, int]) -> None:
         """Compares numbers of rows with the published ones, unless `check_counts` is off.
