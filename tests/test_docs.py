@@ -37,7 +37,7 @@ from mtkit.recipe.sections import MEASURES, NAMED
 from mtkit.spec import Spec
 
 ROOT = Path(mtkit.__file__).parents[1]
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 PAGES += sorted((ROOT / "plugins").glob("*/README.md"))
 SETTINGS = {"train": sections.Train, "evaluate": sections.Evaluate, "search": Search}
 COMPONENTS = {"balance": "balancer", "export": "exporter"}

@@ -26,7 +26,7 @@ def test_nothing_is_chosen_before_it_is_there():
 
 def test_drift_turns_tastes_and_none_leaves_them():
     for drift, alike in ((0.0, 1.0), (1.0, 0.0)):
-        world = World(Settings(rows=80_000, drift=drift))
+        world = World(Settings(users=2000, drift=drift))
         users = np.arange(2000)
         first, last = world.tastes(users, 0.0), world.tastes(users, float(DAYS))
         assert abs(np.corrcoef(first.ravel(), last.ravel())[0, 1] - alike) < 0.05
