@@ -40,6 +40,7 @@ FACES = {
     "optimizers": "runtime",
     "hooks": "runs",
     "callbacks": "training",
+    "plots": "report",
 }
 #: What plugins may import; documented in docs/plugins.md.
 PUBLIC = (

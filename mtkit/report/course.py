@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -14,9 +14,13 @@ from mtkit.report.markup import Html, details, el, part, prose, section, slug, t
 from mtkit.report.numbers import NONE, figure, signed_percent
 from mtkit.training.schedule import judges
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 TITLE = "What did training do?"
 #: Before the figures of validation in the history of a run.
 _VALIDATION = "val_"
+_PHASES = ("valid", "test")
 
 
 def course(run: KeptRun) -> Html:
@@ -47,23 +51,31 @@ def _told(run: KeptRun) -> Html:
     )
 
 
+def task_curves(run: KeptRun, task: str) -> Figure | None:
+    """Loss and validation of a task; None where no losses are kept."""
+    losses = {phase: values for phase in _PHASES if len(values := run.losses(task, phase))}
+    name, scores, _ = _judged(run, task)
+    return charts.curves(task, losses, {name: scores} if len(scores) else {}, name) if losses else None
+
+
+def _judged(run: KeptRun, task: str) -> tuple[str, np.ndarray, bool]:
+    """The figure by which validation judges a task, its values after each epoch, and whether less of it is better."""
+    judge, scores = judges(run.recipe).get(task), run.scores.get(task)
+    if judge is None or scores is None or not np.isfinite(scores).any():
+        return "", np.empty(0), False
+    return judge.key.removeprefix(f"{task}/"), -scores if judge.lower else scores, judge.lower
+
+
 def _curves(run: KeptRun, task: str) -> Html | None:
-    losses = {phase: values for phase in ("valid", "test") if len(values := run.losses(task, phase))}
-    if not losses:
+    drawn = task_curves(run, task)
+    if drawn is None:
         return None
-    judge = judges(run.recipe).get(task)
-    scores, name = run.scores.get(task), ""
-    series: dict[str, np.ndarray] = {}
-    if judge is not None and scores is not None and np.isfinite(scores).any():
-        name = judge.key.removeprefix(f"{task}/")
-        series = {name: -scores if judge.lower else scores}
-    best = _best_epoch(run, task)
-    last = " and ".join(f"{values[-1]:.4g} ({phase})" for phase, values in losses.items())
-    caption = f"{task}: loss of training, in the end {last}"
-    if series:
-        caption += f", and {name} of validation, {'less' if judge and judge.lower else 'more'} is better{best}"
-    drawn = svg(charts.curves(task, losses, series, name), slug("course", task), f"{caption}.")
-    return el("div", drawn, id=slug("course", task))
+    name, scores, lower = _judged(run, task)
+    ends = [f"{values[-1]:.4g} ({phase})" for phase in _PHASES if len(values := run.losses(task, phase))]
+    caption = f"{task}: loss of training, in the end {' and '.join(ends)}"
+    if len(scores):
+        caption += f", and {name} of validation, {'less' if lower else 'more'} is better{_best_epoch(run, task)}"
+    return el("div", svg(drawn, slug("course", task), f"{caption}."), id=slug("course", task))
 
 
 def _best_epoch(run: KeptRun, task: str) -> str:

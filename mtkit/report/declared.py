@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BaseModel
-from pydantic_core import to_jsonable_python
+from pydantic import BaseModel, TypeAdapter
 
 from mtkit.recipe.describe import describe
 from mtkit.recipe.loader import Recipe
@@ -20,7 +19,11 @@ from mtkit.report.markup import Html, clipped, details, el, part, section, table
 from mtkit.schema import Address
 from mtkit.spec import Cleaned
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 TITLE = "What was declared?"
+_JSON: TypeAdapter[Any] = TypeAdapter(Any)
 _HEADS = ("reads", "encoders", "correlations", "tasks")
 
 
@@ -35,13 +38,18 @@ def declared(run: KeptRun) -> Html:
     )
 
 
-def _wiring(run: KeptRun) -> Html | None:
-    columns, links = wires(run.recipe.plan)
+def wiring_of(plan: Plan) -> Figure:
+    """The wiring as a drawing."""
+    columns, links = wires(plan)
     kept = [(column, head) for column, head in zip(columns, _HEADS, strict=True) if column]
-    tasks = ", ".join(f"{task} reads {', '.join(run.recipe.plan.embeddings_of(task))}" for task in run.recipe.task)
+    return charts.wiring([column for column, _ in kept], links, [head for _, head in kept])
+
+
+def _wiring(run: KeptRun) -> Html | None:
+    plan = run.recipe.plan
+    tasks = ", ".join(f"{task} reads {', '.join(plan.embeddings_of(task))}" for task in plan.tasks)
     caption = f"From what encoders read, through encoders and correlations, to tasks: {tasks}."
-    drawn = charts.wiring([column for column, _ in kept], links, [head for _, head in kept])
-    return svg(drawn, "wiring", caption, wide=True)
+    return svg(wiring_of(plan), "wiring", caption, wide=True)
 
 
 def wires(plan: Plan) -> tuple[list[list[str]], list[tuple[str, str]]]:
@@ -84,7 +92,11 @@ def _set(component: BaseModel) -> Iterator[tuple[str, Any, Any]]:
         if isinstance(value, dict) or name in ("source", "split", "catalog"):
             continue
         default = None if field.is_required() else field.get_default(call_default_factory=True, validated_data={})
-        yield field.alias or name, value, "required" if field.is_required() else _toml(to_jsonable_python(default))
+        yield (
+            field.alias or name,
+            value,
+            "required" if field.is_required() else _toml(_JSON.dump_python(default, mode="json")),
+        )
 
 
 def _toml(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mtkit.report import charts
 from mtkit.report.drawing import svg
@@ -11,6 +11,9 @@ from mtkit.report.kept import KeptRun
 from mtkit.report.markup import Html, details, el, part, prose, section, slug, table
 from mtkit.report.numbers import NONE, bounds, chance, figure, signed, signed_percent, value_of
 from mtkit.types import MetricKey
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TITLE = "Is it good?"
 #: Behind metrics of which less is better.
@@ -74,7 +77,8 @@ def _line(run: KeptRun, line: Mapping[str, Any]) -> tuple[Any, ...]:
     )  # fmt: skip
 
 
-def _forest(run: KeptRun) -> Html | None:
+def verdict_chart(run: KeptRun) -> Figure | None:
+    """Relative differences to the best baselines; None where no task has one."""
     lines = [line for line in run.verdicts if line["relative"] is not None and line["value"]]
     if not lines:
         return None
@@ -84,14 +88,14 @@ def _forest(run: KeptRun) -> Html | None:
         None if line["interval"] is None else [sign * bound / abs(line["value"]) for bound in line["interval"]]
         for sign, line in zip(signs, lines, strict=True)
     ]
-    drawn = charts.forest(
-        [f"{line['task']} {line['metric']}" for line in lines],
-        values,
-        pairs,
-        [_GAINS.get(line["verdict"], 0) for line in lines],
-    )
+    names = [f"{line['task']} {line['metric']}" for line in lines]
+    return charts.forest(names, values, pairs, [_GAINS.get(line["verdict"], 0) for line in lines])
+
+
+def _forest(run: KeptRun) -> Html | None:
+    drawn = verdict_chart(run)
     caption = "The model's difference to the best baseline, with its interval; green is better for sure, red is worse for sure."
-    return svg(drawn, "forest", caption, wide=True)
+    return None if drawn is None else svg(drawn, "forest", caption, wide=True)
 
 
 def _seeds(run: KeptRun) -> Html | None:

@@ -15,13 +15,13 @@ from mtkit.report.measures import map_of, nearest
 from mtkit.report.numbers import percent
 
 TITLE = "What has it learned?"
-#: Items of which the nearest are named, and how many.
-_ITEMS, _NEAREST = 12, 5
+#: Items of which the nearest are named, how many these are, and items for a map.
+_ITEMS, _NEAREST, _FEWEST = 12, 5, 3
 
 
 def learned(run: KeptRun) -> Html:
     """The section."""
-    tasks = [task for task in run.recipe.task if (kept := run.vectors(task)) is not None and len(kept) > 2]
+    tasks = [task for task in run.recipe.task if (kept := run.vectors(task)) is not None and len(kept) >= _FEWEST]
     if not tasks:
         return section(
             "learned", TITLE, prose("No task of this recipe ranks items, so there are no vectors of items to look at.")
@@ -29,22 +29,32 @@ def learned(run: KeptRun) -> Html:
     return section("learned", TITLE, *(part(f"Items, as {task} has them", *_task(run, task)) for task in tasks))
 
 
-def _task(run: KeptRun, task: str) -> Iterator[Html | None]:
+def item_map(run: KeptRun, task: str) -> tuple[np.ndarray, list[str] | None, float] | None:
+    """Points of items, the most popular first, a category of each, and the share of the variance; None without vectors."""
     kept = run.vectors(task)
-    assert kept is not None
-    assert run.item_entity is not None
-    vectors, items = np.stack(list(kept["vector"])).astype(np.float64), kept["item"].to_numpy()
-    points, explained = map_of(vectors)
+    if kept is None or len(kept) < _FEWEST or run.item_entity is None:
+        return None
+    points, explained = map_of(_vectors(kept))
     groups = run.groups(run.item_entity)
-    of_items = None if groups is None else [groups[item] for item in items]
-    shown = min(len(items), charts.MAP)
+    return points, None if groups is None else [groups[item] for item in kept["item"]], explained
+
+
+def _vectors(kept: pd.DataFrame) -> np.ndarray:
+    return np.stack(list(kept["vector"])).astype(np.float64)
+
+
+def _task(run: KeptRun, task: str) -> Iterator[Html | None]:
+    found, kept = item_map(run, task), run.vectors(task)
+    if found is None or kept is None:
+        return
+    points, groups, explained = found
     caption = (
-        f"The {shown:,} most popular items, on the two directions in which their vectors differ most (PCA), which have "
-        f"{percent(explained)} of the variance{'' if groups is None else '; colors are a category of theirs'}. Far apart here is "
-        "far apart; near may be chance."
+        f"The {min(len(points), charts.MAP):,} most popular items, on the two directions in which their vectors differ most "
+        f"(PCA), which have {percent(explained)} of the variance{'' if groups is None else '; colors are a category of theirs'}. "
+        "Far apart here is far apart; near may be chance."
     )
-    yield svg(charts.embedding(points, of_items), slug("map", task), caption, wide=True)
-    yield _nearest(run, vectors, kept)
+    yield svg(charts.embedding(points, groups), slug("map", task), caption, wide=True)
+    yield _nearest(run, _vectors(kept), kept)
 
 
 def _nearest(run: KeptRun, vectors: np.ndarray, kept: pd.DataFrame) -> Html | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
@@ -14,6 +15,9 @@ from mtkit.report.markup import Html, details, el, join, part, prose, section, s
 from mtkit.report.measures import confusion, ordering, residuals
 from mtkit.report.numbers import NONE, bounds, figure, percent, value_of
 from mtkit.types import MetricKey
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 TITLE = "Where is it weak?"
 _MOST_SLICES = 24
@@ -36,26 +40,36 @@ def _task(run: KeptRun, task: str) -> Html:
     return join(parts)
 
 
-def _slices(run: KeptRun, task: str) -> Html | None:
-    """The figure that judges the task, by slices."""
+def _sliced(run: KeptRun, task: str) -> list[MetricKey]:
+    """The figure that judges the task on the whole, and in slices, where it is defined; empty without slices."""
     deciding = run.deciding(task)
     if deciding is None:
-        return None
+        return []
     whole = MetricKey.parse(deciding)._replace(slice="")
-    of = [key for key in map(MetricKey.parse, run.test) if key._replace(slice="") == whole and key.slice][:_MOST_SLICES]
-    known = [key for key in of if value_of(run.test[str(key)]) is not None]
-    if not known:
+    known = [key for key in map(MetricKey.parse, run.test) if value_of(run.test[str(key)]) is not None]
+    found = [key for key in known if key.slice and key._replace(slice="") == whole][:_MOST_SLICES]
+    return [*(key for key in known if key == whole), *found] if found else []
+
+
+def slice_chart(run: KeptRun, task: str) -> Figure | None:
+    """The figure that judges the task, by slices; None without slices."""
+    keys = _sliced(run, task)
+    if not keys:
         return None
-    every = [whole, *known]
-    values, pairs = (
-        [value_of(run.test.get(str(key))) or 0.0 for key in every],
-        [run.interval(str(key)) for key in every],
-    )
-    caption = f"{task}: {whole.label} of parts of the test, with 95 % intervals; the dashed line is the whole."
-    drawn = charts.intervals(["whole", *(key.slice for key in known)], values, pairs, whole.label, values[0])
-    rows = [_slice(run, key) for key in every]
-    head = ("slice", "rows", whole.label, "95 %", "best baseline there", "its value")
-    found = table(f"{task}: {whole.label} by slice", head, rows, numbers=(1, 2, 3, 5))
+    values = [value_of(run.test[str(key)]) or 0.0 for key in keys]
+    pairs = [run.interval(str(key)) for key in keys]
+    whole = None if keys[0].slice else values[0]
+    return charts.intervals([key.slice or "whole" for key in keys], values, pairs, keys[0].label, whole)
+
+
+def _slices(run: KeptRun, task: str) -> Html | None:
+    keys, drawn = _sliced(run, task), slice_chart(run, task)
+    if drawn is None:
+        return None
+    name = keys[0].label
+    caption = f"{task}: {name} of parts of the test, with 95 % intervals; the dashed line is the whole."
+    head = ("slice", "rows", name, "95 %", "best baseline there", "its value")
+    found = table(f"{task}: {name} by slice", head, [_slice(run, key) for key in keys], numbers=(1, 2, 3, 5))
     return join([svg(drawn, slug("slices", task), caption), details("As numbers", found)])
 
 
