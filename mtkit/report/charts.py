@@ -254,6 +254,7 @@ def embedding(points: np.ndarray, groups: Sequence[str] | None) -> Figure:
                 *points[names.astype(str) == name].T, "o", markersize=3.5, color=color, alpha=0.8, label=label(name)
             )
         ax.set(xticks=[], yticks=[])
+        figure.subplots_adjust(bottom=0.02)
         if groups is not None:
             ax.legend(loc="center left", bbox_to_anchor=(1, 0.5))
     return figure
@@ -303,4 +304,5 @@ def wiring(columns: Sequence[Sequence[str]], links: Sequence[tuple[str, str]], h
             ax.text(x, y, label(name.partition(":")[2], 22), ha="center", va="center", fontsize=8, bbox=box, zorder=2)
         ax.set(xlim=(-0.5, len(columns) - 0.5), ylim=(tallest + 0.2, -0.7))
         ax.set_axis_off()
+        figure.subplots_adjust(bottom=0.02)
     return figure

@@ -8,7 +8,7 @@ from mtkit.report import charts
 from mtkit.report.drawing import svg
 from mtkit.report.kept import KeptRun
 from mtkit.report.markup import Html, el, part, section, table
-from mtkit.report.numbers import NONE, figure, percent, seconds, size, value_of
+from mtkit.report.numbers import NONE, percent, seconds, size, value_of
 
 TITLE = "What does it cost?"
 _SECONDS, _MEBI = "_seconds", 1024 * 1024
@@ -88,5 +88,5 @@ def _speed(run: KeptRun) -> Html | None:
     if "rows_per_second" not in run.history:
         return None
     of = run.history.groupby("phase", sort=False)[["seconds", "rows_per_second"]].median()
-    rows = [(phase, figure(row["seconds"]), f"{row['rows_per_second']:,.0f}") for phase, row in of.iterrows()]
+    rows = [(phase, f"{row['seconds']:.1f}", f"{row['rows_per_second']:,.0f}") for phase, row in of.iterrows()]
     return table("Median over epochs", ("phase", "seconds of an epoch", "rows per second"), rows, numbers=(1, 2))

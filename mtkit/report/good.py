@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 TITLE = "Is it good?"
 #: Behind metrics of which less is better.
-_LESS = " \N{DOWNWARDS ARROW}"
+_LESS = "\N{NO-BREAK SPACE}\N{DOWNWARDS ARROW}"
 _CLASSES = {"better": "good", "worse": "bad"}
 _GAINS = {"better": 1, "worse": -1}
 
@@ -48,21 +48,11 @@ def word(text: str) -> Html:
 
 def _verdicts(run: KeptRun) -> Html | None:
     head = (
-        "task",
-        "metric",
-        "model",
-        "95 %",
-        "best baseline",
-        "its value",
-        "difference",
-        "relative",
-        "effect d",
-        "would be seen",
-        "p",
-        "verdict",
-    )
+        "task", "verdict", "metric", "model", "95 %", "best baseline", "its value", "difference", "relative", "effect d",
+        "would be seen", "p",
+    )  # fmt: skip
     caption = f"Verdicts by task; of metrics with{_LESS} less is better"
-    return table(caption, head, [_line(run, line) for line in run.verdicts], numbers=(2, 3, 5, 6, 7, 8, 9, 10))
+    return table(caption, head, [_line(run, line) for line in run.verdicts], numbers=(3, 4, 6, 7, 8, 9, 10, 11))
 
 
 def _line(run: KeptRun, line: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -70,11 +60,18 @@ def _line(run: KeptRun, line: Mapping[str, Any]) -> tuple[Any, ...]:
     effect, p = line.get("effect"), line.get("p_holm")
     return (
         el("a", line["task"], href=f"#{slug('weak', line['task'])}"),
+        word(line["verdict"]),
         line["metric"] + (_LESS if run.recipe.lower_is_better(key) else ""),
-        figure(run.test.get(key)), bounds(run.interval(key)), line["baseline"] or NONE, figure(line["value"]),
-        signed(line["difference"]), signed_percent(line["relative"]), NONE if effect is None else f"{effect:+.2f}",
-        figure(line.get("detectable")), NONE if p is None else chance(p), word(line["verdict"]),
-    )  # fmt: skip
+        figure(run.test.get(key)),
+        bounds(run.interval(key)),
+        line["baseline"] or NONE,
+        figure(line["value"]),
+        signed(line["difference"]),
+        signed_percent(line["relative"]),
+        NONE if effect is None else signed(effect, 2),
+        figure(line.get("detectable")),
+        NONE if p is None else chance(p),
+    )
 
 
 def verdict_chart(run: KeptRun) -> Figure | None:

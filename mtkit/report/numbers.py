@@ -26,9 +26,9 @@ def figure(value: Any) -> str:
     return f"{text} ± {spread:.4f}" if spread is not None and math.isfinite(spread) else text
 
 
-def signed(value: float | None) -> str:
+def signed(value: float | None, digits: int = 4) -> str:
     """A difference."""
-    return NONE if value is None else f"{value:+.4f}".replace("-", MINUS)
+    return NONE if value is None else f"{value:+.{digits}f}".replace("-", MINUS)
 
 
 def percent(share: float | None, digits: int = 1) -> str:
