@@ -35,7 +35,7 @@ REPORT_CHECKS = {
             "R003",
             "note",
             "not told apart from its best baseline",
-            "The difference to the baseline may be chance; `would be seen` says how large it would have to be.",
+            "The difference to the baseline may be chance; what would be seen says how large it would have to be.",
             "Take the simpler of the two, or test on more users.",
         ),
         ReportCheck(

@@ -107,7 +107,7 @@ def _weights(run: KeptRun) -> Iterator[Html | None]:
         rows.append((task, f"{head.weight:g}", own, f"{losses[-1]:.4g}" if len(losses) else NONE))
     yield table(f"Balanced by {balance}", ("task", "of the recipe", "in the end", "last loss"), rows, numbers=(1, 2, 3))
     if not learned:
-        yield prose(f"What {balance} multiplies losses by is not kept: it is constant, or changes from step to step.")
+        yield prose(f"{balance} tells no weights of its own: it has none, or others in each step.")
 
 
 def _tasks(run: KeptRun) -> Iterator[Html | None]:

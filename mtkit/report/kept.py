@@ -103,16 +103,14 @@ class KeptRun:
         keys = [f"{line['task']}/{line['metric']}" for line in self.verdicts if line["task"] == task]
         return keys[0] if keys else next((key for key in self.test if MetricKey.parse(key).task == task), None)
 
-    @property
-    def main(self) -> str | None:
-        """The figure of the recipe that decides, if the model has it."""
-        main = self.recipe.evaluate.main
-        return main if main in self.test else next(iter(self.test), None)
+    @cached_property
+    def _rows(self) -> list[dict[str, str]]:
+        return self.directory.read_history()
 
     @cached_property
     def history(self) -> pd.DataFrame:
         """A row for each phase and epoch."""
-        frame = pd.DataFrame(self.directory.read_history())
+        frame = pd.DataFrame(self._rows)
         numbers = [name for name in frame.columns if name != "phase"]
         frame[numbers] = frame[numbers].apply(pd.to_numeric, errors="coerce")
         return frame
@@ -235,11 +233,10 @@ class KeptRun:
         return [number for value in values if (number := value_of(value)) is not None]
 
     def losses(self, task: str, phase: str, *, finite: bool = True) -> np.ndarray:
-        """The loss of a task after each epoch of a phase; without those that are no number, or nothing where one is not."""
-        name = f"{task}_loss"
-        if name not in self.history:
-            return np.empty(0)
-        values: np.ndarray = self.history.loc[self.history["phase"] == phase, name].to_numpy(np.float64)
+        """The loss of a task after each epoch of a phase in which it trained; those that are numbers, or all."""
+        rows = [row for row in self._rows if row["phase"] == phase]
+        written = [text for row in rows if (text := row.get(f"{task}_loss"))]  # of a task that has left, there is none
+        values = np.array([float(text) for text in written])
         return values[np.isfinite(values)] if finite else values
 
     @cached_property

@@ -248,6 +248,14 @@ def test_what_is_planted_is_found(clean, code):
     assert where in clean.found().get(code, [])
 
 
+def test_a_task_that_left_is_not_one_that_diverged(clean):
+    clean.history.loc[clean.history["epoch"] > 4, "gift_loss"] = None
+    clean.metrics["training"]["valid"]["left_after"] = {"gift": 4}
+    assert clean.found() == {}
+    clean.history["gift_loss"] = [*[0.5] * 11, np.inf]
+    assert set(clean.found()) == {"R021"}
+
+
 def test_checks_are_silenced_by_the_recipe_and_by_the_command(clean):
     worse(clean)
     assert set(clean.found()) == {"R002"}
