@@ -212,7 +212,6 @@ UNTESTED = {
             "report.training_checks",
             "cli.commands.report",
             "runs.evidence",
-            "evaluation.evidence",
             "recipe.report_checks",
         ),
         "report/test_checks, report/test_page, and runs/test_run, which writes a report",

@@ -172,9 +172,9 @@ def _rows_of(offsets: np.ndarray, values: np.ndarray) -> list[np.ndarray]:
 def told_by_columns(plan: Plan, fold: Fold, tables: Tables) -> dict[str, dict[str, float]]:
     """Task -> address of a column that it reads -> how well this column alone orders the labels, from 0.5 to 1.
 
-    Of labels of 0 and 1 that is the area under the ROC curve of the column, in the better direction; a value of a category, or an
-    id, is replaced by the rate of the other half of the rows that have it. Others are left out. It is measured on some of
-    the evaluation rows.
+    That is the area under the ROC curve of the column, in the better direction, for labels that are 1, numbers above their
+    median, or the most frequent class; a value of a category, or an id, is replaced by the rate of the other half of the rows
+    that have it. It is measured on some of the evaluation rows. Labels with any number of classes, and grades, are left out.
     """
     found: dict[str, dict[str, float]] = {}
     for task, head in plan.predictions().items():
@@ -182,15 +182,21 @@ def told_by_columns(plan: Plan, fold: Fold, tables: Tables) -> dict[str, dict[st
         there = np.flatnonzero(table.weights[head.predicts] > 0)
         some = table.take(there[evenly(len(there), LOOKED_AT)]) if len(there) else table
         rows = labeled_rows(fold, some, head.predicts, plan.features(task), numeric=head.numeric)
-        if head.numeric or rows.classes != 2 or rows.labels.ndim != 1 or head.form:
-            continue
-        if told := dict(_told(rows)):
+        if rows.labels.ndim == 1 and head.form != "grades" and (told := dict(_told(rows, _target(rows)))):
             found[task] = told
     return found
 
 
-def _told(rows: LabeledRows) -> Iterator[tuple[str, float]]:
-    label = rows.labels > 0
+def _target(rows: LabeledRows) -> np.ndarray:
+    """What columns are to tell, bool `[rows]`."""
+    if rows.classes == 0:
+        return np.asarray(rows.labels > np.median(rows.labels)) if len(rows.labels) else rows.labels > 0
+    if rows.classes > 2:
+        return np.asarray(rows.labels == np.bincount(rows.labels.astype(int), minlength=1).argmax())
+    return np.asarray(rows.labels > 0)
+
+
+def _told(rows: LabeledRows, label: np.ndarray) -> Iterator[tuple[str, float]]:
     for address, values in rows.columns.items():
         kind = rows.kinds.get(address)
         if values.ndim != 1 or kind in ("text", "list"):
@@ -214,7 +220,7 @@ def _rates_of_others(values: np.ndarray, label: np.ndarray) -> np.ndarray:
             continue
         rows = np.bincount(place[other], minlength=place.max(initial=-1) + 1)
         ones = np.bincount(place[other], label[other], minlength=len(rows))
-        rates = (ones + label[other].mean()) / (rows + 1)
+        rates = (ones + label.mean()) / (rows + 1)
         scores[half == side] = rates[place[half == side]]
     scores[missing] = np.nan
     return scores

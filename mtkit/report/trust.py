@@ -127,7 +127,9 @@ def _columns(run: KeptRun) -> Iterator[Html | None]:
         names, values = zip(*most, strict=True)
         figure_ = charts.areas(names, values, f"{task}: AUC of the column alone", _GOLDEN)
         drawn.append(el("div", svg(figure_, slug("columns", task), caption), id=slug("columns", task)))
-    yield el("div", drawn, class_="grid") if drawn else None
+    if drawn:
+        yield prose("Of numbers, whether they are above their median; of classes, whether it is the most frequent one.")
+        yield el("div", drawn, class_="grid")
 
 
 def _left_out(run: KeptRun) -> Html | None:
