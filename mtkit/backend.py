@@ -45,10 +45,10 @@ def _require_legacy_keras() -> None:
 
 
 @contextlib.contextmanager
-def _quiet_start() -> Iterator[None]:
-    """Keeps the messages of TensorFlow's start from the terminal, unless it fails.
+def quiet_native() -> Iterator[None]:
+    """Keeps what C++ writes from the terminal meanwhile, unless it fails.
 
-    They are written by C++ before any log level holds, on every machine without a GPU.
+    TensorFlow's start writes messages before any log level holds, on every machine without a GPU.
     """
     with tempfile.TemporaryFile() as messages:
         stderr = os.dup(2)
@@ -79,7 +79,7 @@ def _without_collection() -> Iterator[None]:
 _require_addresses()
 _require_legacy_keras()
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-with _quiet_start(), _without_collection():
+with quiet_native(), _without_collection():
     import tensorflow as tf
     import tf_keras as keras
 
@@ -93,4 +93,4 @@ if tf.keras.layers.Layer is not keras.layers.Layer:
 # layers of others, called from it, are rewritten as Keras has it.
 autograph.CONVERSION_RULES = (autograph.DoNotConvert("mtkit"), *autograph.CONVERSION_RULES)
 
-__all__ = ["keras", "tf"]
+__all__ = ["keras", "quiet_native", "tf"]

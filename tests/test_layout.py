@@ -104,6 +104,7 @@ UNTESTED = {
             "cli.commands.evaluate",
             "cli.commands.plugins",
             "cli.commands.profile",
+            "cli.commands.ls",
             "cli.commands.recommend",
             "cli.commands.report",
             "cli.commands.search",

@@ -123,7 +123,8 @@ def _plain(model: BaseModel, paths: _Paths) -> dict[str, Any]:
 def _header(recipe: Recipe) -> dict[str, Any]:
     names = ("recipe", "name", "seed", "deterministic")
     files = {name: file.digest for name, file in plugin_files.given().items() if name in recipe.distributions}
-    plain = {name: getattr(recipe, name) for name in names} | {"requires": dict(recipe.requires)}
+    told = {name: text for name in ("description", "intended_use") if (text := getattr(recipe, name))}
+    plain = {name: getattr(recipe, name) for name in names} | told | {"requires": dict(recipe.requires)}
     return plain | ({"plugins": files} if files else {})
 
 

@@ -104,6 +104,8 @@ class Header(Declared):
     )
     deterministic: bool = Field(True, description="whether the same seed gives the same bits, at some cost in speed")
     requires: Mapping[str, str] = Field({}, description="distribution -> version specifier")
+    description: str = Field("", description="what the recipe is about; on the model card beside each export")
+    intended_use: str = Field("", description="what the model is for, and what it is not for; on the model card")
     plugins: Mapping[str, str] = Field(
         {},
         description="file that `--plugin` has to give -> its hash, as locks have it; no file is read because a recipe names it",

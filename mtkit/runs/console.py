@@ -47,7 +47,7 @@ class Reporter:
 
     @property
     def seconds(self) -> float:
-        """The time that printing has taken so far; 0 on a console of others."""
+        """The time of the CPU that printing has taken so far; 0 on a console of others."""
         return self.console.seconds if isinstance(self.console, Screen) else 0.0
 
     def start(self, recipe: Recipe, strategy: Any, directory: Path, runs: int) -> None:

@@ -11,6 +11,7 @@ import math
 import os
 import re
 import stat
+import tomllib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -101,7 +102,7 @@ class RunDirectory:
         self.calibration = path / "calibration.json"
         self.evidence = path / "evidence"
         self.report = path / "report.html"
-        self._claim = path / ".lock"
+        self.claim = path / ".lock"
         try:
             self.lock.exists()
         except OSError as error:
@@ -149,7 +150,7 @@ class RunDirectory:
     def _release(self, handle: int) -> None:
         """Removes the lock file, unless the directory is another one now."""
         if held(self.path):
-            self._claim.unlink(missing_ok=True)
+            self.claim.unlink(missing_ok=True)
         os.close(handle)
 
     def check_kept(self, lock: str) -> None:
@@ -166,7 +167,7 @@ class RunDirectory:
 
     def _check_content(self, resume: bool, resumable: bool) -> None:
         """A new run begins in an empty directory; what is written and removed must not lie elsewhere."""
-        if not resume and any(path != self._claim for path in self.path.iterdir()):
+        if not resume and any(path != self.claim for path in self.path.iterdir()):
             rather = ", or continue it with --resume" if resumable else ""
             raise RunError(f"{self.path}: the directory is not empty; choose another with --run-dir{rather}")
         for folder, names, files in os.walk(self.path):
@@ -185,9 +186,9 @@ class RunDirectory:
 
     def _locked(self) -> int:
         """An open handle on the lock file, which holds the lock and our process id."""
-        refuse_link(self._claim)
+        refuse_link(self.claim)
         while True:
-            handle = os.open(self._claim, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK)
+            handle = os.open(self.claim, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK)
             self._check_own(handle)
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -199,7 +200,7 @@ class RunDirectory:
                     "--run-dir"
                 ) from None
             with contextlib.suppress(FileNotFoundError):
-                if os.fstat(handle).st_ino == self._claim.stat().st_ino:
+                if os.fstat(handle).st_ino == self.claim.stat().st_ino:
                     os.ftruncate(handle, 0)
                     os.write(handle, str(os.getpid()).encode())
                     return handle
@@ -212,7 +213,7 @@ class RunDirectory:
         if not (regular and re.fullmatch(rb"\d*", os.pread(handle, _LONGEST_ID, 0))):
             os.close(handle)
             raise RunError(
-                f"{self._claim}: was made by something else than a run; move it away, or choose another --run-dir"
+                f"{self.claim}: was made by something else than a run; move it away, or choose another --run-dir"
             )
 
     def begin(self, lock: str, fingerprint: str, resume: bool, files: Mapping[str, str] = MappingProxyType({})) -> None:
@@ -242,6 +243,16 @@ class RunDirectory:
         }:
             self.lock.unlink()
             self.data.unlink()
+
+    def read_lock(self) -> dict[str, Any]:
+        """The tables of the lock as they are written, of which nothing is loaded.
+
+        Raises:
+            RunError: there is no run, or the file cannot be read.
+        """
+        self.check_run()
+        with reading(self.lock, _ANEW):
+            return tomllib.loads(self.lock.read_text(encoding="utf-8"))
 
     def read_fingerprint(self) -> str:
         """The fingerprint of the data that the run began with.

@@ -78,14 +78,14 @@ class LastScreen:
         table.add_column("mtkit", justify="right", no_wrap=True)
         if wide:
             table.add_column("95 %", justify="right", no_wrap=True)
-        room = None if self._console.width > _ROOMY else 11
+        room = None if self._console.width > _ROOMY else 12
         table.add_column("best baseline", overflow="fold", min_width=10, max_width=room)
         table.add_column("value", justify="right", no_wrap=True)
         if wide:
             table.add_column("difference" if self._console.width > _ROOMY else "diff.", justify="right", no_wrap=True)
         table.add_column("verdict", no_wrap=True)
         for line in lines:
-            bounds = interval(results.intervals.get("test", {}).get(f"{line['task']}/{line['metric']}"))
+            bounds = _interval(results.intervals.get("test", {}).get(f"{line['task']}/{line['metric']}"))
             table.add_row(*self._row(line, bounds, wide=wide))
         return table
 
@@ -149,6 +149,12 @@ def _mains(verdicts: Sequence[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]
     """The verdict of each task by its main metric, which is the first."""
     first = {line["task"]: line for line in reversed(verdicts)}
     yield from reversed(first.values())
+
+
+def _interval(bounds: Sequence[float] | None) -> str:
+    """Both bounds, in eleven characters as far as they reach."""
+    large = max(map(abs, bounds or [0.0])) >= 1
+    return "-".join(f"{bound:.4g}" for bound in bounds or ()) if large else interval(bounds)
 
 
 def _marked(value: float | None, best: float, of: int) -> Text:

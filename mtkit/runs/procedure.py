@@ -25,6 +25,7 @@ from mtkit.recipe.lock import lock
 from mtkit.runs.console import Reporter
 from mtkit.runs.directory import RunDirectory, write_json, write_table
 from mtkit.runs.evidence import LookedOver
+from mtkit.runs.model_card import write_card
 from mtkit.runs.replicates import split_record
 from mtkit.runs.results import PhaseResults, RunResults
 from mtkit.shown import shown_values
@@ -156,6 +157,8 @@ class Run:
                 self.looked.write(self.directory, *cuts)
             results = self._results(protocol, *cuts, begin)
         self.directory.write_metrics(results)
+        if results.test is not None:
+            write_card(self.directory, results, self.recipe)
         self.directory.check_kept(locked)
         return results
 

@@ -22,7 +22,7 @@ _LOSS = "_loss"
 _MARGIN = "  "
 _NARROWEST = 5
 _LEFT = "left"
-_REFRESH_SECONDS = 0.2
+_REFRESH_SECONDS = 0.5
 
 
 class EpochTable:

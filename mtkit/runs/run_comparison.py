@@ -96,6 +96,36 @@ def compare_runs(paths: Sequence[Path], keys: Collection[str] = ()) -> list[Verd
     return _judged(_asked(found, keys), first.recipe)
 
 
+def recipe_differences(first: Path, second: Path) -> list[tuple[str, Any, Any]]:
+    """What the recipes of two runs do not have in common: dotted key, value in the first, and in the second; None = not there.
+
+    Args:
+        first: a run directory; of several seeds or folds, the first stands for all.
+        second: another one.
+
+    Raises:
+        RunError: there is no run, or its lock cannot be read.
+    """
+    one, two = (dict(_flat(_any_part(path).read_lock())) for path in (first, second))
+    return [(key, one.get(key), two.get(key)) for key in dict.fromkeys((*one, *two)) if one.get(key) != two.get(key)]
+
+
+def _any_part(path: Path) -> RunDirectory:
+    directory = RunDirectory(path)
+    return next((RunDirectory(part) for part in directory.replicates()), directory)
+
+
+def _flat(values: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted key -> value; components in a list are told by their names."""
+    if isinstance(values, list) and values and all(isinstance(value, Mapping) and "use" in value for value in values):
+        values = {value["use"]: {key: of for key, of in value.items() if key != "use"} or True for value in values}
+    if isinstance(values, Mapping) and values:
+        for key, value in values.items():
+            yield from _flat(value, f"{path}.{key}" if path else key)
+    else:
+        yield path, values
+
+
 def _finished(path: Path) -> _Finished:
     directory = RunDirectory(path)
     parts = [RunDirectory(part) for part in directory.replicates()] or [directory]

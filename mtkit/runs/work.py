@@ -26,7 +26,10 @@ Advance = Callable[[int], None]
 
 
 class Screen(Console):
-    """A console that measures the time that it takes itself, in `seconds`."""
+    """A console that measures what it costs, in `seconds` of the CPU.
+
+    Not in seconds of the clock: a bar is drawn by a thread of its own, and while that waits, the run goes on.
+    """
 
     def __init__(self, **options: Any) -> None:
         super().__init__(highlight=False, **options)
@@ -35,13 +38,13 @@ class Screen(Console):
 
     @contextlib.contextmanager
     def _measured(self) -> Iterator[None]:
-        outer, self._measuring, begin = self._measuring, True, time.perf_counter()
+        outer, self._measuring, begin = self._measuring, True, time.thread_time()
         try:
             yield
         finally:
             self._measuring = outer
             if not outer:
-                self.seconds += time.perf_counter() - begin
+                self.seconds += time.thread_time() - begin
 
     def print(self, *objects: Any, **options: Any) -> None:
         """Prints, as rich does."""
@@ -114,7 +117,7 @@ def _bar(console: Console, work: Work) -> Iterator[Advance]:
     columns = (
         TextColumn("  {task.description}"), BarColumn(20), TaskProgressColumn(), TextColumn("{task.fields[told]}"),
     )  # fmt: skip
-    with Progress(*columns, console=console, transient=True, refresh_per_second=4) as progress:
+    with Progress(*columns, console=console, transient=True, refresh_per_second=2) as progress:
         number = progress.add_task(escape(work.what), total=work.parts or None, told="")
         with _ticking(lambda: progress.update(number, told=work.told()), 1.0, 1.0):
 

@@ -9,7 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
 from mtkit.allowed import form
-from mtkit.backend import keras, tf
+from mtkit.backend import keras, quiet_native, tf
 from mtkit.errors import StrategyError
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.registry import Registry
@@ -165,7 +165,11 @@ def prepare(recipe: Recipe) -> tf.distribute.Strategy:
         tf.config.experimental.enable_op_determinism()
     # Dropout of plugins' layers gets a state that checkpoints can hold.
     keras.backend.experimental.enable_tf_random_generator()
-    return make_strategy(recipe)
+    strategy = make_strategy(recipe)
+    with quiet_native():
+        # oneDNN says once in a process, as an error, that it does not do this on some CPUs; TensorFlow then does it itself.
+        tf.transpose(tf.zeros([2, 2], tf.int32))
+    return strategy
 
 
 def make_strategy(recipe: Recipe) -> tf.distribute.Strategy:

@@ -88,6 +88,17 @@ def test_warnings_are_last_and_not_too_many(verdicts):
     assert more == "and 2 more warnings in metrics.json"
 
 
+def test_intervals_of_values_above_1_are_no_wider():
+    lines = [
+        line("watch", "rmse", 123.4567, "ridge", 130.0, "better"),
+        line("department", "loss", 1.2898, None, None, "alone"),
+    ]
+    lines[1]["verdict"] = "no baseline"
+    text = screen(RUN, lines)
+    assert "123.4-123.5" in text
+    assert "1.28-1.3 " in text
+
+
 def test_one_task_without_a_baseline():
     text = screen(RUN, [line("next", "ndcg@10", 0.5, None, None, "no baseline")])
     assert "groceries: 1 task on the test, 1 alone, 4:05" in text

@@ -10,8 +10,10 @@ from scipy.stats import ttest_rel
 from mtkit.cli.program import main
 from mtkit.errors import RunError
 from mtkit.evaluation.user_sums import UserSums, to_table
+from mtkit.recipe.loader import load_recipe
+from mtkit.recipe.lock import lock
 from mtkit.runs.directory import RunDirectory, write_table
-from mtkit.runs.run_comparison import compare_runs
+from mtkit.runs.run_comparison import compare_runs, recipe_differences
 
 
 @pytest.fixture
@@ -169,7 +171,7 @@ def test_the_command_fits_the_terminal(copy, monkeypatch, columns):
     assert row.endswith("better")
     assert len(row) <= columns
     assert ("95 %" in done.output) == (columns == 80)
-    assert "1 comparisons" in " ".join(lines)
+    assert "1 comparison." in " ".join(" ".join(lines).split())
 
 
 def test_the_command_prints_json_and_mistakes(copy):
@@ -197,3 +199,17 @@ def test_how_large_a_difference_is_stands_beside_it(copy, monkeypatch):
         said = CliRunner().invoke(main, ["compare", *map(str, paths), "--metric", "next/ndcg@3"]).output
         assert (f"{found['effect']:+.2f}" in said and f"{found['relative']:+.1%}" in said) is wide
         assert max(map(len, said.splitlines())) <= width
+
+
+def test_what_differs_between_recipes(tiny_recipe, tmp_path):
+    changed = ["task.next.weight=0.5", 'evaluate.baselines=["popularity", {use="own_recency", half_life=7}]', "seed=9"]
+    for name, sets in (("a", []), ("b", changed)):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "recipe.lock.toml").write_text(lock(load_recipe(tiny_recipe, sets), tmp_path / name))
+    found = {key: (one, two) for key, one, two in recipe_differences(tmp_path / "a", tmp_path / "b")}
+    assert found["task.next.weight"] == (1.0, 0.5)
+    assert found["seed"] == (1, 9)
+    assert found["evaluate.baselines.own_recency.half_life"] == (None, 7.0)
+    assert "evaluate.baselines.popularity" not in found
+    assert not [key for key in found if key.startswith(("encoder", "rows", "data"))]
+    assert recipe_differences(tmp_path / "a", tmp_path / "a") == []

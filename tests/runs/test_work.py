@@ -77,7 +77,7 @@ def test_time_left_follows_from_what_is_done(monkeypatch):
 
 def test_a_screen_knows_what_it_costs():
     console = Screen(file=io.StringIO(), width=80)
-    begin = time.perf_counter()
+    begin = time.thread_time()
     for _ in range(20):
         console.print("a line")
-    assert 0 < console.seconds <= time.perf_counter() - begin
+    assert 0 < console.seconds <= time.thread_time() - begin

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
 if TYPE_CHECKING:
+    from rich.console import Console
     from rich.table import Table
 
     from mtkit.evaluation.significance import Difference
@@ -23,31 +24,75 @@ _WIDE, _WIDEST = 76, 100
 @click.option(
     "--metric", "metrics", multiple=True, metavar="KEY", help="Ask about this metric alone, as in next/ndcg@10."
 )
+@click.option("--user", metavar="ID", help="Show what each RUN recommends to this user, too, from its export.")
+@click.option("-k", type=click.IntRange(min=1), default=10, show_default=True, help="How many items, with --user.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def command(runs: tuple[Path, ...], metrics: tuple[str, ...], *, as_json: bool) -> None:
+def command(runs: tuple[Path, ...], metrics: tuple[str, ...], user: str | None, k: int, *, as_json: bool) -> None:
     """Compare each later RUN with the first, or one RUN with its baselines.
 
     Paired t-tests over the users of the test, with Holm's correction for all comparisons made together. A run is called
-    better or worse only where p is below 0.05.
+    better or worse only where p is below 0.05. Of several runs it says what differs between their recipes, too.
     """
     from mtkit.runs.directory import to_json
-    from mtkit.runs.run_comparison import compare_runs
-    from mtkit.shown import shown
+    from mtkit.runs.run_comparison import compare_runs, recipe_differences
+    from mtkit.shown import shown, shown_values
 
     verdicts = compare_runs(runs, metrics)
+    recipes = {str(run): recipe_differences(runs[0], run) for run in runs[1:]}
+    lists = None
+    if user is not None:
+        from mtkit.runs.list_comparison import lists_for_json, lists_of, show_lists
+
+        lists = lists_of(runs, user, k)
     if as_json:
-        click.echo(shown(to_json({"comparisons": [verdict.plain() for verdict in verdicts]})), nl=False)
-    else:
-        _print(verdicts)
+        found = {
+            "comparisons": [verdict.plain() for verdict in verdicts],
+            "recipes": [
+                {"run": run, "key": key, "first": shown_values(one), "second": shown_values(two)}
+                for run, of in recipes.items()
+                for key, one, two in of
+            ],
+        }
+        beside = {} if lists is None or user is None else lists_for_json(user, lists)
+        click.echo(shown(to_json(found | beside)), nl=False)
+        return
+    console = _print(verdicts)
+    for run, of in recipes.items():
+        _print_recipes(console, str(runs[0]), run, of)
+    if lists is not None and user is not None:
+        show_lists(user, lists, console)
 
 
-def _print(verdicts: Sequence[Verdict]) -> None:
-    from rich.console import Console
+def _print_recipes(console: Console, first: str, second: str, found: Sequence[tuple[str, Any, Any]]) -> None:
+    """What differs between two recipes, a line a key."""
+    from rich import box
+    from rich.table import Table
     from rich.text import Text
 
+    from mtkit.recipe.toml_writer import toml_value
     from mtkit.shown import shown_line
 
-    console = Console(highlight=False)
+    def value(given: Any) -> Text:
+        return Text("" if given is None else shown_line(toml_value(given)))
+
+    if not found:
+        console.print(Text(shown_line(f"the recipes of {first} and {second} are the same")))
+        return
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), pad_edge=False)
+    for name in ("recipe", f"{first} (A)", f"{second} (B)"):
+        table.add_column(shown_line(name), overflow="fold")
+    for key, one, two in found:
+        table.add_row(Text(shown_line(key)), value(one), value(two))
+    console.print("", table, sep="\n")
+
+
+def _print(verdicts: Sequence[Verdict]) -> Console:
+    from rich.text import Text
+
+    from mtkit.runs.work import Screen
+    from mtkit.shown import counted, shown_line
+
+    console = Screen()
     for pair in dict.fromkeys((verdict.first, verdict.second) for verdict in verdicts):
         console.print(
             Text.assemble("\n", (shown_line(pair[1]), "bold"), " (B) against ", (shown_line(pair[0]), "bold"), " (A)")
@@ -55,8 +100,8 @@ def _print(verdicts: Sequence[Verdict]) -> None:
         console.print(_table([v for v in verdicts if (v.first, v.second) == pair], console.width))
     console.print(
         Text(
-            f"\nB is better or worse where p < 0.05: paired t-test over users, Holm's correction for {len(verdicts)} "
-            "comparisons. The rest may be chance."
+            f"\nB is better or worse where p < 0.05: paired t-test over users, Holm's correction for "
+            f"{counted(len(verdicts), 'comparison')}. The rest may be chance."
         )
     )
     if console.width >= _WIDEST:
@@ -66,6 +111,7 @@ def _print(verdicts: Sequence[Verdict]) -> None:
                 "samples like this one, before correction."
             )
         )
+    return console
 
 
 def _table(verdicts: Sequence[Verdict], width: int) -> Table:

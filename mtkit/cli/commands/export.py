@@ -23,6 +23,7 @@ def command(run: Path, sets: tuple[str, ...], unsets: tuple[str, ...]) -> None:
     The lock stays as it is, so another export is asked for by its options each time.
     """
     from mtkit.runs.directory import RunDirectory
+    from mtkit.runs.model_card import write_card
     from mtkit.runs.trainer import trained_pipeline
     from mtkit.shown import shown
 
@@ -31,3 +32,4 @@ def command(run: Path, sets: tuple[str, ...], unsets: tuple[str, ...]) -> None:
     with pipeline.recipe.blaming():
         version = pipeline.recipe.export.export(pipeline, directory.export)
     click.echo(shown(version))
+    write_card(directory, directory.read_metrics(), pipeline.recipe)
