@@ -16,6 +16,7 @@ from mtkit.backend import tf
 from mtkit.errors import DataError, nearest
 from mtkit.model.assembly import Pipeline
 from mtkit.recipe.loader import Recipe
+from mtkit.runs.explaining import Explanation, explain
 from mtkit.runs.questions import asked, frame_of, ids_of, inputs_of, missing, unknown, warn_of_unknown
 from mtkit.schema import Schema
 from mtkit.serving.servable import Servable
@@ -320,6 +321,18 @@ def _number(k: Any, most: int) -> int:
 @dataclass(frozen=True)
 class TrainablePipeline(Pipeline, Answering):
     """A pipeline that answers by its model as it is, whatever it was trained on since it was asked last."""
+
+    def explain(self, user: Any, item: Any = None) -> Explanation:
+        """The parts of an item's score for a user; see `mtkit.runs.explaining.explain`.
+
+        Args:
+            user: an id, as in the data.
+            item: an id; default: the item with the highest score.
+
+        Raises:
+            RunError: no task ranks items, or the user or the item is not in the data.
+        """
+        return explain(self, user, item)
 
     def _signatures(self) -> Signatures:
         state = _state(self)

@@ -77,6 +77,20 @@ class SimilarItem:
     text: str
 
 
+def texts_of_items(directory: RunDirectory) -> dict[str, str]:
+    """Id of an item of the catalog -> its first text; empty where items have none.
+
+    Raises:
+        RunError: the catalog cannot be read.
+    """
+    schema = directory.read_recipe().data.source.schema()
+    entity = schema.roles[list(schema.roles)[1]]
+    texts = schema.of_kind("text", entity)
+    table = directory.read_catalog("test", entity, ("id", *texts[:1]))
+    columns = [pc.cast(table[name], "string").to_pylist() for name in ("id", *texts[:1])]
+    return {name: text[0] or "" for name, *text in zip(*columns, strict=True) if text}
+
+
 class Servant:
     """The latest export of a run.
 

@@ -133,8 +133,15 @@ class Servable(tf.Module):
     def new_user(self, tasks: Collection[str], form: Form = Form.IDS) -> Given | None:
         """Raw features of a user and what he or she bought; None if they cannot be given in this form."""
         features = self._new(self.user, tasks, form)
-        if features is None:
-            return None
+        return None if features is None else self.past_along(tasks) | features
+
+    def past_along(self, tasks: Collection[str], user: int = 0) -> Given:
+        """What was bought, which comes with a request, in the place of what the data know of a user's past.
+
+        Args:
+            tasks: what is asked.
+            user: whose other columns the rows have, a number of the catalog; 0 = the unknown.
+        """
         ids, age = f"{HISTORY}_{self.item}_ids", f"{HISTORY}_age"
         inputs = {
             ids: ServingInput(
@@ -151,7 +158,7 @@ class Servable(tf.Module):
 
         def batch(given: Tensors) -> Batch:
             items, known = self.lookups[self.item].rows(given[ids]), events.batch(given)
-            unknown = self.users.gather(tf.zeros(tf.shape(items)[:1], tf.int64))
+            rows = self.users.gather(tf.fill(tf.shape(items)[:1], tf.constant(user, tf.int64)))
             days = known_age(same_shape(given[ids], given[age], (ids, age)))
             bought = items if counted is None else tf.where(known.holding[counted], items, 0)
             own, dense = given_past(bought, days, self.columns)
@@ -160,14 +167,14 @@ class Servable(tf.Module):
                 AGE: tf.where(items > 0, tf.where(tf.math.is_finite(days), days, LONG_AGO), 0.0),
             }
             return replace(
-                unknown,
-                lists={**unknown.lists, "own": own},
-                dense={**unknown.dense, **dense},
+                rows,
+                lists={**rows.lists, "own": own},
+                dense={**rows.dense, **dense},
                 given={**past, **known.given},
                 holding=known.holding,
             )
 
-        return Given({**inputs, **events.inputs}, batch) | features
+        return Given({**inputs, **events.inputs}, batch)
 
     def bounds(self) -> Given:
         """The numbers of a user who is not in the data by which lists are bounded; without one, nothing is recommended."""
