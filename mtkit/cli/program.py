@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import logging
 import pkgutil
 import sys
 import traceback
@@ -18,24 +17,16 @@ import click
 
 import mtkit
 from mtkit.cli import commands
+from mtkit.cli.commands._options import TRACES, keep_traces
 from mtkit.errors import ComponentError, ModelWarning, MtkitError, shortage
 from mtkit.shown import shown
-
-_TRACES = "mtkit.traces"
-
-
-def _keep(context: click.Context, _option: click.Parameter, given: bool) -> None:
-    meta = context.find_root().meta
-    if given and not meta.get(_TRACES):
-        meta[_TRACES] = True
-        # What is only a warning has its traceback there.
-        logging.basicConfig(format="%(message)s")
-        logging.getLogger("mtkit").setLevel(logging.DEBUG)
 
 
 def _verbose(*, hidden: bool = False) -> click.Option:
     text = "Show the traceback of a component that fails."
-    return click.Option(["-v", "--verbose"], is_flag=True, expose_value=False, callback=_keep, hidden=hidden, help=text)
+    return click.Option(
+        ["-v", "--verbose"], is_flag=True, expose_value=False, callback=keep_traces, hidden=hidden, help=text
+    )
 
 
 def _use(_context: click.Context, _option: click.Parameter, given: tuple[Path, ...]) -> None:
@@ -86,7 +77,8 @@ class _Commands(click.Group):
             return None
         command = importlib.import_module(f"{commands.__name__}.{cmd_name}").command
         assert isinstance(command, click.Command)
-        command.params += [option for option in _EVERYWHERE if option not in command.params]
+        own = {option.name for option in command.params}
+        command.params += [option for option in _EVERYWHERE if option.name not in own]
         return command
 
     def invoke(self, ctx: click.Context) -> object:
@@ -96,7 +88,7 @@ class _Commands(click.Group):
             with _plain_warnings():
                 return super().invoke(ctx)
         except MtkitError as error:
-            if ctx.meta.get(_TRACES) and (trace := _trace(error)):
+            if ctx.meta.get(TRACES) and (trace := _trace(error)):
                 click.echo(trace, err=True)
             click.echo(str(error), err=True)
             ctx.exit(error.exit_code)

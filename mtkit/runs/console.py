@@ -192,6 +192,10 @@ class Reporter:
         """Says where the servable is."""
         self._indented(Text(shown_line(f"exported {path}")))
 
+    def page(self, path: Path) -> None:
+        """Says where the report is."""
+        self.console.print(indented(Text(shown_line(f"{path}: all of it, as a page"))))
+
     def calibration(self, lines: Mapping[str, str]) -> None:
         """Says how the probabilities of tasks are corrected."""
         for task, line in lines.items():

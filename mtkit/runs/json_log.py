@@ -41,6 +41,7 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     "work": ("what", "state", "seconds"),
     "calibration": ("task", "message"),
     "exported": ("path",),
+    "report": ("path",),
     "warning": ("message",),
     "verdict": ("task", "metric", "model", "interval", "baseline", "value", "difference", "verdict"),
     "section": ("text",),
@@ -156,6 +157,10 @@ class JsonReporter(Reporter):
     def exported(self, path: Path) -> None:
         """`exported`."""
         self._say("exported", path)
+
+    def page(self, path: Path) -> None:
+        """`report`."""
+        self._say("report", path)
 
     def calibration(self, lines: Mapping[str, str]) -> None:
         """`calibration`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,20 @@ import click
 if TYPE_CHECKING:
     from mtkit.recipe.loader import Recipe
     from mtkit.runs.console import Reporter
+
+
+#: Where a command line keeps that tracebacks of components are to be shown.
+TRACES = "mtkit.traces"
+
+
+def keep_traces(context: click.Context, _option: click.Parameter, given: bool) -> bool:
+    """Notes that tracebacks of components are to be shown, those of mere warnings too, and returns whether they are."""
+    meta = context.find_root().meta
+    if given and not meta.get(TRACES):
+        meta[TRACES] = True
+        logging.basicConfig(format="%(message)s")
+        logging.getLogger("mtkit").setLevel(logging.DEBUG)
+    return given
 
 
 def recipe_arguments(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -31,7 +46,10 @@ def screen_options(function: Callable[..., Any]) -> Callable[..., Any]:
             "--log", type=click.Choice(["text", "json"]), default="text", show_default=True,
             help="What is printed: words for people, or JSON, an object a line.",
         ),
-        click.option("-v", "--verbose", is_flag=True, help="Print all tables at the end, and what rows later phases have."),
+        click.option(
+            "-v", "--verbose", is_flag=True, callback=keep_traces,
+            help="Print all tables at the end, what rows later phases have, and the traceback of a component that fails.",
+        ),
         click.option("-q", "--quiet", is_flag=True, help="Print warnings and the last screen alone."),
     ):  # fmt: skip
         function = option(function)

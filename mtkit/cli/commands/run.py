@@ -19,6 +19,7 @@ from mtkit.cli.commands._options import (
 
 if TYPE_CHECKING:
     from mtkit.recipe.loader import Recipe
+    from mtkit.runs.console import Reporter
 
 
 @click.command()
@@ -57,7 +58,7 @@ def command(
             from mtkit.runs.run import run_recipe
 
             run_recipe(loaded, directory, seeds, resume, signals, report)
-            _report(loaded, directory)
+            _page(loaded, directory, report)
     except Interrupted as stop:
         again = _again(recipe, sets, unsets, alone, run_dir, seeds)
         click.echo(f"{stop}: {_what_now(directory, again)}", err=True)
@@ -89,17 +90,18 @@ def _again(
     return shlex.join(words)
 
 
-def _report(recipe: Recipe, directory: Path) -> None:
+def _page(recipe: Recipe, directory: Path, report: Reporter) -> None:
     """Writes the page of a run, or of several and of each of them, and says where it is."""
     from mtkit.report.page import write_report
     from mtkit.runs.directory import RunDirectory
     from mtkit.runs.trainer import own_directory
-    from mtkit.shown import shown_line
 
     own = own_directory(recipe, directory)
-    for part in RunDirectory(own).replicates():
-        write_report(part)
-    click.echo(shown_line(f"report: {write_report(own)}"))
+    with report.working("writing the report"):
+        for part in RunDirectory(own).replicates():
+            write_report(part)
+        page = write_report(own)
+    report.page(page)
 
 
 def _collect_seldom() -> None:
