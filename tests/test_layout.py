@@ -111,6 +111,7 @@ UNTESTED = {
             "cli.commands.search",
             "cli.commands.tasks",
             "cli.commands.verify",
+            "cli.traces",
         ),
         "cli/test_program, and the tests of what they call: commands only parse and print",
     ),

@@ -17,7 +17,7 @@ import click
 
 import mtkit
 from mtkit.cli import commands
-from mtkit.cli.commands._options import TRACES, keep_traces
+from mtkit.cli.traces import keep_traces, traces_asked
 from mtkit.errors import ComponentError, ModelWarning, MtkitError, shortage
 from mtkit.shown import shown
 
@@ -88,7 +88,7 @@ class _Commands(click.Group):
             with _plain_warnings():
                 return super().invoke(ctx)
         except MtkitError as error:
-            if ctx.meta.get(TRACES) and (trace := _trace(error)):
+            if traces_asked(ctx) and (trace := _trace(error)):
                 click.echo(trace, err=True)
             click.echo(str(error), err=True)
             ctx.exit(error.exit_code)

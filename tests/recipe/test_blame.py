@@ -64,8 +64,8 @@ def load(tmp_path):
     ("key", "name", "message"),
     [
         ("data.use", "unreadable", r"data: data_source .*Unreadable failed at test_blame\.py:\d+: KeyError: columns"),
-        ("encoder.past.use", "touchy", r"toy\.toml:\d+: encoder\.past: .*: RuntimeError: no content today"),
-        ("encoder.past.use", "strange", r"toy\.toml:\d+: encoder\.past: .*: TypeError: cannot be made"),
+        ("encoder.past.use", "touchy", r"toy\.toml:\d+:\d+: encoder\.past: .*: RuntimeError: no content today"),
+        ("encoder.past.use", "strange", r"toy\.toml:\d+:\d+: encoder\.past: .*: TypeError: cannot be made"),
     ],
 )
 def test_a_component_that_fails_is_named_with_its_place(load, key, name, message):

@@ -1,5 +1,6 @@
 """What a search may try, and the recipes that it makes."""
 
+import json
 import tomllib
 
 import pytest
@@ -69,10 +70,11 @@ def test_a_tried_recipe_has_the_values_and_no_search(tiny_recipe):
 
 
 def test_a_key_may_stand_for_several(tiny_recipe):
-    first, second, *_ = load_recipe(tiny_recipe).encoder
-    recipe = searching(tiny_recipe, f'"encoder.{first}.dim" = {{choices = [4, 8], also = ["encoder.{second}.dim"]}}')
+    first, *rest = load_recipe(tiny_recipe).encoder
+    also = [*(f"encoder.{name}.dim" for name in rest), "correlation.experts.units"]
+    recipe = searching(tiny_recipe, f'"encoder.{first}.dim" = {{choices = [4, 8], also = {json.dumps(also)}}}')
     other = tried(recipe, {f"encoder.{first}.dim": 4})
-    assert other.encoder[first].dim == other.encoder[second].dim == 4
+    assert {encoder.dim for encoder in other.encoder.values()} == {4}
 
 
 def test_values_that_the_recipe_has_are_those_of_its_lock(tiny_recipe):

@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from mtkit.cli.traces import keep_traces
+
 if TYPE_CHECKING:
     from mtkit.recipe.loader import Recipe
     from mtkit.runs.console import Reporter
-
-
-#: Where a command line keeps that tracebacks of components are to be shown.
-TRACES = "mtkit.traces"
-
-
-def keep_traces(context: click.Context, _option: click.Parameter, given: bool) -> bool:
-    """Notes that tracebacks of components are to be shown, those of mere warnings too, and returns whether they are."""
-    meta = context.find_root().meta
-    if given and not meta.get(TRACES):
-        meta[TRACES] = True
-        logging.basicConfig(format="%(message)s")
-        logging.getLogger("mtkit").setLevel(logging.DEBUG)
-    return given
 
 
 def recipe_arguments(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import click
@@ -14,11 +15,9 @@ def command(out: Path | None) -> None:
 
     Editors complete and check a recipe that begins with the line `#:schema FILE`.
     """
-    from pydantic_core import to_json
-
     from mtkit.recipe.json_schema import recipe_schema
 
-    text = to_json(recipe_schema(), indent=1).decode() + "\n"
+    text = json.dumps(recipe_schema(), indent=1, ensure_ascii=False) + "\n"
     if out is None:
         click.echo(text, nl=False)
         return
