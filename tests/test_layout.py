@@ -174,6 +174,7 @@ UNTESTED = {
     "runs.progress": "runs/test_console",
     "runs.questions": "runs/test_answers",
     "runs.explanation_table": "runs/test_explaining",
+    **dict.fromkeys(("runs.tensorboard_log", "runs.mlflow_log", "runs.mlflow_model"), "standard/test_trackers"),
     **dict.fromkeys(("runs.task_report", "runs.task_tables"), "runs/test_tasks"),
     "runs.search_tables": "runs/test_search",
     "data.labels_ahead": "standard/test_label_cleaners",
@@ -332,7 +333,8 @@ def declared(package):
         setup = configparser.ConfigParser()
         setup.read(ROOT / "setup.cfg", encoding="utf-8")
         extras = setup["options.extras_require"]
-        lines = [*setup["options"]["install_requires"].split("\n"), *extras["search"].split("\n")]
+        options = (extras[name] for name in ("search", "tensorboard", "mlflow"))
+        lines = [line for part in (setup["options"]["install_requires"], *options) for line in part.split("\n")]
     else:
         project = tomllib.loads((package.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         lines = project["dependencies"]
@@ -342,7 +344,7 @@ def declared(package):
 @pytest.mark.parametrize("package", [CORE, *PLUGINS], ids=lambda path: path.name)
 def test_what_is_imported_is_declared(package):
     """A distribution that comes along with another one today need not come tomorrow."""
-    offers = metadata.packages_distributions()
+    offers = {"mlflow": ["mlflow-skinny"], **metadata.packages_distributions()}  # which need not be installed
     imported = {module.split(".")[0] for path in modules(package).values() for module, _ in imports(path)}
     for name in imported - sys.stdlib_module_names - {package.name}:
         distributions = {canonicalize_name(one) for one in offers.get(name, [name])}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, get_args
+from typing import Any, Literal, get_args
 
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
@@ -61,9 +61,10 @@ class _Writer:
         self._names = {kind: registry.names(kind) for kind in ("strategy", "callback")}
         settings = [model for section in SECTIONS if (model := _settings(section))]
         specs = [model for models in self._models.values() for model in models.values() if model]
-        wanted = dict.fromkeys([*specs, *settings, Header, Catalog, Silence, Evaluate])
-        schemas, found = models_json_schema([(model, "validation") for model in wanted], schema_generator=_Generator)
-        self._defs = {name: _clean(schema) for name, schema in found.get("$defs", {}).items()}
+        wanted: list[type[BaseModel]] = list(dict.fromkeys([*specs, *settings, Header, Catalog, Silence, Evaluate]))
+        asked: list[tuple[Any, Literal["validation"]]] = [(model, "validation") for model in wanted]
+        schemas, found = models_json_schema(asked, schema_generator=_Generator)
+        self._defs: Mapping[str, Schema] = {name: _clean(schema) for name, schema in found.get("$defs", {}).items()}
         self._keys = {model: schemas[model, "validation"]["$ref"].rpartition("/")[2] for model in wanted}
 
     def schema(self) -> Schema:
@@ -116,16 +117,17 @@ class _Writer:
             made: list[Schema] = [{"$ref": f"#/$defs/{kind}.{name}"} for name in names]
         else:
             made = [self._component(kind, name, beside) for name in names]
-        open_table = {"type": "object", "not": {"required": ["use"]}}
+        open_table: Schema = {"type": "object", "not": {"required": ["use"]}}
         if beside:
             open_table["properties"] = dict(beside)
         return {"type": "object", "oneOf": [*made, open_table]}
 
     def _component(self, kind: str, name: str, beside: Mapping[str, Any] | None = None) -> Schema:
         model = self._models[kind][name]
-        own = _optional(self._of(model)) if model else {"type": "object"}
+        own: Schema = _optional(self._of(model)) if model else {"type": "object"}
         use = {"const": name, "description": own.get("description", "")}
-        properties = {"use": use, **own.get("properties", {}), **(beside or {})}
+        options: Schema = own.get("properties", {})
+        properties = {"use": use, **options, **(beside or {})}
         return {**own, "properties": properties, "required": ["use"]}
 
     @property

@@ -105,10 +105,13 @@ def _searched(draft: Draft) -> Iterator[Mistake]:
 def _expected(draft: Draft) -> Iterator[Mistake]:
     """Figures that are expected, and that nothing measures; of which slices there are, columns decide."""
     heads = {name: head for name, head in draft.task.items() if head}
-    for key in draft.expect.root if draft.expect and draft.evaluate and len(heads) == len(draft.task) else ():
+    measured = draft.evaluate
+    if not (draft.expect and measured and len(heads) == len(draft.task)):
+        return
+    known = [key for name, head in heads.items() for key in measured.keys(name, head)]
+    for key in draft.expect.root:
         found = MetricKey.parse(key)
-        known = [key for name, head in heads.items() for key in draft.evaluate.keys(name, head)]
-        if found.task not in heads or found.label not in heads[found.task].metric_labels(draft.evaluate):
+        if found.task not in heads or found.label not in heads[found.task].metric_labels(measured):
             yield Mistake(("expect", key), f"no figure is called {key!r}; {nearest(key, known)}", of_key=True)
 
 

@@ -34,8 +34,8 @@ class RunHooks:
         """Before data are loaded, also when a run is resumed; any exception ends the run."""
 
     @_hookspec
-    def epoch_end(self, phase: str, epoch: int, metrics: Mapping[str, float]) -> None:
-        """After each epoch, counted from 1, of phase `valid` or `test`, with its losses and speed.
+    def epoch_end(self, phase: str, epoch: int, metrics: Mapping[str, float], directory: Path) -> None:
+        """After each epoch, counted from 1, of phase `valid` or `test`, with its losses and speed, in the run's directory.
 
         `mtkit.errors.StopRun` ends the run; another exception is a warning.
         """

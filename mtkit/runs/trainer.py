@@ -182,7 +182,7 @@ class Trainer:
 
         def done(numbers: Mapping[str, float]) -> None:
             run.directory.append_history({"phase": name, **numbers})
-            told = {"phase": name, "epoch": int(numbers["epoch"]), "metrics": numbers}
+            told = {"phase": name, "epoch": int(numbers["epoch"]), "metrics": numbers, "directory": run.directory.path}
             forgiving(self.hooks.epoch_end, run.warn, **told)
 
         with run.report.progress(name, training, done) as callbacks:

@@ -25,7 +25,7 @@ def test_hooks_act_only_if_the_recipe_names_them(relay):
     assert hooks.run_start(recipe=recipe, directory=None) == []
     recipe, hooks = relay("hook.tracker.folder=here", "hook.guard={}")
     assert hooks.run_start(recipe=recipe, directory=None) == ["toy to here"]
-    assert hooks.epoch_end(phase="valid", epoch=3, metrics={}) == [3]
+    assert hooks.epoch_end(phase="valid", epoch=3, metrics={}, directory=None) == [3]
 
 
 def test_a_hook_may_be_used_twice_under_two_names(relay):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
@@ -15,9 +14,11 @@ def command(out: Path | None) -> None:
 
     Editors complete and check a recipe that begins with the line `#:schema FILE`.
     """
+    from pydantic import TypeAdapter
+
     from mtkit.recipe.json_schema import recipe_schema
 
-    text = json.dumps(recipe_schema(), indent=1, ensure_ascii=False) + "\n"
+    text = TypeAdapter(dict).dump_json(recipe_schema(), indent=1).decode() + "\n"
     if out is None:
         click.echo(text, nl=False)
         return
