@@ -11,6 +11,7 @@ import pytest
 from mtkit.errors import PluginError
 from mtkit.recipe.loader import load_recipe
 from mtkit.runs.hooks import hook_relay
+from mtkit.runs.run import run_recipe
 
 
 def relay(tiny_recipe, *sets):
@@ -135,3 +136,17 @@ def test_a_tracker_that_is_not_there_is_named_with_the_command(tiny_recipe, tmp_
     hooks = relay(tiny_recipe, f"hook.{name}={{}}")
     with pytest.raises(PluginError, match=rf"hook '{name}' needs .*; run: pip install 'mtkit\[{name}\]'"):
         hooks.run_start(recipe=load_recipe(tiny_recipe), directory=tmp_path)
+
+
+@pytest.mark.slow
+def test_a_run_is_tracked_from_its_recipe(tiny_recipe, tmp_path):
+    pytest.importorskip("tensorboard")
+    unsets = ["task.next", "task.gift", "task.department", "rows.items", "rows.windows", "correlation.experts"]
+    unsets += ["encoder.visit", "encoder.past", "encoder.product", "evaluate.slices", "evaluate.main"]
+    sets = ["data.lines=600", 'task.discounted.inputs=["customer", "look"]', "train.epochs=2", "hook.tensorboard={}"]
+    sets += ["evaluate.baselines=[]", "export.unseen=false"]
+    run_recipe(load_recipe(tiny_recipe, sets, unsets), tmp_path / "run", seeds=2)
+    for seed in ("seed-1", "seed-2"):
+        folder = tmp_path / "run" / seed / "tensorboard"
+        assert [step for step, _ in scalars(folder / "valid")[0]["discounted_loss"]] == [1, 2]
+        assert "discounted/auc" in scalars(folder / "result")[0]
