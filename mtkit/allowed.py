@@ -13,6 +13,8 @@ from pydantic.fields import FieldInfo
 
 from mtkit.errors import nearest
 
+#: What is said of a text whose form has no words.
+UNTOLD = "text of a certain form"
 #: Regular expression -> what texts look like that it matches.
 _FORMS: dict[str, str] = {}
 _PLAIN = {
@@ -157,7 +159,7 @@ def _each(what: str, arguments: Sequence[Any]) -> str:
 
 def _text(kind: Kind) -> str:
     if pattern := kind.limit("pattern"):
-        return _FORMS.get(getattr(pattern, "pattern", pattern), "text of a certain form")
+        return _FORMS.get(getattr(pattern, "pattern", pattern), UNTOLD)
     return getattr(kind.type, "LOOKS", "") or _counted("text", kind, "character")
 
 

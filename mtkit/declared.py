@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from mtkit.allowed import described, expected, keys, unknown_key
+from mtkit.allowed import UNTOLD, described, expected, keys, unknown_key
 from mtkit.errors import DeclarationError, Problem, meant
 
 if TYPE_CHECKING:  # pydantic's metaclass has no public name, and type checkers no other
@@ -88,6 +88,8 @@ def explained(
     if error["type"] == "extra_forbidden":
         return where, unknown_key(str(where[-1]), [*known] if len(where) == 1 else keys(model, where[:-1]))
     message = _sentence(error, expected(model, where) if where else "")
+    if error["type"] == "string_pattern_mismatch" and UNTOLD in message and (use := described(model, where)):
+        message += f" ({use})"
     # What is wrong with a table as a whole says itself which of its values are.
     if where and got:
         message += f", got {got}"

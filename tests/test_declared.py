@@ -2,13 +2,19 @@
 
 import numpy as np
 import pytest
+from pydantic import Field
 
 from mtkit.errors import DeclarationError
 from mtkit.recipe import Evaluate
 from mtkit.schema import Column
+from mtkit.spec import Spec
 from mtkit.standard.encoders import Features
 from mtkit.standard.sources import Frames
 from mtkit.standard.splits import Time
+
+
+class Coded(Spec):
+    code: str = Field(pattern="^x[0-9]+$", description="the code, an x and digits")
 
 
 @pytest.mark.parametrize(
@@ -33,6 +39,10 @@ from mtkit.standard.splits import Time
         (
             lambda: Frames(interactions=None, columns={n: {"kind": "id", "entity": "user"} for n in "ab"}),
             "Frames: columns 'a' and 'b' are both the user of an interaction",
+        ),
+        (
+            lambda: Coded(code="y"),
+            "Coded: code: expected text of a certain form (the code, an x and digits), got 'y'",
         ),
         (
             lambda: Features(reads=np.zeros(3)),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
+from copy import deepcopy
 from importlib import metadata
 from pathlib import Path
 from typing import Any, TypedDict, TypeVar
@@ -385,12 +386,28 @@ class _Reader:
         if issubclass(model, Spec):
             before = len(self._mistakes)
             made = self._valid(model, values, path, reserved)
+            if made is None and kind == "data_source":
+                made = self._without_unknown(model, values, path, self._mistakes[before:])
             self.components[path] = made or model
             self._mistakes[before:] = [self._with_owners(mistake, kind, path) for mistake in self._mistakes[before:]]
             return made
         for key in values:
             self._add((*path, key), f"unknown key; {use!r} has no options", of_key=True)
         return model
+
+    def _without_unknown(
+        self, model: type[Spec], values: Mapping[str, Any], path: KeyPath, found: Sequence[Mistake]
+    ) -> Spec | None:
+        """A source without keys that do not exist, so that what reads its columns is checked, too; None if more is wrong."""
+        if not all(mistake.of_key for mistake in found):
+            return None
+        known = deepcopy(dict(values))
+        for mistake in found:
+            *tables, key = mistake.path[len(path) :]
+            if table := at(known, tuple(tables)):
+                table.pop(key, None)
+        made = validate(model, known, self._document, path)
+        return None if isinstance(made, list) else made
 
     def _with_owners(self, mistake: Mistake, kind: str, path: KeyPath) -> Mistake:
         """A mistake that also says, of a key that others of the kind have, which ones these are."""

@@ -335,3 +335,14 @@ def test_a_large_file_is_no_recipe(fails):
     assert re.fullmatch(
         r"toy\.toml: has 9,\d{3},\d{3} bytes, expected 524,288 at most: data belong into files .*", message
     )
+
+
+def test_keys_of_columns_that_do_not_exist_hide_no_other_mistakes(tiny_recipe):
+    files = 'use = "files"\ninteractions = "x.csv"\n[data.columns]\nuser = {kind = "id", entity = "user"}\n'
+    files += 'item = {kind = "id", entity = "item"}\ntime = {kind = "time"}\ngift = {kind = "label", horizn = "3d"}\n'
+    tiny_recipe.write_text(tiny_recipe.read_text().replace('use = "tiny_shop"\n', files))
+    with pytest.raises(RecipeError) as raised:
+        load_recipe(tiny_recipe)
+    shown = str(raised.value)
+    assert "data.columns.gift.horizn: unknown key; did you mean 'horizon'?" in shown
+    assert "encoder.visit.reads[0]: no feature is called 'context.channel'" in shown
