@@ -112,3 +112,24 @@ def test_editors_find_a_description_of_each_option():
         "exclusiveMinimum": 0,
         "type": "integer",
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "right"),
+    [
+        ('[expect]\n"a/b" = [0, 1]', True),
+        ('[expect]\n"a/b" = {at_least = 1}', True),
+        ('[expect]\n"a/b" = {at_lest = 1}', False),
+        ("[hook.tensorboard]\nembeddings = 3", True),
+        ("[hook.tensorboard]\nembedings = 3", False),
+        ('[hook.mine]\nuse = "mlflow"\nuri = "a"', True),
+        ('[search.keys]\n"train.epochs" = {low = 1, high = 2}', True),
+        ('[search.keys]\n"train.epochs" = {lo = 1, high = 2}', False),
+        ('[train]\nstrategy = "atuo"', False),
+        ('[rows.lines]\nuse = "interactions"\nwhere = "web"', True),
+        ('[evaluate]\nslices = ["user.town", {by = "user.age", edges = [1, 2]}]', True),
+        ('[evaluate]\nslices = [{by = "user.age", edge = [1, 2]}]', False),
+    ],
+)
+def test_parts_of_recipes(validator, text, right):
+    assert validator.is_valid(plain(f'extends = "a.toml"\n{text}\n')) == right
