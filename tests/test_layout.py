@@ -101,6 +101,7 @@ UNTESTED = {
             "cli.commands.compare",
             "cli.commands.data",
             "cli.commands.diff",
+            "cli.commands.doctor",
             "cli.commands.evaluate",
             "cli.commands.explain",
             "cli.commands.plugins",
@@ -193,7 +194,6 @@ UNTESTED = {
         "synthetic/test_domains, which makes all of them, and synthetic/test_texts",
     ),
     **dict.fromkeys(("synthetic.settings", "synthetic.truth"), "synthetic/test_domains and synthetic/test_writing"),
-    "testing.assertions": "all tests of the conformance kit",
     **dict.fromkeys(
         (
             "report.charts",
@@ -221,6 +221,7 @@ UNTESTED = {
         ),
         "report/test_checks, report/test_page, and runs/test_run, which writes a report",
     ),
+    "testing.__main__": "testing/test_suite, whose checks it prints",
     "training.checkpoints": "training/test_fit, and runs/test_run: runs that are killed",
 }
 

@@ -17,7 +17,7 @@ from mtkit.heads.base import Tensors
 from mtkit.heads.prediction import PredictionHead
 from mtkit.heads.retrieval import RetrievalHead
 from mtkit.model.assembly import Pipeline
-from mtkit.model.contracts import Place, calling, require, rows_of
+from mtkit.model.contracts import Place, awake, calling, require, rows_of
 from mtkit.model.forward import Forward
 
 PROBE_ROWS = 8
@@ -33,12 +33,18 @@ Seen = list[tuple[Place, str, tf.Tensor]]
 def check_components(pipeline: Pipeline) -> None:
     """Confirms that what encoders, correlations and heads give for a row is the same whatever rows are beside it.
 
-    Each row table's training rows are looked at that have most different ids: all of them, and each half for itself.
+    Each row table's training rows are looked at that have most different ids: all of them, and each half for itself. Gates that
+    begin at 0 are opened meanwhile.
 
     Raises:
         ComponentError: a component failed.
         WiringError: one looks at other rows, gives other numbers each time, or those of another shape or type.
     """
+    with awake(pipeline.model.trainable_variables):
+        _check_rows(pipeline)
+
+
+def _check_rows(pipeline: Pipeline) -> None:
     prepared = _prepared(pipeline)
     for table in dict.fromkeys(spec.rows for spec in pipeline.plan.tasks.values()):
         rows = spread_rows(pipeline, table)

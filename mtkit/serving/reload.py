@@ -52,6 +52,29 @@ def _started() -> subprocess.Popen[str]:
     )
 
 
+def check_saved(version: Path) -> None:
+    """Asks a SavedModel of any form with zeros and empty texts, here and in a process with TensorFlow alone.
+
+    Raises:
+        RunError: it does not answer there, or otherwise.
+    """
+    loaded = tf.saved_model.load(str(version))
+    inputs, expected = dict[str, np.ndarray](), dict[str, np.ndarray]()
+    for name, function in loaded.signatures.items():
+        specs = function.structured_input_signature[1]
+        request = {
+            key: np.zeros([n or _ROWS for n in spec.shape], spec.dtype.as_numpy_dtype) for key, spec in specs.items()
+        }
+        request = {key: values.astype("S") if values.dtype == object else values for key, values in request.items()}
+        try:
+            answer = function(**{key: tf.constant(values) for key, values in request.items()})
+        except tf.errors.InvalidArgumentError:
+            continue  # it refuses such a request
+        inputs |= {f"{name}/{key}": values for key, values in request.items()}
+        expected |= {f"{name}/{key}": values.numpy() for key, values in answer.items()}
+    _compare(version, inputs, expected)
+
+
 def check_alone(servable: Servable, signatures: Mapping[str, Signature], version: Path) -> None:
     """Asks an export that is not yet in its place, and compares its answers with those of this process.
 
@@ -63,7 +86,11 @@ def check_alone(servable: Servable, signatures: Mapping[str, Signature], version
     Raises:
         RunError: it does not answer, or otherwise.
     """
-    inputs, expected = _asked(servable, signatures)
+    _compare(version, *_asked(servable, signatures))
+
+
+def _compare(version: Path, inputs: Mapping[str, np.ndarray], expected: Mapping[str, np.ndarray]) -> None:
+    """Refuses a version whose answers in another process are not those that are expected."""
     with tempfile.TemporaryDirectory() as directory:
         found, problems = _answers(Path(directory), version, inputs)
     for name, problem in problems.items():

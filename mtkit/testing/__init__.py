@@ -16,6 +16,7 @@ from mtkit.testing.layers import (
     check_retrieval_head,
 )
 from mtkit.testing.measures import check_baseline, check_prediction_metric, check_ranking_metric
+from mtkit.testing.options import check_derivation, check_options
 from mtkit.testing.self_supervised import check_self_supervised_head
 from mtkit.testing.specs import HEAVY, check_exporter, check_hooks, check_import_is_light, check_spec
 from mtkit.testing.statistics import check_row_statistics
@@ -29,11 +30,13 @@ __all__ = [
     "check_cleaner",
     "check_correlation",
     "check_data_source",
+    "check_derivation",
     "check_encoder",
     "check_exporter",
     "check_hooks",
     "check_import_is_light",
     "check_layer_config",
+    "check_options",
     "check_prediction_head",
     "check_prediction_metric",
     "check_preprocessor",

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import random
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +20,11 @@ def assert_finite(values: Any, what: str) -> None:
 def assert_nonzero(values: Any, what: str) -> None:
     """A finite number that is not 0, up to rounding."""
     assert values is not None, f"{what} is missing"
+    # First: nan is not above any number, and would be told as 0.
+    assert not np.isnan(values).any(), f"{what} is nan"
+    assert_finite(values, what)
     # What cancels exactly on paper leaves rounding behind.
     assert np.abs(values).max() > TOLERANCE, f"{what} is 0"
-    assert_finite(values, what)
 
 
 def assert_equal(found: Any, expected: Any, what: str) -> None:
@@ -34,17 +39,40 @@ def assert_axes(layer: Any) -> None:
         assert 0 <= axis < variable.shape.rank, f"axes() names axis {axis} of {variable.name}, {variable.shape}: {of}"
 
 
-def assert_gradients(layer: Any, tape: Any, total: Any) -> list[Any]:
-    """Every trainable variable of the layer gets a finite gradient that is not 0; returns the gradients."""
+def assert_gradients(layer: Any, tape: Any, total: Any, of: str = "", zero: Sequence[str] = ()) -> list[Any]:
+    """Every trainable variable of the layer gets a finite gradient that is not 0; returns the gradients.
+
+    Args:
+        layer: the layer.
+        tape: that saw it.
+        total: what is differentiated.
+        of: whose gradient it is, for messages.
+        zero: parts of the names of variables whose gradient may be 0. Of Keras' attention the bias of the keys is one, by
+            mathematics: it adds the same to all scores of a query.
+    """
     from mtkit.backend import tf
 
     gradients = [
         gradient if gradient is None else tf.convert_to_tensor(gradient)
         for gradient in tape.gradient(total, layer.trainable_variables)
     ]
+    allowed = _keys(layer)
     for variable, gradient in zip(layer.trainable_variables, gradients, strict=True):
-        assert_nonzero(gradient, f"the gradient to {variable.name}")
+        what = f"the gradient {of} to {variable.name}".replace("  ", " ")
+        if id(variable) in allowed or any(name in variable.name for name in zero):
+            assert gradient is None or not np.isnan(gradient).any(), f"{what} is nan"
+        else:
+            assert_nonzero(gradient, what)
     return gradients
+
+
+def _keys(layer: Any) -> set[int]:
+    """The biases of the keys in Keras' attention."""
+    from mtkit.backend import keras
+
+    inner = layer._flatten_layers() if hasattr(layer, "_flatten_layers") else ()  # noqa: SLF001 - Keras has no other way
+    found = [one for one in inner if isinstance(one, keras.layers.MultiHeadAttention)]
+    return {id(weight) for one in found for weight in one.trainable_variables if "/key/bias" in weight.name}
 
 
 def assert_rows_apart(call: Any, inputs: Any) -> None:
@@ -54,8 +82,25 @@ def assert_rows_apart(call: Any, inputs: Any) -> None:
     def changed(values: Any) -> Any:
         return tf.concat([values[:1] + 1.0 if values.dtype.is_floating else values[-1:], values[1:]], 0)
 
+    def some(begin: int | None, end: int | None) -> Any:
+        return call(tf.nest.map_structure(lambda x: x[begin:end], inputs))
+
     outputs = call(inputs)
+    assert_equal(call(inputs), outputs, "outputs of the same rows, asked twice,")
     assert_equal(call(tf.nest.map_structure(changed, inputs))[1:], outputs[1:], "outputs of rows when row 0 changes")
-    assert_equal(
-        call(tf.nest.map_structure(lambda x: x[1:], inputs)), outputs[1:], "outputs of rows with and without row 0"
-    )
+    assert_equal(some(1, None), outputs[1:], "outputs of rows with and without row 0")
+    # A maximum over the rows changes for one of the halves.
+    half = len(outputs) // 2
+    assert_equal(some(None, half), outputs[:half], "outputs of the first rows alone and beside others")
+    assert_equal(some(half, None), outputs[half:], "outputs of the last rows alone and beside others")
+
+
+@contextlib.contextmanager
+def assert_draws_apart(what: str) -> Iterator[None]:
+    """What is done meanwhile draws nothing from the random state that all of Python, or NumPy, share."""
+    before = random.getstate(), np.random.get_state()[1:3]  # noqa: NPY002 - it is this one that is looked at
+    yield
+    after = random.getstate(), np.random.get_state()[1:3]  # noqa: NPY002
+    assert before[0] == after[0], f"{what} draws from Python's global random state; use random.Random(seed)"
+    same = np.array_equal(before[1][0], after[1][0]) and before[1][1] == after[1][1]
+    assert same, f"{what} draws from NumPy's global random state; use np.random.default_rng(seed)"

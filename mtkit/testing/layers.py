@@ -13,6 +13,7 @@ from mtkit.schema import AGE
 from mtkit.spec import Preprocessor
 from mtkit.testing.assertions import (
     assert_axes,
+    assert_draws_apart,
     assert_equal,
     assert_finite,
     assert_gradients,
@@ -105,7 +106,7 @@ def _assert_sets(found: np.ndarray) -> None:
         assert (np.diff(there) > 0).all(), f"expected distinct numbers, ascending, got {row}"
 
 
-def check_encoder(layer: Any, inputs: Mapping[str, Any], dim: int) -> None:
+def check_encoder(layer: Any, inputs: Mapping[str, Any], dim: int, *, zero: Sequence[str] = ()) -> None:
     """One embedding per row, from rows that stay apart; every variable gets a gradient.
 
     Of a layer that reads sequences (`at`): the last place of each is what a call gives, and no place depends on a later event.
@@ -114,20 +115,21 @@ def check_encoder(layer: Any, inputs: Mapping[str, Any], dim: int) -> None:
         layer: the encoder's layer, not yet built.
         inputs: address -> `[rows, ...]`, at least 3 rows; `catalog.NAME` is of a whole catalog.
         dim: width of the embedding.
+        zero: parts of the names of variables whose gradient may be 0.
     """
     from mtkit.backend import tf
 
     given = {address: tf.constant(values) for address, values in inputs.items()}
     catalogs = {address: values for address, values in given.items() if address.startswith("catalog.")}
     rows = {address: values for address, values in given.items() if address not in catalogs}
-    with tf.GradientTape() as tape:
+    _build(layer, given)
+    with tf.GradientTape() as tape, assert_draws_apart("the layer"):
         outputs = layer(given)
         total = tf.reduce_sum(tf.sin(outputs))
     shape = (len(next(iter(rows.values()))), dim)
-    assert outputs.shape == shape, f"expected embeddings {list(shape)}, got {outputs.shape}"
-    assert_finite(outputs, "embeddings")
+    _assert_numbers(outputs, shape, "embeddings")
     assert_rows_apart(lambda some: layer(some | catalogs), rows)
-    assert_gradients(layer, tape, total)
+    assert_gradients(layer, tape, total, zero=zero)
     assert_axes(layer)
     if hasattr(layer, "penalties") and (penalties := layer.penalties(given)) is not None:
         assert penalties.shape == shape[:1], (
@@ -165,6 +167,7 @@ def check_correlation(
     *,
     shared: bool = False,
     features: Mapping[str, Any] | None = None,
+    zero: Sequence[str] = (),
 ) -> None:
     """Task states of the right shape from rows that stay apart; every task and every variable gets a gradient.
 
@@ -177,6 +180,7 @@ def check_correlation(
         dim: width of the input; several = the input is a list of embeddings (`Correlation.joined = False`).
         shared: whether the input is one state per row, `[rows, dim]`, instead of `[rows, tasks, dim]`.
         features: of a pair that reads features of the row: address -> `[6, ...]`.
+        zero: parts of the names of variables whose gradient may be 0.
     """
     from mtkit.backend import tf
     from mtkit.layers.task_states import task_states
@@ -189,6 +193,8 @@ def check_correlation(
         state = states if isinstance(dim, int) else tf.split(states, dim, -1)
         return task_states(layer(state, features=given) if given else layer(state))
 
+    call(inputs, given)
+    _build(layer, inputs)
     with tf.GradientTape(persistent=True) as tape:
         tape.watch(inputs)
         found = call(inputs, given)
@@ -202,13 +208,18 @@ def check_correlation(
     assert_finite(outputs, "outputs")
     assert_rows_apart(lambda some: call(*some).own, (inputs, given))
     for task, value in enumerate(by_task):
+        for variable, gradient in zip(
+            layer.trainable_variables, tape.gradient(value, layer.trainable_variables), strict=True
+        ):
+            missing = gradient is None or not np.isnan(tf.convert_to_tensor(gradient)).any()
+            assert missing, f"the gradient from task {task} to {variable.name} is nan"
         gradient = tape.gradient(value, inputs)
         assert_nonzero(gradient, f"the gradient from task {task} to the input")
         if cut := list(found.cut):
             by_cut = tape.gradient(value, cut, unconnected_gradients="zero")
             pulled = tape.gradient(cut, inputs, output_gradients=by_cut, unconnected_gradients="zero")
             assert_equal(pulled, gradient, f"gradients from task {task} to the input, by way of the cut and straight,")
-    assert_gradients(layer, tape, total)
+    assert_gradients(layer, tape, total, zero=zero)
     assert_axes(layer)
 
 
@@ -228,19 +239,23 @@ def check_prediction_head(layer: PredictionHead, view: Mapping[str, Any], classe
     labels = tf.constant(np.arange(rows) % (classes or rows), tf.int32 if several else tf.float32)
     kept = np.arange(rows) > 0
     shape = (rows, classes) if several else (rows,)
+    _build(layer, view)
     with tf.GradientTape() as tape:
         outputs = layer(view)
+        assert tf.is_tensor(outputs), f"expected logits {list(shape)}, got {type(outputs).__name__}"
         assert outputs.shape == shape, f"expected logits {list(shape)}, got {outputs.shape}"
         loss = layer.loss(outputs, labels)
         total = tf.reduce_sum(tf.where(kept, loss, 0.0))
-    assert loss.shape == (rows,), f"expected one loss per row, [{rows}], got {loss.shape}"
-    assert_finite(loss, "losses")
+    _assert_numbers(loss, (rows,), "one loss per row,", "losses")
     gradients = assert_gradients(layer, tape, total)
     assert_axes(layer)
+    predictions = layer.predict(outputs)
+    assert predictions.shape == shape, f"expected predictions {list(shape)}, got {predictions.shape}"
     if classes:
-        _assert_probabilities(layer.predict(outputs), shape)
+        _assert_probabilities(predictions, shape)
     assert_rows_apart(layer, view)
-    assert_rows_apart(lambda some: layer.loss(some, labels[-len(some) :]), outputs)
+    assert_rows_apart(layer.predict, outputs)
+    assert_rows_apart(lambda some: layer.loss(*some), (outputs, labels))
     with tf.GradientTape() as tape:
         total = tf.reduce_sum(layer.loss(layer({name: x[1:] for name, x in view.items()}), labels[1:]))
     without = tape.gradient(total, layer.trainable_variables, unconnected_gradients="zero")
@@ -293,7 +308,10 @@ def check_retrieval_head(
 
 
 def check_balancer(layer: Any, tasks: Sequence[str]) -> None:
-    """A finite scalar that grows with each loss; a task without labels leaves the layer's variables where they are."""
+    """A finite scalar that grows with each loss; a task without labels leaves the layer's variables where they are.
+
+    The weights of tasks may follow from their losses, but something has to: trainable variables get gradients.
+    """
     from mtkit.backend import tf
 
     losses = {task: tf.constant(1.0 + i) for i, task in enumerate(tasks)}
@@ -340,6 +358,24 @@ def _check_removed(layer: RetrievalHead, queries: Any, embeddings: Any, batch: B
     rows = tf.range(count - 1)
     removed = layer.loss(queries[:-1], Candidates(embeddings[:-1], ids[:-1], tf.ones([count - 1])), batch.take(rows))
     assert_equal(masked[:-1], removed, "losses with a row of weight 0 and without the row")
+
+
+def _build(layer: Any, inputs: Any) -> None:
+    """Makes the variables, what they begin with being drawn as Keras does it; gates that begin at 0 are opened."""
+    from mtkit.model.contracts import wake
+
+    if not layer.built:
+        layer(inputs)
+    wake(layer.trainable_variables)
+
+
+def _assert_numbers(values: Any, shape: Sequence[int], what: str, name: str = "") -> None:
+    from mtkit.backend import tf
+
+    assert tf.is_tensor(values), f"expected {what} {list(shape)}, got {type(values).__name__}, which is no tensor"
+    assert values.shape == shape, f"expected {what} {list(shape)}, got {values.shape}"
+    assert values.dtype in (tf.float32, tf.float16, tf.bfloat16), f"expected {what} in float32, got {values.dtype.name}"
+    assert_finite(values, name or what)
 
 
 def _normal(shape: Sequence[int]) -> Any:

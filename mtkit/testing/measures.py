@@ -149,10 +149,15 @@ def _predictions(form: str) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndar
     return labels.astype(np.int32), several / several.sum(1, keepdims=True), weights, groups
 
 
-def check_baseline(baseline: Baseline) -> None:
+def check_baseline(baseline: Baseline, rows: tuple[LabeledRows, LabeledRows] | None = None) -> None:
     """A grid of its own kind, and scores or predictions that know nothing of what they are asked, the same each time.
 
     What happens from the cut on, labels of the rows asked for, and training rows of weight 0 do not matter.
+
+    Args:
+        baseline: the baseline.
+        rows: of one that predicts: rows to train on, and to be asked for, if it reads others than those that are made up here,
+            which have `user.id`, `item.id`, `user.town`, `context.hour` and `item.title`.
     """
     grid = baseline.grid()
     assert grid, "grid() is empty"
@@ -160,7 +165,9 @@ def check_baseline(baseline: Baseline) -> None:
     if baseline.form == "retrieval":
         _check_scores(baseline)
     else:
-        fitting = [_check_predictions(baseline, form) for form in ("binary", "classes", "numeric")]
+        made = {form: (_labeled(form, 0), _labeled(form, 1)) for form in ("binary", "classes", "numeric")}
+        given = made if rows is None else {_form_of(rows[0]): rows}
+        fitting = [_check_predictions(baseline, form, *of) for form, of in given.items()]
         assert any(fitting), "predict() is None for binary labels, classes and numbers alike"
 
 
@@ -195,11 +202,14 @@ def _vectors(names: Sequence[str], items: int) -> dict[str, np.ndarray]:
     return dict.fromkeys(names, vectors / np.linalg.norm(vectors, axis=1, keepdims=True).clip(min=1e-9))
 
 
-def _check_predictions(baseline: Baseline, form: str) -> bool:
+def _form_of(rows: LabeledRows) -> str:
+    return {0: "numeric", 2: "binary"}.get(rows.classes, "classes")
+
+
+def _check_predictions(baseline: Baseline, form: str, train: LabeledRows, rows: LabeledRows) -> bool:
     """Whether the baseline predicts labels of this form; numbers are asked only of those that say so."""
     if form == "numeric" and not baseline.numeric:
         return False
-    train, rows = _labeled(form, 0), _labeled(form, 1)
     found = baseline.predict(train, rows)
     if found is None:
         return False
@@ -228,12 +238,19 @@ def _labeled(form: str, seed: int) -> LabeledRows:
     labels = labels[rng.permutation(200)]
     columns = {
         "user.id": groups.astype(np.int32),
+        "item.id": rng.integers(1, 10, 200).astype(np.int32),
         "user.town": np.where(labels > 0, "a", rng.choice(np.array(["b", None], object), 200)).astype(object),
         "context.hour": np.where(rng.random(200) < 0.1, np.nan, labels + rng.normal(size=200)).astype(np.float32),
         "item.title": np.array([f"thing {number}" for number in rng.integers(0, 9, 200)], object),
     }
     weights = (rng.random(200) < 0.9).astype(np.float32)
-    kinds: Any = {"user.id": "id", "user.town": "categorical", "context.hour": "numeric", "item.title": "text"}
+    kinds: Any = {
+        "user.id": "id",
+        "item.id": "id",
+        "user.town": "categorical",
+        "context.hour": "numeric",
+        "item.title": "text",
+    }
     return LabeledRows(columns, labels, weights, _FORMS[form], kinds, groups.astype(np.int32), "user")
 
 

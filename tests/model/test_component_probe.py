@@ -19,11 +19,14 @@ class Changed(keras.layers.Layer):
     def __init__(self, dim, kind, **options):
         super().__init__(**options)
         self.kind, self.dense = kind, keras.layers.Dense(dim)
+        self.gate = self.add_weight("gate", (), initializer="zeros")
 
     def call(self, inputs, training=False):
         if isinstance(inputs, dict):
             inputs = tf.concat([tf.cast(x, tf.float32) for x in inputs.values()], -1)
-        return FAULT.get(self.kind, same)(self.dense(inputs))
+        outputs = self.dense(inputs)
+        gated = FAULT.get(f"gated {self.kind}")
+        return FAULT.get(self.kind, same)(outputs if gated is None else outputs + self.gate * gated(outputs))
 
 
 class Head(PredictionHead):
@@ -140,6 +143,7 @@ def less_mean(x):
 
 def test_what_is_right_passes_and_rows_are_spread(check, pipeline):
     check()
+    assert float(pipeline.model.encoders["customer"].gate) == 0, "what was opened is closed again"
     rows = pipeline.tables["lines"]["train"]
     chosen = spread_rows(pipeline, "lines")
     assert len(chosen) == len(np.unique(rows.ids["user"][chosen])) == len(np.unique(rows.ids["item"][chosen])) == 8
@@ -150,6 +154,7 @@ def test_what_is_right_passes_and_rows_are_spread(check, pipeline):
     [
         ({"encoder": less_mean}, r"encoder\.customer: its output for a row depends on the other rows"),
         ({"correlation": less_mean}, r"correlation\.mix: its output for a row depends on the other rows"),
+        ({"gated correlation": less_mean}, r"correlation\.mix: its output for a row depends on the other rows"),
         ({"head": lambda x: x - tf.reduce_max(x)}, r"task\.discounted: its output for a row depends on"),
         ({"loss": lambda x: x - 0.1 * tf.reduce_mean(x)}, r"task\.discounted: its loss for a row depends on"),
         ({"encoder": lambda x: x + tf.random.normal([8])}, r"encoder\.customer: its output is another one each time"),
