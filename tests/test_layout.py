@@ -158,7 +158,6 @@ UNTESTED = {
     "data.row_cleaning": "standard/test_row_cleaners, against plain Python",
     "data.column_cleaning": "standard/test_column_cleaners, against plain Python",
     "data.derived_columns": "standard/test_derived_columns, against plain Python",
-    "data.build_context": "model/test_model_evaluation and standard/test_vectors",
     "data.item_vectors": "standard/test_ranking_metrics and standard/test_baselines",
     "data.purchases": "data/test_known_as_of, against a slow implementation",
     "data.row_tables": "test_mistakes: what tables lack for their tasks",

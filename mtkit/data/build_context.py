@@ -11,11 +11,11 @@ import numpy as np
 from mtkit.data.columns import raw
 from mtkit.data.fit_features import changed_texts, text_layers
 from mtkit.data.row_tables import Tables
-from mtkit.errors import DataError
+from mtkit.errors import DataError, WiringError
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
 from mtkit.schema import Address
-from mtkit.spec import BuildContext, FeatureInfo
+from mtkit.spec import BuildContext, Encoder, FeatureInfo
 from mtkit.types import Fold
 
 
@@ -83,6 +83,23 @@ def make_context(
     )
 
 
+def of_encoder(context: BuildContext, name: str, spec: Encoder) -> BuildContext:
+    """What an encoder is told: of raw columns, those that it declares to read.
+
+    Another one may be a label, or what a label was made of, which nobody would notice.
+    """
+    declared = {(address.scope, address.column) for address in map(Address, spec.reads)}
+
+    def column(entity: str, column: str) -> np.ndarray:
+        if column != "id" and (entity, column) not in declared:
+            raise WiringError(
+                f"encoder.{name}: asks for {entity}.{column}, which its `reads` does not name; it reads {', '.join(spec.reads)}"
+            )
+        return context.column(entity, column)
+
+    return replace(context, name=name, column=column)
+
+
 def class_names(plan: Plan, tables: Tables) -> dict[str, tuple[str, ...]]:
     """Prediction task -> names of its classes; none where the label is binary or a number."""
     return {
@@ -102,7 +119,8 @@ def frozen_vectors(context: BuildContext, name: str, entity: str) -> np.ndarray:
     Raises:
         DataError: the encoder has no frozen vectors, or they are those of another entity.
     """
-    derived = context.encoders[name].derive(replace(context, name=name))
+    spec = context.encoders[name]
+    derived = spec.derive(of_encoder(context, name, spec))
     found = [
         values
         for address, values in derived.items()

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from mtkit.backend import keras, tf
-from mtkit.data.build_context import class_names, make_context
+from mtkit.data.build_context import class_names, make_context, of_encoder
 from mtkit.data.conditions import holding
 from mtkit.data.fit_features import FeatureTables, fit_features
 from mtkit.data.known_as_of import KNOWN
@@ -242,7 +242,7 @@ def _derived(recipe: Recipe, context: BuildContext) -> tuple[dict[Address, np.nd
     derived: dict[Address, np.ndarray] = {}
     inputs: dict[str, tuple[Address, ...]] = {}
     for name, spec in recipe.encoder.items():
-        own = {Address(address): values for address, values in spec.derive(replace(context, name=name)).items()}
+        own = {Address(address): values for address, values in spec.derive(of_encoder(context, name, spec)).items()}
         derived |= own
         direct = [a for a in map(Address, spec.reads) if a in context.features or a.scope == HISTORY]
         inputs[name] = (*direct, *own)
@@ -303,7 +303,7 @@ def _stored(
 
 
 def _layers(recipe: Recipe, plan: Plan, context: BuildContext, inputs: Mapping[str, tuple[Address, ...]]) -> Layers:
-    encoders = {name: spec.build(replace(context, name=name)) for name, spec in recipe.encoder.items()}
+    encoders = {name: spec.build(of_encoder(context, name, spec)) for name, spec in recipe.encoder.items()}
     correlations = {name: _correlating(recipe, plan, context, name) for name in recipe.correlation}
     heads = {name: spec.build(replace(context, name=name)) for name, spec in recipe.task.items()}
     # Losses are sums over many rows, which half precision cannot hold.

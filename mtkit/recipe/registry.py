@@ -6,16 +6,19 @@ import functools
 import inspect
 import os
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from importlib import metadata
-from typing import Any
+from typing import Any, get_args
 
 from packaging.utils import canonicalize_name
 
 from mtkit.errors import PluginError, nearest
 from mtkit.recipe import plugin_files
+from mtkit.schema import ColumnKind
 from mtkit.spec import BASES
+from mtkit.spec.evaluation import LabelKind
+from mtkit.spec.heads import LabelForm, Output
 
 GROUP = "mtkit."
 OWN = "mtkit"
@@ -71,7 +74,7 @@ class Entry:
         base = BASES.get(self.kind)
         if base and not (isinstance(loaded, type) and issubclass(loaded, base)):
             raise self._broken(f"expected a subclass of mtkit.spec.{base.__name__}, got {loaded!r}")
-        if base and (misfit := _misfit(loaded, base)):
+        if base and (misfit := _misfit(loaded, base) or _unknown_word(loaded)):
             raise self._broken(misfit)
         if self.kind == "hooks" and not isinstance(loaded, type):
             raise self._broken(f"expected a class, got {loaded!r}")
@@ -199,6 +202,35 @@ def _misfit(component: type, base: type) -> str:
                 return f"{cls.__name__}.{name} is a property, and {base.__name__}.{name} a method; remove @property"
             if isinstance(expected, bool | str | tuple | frozenset) and inspect.isfunction(own):
                 return f"{cls.__name__}.{name} is a method, and {base.__name__}.{name} a value of the class; write {name} = ..."
+    return ""
+
+
+#: Values of classes that are words -> those that there are.
+_WORDS: Mapping[tuple[str, str], tuple[str, ...]] = {
+    ("encoder", "reads_kinds"): get_args(ColumnKind),
+    ("correlation", "features_kinds"): get_args(ColumnKind),
+    ("preprocessor", "column_kinds"): get_args(ColumnKind),
+    ("prediction_metric", "labels"): get_args(LabelKind),
+    ("task_head", "form"): get_args(LabelForm),
+    ("task_head", "hands_on"): get_args(Output),
+    ("baseline", "form"): ("retrieval", "prediction"),
+}
+
+
+def _unknown_word(component: Any) -> str:
+    """Which value of a class has a word that there is not, or is none where it has to be; empty if none is."""
+    for (kind, name), known in _WORDS.items():
+        if kind != component.kind:
+            continue
+        given = getattr(component, name, None)
+        if given is None:
+            number = "some" if name == "labels" else "one"
+            return f"{component.__name__}.{name} is missing; expected {number} of {', '.join(known)}"
+        if name == "labels" and not isinstance(given, set | frozenset):
+            return f"{component.__name__}.labels is a {type(given).__name__}; write frozenset({{...}})"
+        for word in [given] if isinstance(given, str) else given:
+            if word not in known:
+                return f"{component.__name__}.{name} has {word!r}, which there is not; {nearest(str(word), filter(None, known))}"
     return ""
 
 

@@ -14,8 +14,8 @@ from typing import Literal
 
 from packaging.utils import canonicalize_name
 
-from mtkit.data.build_context import cache_directory
 from mtkit.data.free_memory import available
+from mtkit.files import cache_directory
 from mtkit.recipe.registry import LIMIT, OWN, Registry
 from mtkit.runs.plugin_checks import misnamed_groups, unmet_requirements
 

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from mtkit.types import Events, LabeledRows, Ranking, Sizes
 
 
+#: What a label may be to its task, as metrics of predictions have it.
+LabelKind = Literal["binary", "classes", "multi_label", "numeric", "count", "ordinal", "scores", "grades"]
+
+
 class RankingMetric(Spec):
     """A metric over the top of a ranking, or over all of it."""
 

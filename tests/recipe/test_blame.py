@@ -5,11 +5,11 @@ from click.testing import CliRunner
 from toy_components import COMPONENTS, RECIPE, ByTime, Shop, Sum, entry, toy_entries
 
 from mtkit.cli import program as cli
-from mtkit.errors import ComponentError, DataError, RecipeError
+from mtkit.errors import ComponentError, DataError, PluginError, RecipeError
 from mtkit.recipe.blame import blaming
 from mtkit.recipe.loader import load_recipe
 from mtkit.recipe.registry import Registry
-from mtkit.spec import Encoder, RankingMetric
+from mtkit.spec import Baseline, Encoder, PredictionMetric, RankingMetric
 
 
 class Unreadable(Shop):
@@ -89,6 +89,29 @@ def test_a_component_that_fails_is_named_with_its_place(load, key, name, message
 def test_what_is_written_as_another_thing_is_said(load, key, name, message):
     with pytest.raises(RecipeError, match=message):
         load(f"{key}={name}")
+
+
+def _with(base, **values):
+    return type("Planted", (base,), values)
+
+
+@pytest.mark.parametrize(
+    ("component", "message"),
+    [
+        (
+            _with(PredictionMetric, labels=frozenset({"binry"})),
+            "labels has 'binry', which there is not; did you mean 'binary'",
+        ),
+        (_with(PredictionMetric, labels=("binary",)), r"labels is a tuple; write frozenset\(\{\.\.\.\}\)"),
+        (_with(PredictionMetric), "labels is missing; expected some of binary, classes"),
+        (_with(Encoder, reads_kinds=("texts",)), "reads_kinds has 'texts', which there is not; did you mean 'text'"),
+        (_with(Baseline, form="ranking"), "form has 'ranking', which there is not"),
+    ],
+)
+def test_words_that_there_are_not_are_said(component, message, monkeypatch):
+    monkeypatch.setattr(f"{__name__}.Planted", component, raising=False)
+    with pytest.raises(PluginError, match=message):
+        entry(component.kind, "planted", f"{__name__}:Planted").load()
 
 
 class Layer:
