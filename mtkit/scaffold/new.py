@@ -40,13 +40,13 @@ def write_new(kind: str, name: str, directory: Path) -> Path:
 
 
 def _write_shop(directory: Path) -> None:
-    """A small shop: users like items of one category, and buy what is cheap."""
+    """A small shop: two categories are liked, by some users more, and what is light is bought."""
     rng = np.random.default_rng(0)
     basket = np.repeat(np.arange(_BASKETS), rng.integers(1, 5, _BASKETS))
     user = rng.integers(0, _USERS, _BASKETS)[basket]
     item, weight = rng.zipf(1.3, len(basket)) % _ITEMS, rng.random(_ITEMS)
     begin = rng.integers(0, _DAYS * 24, _BASKETS) * 3600 + _BEGIN
-    likes = (user % 5 == item % 5) ^ (rng.random(len(basket)) < 0.2)
+    likes = rng.random(len(basket)) < 0.15 + 0.5 * (item % 5 < 2) + 0.2 * (user % 2)
     tables = {
         "interactions": {
             "user": user,

@@ -44,7 +44,7 @@ def answer(tf: Any, numpy: Any, asked: dict[str, str]) -> dict[str, str]:
 
 def main() -> None:
     """Waits for one question, and answers it."""
-    sys.meta_path.insert(0, _Refusing())  # type: ignore[arg-type]
+    sys.meta_path.insert(0, _Refusing())
     # What libraries print is no answer.
     said = os.dup(1)
     os.dup2(2, 1)
