@@ -181,9 +181,7 @@ class Servable(tf.Module):
         found = Given()
         for bound in self.filter.bounds if self.filter else ():
             about = f"what no {self.item} of the list may exceed; nan = nothing is recommended"
-            found |= Given(
-                {bound.input: ServingInput("float32", (), about)}, lambda given, b=bound: b.brought(given[b.input])
-            )
+            found |= Given({bound.input: ServingInput("float32", (), about)}, bound.brought)
         return found
 
     def _new(self, entity: str, tasks: Iterable[str], form: Form) -> Given | None:

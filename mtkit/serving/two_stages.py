@@ -200,9 +200,9 @@ class _Bound(tf.Module):
             limits = tf.gather(self.limits, batch.ids[self.role])
         return self.values <= limits[:, None]
 
-    def brought(self, value: tf.Tensor) -> Batch:
-        """The part of a request that brings the number along, float32 `[rows]`."""
-        return Batch({}, given={self._given: value})
+    def brought(self, given: Mapping[str, tf.Tensor]) -> Batch:
+        """The part of a request that brings the number along, float32 `[rows]`, as its input."""
+        return Batch({}, given={self._given: given[self.input]})
 
 
 def _numbers(pipeline: Trained, scope: str, column: str) -> np.ndarray:

@@ -115,7 +115,7 @@ class Account:
         def scores(items: np.ndarray) -> np.ndarray:
             users = np.arange(len(self._past))
             activity = np.diff(self.domain.world.activity, prepend=0)
-            return activity * self._chances(self.domain.asked, users)[:, items].T
+            return np.asarray(activity * self._chances(self.domain.asked, users)[:, items].T)
 
         return _ranked(rows["items"][target], rows["users"][target], scores, self._doers)
 
