@@ -24,6 +24,7 @@ _VARIABLES = {color: f"var(--s{number})" for number, color in enumerate(SERIES, 
 }  # fmt: skip
 _STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "font.size": 9.5, "axes.titlesize": 10, "axes.titleweight": "bold", "axes.titlelocation": "left",
+    "axes.titley": 1.0,  # else the place is looked for, which takes an eighth of all drawing
     "text.color": TEXT, "axes.labelcolor": MUTED, "axes.edgecolor": GRID, "xtick.color": MUTED, "ytick.color": MUTED,
     "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.6, "axes.axisbelow": True, "axes.spines.top": False,
     "axes.spines.right": False, "axes.facecolor": "none", "figure.facecolor": "none", "savefig.facecolor": "none",
