@@ -196,6 +196,7 @@ UNTESTED = {
     **dict.fromkeys(
         (
             "report.charts",
+            "report.records",
             "report.drawing",
             "report.findings",
             "report.good",

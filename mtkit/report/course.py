@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from mtkit.report.drawing import svg
 from mtkit.report.kept import KeptRun
 from mtkit.report.markup import Html, details, el, part, prose, section, slug, table
 from mtkit.report.numbers import NONE, figure, signed_percent
+from mtkit.report.records import TaskRecord
 from mtkit.training.schedule import judges
 
 if TYPE_CHECKING:
@@ -136,10 +137,10 @@ def _tasks(run: KeptRun) -> Iterator[Html | None]:
     yield from _gates(run.tasks)
 
 
-def _conflicts(tasks: Mapping[str, Any]) -> Iterator[Html | None]:
+def _conflicts(tasks: TaskRecord) -> Iterator[Html | None]:
     rows = [
         (" and ".join(map(str, one["tasks"])), str(one["at"]), figure(one.get("cosine")), figure(one.get("conflicts")))
-        for one in tasks.get("gradients") or ()
+        for one in tasks.get("gradients", ())
         if "tasks" in one
     ]
     yield table(
@@ -150,8 +151,8 @@ def _conflicts(tasks: Mapping[str, Any]) -> Iterator[Html | None]:
     )
 
 
-def _gates(tasks: Mapping[str, Any]) -> Iterator[Html | None]:
-    for name, gate in (tasks.get("gates") or {}).items():
+def _gates(tasks: TaskRecord) -> Iterator[Html | None]:
+    for name, gate in tasks.get("gates", {}).items():
         shares = np.array(gate["shares"], float)
         caption = f"{name}: which experts the gate of each task takes, mean shares."
         yield svg(charts.matrix(shares, gate["tasks"], gate["experts"], "experts", "task"), slug("gate", name), caption)

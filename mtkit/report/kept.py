@@ -18,11 +18,22 @@ from mtkit.recipe.loader import Recipe
 from mtkit.report.markup import clipped
 from mtkit.report.measures import ListFacts, Reliability, list_facts, reliability
 from mtkit.report.numbers import value_of
+from mtkit.report.records import (
+    LISTS,
+    OF_CLASSES,
+    PREDICTIONS,
+    VECTORS,
+    DataEvidence,
+    ModelEvidence,
+    Predicted,
+    TaskRecord,
+)
 from mtkit.runs.damage import read_json, reading
 from mtkit.runs.directory import RunDirectory
+from mtkit.runs.results import RunResults
 from mtkit.types import MetricKey
 
-_AGAIN = "run the recipe anew, or look at the run without this file by removing it"
+_AGAIN = "remove it, and the report does without; or run the recipe anew"
 #: Names of columns that say what a row is.
 _TITLES = ("title", "name", "label")
 #: Characters of an id that stands beside a text.
@@ -53,7 +64,8 @@ class KeptRun:
             raise RunError(
                 f"{path}: the run is not finished: there is no {whole.metrics.name}; continue it with --resume"
             )
-        self.metrics: Mapping[str, Any] = read_json(whole.metrics, dict[str, Any], "restore it, or run the recipe anew")
+        results: RunResults = read_json(whole.metrics, RunResults, "restore it, or run the recipe anew")
+        self.metrics: Mapping[str, Any] = results.plain()
         self.finished = whole.metrics.stat().st_mtime
 
     @cached_property
@@ -123,47 +135,50 @@ class KeptRun:
         return {task: np.array(values, np.float64) for task, values in self.directory.read_scores().items()}
 
     @cached_property
-    def data(self) -> Mapping[str, Any]:
+    def data(self) -> DataEvidence:
         """What a first look found in the data."""
-        return self._json("data")
+        path = self.directory.evidence / "data.json"
+        return read_json(path, DataEvidence, _AGAIN) if path.exists() else {}
 
     @cached_property
-    def said(self) -> Mapping[str, Any]:
+    def said(self) -> ModelEvidence:
         """What the model said of the test, beside its figures."""
-        return self._json("test")
+        path = self.directory.evidence / "test.json"
+        return read_json(path, ModelEvidence, _AGAIN) if path.exists() else {}
 
-    def _json(self, name: str) -> Mapping[str, Any]:
-        path = self.directory.evidence / f"{name}.json"
-        found: Mapping[str, Any] = read_json(path, dict[str, Any], _AGAIN) if path.exists() else {}
-        return found
+    def _predicted(self, task: str) -> Predicted | None:
+        return self.said.get("predictions", {}).get(task)
 
     def form(self, task: str) -> str:
         """What the predictions of a task are; empty where none are kept."""
-        return str((self.said.get("predictions") or {}).get(task, {}).get("form", ""))
+        found = self._predicted(task)
+        return found["form"] if found else ""
 
     def classes(self, task: str) -> Sequence[str]:
         """Names of the classes of a task."""
-        return list((self.said.get("predictions") or {}).get(task, {}).get("classes", ()))
+        found = self._predicted(task)
+        return found["classes"] if found else ()
 
     def predictions(self, task: str) -> pd.DataFrame | None:
         """Kept predictions of a task; None where there are none."""
-        return self._frame(f"predictions-{task}") if self.form(task) else None
+        more = OF_CLASSES if self.form(task) == "classes" else ()
+        return self._frame(f"predictions-{task}", (*PREDICTIONS, *more)) if self.form(task) else None
 
     def lists(self, task: str) -> pd.DataFrame | None:
         """Kept lists of a task; None where there are none."""
-        return self._frame(f"lists-{task}")
+        return self._frame(f"lists-{task}", LISTS)
 
     def vectors(self, task: str) -> pd.DataFrame | None:
         """Kept vectors of items; None where there are none."""
-        return self._frame(f"vectors-{task}")
+        return self._frame(f"vectors-{task}", VECTORS)
 
-    def _frame(self, name: str) -> pd.DataFrame | None:
+    def _frame(self, name: str, columns: Sequence[str]) -> pd.DataFrame | None:
         path = self.directory.evidence / f"{name}.parquet"
         if path not in self._frames:
             found = None
             if path.exists():
                 with reading(path, _AGAIN):
-                    found = pq.read_table(path).to_pandas()
+                    found = pq.read_table(path).select(columns).to_pandas()
             self._frames[path] = found
         return self._frames[path]
 
@@ -196,7 +211,9 @@ class KeptRun:
         return [_called(str(one), text) for one, text in zip(ids, texts[0], strict=True)]
 
     def _fold(self, entity: str) -> str:
-        return next(fold for fold in ("test", "valid") if self.directory.catalog(fold, entity).exists())
+        """The fold whose catalog is kept: that of validation where the model is not trained anew for the test."""
+        tested, valid = (self.directory.catalog(fold, entity).exists() for fold in ("test", "valid"))
+        return "valid" if valid and not tested else "test"
 
     def _text_column(self, entity: str) -> list[str]:
         """The column that says what a row of a catalog is, if there is one."""
@@ -278,10 +295,11 @@ class KeptRun:
         return {}
 
     @cached_property
-    def tasks(self) -> Mapping[str, Any]:
+    def tasks(self) -> TaskRecord | None:
         """What a task report says, where one is given."""
-        found: Mapping[str, Any] = {} if self._tasks is None else read_json(self._tasks, dict[str, Any], "make it anew")
-        return found
+        if self._tasks is None:
+            return None
+        return read_json(self._tasks, TaskRecord, "give the tasks.json of mtkit tasks")
 
     def item(self, row: int) -> str:
         """What stands for an item."""

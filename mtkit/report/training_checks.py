@@ -112,6 +112,6 @@ def turned_off(run: KeptRun) -> Iterator[Found]:
 @finds("R037")
 def hurt_by_others(run: KeptRun) -> Iterator[Found]:
     """By a task report, where one is given."""
-    for verdict in run.tasks.get("verdicts") or ():
+    for verdict in run.tasks["verdicts"] if run.tasks else ():
         if verdict["told"] == "worse":
             yield Found(verdict["task"], "; ".join(verdict["evidence"]) or verdict["verdict"], "tasks")

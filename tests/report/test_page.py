@@ -9,6 +9,8 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 
@@ -173,8 +175,39 @@ def test_less_kept_is_less_shown(clean):
 def test_damaged_files_are_named(clean):
     clean.write()
     (clean.path / "evidence" / "lists-next.parquet").write_bytes(b"no table")
-    with pytest.raises(RunError, match=r"lists-next\.parquet: is damaged: .*; run the recipe anew"):
+    with pytest.raises(RunError, match=r"lists-next\.parquet: is damaged: .*; remove it, and the report does without"):
         page(KeptRun(clean.path))
+
+
+@pytest.mark.parametrize(
+    "name", ["evidence/lists-next.parquet", "evidence/predictions-gift.parquet", "entities/test-item.parquet"]
+)
+def test_tables_of_something_else_are_refused(clean, name):
+    pq.write_table(pa.table({"other": [1, 2]}), clean.write() / name)
+    with pytest.raises(RunError, match=rf"{Path(name).name}: is damaged"):
+        page(KeptRun(clean.path))
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("evidence/test.json", '{"predictions": [1]}'),
+        ("evidence/data.json", '{"leaks": {"where": 1}}'),
+        ("scores.json", "[1, 2]"),
+        ("history.csv", "a,b\n1,2"),
+    ],
+)
+def test_texts_of_something_else_are_refused(clean, name, text):
+    (clean.write() / name).write_text(text, encoding="utf-8")
+    with pytest.raises(RunError, match=rf"{Path(name).name}: is damaged"):
+        page(KeptRun(clean.path))
+
+
+def test_a_task_report_of_something_else_is_refused(clean):
+    clean.tasks = {"tasks": ["next"]}
+    clean.write()
+    with pytest.raises(RunError, match=r"tasks\.json: is damaged: .*; give the tasks\.json of mtkit tasks"):
+        page(clean.kept())
 
 
 def test_the_command_writes_it_whole(clean):

@@ -40,7 +40,10 @@ READ = {
     "data.json": ("evaluate", "resume", "export", "compare"),
     "counters.json": ("resume",),
     "history.csv": ("resume",),
-    "per_user.parquet": ("compare",),
+    "per_user.parquet": ("compare", "report"),
+    "metrics.json": ("report",),
+    "evidence/test.json": ("report",),
+    "evidence/lists-next.parquet": ("report",),
     "phases/valid.json": ("resume",),
     "phases/test.json": ("resume",),
     "entities/test-item.parquet": ("evaluate", "recommend", "export"),
@@ -156,7 +159,7 @@ def test_a_damaged_file_of_a_finished_run(copied, name, damage):
 def test_every_file_and_every_command(runs, copied, state, damage):
     for path in sorted(path for path in (runs / state).rglob("*") if path.is_file()):
         name = str(path.relative_to(runs / state))
-        for number, command in enumerate(("evaluate", "recommend", "resume", "export", "compare")):
+        for number, command in enumerate(("evaluate", "recommend", "resume", "export", "compare", "report")):
             shutil.rmtree(runs / "work", ignore_errors=True)
             run = copied(state)
             damage(run / name, number) if damage is other else damage(run / name)
