@@ -186,11 +186,15 @@ class KeptRun:
     def _frames(self) -> dict[Path, pd.DataFrame | None]:
         return {}
 
-    @cached_property
-    def item_entity(self) -> str | None:
-        """The entity that is ranked."""
-        items = self.said.get("items")
-        return items["entity"] if items else None
+    @property
+    def _entities(self) -> list[str]:
+        """Who acts, what is acted on, and others, by the columns of the interactions."""
+        return list(self.recipe.data.source.schema().roles.values())
+
+    @property
+    def item_entity(self) -> str:
+        """The entity that is ranked: what is acted on."""
+        return self._entities[1]
 
     def names(self, entity: str) -> list[str]:
         """What stands for each row of a catalog: its id, and a text where there is one."""
@@ -303,12 +307,11 @@ class KeptRun:
 
     def item(self, row: int) -> str:
         """What stands for an item."""
-        assert self.item_entity is not None, "there are lists"
         return clipped(self.names(self.item_entity)[row], 80)
 
     def user(self, row: int) -> str:
         """What stands for who acts."""
-        return self.names(next(iter(self.recipe.data.source.schema().roles.values())))[row]
+        return self.names(self._entities[0])[row]
 
 
 def _called(one: str, text: str | None) -> str:

@@ -32,7 +32,7 @@ def learned(run: KeptRun) -> Html:
 def item_map(run: KeptRun, task: str) -> tuple[np.ndarray, list[str] | None, float] | None:
     """Points of items, the most popular first, a category of each, and the share of the variance; None without vectors."""
     kept = run.vectors(task)
-    if kept is None or len(kept) < _FEWEST or run.item_entity is None:
+    if kept is None or len(kept) < _FEWEST:
         return None
     points, explained = map_of(_vectors(kept))
     groups = run.groups(run.item_entity)

@@ -159,6 +159,8 @@ def test_several_runs_have_a_page_of_their_means(clean):
 
 def test_less_kept_is_less_shown(clean):
     clean.write()
+    (clean.path / "evidence" / "test.json").unlink()
+    assert "Typical" in page(KeptRun(clean.path))
     shutil.rmtree(clean.path / "evidence")
     (clean.path / "history.csv").unlink()
     (clean.path / "scores.json").unlink()
