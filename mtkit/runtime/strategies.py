@@ -165,13 +165,13 @@ def prepare(recipe: Recipe) -> tf.distribute.Strategy:
         tf.config.experimental.enable_op_determinism()
     # Dropout of plugins' layers gets a state that checkpoints can hold.
     keras.backend.experimental.enable_tf_random_generator()
-    strategy = make_strategy(recipe)
-    with quiet_native():
-        # oneDNN says once in a process, as an error, that it does not do this on some CPUs; TensorFlow then does it itself.
-        tf.transpose(tf.zeros([2, 2], tf.int32))
-    return strategy
+    return make_strategy(recipe)
 
 
 def make_strategy(recipe: Recipe) -> tf.distribute.Strategy:
     """The strategy that the recipe names."""
-    return Registry.installed().entry("strategy", recipe.train.strategy).load()()
+    strategy: tf.distribute.Strategy = Registry.installed().entry("strategy", recipe.train.strategy).load()()
+    with quiet_native():
+        # oneDNN says once in a process, as an error, that it does not do this on some CPUs; TensorFlow then does it itself.
+        tf.transpose(tf.zeros([2, 2], tf.int32))
+    return strategy
