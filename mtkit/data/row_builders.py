@@ -30,7 +30,7 @@ def event_positions(
     Args:
         fold: the events.
         part: which part.
-        since: seconds; of training, what happened so shortly before its end.
+        since: seconds; training uses only events within this duration before its end.
         where: those for which it holds.
         length: seconds; of evaluation, what happened so shortly from the cut on.
     """

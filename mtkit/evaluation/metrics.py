@@ -43,7 +43,7 @@ class RankingProtocol:
         slices: parts of the rows and of the items that are relevant to them, also for tasks of prediction.
         item: the entity that is ranked.
         vectors: address or encoder -> vectors of the items, for the metrics and baselines that read them.
-        sampled: rows are ranked against so many items that are not relevant; None = the whole catalog.
+        sampled: number of items, not relevant, that rows are ranked against; None = the whole catalog.
     """
 
     metrics: Mapping[str, RankingMetric]

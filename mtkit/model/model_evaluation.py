@@ -71,7 +71,7 @@ class Evaluator:
         pipeline: the model and its rows.
         protocols: task -> how its rankings are judged, for the tasks that are measured.
         metrics: name -> metric of predictions.
-        sample: at most so many rows of a table are looked at, evenly spread over it; None = all.
+        sample: at most this many rows of a table are looked at, evenly spread over it; None = all.
     """
 
     def __init__(

@@ -61,7 +61,7 @@ class By(Declared):
     edges: Annotated[tuple[float, ...], BeforeValidator(_tuple)] = Field(
         (), description="where ranges of a numeric column begin and end, increasing"
     )
-    values: PositiveInt = Field(10, description="at most so many values get a slice, the most frequent ones")
+    values: PositiveInt = Field(10, description="at most this many values get a slice, the most frequent ones")
 
     @field_validator("edges")
     @classmethod
@@ -164,7 +164,7 @@ class Train(Declared):
         "passed over equally often; default: each has its own `batch_size`",
     )
     steps_per_epoch: PositiveInt | None = Field(
-        None, description="an epoch ends after so many steps, if not before; the next one goes on with the other rows"
+        None, description="most steps of an epoch; the next one goes on with the other rows"
     )
     init_from: Path | None = Field(
         None,
@@ -290,7 +290,7 @@ class Evaluate(Declared):
     )
     sampled: PositiveInt | None = Field(
         None,
-        description="rank against so many items drawn for each row, instead of the whole catalog; biased, see below",
+        description="number of items, drawn for each row, to rank against instead of the whole catalog; biased, see below",
     )
     block: PositiveInt = Field(512, description="rows scored at once against the whole catalog")
     silence: tuple[ReportCode, ...] = Field((), description="codes of checks of the report that are not made (`R003`)")

@@ -177,7 +177,7 @@ class Rows(Spec):
     drawn: ClassVar[bool] = False
 
     batch_size: PositiveInt | None = Field(
-        None, description="global rows per training step; default: so many that an epoch makes `passes` over the table"
+        None, description="global rows per training step; default: enough for an epoch to make `passes` over the table"
     )
     passes: PositiveFloat = Field(1.0, description="passes over the table in an epoch, where `batch_size` is left out")
 

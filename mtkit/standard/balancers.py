@@ -183,7 +183,7 @@ class Mgda(GramianBalancer):
 class NashMtl(GramianBalancer):
     """The bargain of Nash between tasks, whose gains are products of their gradients with the sum (Navon et al., ICML 2022)."""
 
-    every: PositiveInt = Field(1, description="after so many steps weights are computed anew")
+    every: PositiveInt = Field(1, description="steps between two computations of the weights")
     max_norm: NonNegativeFloat = Field(1.0, description="largest length of the sum; 0 = any")
 
     def weighting(self) -> Weighting:

@@ -30,7 +30,7 @@ class _FeatureBaseline(Baseline):
     form: ClassVar[Literal["retrieval", "prediction"]] = "prediction"
     weighs: ClassVar[bool] = True
 
-    max_rows: PositiveInt = Field(200_000, description="training rows; of more, so many are drawn")
+    max_rows: PositiveInt = Field(200_000, description="most training rows; of a larger table, this many are drawn")
     seed: Annotated[int, Field(ge=0)] = Field(0, description="of the rows that are drawn")
 
     def predict(self, train: LabeledRows, rows: LabeledRows) -> np.ndarray | None:

@@ -105,7 +105,7 @@ class Retrieval(RetrievalTask):
     )
     hard: PositiveInt | None = Field(
         None,
-        description="only so many of what a row is ranked against count, those with the highest scores; default: all",
+        description="number of negatives that count, those with the highest scores; default: all",
     )
     dim: PositiveInt | None = Field(
         None, description="width of query and candidate after a tower each; default: the embeddings are added up"
@@ -127,8 +127,8 @@ class Retrieval(RetrievalTask):
     )
     queue: PositiveInt | None = Field(
         None,
-        description="so many candidates of earlier steps are negatives beside those of the `batch`, as they were embedded then "
-        "(cross-batch memory); default: none",
+        description="number of candidates of earlier steps that are negatives beside those of the `batch`, as they were embedded "
+        "then (cross-batch memory); default: none",
     )
     label: str = Field(
         "",

@@ -74,7 +74,7 @@ class _OfEvents(Rows):
 class _OfTargets(_OfEvents):
     """Options of tables whose rows have lists of targets; evaluation has a row for each user who acts from the cut on."""
 
-    eval_sample: PositiveInt | None = Field(None, description="evaluate on at most so many users, drawn uniformly")
+    eval_sample: PositiveInt | None = Field(None, description="evaluate on at most this many users, drawn uniformly")
     seed: Seed = Field(0, description="of what is drawn")
 
     def of_share(self, share: float) -> Rows:
@@ -168,8 +168,8 @@ class _EventRows(_OfEvents):
     """Options of tables whose rows are events."""
 
     since: Duration | None = Field(None, description="train only on events within this duration before the cut")
-    sample: PositiveInt | None = Field(None, description="train on at most so many events, drawn uniformly")
-    eval_sample: PositiveInt | None = Field(None, description="evaluate on at most so many events, drawn uniformly")
+    sample: PositiveInt | None = Field(None, description="train on at most this many events, drawn uniformly")
+    eval_sample: PositiveInt | None = Field(None, description="evaluate on at most this many events, drawn uniformly")
     seed: Seed = Field(0, description="of what is drawn")
 
     def of_share(self, share: float) -> Rows:

@@ -120,5 +120,6 @@ class Signals:
                     text = (
                         f"stopped amid a block of training steps, after {self._grace:g} s; --resume goes on before it"
                     )
-                    os.write(2, f"\n{text}\n".encode())
+                    cursor = "\x1b[?25h" if os.isatty(2) else ""  # which a bar has hidden
+                    os.write(2, f"{cursor}\n{text}\n".encode())
                     os._exit(128 + number[0])

@@ -29,7 +29,7 @@ class Validation:
 
     Args:
         pipeline: the model and its rows.
-        rows: at most so many of a table, evenly spread over it.
+        rows: the most of a table, evenly spread over it.
     """
 
     def __init__(self, pipeline: Pipeline, rows: int) -> None:
@@ -57,7 +57,7 @@ class Course(tf.Module):
 
     Args:
         pipeline: the model.
-        epochs: at most so many.
+        epochs: the most.
         repeats: the schedule of the validation phase, which is repeated; None = this is that phase, or nothing stops it.
         validated: whether validation will say something.
     """

@@ -55,7 +55,7 @@ class Rules:
     """What a recipe says about the length of training.
 
     Attributes:
-        epochs: at most so many.
+        epochs: the most.
         stop: what ends it before: nothing, no more progress of the `main` task, or of each `task` for itself.
         patience: epochs without progress after which that happens.
         main: the task of `evaluate.main`.

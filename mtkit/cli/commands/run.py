@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import shlex
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -61,7 +62,8 @@ def command(
             _page(loaded, directory, report)
     except Interrupted as stop:
         again = _again(recipe, sets, unsets, alone, run_dir, seeds)
-        click.echo(f"{stop}: {_what_now(directory, again)}", err=True)
+        line = "\n" if sys.stderr.isatty() else ""  # the terminal has written ^C
+        click.echo(f"{line}{stop}: {_what_now(directory, again)}", err=True)
         context.exit(stop.exit_code)
 
 

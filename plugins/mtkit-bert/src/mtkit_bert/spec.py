@@ -67,7 +67,7 @@ class Bert(Encoder):
     )
     max_tokens: PositiveInt = Field(64, ge=3, description="longer texts are cut; special tokens count")
     chunks: PositiveInt = Field(
-        1, description="longer texts are read in up to so many windows of `max_tokens`, whose vectors are averaged"
+        1, description="most windows of `max_tokens` in which a longer text is read; their vectors are averaged"
     )
     overlap: Annotated[int, Field(ge=0)] = Field(0, description="tokens that a window shares with the one before it")
     components: PositiveInt | None = Field(
