@@ -126,6 +126,7 @@ class LastScreen:
         for command, why in (
             (f"mtkit report {self._directory} --text", "all metrics, slices and baselines"),
             *[ask] * (answers and self._recipe.export.servable),
+            *[(f"mtkit explain {run} --user ID", "why an item has its score")] * answers,
             (f"mtkit compare {self._directory}", "every metric against every baseline"),
             (f"mtkit evaluate {run}", "measure it again"),
         ):

@@ -19,7 +19,7 @@ from mtkit.recipe.loader import Recipe
 from mtkit.runs.directory import RunDirectory
 from mtkit.runs.result_tables import cell
 from mtkit.runs.results import RunResults
-from mtkit.shown import shown_line
+from mtkit.shown import counted, shown_line
 
 NAME = "model_card.md"
 _LIBRARIES = ("tensorflow", "tf-keras", "numpy")
@@ -71,9 +71,8 @@ def _data(recipe: Recipe, results: RunResults, fingerprint: str) -> Iterator[str
     yield from (f"- {_text(note)}" for note in protocol.get("data", ()))
     for phase, of in results.left_out.items():
         for reason, count in of.get("interactions", {}).items() if phase == "test" else ():
-            yield (
-                f"- left out: {count:,} interactions, {_text(reason)}" if count else f"- none left out {_text(reason)}"
-            )
+            if count:
+                yield f"- left out: {counted(count, 'interaction')}, {_text(reason)}"
 
 
 def _tasks(recipe: Recipe) -> Iterator[str]:

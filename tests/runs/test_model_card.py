@@ -63,3 +63,10 @@ def test_limits_say_where_baselines_are_better(told):
     assert "- next/new/ndcg@3 is 0.3000, and 0.4000 by the baseline popularity." in card
     assert "next/tail/ndcg@3" not in card
     assert r"- a \<b\>\|c" in card
+
+
+def test_only_what_is_left_out_is_told(told):
+    recipe, results, fingerprint = told
+    card = model_card(recipe, replace(results, left_out={"test": {"interactions": {"a": 0, "b": 1}}}), fingerprint)
+    assert "- left out: 1 interaction, b\n" in card
+    assert ", a\n" not in card
