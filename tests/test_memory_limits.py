@@ -40,7 +40,13 @@ def limited(tiny_recipe, tmp_path):
         (1.5, "baselines", ["data.lines=60000000"], "out of memory: Unable to allocate ", LOWER),
         (3, "baselines", [*CROWD, "evaluate.block=1000000"], "about ", "lower evaluate.block"),
         (2, "run", [], "TensorFlow alone takes 2.7 GB of addresses", "raise that limit"),
-        (8, "run", ["encoder.customer.dim=20000000"], "about ", "lower its `dim`"),
+        (
+            8,
+            "run",
+            ["encoder.customer.dim=20000000", "correlation.experts.residual=false"],
+            "about ",
+            "lower its `dim`",
+        ),
         (
             8,
             "run",

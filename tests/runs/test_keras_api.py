@@ -7,7 +7,7 @@ import pytest
 
 import mtkit
 from mtkit.backend import keras
-from mtkit.errors import RecipeError, WiringError
+from mtkit.errors import RecipeError
 from mtkit.model.model_evaluation import evaluate
 from mtkit.recipe.auto_baselines import auto_baselines
 from mtkit.recipe.loader import load_recipe
@@ -121,7 +121,7 @@ def test_folds_and_settings(tiny_recipe, cache):
     assert pipeline.fold.name == "test"
     assert pipeline.recipe.encoder["visit"].dim == 4
     assert not pipeline.plan.correlations
-    with pytest.raises(WiringError, match=r"^task next: its embeddings .* got past 8, customer 4, expected 8$"):
+    with pytest.raises(RecipeError, match=r"task\.next: its embeddings .* 'past' is 8 wide, 'customer' is 4 wide"):
         mtkit.build(tiny_recipe, sets=["encoder.customer.dim=4"], unsets=["correlation"])
 
 
