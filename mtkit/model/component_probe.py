@@ -65,16 +65,18 @@ def _prepared(pipeline: Pipeline) -> dict[str, Tensors]:
 def spread_rows(pipeline: Pipeline, table: str) -> np.ndarray:
     """Numbers of a few training rows, int64, with as many different users and items as there are: neighbors are often alike."""
     units = pipeline.model.feed.size(table)
-    numbers = np.unique(np.linspace(0, units - 1, min(units, _CHOICE)).astype(np.int64))
+    numbers: np.ndarray = np.unique(np.linspace(0, units - 1, min(units, _CHOICE)).astype(np.int64))
     rows = pipeline.tables[table]["train"]
     if rows.sequence is not None or not rows.ids:
-        return numbers[np.unique(np.linspace(0, len(numbers) - 1, PROBE_ROWS).astype(int))]
+        some: np.ndarray = numbers[np.unique(np.linspace(0, len(numbers) - 1, PROBE_ROWS).astype(int))]
+        return some
     columns, chosen = np.stack([ids[numbers] for ids in rows.ids.values()], 1), [0]
     while len(chosen) < min(PROBE_ROWS, len(numbers)):
         alike = (columns[:, None] == columns[chosen][None]).sum((1, 2))
         alike[chosen] = columns.size
         chosen.append(int(alike.argmin()))
-    return numbers[np.sort(chosen)]
+    spread: np.ndarray = numbers[np.sort(chosen)]
+    return spread
 
 
 def _seen(pipeline: Pipeline, table: str, rows: np.ndarray, prepared: Mapping[str, Tensors]) -> Seen:
@@ -114,7 +116,7 @@ def _of_head(pipeline: Pipeline, task: str, forward: Forward, batch: Batch) -> I
             yield "its loss", losses
     elif isinstance(head, RetrievalHead):
         yield "its query", head.queries(rows)
-        if rows.entity(spec.candidate[0]) in batch.ids:
+        if rows.entity(spec.ranks[0]) in batch.ids:
             yield "its candidate", head.candidates(rows)
     elif not spec.ranks and (answers := head.answers(rows)) is not None:
         yield "its answer", answers

@@ -13,14 +13,15 @@ import traceback
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from mtkit.errors import ComponentError, MtkitError, shortage
 from mtkit.recipe.registry import Registry
 from mtkit.recipe.toml_positions import KeyPath
 from mtkit.shown import shown
 
-P, R = ParamSpec("P"), TypeVar("R")
+P = ParamSpec("P")
+R = TypeVar("R")
 
 #: What Keras writes around the message of an exception that a layer raised.
 _KERAS = re.compile(r"^Exception encountered when calling .*?\n\n(.*?)\n\nCall arguments", re.DOTALL)
@@ -88,13 +89,14 @@ def blaming(components: Mapping[KeyPath, Any], place: Any = None) -> Iterator[No
         raise blamed(path, component, error, place(path) if place else "") from error
 
 
-def of_recipe(function: Callable[Concatenate[Any, P], R]) -> Callable[Concatenate[Any, P], R]:
-    """A function of a recipe, from which exceptions of the recipe's plugins come as messages."""
+def of_recipe(function: Callable[P, R]) -> Callable[P, R]:
+    """A function whose first argument is a recipe, from which exceptions of the recipe's plugins come as messages."""
 
     @functools.wraps(function)
-    def told(recipe: Any, *arguments: P.args, **options: P.kwargs) -> R:
+    def told(*arguments: P.args, **options: P.kwargs) -> R:
+        recipe: Any = arguments[0] if arguments else options["recipe"]
         with recipe.blaming():
-            return function(recipe, *arguments, **options)
+            return function(*arguments, **options)
 
     return told
 

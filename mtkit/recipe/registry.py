@@ -153,8 +153,8 @@ class Registry:
         if offered:
             whose = [entry.distribution for entry in offered]
             raise PluginError(f"{distribution} offers no {kind} named {own!r}; {nearest(distribution, whose)}")
-        if distribution := KNOWN_PLUGINS.get((kind, name)):
-            raise PluginError(f"{kind} {name!r} comes with {distribution}; run: pip install {distribution}")
+        if known := KNOWN_PLUGINS.get((kind, name)):
+            raise PluginError(f"{kind} {name!r} comes with {known}; run: pip install {known}")
         installable = {n for k, n in KNOWN_PLUGINS if k == kind}
         raise PluginError(f"no {kind} is named {name!r}; {nearest(name, {*self.names(kind), *installable})}")
 

@@ -95,12 +95,18 @@ def assert_rows_apart(call: Any, inputs: Any) -> None:
     assert_equal(some(half, None), outputs[half:], "outputs of the last rows alone and beside others")
 
 
+def _of_numpy() -> Any:
+    """The words and the place of NumPy's global random state."""
+    state: Any = np.random.get_state()  # noqa: NPY002 - it is this one that is looked at
+    return state[1:3]
+
+
 @contextlib.contextmanager
 def assert_draws_apart(what: str) -> Iterator[None]:
     """What is done meanwhile draws nothing from the random state that all of Python, or NumPy, share."""
-    before = random.getstate(), np.random.get_state()[1:3]  # noqa: NPY002 - it is this one that is looked at
+    before = random.getstate(), _of_numpy()
     yield
-    after = random.getstate(), np.random.get_state()[1:3]  # noqa: NPY002
+    after = random.getstate(), _of_numpy()
     assert before[0] == after[0], f"{what} draws from Python's global random state; use random.Random(seed)"
     same = np.array_equal(before[1][0], after[1][0]) and before[1][1] == after[1][1]
     assert same, f"{what} draws from NumPy's global random state; use np.random.default_rng(seed)"
