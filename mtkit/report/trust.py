@@ -102,7 +102,7 @@ def _labels(run: KeptRun) -> Html | None:
         cells: list[str] = []
         for part_ in ("train", "eval"):
             of = parts.get(part_, {})
-            cells += [f"{of.get('rows', 0):,}", _mean(of, run.form(task))]
+            cells += [f"{of.get('rows', 0):,.0f}", _mean(of, run.form(task))]
         rows.append((task, *cells))
     head = ("task", "rows, training", "mean or rate", "rows, test", "mean or rate")
     return table("Rows with a label, and how many of them are 1, or the mean", head, rows, numbers=range(1, 5))
