@@ -45,7 +45,7 @@ from scipy.stats import t as student
 
 import mtkit
 from mtkit.backend import keras
-from mtkit.data.build_context import cache_directory
+from mtkit.files import cache_directory
 from mtkit.recipe.settings import Catalog, Evaluate, Train
 from mtkit.schema import Column
 from mtkit.standard.encoders import Features

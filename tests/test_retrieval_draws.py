@@ -173,7 +173,7 @@ def test_a_queue_holds_the_newest_candidates_of_earlier_steps(tiny_recipe, tmp_p
     [
         (
             'windows, negatives = "batch"',
-            "rows of 'windows' have lists of targets, and no item that could stand for them",
+            "'product' depends on item.family, item.id, which row table 'windows' does not have; its rows have lists of targets",
         ),
         ('windows, negatives = "mixed"', 'expected negatives = "catalog", "uniform" or "popularity"'),
     ],

@@ -25,7 +25,10 @@ from mtkit.spec import SelfSupervisedTask
 from mtkit.types import ROW_WEIGHT, Events, LabeledRows, Ragged, RowTable
 
 #: Options that have no default.
-OPTIONS = {"content_knn": {"by": "text"}, "diversity": {"by": "item.category"}}
+OPTIONS = {
+    "content_knn": {"by": "text"}, "diversity": {"by": "item.category"}, "miscalibration": {"by": "item.category"},
+    "profit": {"gain": 10.0, "cost": 1.5},
+}  # fmt: skip
 #: Tasks of the tiny recipe that have a head. Heads of other forms and plugins are trained by the same lines of the core.
 TASKS = {"gated_retrieval": "next", "user_preference": "discounted", "recommendation": "gift", "content": "department"}
 #: Heads that the tiny recipe does not have, and what makes one of its tasks have them.

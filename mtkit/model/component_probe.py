@@ -107,7 +107,9 @@ def _of_head(pipeline: Pipeline, task: str, forward: Forward, batch: Batch) -> I
     if isinstance(head, PredictionHead):
         yield "its output", head.outputs(rows)
         answers, classes = head.answers(rows), len(pipeline.classes.get(task, ()))
-        shape: tuple[int | None, ...] = (rows_of(batch), classes) if classes else (rows_of(batch),)
+        # Two classes have one probability, but where a row may have both.
+        wide = classes > 2 or (classes == 2 and spec.multi_label)
+        shape: tuple[int | None, ...] = (rows_of(batch), classes) if wide else (rows_of(batch),)
         require(("task", task), "predictions", answers, shape, head)
         yield "its prediction", answers
         if type(head).losses is PredictionHead.losses and spec.query_by is None:

@@ -17,14 +17,14 @@ def assert_finite(values: Any, what: str) -> None:
     assert np.isfinite(values).all(), f"{what} are not finite: {values}"
 
 
-def assert_nonzero(values: Any, what: str) -> None:
-    """A finite number that is not 0, up to rounding."""
+def assert_nonzero(values: Any, what: str, scale: float = 1.0) -> None:
+    """Finite numbers, not all 0 up to the rounding of numbers as large as `scale`."""
     assert values is not None, f"{what} is missing"
     # First: nan is not above any number, and would be told as 0.
     assert not np.isnan(values).any(), f"{what} is nan"
     assert_finite(values, what)
     # What cancels exactly on paper leaves rounding behind.
-    assert np.abs(values).max() > TOLERANCE, f"{what} is 0"
+    assert np.abs(values).max() > TOLERANCE * min(scale, 1.0), f"{what} is 0"
 
 
 def assert_equal(found: Any, expected: Any, what: str) -> None:
@@ -57,12 +57,14 @@ def assert_gradients(layer: Any, tape: Any, total: Any, of: str = "", zero: Sequ
         for gradient in tape.gradient(total, layer.trainable_variables)
     ]
     allowed = _keys(layer)
+    # Attention over small embeddings has gradients far smaller than those of the values that it weighs.
+    largest = max((float(np.abs(gradient).max()) for gradient in gradients if gradient is not None), default=0.0)
     for variable, gradient in zip(layer.trainable_variables, gradients, strict=True):
         what = f"the gradient {of} to {variable.name}".replace("  ", " ")
         if id(variable) in allowed or any(name in variable.name for name in zero):
             assert gradient is None or not np.isnan(gradient).any(), f"{what} is nan"
         else:
-            assert_nonzero(gradient, what)
+            assert_nonzero(gradient, what, largest if np.isfinite(largest) else 1.0)
     return gradients
 
 

@@ -116,7 +116,8 @@ def test_mistakes(tiny_recipe, sets, said):
 
 def test_a_recipe_learns_such_a_label(tiny_recipe):
     later = 'clean.later={use = "ahead", label = "comes_back", within = "9d", same = []}'
-    recipe = load_recipe(tiny_recipe, [later, 'task.gift.label="comes_back"'])
+    rows = 'rows.lines.labels=["discounted", "comes_back"]'
+    recipe = load_recipe(tiny_recipe, [later, rows, 'task.gift.label="comes_back"'])
     data = recipe.data.source.schema()
     assert data.interactions["comes_back"].horizon == timedelta(days=9)
 

@@ -15,7 +15,10 @@ from mtkit.standard.prediction_metrics import Mae
 from mtkit.standard.ranking_metrics import Coverage, Ndcg, Recall
 from mtkit.testing import check_baseline, check_prediction_metric, check_ranking_metric
 
-OPTIONS = {"content_knn": {"by": "text"}, "diversity": {"by": "item.category"}}
+OPTIONS = {
+    "content_knn": {"by": "text"}, "diversity": {"by": "item.category"}, "miscalibration": {"by": "item.category"},
+    "profit": {"gain": 10.0, "cost": 1.5},
+}  # fmt: skip
 
 
 def offered(kind):
