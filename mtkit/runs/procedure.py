@@ -153,9 +153,9 @@ class Run:
         with self._begun(resume) as (locked, cuts):
             protocol = split_record(self.recipe, self.dataset, *cuts)
             self.report.protocol(protocol)
-            results = self._results(protocol, *cuts, begin)
             if self.looked is not None:
                 self.looked.write(self.directory, *cuts)
+            results = self._results(protocol, *cuts, begin)
         self.directory.write_metrics(results)
         if results.test is not None:
             write_card(self.directory, results, self.recipe)

@@ -138,7 +138,7 @@ def _sample(servable: Servable, signature: Signature, name: str) -> np.ndarray:
     known: np.ndarray = np.array([""])
     if scope in servable.lookups and name not in signature.for_all:
         known = servable.pipeline.fold.catalog(scope).ids[1:]
-    return np.resize(known.astype(str), shape).astype("S")
+    return np.char.encode(np.resize(known.astype(str), shape), "utf-8")
 
 
 def _answers(
