@@ -49,14 +49,14 @@ def _labels(head: TaskHead, table: str, held: Mapping[str, Holds]) -> Iterator[T
 def _of_another_kind(head: PredictionTask, label: str, column: Column) -> str:
     """Why a head cannot learn a label as it is declared; empty if it can."""
     one = len(head.labels) == 1
-    if column.multi_label and not (head.multi_label and one):
+    if column.multi_label and not head.multi_label:
         return f"label {label!r} has any number of classes in a row (multi_label = true), which the head `multi_label` predicts"
     if column.classes and head.numeric:
         return f"label {label!r} is declared with classes = true, and this head predicts a number; declare it without"
     if head.multi_label and one and not column.multi_label:
         return f"label {label!r} has one value in a row; declare it with multi_label = true, or take a head of one class in a row"
-    if head.multi_label and column.classes:
-        return f"label {label!r} is declared with classes = true; expected labels of 0 and 1, or a single one"
+    if head.multi_label and not one and (column.multi_label or column.classes):
+        return f"label {label!r} has classes; expected labels of 0 and 1, or a single one"
     return ""
 
 
