@@ -42,7 +42,7 @@ def test_what_is_shown_and_written(run, tmp_path):
     assert results["baselines"]["ease"] == {}
     assert set(results["valid"]["tuned"]["majority"]) == {"discounted", "gift", "department"}
     files = {path.name for path in (tmp_path / "run").iterdir()}
-    assert files == {"metrics.json", "per_user.parquet", "recipe.lock.toml", "data.json"}
+    assert files == {"metrics.json", "per_user.parquet", "recipe.lock.toml", "data.json", "evidence"}
 
 
 def test_each_is_tuned_and_judged(run):
