@@ -145,7 +145,7 @@ def test_rows_that_lack_a_key_are_named(tiny_recipe):
         ("columns=['history.item']", r"columns: history\.item is no single value that events have"),
         ("columns=['known.mine']", r"columns: known\.mine is declared as numeric"),
         ("columns=[]", r"columns: there is no key; expected ids or categorical columns, here or in `together`"),
-        ("together=[['user.id']]", r"together\[0\]: tuple should have at least 2 items"),
+        ("together=[['user.id']]", r"together\[0\]: expected a list of at least 2 elements, each an address"),
         ("together=[['user.id', 'item.colour']]", r"together: no feature is called 'item\.colour'"),
         ("labels=['gft']", r"labels\[0\]: 'gft' is no column of the interactions; .*did you mean 'gift'"),
         ("labels=['channel']", r"labels\[0\]: 'channel' is declared as categorical; expected numbers"),

@@ -62,7 +62,7 @@ def test_buckets_of_repeated_and_of_no_values():
     spec = Buckets(columns=(), count=10)
     assert spec.fit(np.array([1, 1, 1, 1, 2], dtype=np.float32)) == {"edges": pytest.approx([1, 1.2, 1.6])}
     assert spec.info(spec.fit(np.array([np.nan], dtype=np.float32))) == FeatureInfo(size=2)
-    with pytest.raises(DeclarationError, match="greater than or equal to 2"):
+    with pytest.raises(DeclarationError, match="count: expected a whole number of at least 2, got 1"):
         Buckets(columns=(), count=1)
 
 
@@ -159,10 +159,10 @@ def test_specs():
     ("spec", "options", "message"),
     [
         (Robust, {"clip": (0.9, 0.1)}, "expected the lower number first"),
-        (Robust, {"clip": (0.1, 1.1)}, "less than or equal to 1"),
+        (Robust, {"clip": (0.1, 1.1)}, r"clip\[1\]: expected a number from 0 to 1, got 1\.1"),
         (Robust, {"quantiles": (0.5, 0.5)}, "expected the lower number first"),
         (MinMax, {"range": (1, 1)}, "expected the lower number first"),
-        (Quantile, {"count": 1}, "greater than or equal to 2"),
+        (Quantile, {"count": 1}, "count: expected a whole number from 2 to 10000, got 1"),
         (Standardize, {"fill": "max"}, "fill"),
     ],
 )

@@ -152,7 +152,7 @@ def test_changes_of_pasts_need_a_way():
     with pytest.raises(DeclarationError, match=r"augmented = 0\.3 is of no use without a way"):
         Sequence(reads=("history.item",), augmented=0.3)
     for way in ("crop", "mask", "reorder"):
-        with pytest.raises(DeclarationError, match="less than 1"):
+        with pytest.raises(DeclarationError, match=f"{way}: expected a number above 0 and below 1, got 1"):
             Sequence(reads=("history.item",), **{way: 1})
     assert Sequence(reads=("history.item",), mask=0.2).reads_sequences
     assert not Sequence(reads=("history.item",), crop=0.2).reads_sequences

@@ -330,7 +330,7 @@ def test_columns_that_do_not_say_the_parts(values, message):
 def test_parts_need_values_of_their_own():
     with pytest.raises(DeclarationError, match="expected a value for each part, got 'a', 'a'"):
         ByColumn(column="part", train="a", test="a")
-    with pytest.raises(DeclarationError, match="less than 1"):
+    with pytest.raises(DeclarationError, match=r"valid: expected a number above 0 and below 1 or text, got 1\.5"):
         ByColumn(column="part", valid=1.5)
 
 

@@ -194,7 +194,7 @@ def test_a_head_without_a_defect():
         (Mean, r"expected one loss per row, \[5\], got \(\)"),
         (Coupled, "outputs of rows when row 0 changes"),
         (Infinite, "values of loss are not finite"),
-        (AlwaysBlurred, "outputs of rows when row 0 changes"),
+        (AlwaysBlurred, "outputs of the same rows, asked twice, differ"),
         (Counting, "losses of the same rows, before and after a step of training"),
         (Unseeded, "losses of training with the same seed"),
         (PerNumber, "losses with and without more padding"),
