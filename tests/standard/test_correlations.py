@@ -86,7 +86,7 @@ def test_an_order_is_of_tasks_that_there_are(make_context):
     ],
 )
 def test_refuses_an_order_that_is_none(tiny_recipe, order, message):
-    funnel = f"correlation.funnel={{use='aitm', on=['customer'], order={order}}}"
+    funnel = f"correlation.funnel={{use='aitm', on=['customer'], units=8, order={order}}}"
     with pytest.raises(RecipeError, match=message):
         load_recipe(tiny_recipe, [funnel])
     if "discount" not in order:
