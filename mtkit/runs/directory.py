@@ -101,6 +101,7 @@ class RunDirectory:
         self.warnings = path / "warnings.json"
         self.calibration = path / "calibration.json"
         self.evidence = path / "evidence"
+        self.found = self.evidence / "data.json"
         self.report = path / "report.html"
         self.claim = path / ".lock"
         try:
@@ -236,11 +237,13 @@ class RunDirectory:
         write_text(self.lock, lock)
 
     def withdraw(self) -> None:
-        """Takes `begin` back where nothing followed it: after a mistake the next try needs an empty directory."""
-        if self.path.is_dir() and {path for path in self.path.iterdir() if path.name[0] != "."} == {
-            self.data,
-            self.lock,
-        }:
+        """Takes back `begin`, and what was found in the data, where nothing followed: the next try needs an empty directory."""
+        begun, looked = {self.data, self.lock}, set(self.evidence.glob("*"))
+        kept = {path for path in self.path.glob("*") if path.name[0] != "."}
+        if begun <= kept <= begun | {self.evidence} and looked <= {self.found}:
+            self.found.unlink(missing_ok=True)
+            if self.evidence in kept:
+                self.evidence.rmdir()
             self.lock.unlink()
             self.data.unlink()
 

@@ -48,7 +48,7 @@ class LookedOver:
         """Keeps what was found, and how many interactions there are at what time."""
         found = {"leaks": [asdict(leak) for leak in self.leaks], "findings": [asdict(one) for one in self.findings]}
         line = time_line(self.dataset, valid, test)
-        write_json(directory.evidence / "data.json", shown_values(found) | {"time_line": line})
+        write_json(directory.found, shown_values(found) | {"time_line": line})
 
 
 @dataclass(frozen=True)

@@ -211,3 +211,20 @@ def test_files_that_an_encoder_reads_are_those_of_the_run(directory):
     directory.check_data("data", {"made": "1f"})
     with pytest.raises(RunError, match="the files that encoder 'made' reads are damaged, or others than when"):
         directory.check_data("data", {"made": "2e"})
+
+
+@pytest.mark.parametrize(
+    ("more", "left"),
+    [
+        ((), []),
+        (("evidence/data.json",), []),
+        (("evidence/data.json", "evidence/valid.json"), ["data.json", "evidence", "recipe.lock.toml"]),
+        (("evidence/data.json", "valid.json"), ["data.json", "evidence", "recipe.lock.toml", "valid.json"]),
+    ],
+)
+def test_what_a_run_begins_with_is_taken_back_where_nothing_followed(directory, more, left):
+    begun(directory)
+    for name in more:
+        write_json(directory.path / name, {})
+    directory.withdraw()
+    assert sorted(path.name for path in directory.path.iterdir()) == left
