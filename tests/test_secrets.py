@@ -243,10 +243,14 @@ def test_a_run_shows_and_writes_no_secret(finished):
     assert protocol["options"]["valid"] == "${env:DAY}"
 
 
-def test_a_run_shows_data_escaped(finished):
+def test_a_run_shows_data_escaped(finished, project):
     _, printed = finished
-    assert printable(printed)
-    assert r"evil\u009b31m\u202e" in printed
+    run = project / "runs/shop"
+    tables, page = mtkit("report", run, "--text").output, (run / "report.html").read_text(encoding="utf-8")
+    for shown in (printed, tables, page.replace("\N{NO-BREAK SPACE}", " ")):
+        assert printable(shown)
+    assert r"evil\u009b31m\u202e" in tables
+    assert r"evil\u009b31m\u202e" in page
 
 
 def test_questions_to_an_export_are_answered_escaped(project):
