@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator
@@ -412,11 +414,16 @@ CHECKS = {
 }
 
 
-def _known(code: str) -> str:
-    if code not in CHECKS:
-        raise ValueError(f"no check has the code {code!r}; {nearest(code, CHECKS)}")
+def known_code(code: str, checks: Mapping[str, object]) -> str:
+    """The code, if there is such a check.
+
+    Raises:
+        ValueError: there is none.
+    """
+    if code not in checks:
+        raise ValueError(f"no check has the code {code!r}; {nearest(code, checks)}")
     return code
 
 
-CheckCode = Annotated[str, AfterValidator(_known)]
+CheckCode = Annotated[str, AfterValidator(partial(known_code, checks=CHECKS))]
 """The code of a check of data."""

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from pydantic import AfterValidator
 
-from mtkit.errors import nearest
-from mtkit.recipe.data_checks import DataCheck
+from mtkit.recipe.data_checks import DataCheck, known_code
 
 
 class ReportCheck(DataCheck):
@@ -301,11 +301,5 @@ REPORT_CHECKS = {
 }
 
 
-def _known(code: str) -> str:
-    if code not in REPORT_CHECKS:
-        raise ValueError(f"no check has the code {code!r}; {nearest(code, REPORT_CHECKS)}")
-    return code
-
-
-ReportCode = Annotated[str, AfterValidator(_known)]
+ReportCode = Annotated[str, AfterValidator(partial(known_code, checks=REPORT_CHECKS))]
 """The code of a check of a finished run."""

@@ -31,7 +31,9 @@ def unfit_rows(
         message = f"row table {head.evaluated_on!r} has no targets to evaluate on; {_name(having)}"
         yield ("evaluate" if head.evaluated_on != head.rows else "rows",), message
     for read in head.reads():
-        if read.rows in held and read.name in depends:
+        # Heads say of batches of lists of targets what to do instead.
+        in_place_of_targets = read.key == "candidate" and read.rows in held and held[read.rows].targets
+        if read.rows in held and read.name in depends and not in_place_of_targets:
             yield from _features(read.key, read.name, read.rows, held[read.rows], depends[read.name])
 
 

@@ -9,13 +9,13 @@ import click
 
 def _known(context: click.Context, option: click.Parameter, codes: tuple[str, ...]) -> tuple[str, ...]:
     """The codes, if there are such checks."""
-    from mtkit.errors import nearest
+    from mtkit.recipe.data_checks import known_code
     from mtkit.recipe.report_checks import REPORT_CHECKS
 
-    for code in codes:
-        if code not in REPORT_CHECKS:
-            raise click.BadParameter(f"no check has the code {code!r}; {nearest(code, REPORT_CHECKS)}", context, option)
-    return codes
+    try:
+        return tuple(known_code(code, REPORT_CHECKS) for code in codes)
+    except ValueError as error:
+        raise click.BadParameter(str(error), context, option) from error
 
 
 @click.command()

