@@ -45,7 +45,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 @pytest.fixture(autouse=True)
 def _plain_process() -> Iterator[None]:
     """Takes back what a run sets for its process, so that tests do not depend on their order, nor on chance."""
-    random.seed(0)  # Keras' initializers without a seed draw theirs here
+    random.seed(0)  # Keras' initializers without a seed draw theirs here, or, once Keras has a seed, from its own
+    if "tf_keras" in sys.modules:
+        from mtkit.backend import keras
+
+        keras.utils.set_random_seed(0)
     yield
     forget()
     plugin_files.forget()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 TOLERANCE = 1e-5
+_ROUNDING = float(np.finfo(np.float32).eps)
 
 
 def assert_finite(values: Any, what: str) -> None:
@@ -24,7 +25,7 @@ def assert_nonzero(values: Any, what: str, scale: float = 1.0) -> None:
     assert not np.isnan(values).any(), f"{what} is nan"
     assert_finite(values, what)
     # What cancels exactly on paper leaves rounding behind.
-    assert np.abs(values).max() > TOLERANCE * min(scale, 1.0), f"{what} is 0"
+    assert np.abs(values).max() > _ROUNDING * min(scale, 1.0), f"{what} is 0"
 
 
 def assert_equal(found: Any, expected: Any, what: str) -> None:
