@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from mtkit.backend import keras, tf
+from mtkit.layers.initializers import SumOfInputs
 
 
 @keras.saving.register_keras_serializable(package="mtkit")
@@ -64,3 +65,17 @@ class DenseStack(keras.layers.Layer):
         """The constructor's arguments."""
         own = {"hidden": list(self.hidden), "activation": self.activation, "dropout": self.dropout}
         return {**super().get_config(), **own, "units": self.units, "use_bias": self.use_bias}
+
+
+def tower(dim: int, hidden: Sequence[int], name: str, *, use_bias: bool = True) -> keras.Sequential:
+    """One side of a two-tower model, `[rows, width]` -> `[rows, dim]`: ReLU layers, and then a linear one.
+
+    Args:
+        dim: width of the output.
+        hidden: widths of the ReLU layers; without any the linear layer begins as the sum of what it reads (`SumOfInputs`).
+        name: of the model.
+        use_bias: whether the linear layer has a bias.
+    """
+    start = "glorot_uniform" if hidden else SumOfInputs()
+    linear = keras.layers.Dense(dim, use_bias=use_bias, kernel_initializer=start)
+    return keras.Sequential([*(keras.layers.Dense(width, "relu") for width in hidden), linear], name=name)

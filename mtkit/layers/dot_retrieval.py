@@ -10,8 +10,8 @@ from mtkit.feed.batch import Batch
 from mtkit.heads.base import TaskPass
 from mtkit.heads.retrieval import Candidates, Positives, RetrievalHead
 from mtkit.layers.axes import Axis
+from mtkit.layers.dense_stack import tower
 from mtkit.layers.draws import integers
-from mtkit.layers.initializers import SumOfInputs
 from mtkit.layers.joined import joined, summed
 from mtkit.layers.retrieval_losses import LOSSES, Scores, hardest, squared_of_catalog
 from mtkit.runtime.collectives import own_rows, replicas
@@ -86,15 +86,8 @@ class DotRetrieval(RetrievalHead):
         self.queue = queue
         self.earlier: Any = None
         self.bias = self.add_weight("bias", (size,), initializer="zeros") if bias else None
-        self.query_tower = self._tower("query") if dim else None
-        self.candidate_tower = self._tower("candidate", use_bias=False) if dim else None
-
-    def _tower(self, name: str, *, use_bias: bool = True) -> keras.Sequential:
-        hidden = [keras.layers.Dense(units, "relu") for units in self.hidden]
-        start = "glorot_uniform" if hidden else SumOfInputs()
-        return keras.Sequential(
-            [*hidden, keras.layers.Dense(self.dim, use_bias=use_bias, kernel_initializer=start)], name=name
-        )
+        self.query_tower = tower(dim, hidden, "query") if dim else None
+        self.candidate_tower = tower(dim, hidden, "candidate", use_bias=False) if dim else None
 
     def query(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
         """Query embeddings `[rows, dim]`; with biases one wider, the last coordinate 1."""

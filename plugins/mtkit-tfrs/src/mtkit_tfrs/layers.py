@@ -7,7 +7,7 @@ from typing import Any
 
 from mtkit.backend import keras, tf
 from mtkit.heads import Batch, Candidates, PredictionHead, RetrievalHead
-from mtkit.layers.initializers import SumOfInputs
+from mtkit.layers.dense_stack import tower
 from mtkit.layers.joined import joined
 from mtkit.layers.losses import ClassLoss
 from mtkit.optimizers import precision_scope
@@ -72,22 +72,15 @@ class TwoTower(RetrievalHead):
         self.dim, self.hidden = dim, tuple(hidden)
         self.temperature, self.remove_accidental_hits = temperature, remove_accidental_hits
         self.correct_sampling = correct_sampling
-        self.query_tower = self._tower("query")
+        self.query_tower = tower(dim, hidden, "query")
         # A bias of the candidates would move all scores of a query alike, which a softmax does not see.
-        self.candidate_tower = self._tower("candidate", use_bias=False)
+        self.candidate_tower = tower(dim, hidden, "candidate", use_bias=False)
         self.task = _in_float32(
             tfrs.tasks.Retrieval(
                 loss=keras.losses.CategoricalCrossentropy(from_logits=True, reduction="none"),
                 temperature=temperature,
                 remove_accidental_hits=remove_accidental_hits,
             )
-        )
-
-    def _tower(self, name: str, *, use_bias: bool = True) -> keras.Sequential:
-        hidden = [keras.layers.Dense(units, "relu") for units in self.hidden]
-        start = "glorot_uniform" if hidden else SumOfInputs()
-        return keras.Sequential(
-            [*hidden, keras.layers.Dense(self.dim, use_bias=use_bias, kernel_initializer=start)], name=name
         )
 
     def query(self, view: Mapping[str, tf.Tensor], training: bool = False) -> tf.Tensor:
