@@ -111,7 +111,7 @@ def tables_of(tables: Sequence[Table], stated: Mapping[str, str], roles: Mapping
     others = [table for table in tables if table is not chosen]
     entities, notes = {}, []
     for entity, column in (("user", user), ("item", item)):
-        found = [by_name[stated[entity]]] if entity in stated else others
+        found = [by_name[stated[entity]]] if entity in stated else _may_be(entity, others)
         best, said = _entity(column, chosen, found) if column else (None, [])
         notes += said
         if best:
@@ -120,6 +120,7 @@ def tables_of(tables: Sequence[Table], stated: Mapping[str, str], roles: Mapping
             raise DataError(
                 f"{stated[entity]}: no column of it holds each id of {column or entity!r} once; {' '.join(said)}"
             )
+    _told_apart(entities, stated)
     used = {chosen.name, *(entity.table.name for entity in entities.values())}
     notes += [
         f"{name}: not used" for name in by_name if name not in used and not any(n.startswith(f"{name}:") for n in notes)
@@ -196,9 +197,39 @@ def _entity(column: str, interactions: Table, others: Sequence[Table]) -> tuple[
                         f"{table.name}: not used: it has {listed:.0%} of the rows' {column}; add rows for the others, whose "
                         "columns may be empty"
                     )
-            elif best is None or listed > best.listed:
+            elif best is None or _fits(Entity(table, key, listed), column) > _fits(best, column):
                 best = Entity(table, key, listed)
     return best, [] if best else notes
+
+
+def _may_be(entity: str, tables: Sequence[Table]) -> list[Table]:
+    """Those whose file is not named as the other entity: numbers from 0 on of users are ids of an items' table, too."""
+    return [table for table in tables if _kind(table) in (entity, "")]
+
+
+def _kind(table: Table) -> str:
+    """The entity that a file is named for; empty = neither, or both."""
+    words = words_of(table.path.stem)
+    found = [
+        entity
+        for entity, kind in (("user", USER), ("item", ITEM))
+        if kind & {w for word in words for w in (word, word.removesuffix("s"))}
+    ]
+    return found[0] if len(found) == 1 else ""
+
+
+def _fits(found: Entity, column: str) -> tuple[bool, bool, float, int]:
+    """How well the ids of a table are those of a column: the same name, a file of its kind, and no more than are needed."""
+    kinds = {"user": USER, "item": ITEM}
+    kind = _kind(found.table)
+    return found.key == column, bool(kind and is_id_of(column, kinds[kind])), found.listed, -found.table.rows
+
+
+def _told_apart(entities: dict[str, Entity], stated: Mapping[str, str]) -> None:
+    """Leaves a table that both entities could have to the items, of which more is known as a rule."""
+    user, item = entities.get("user"), entities.get("item")
+    if user and item and user.table is item.table and not {"user", "item"} <= stated.keys():
+        del entities["item" if "user" in stated else "user"]
 
 
 def _keys(table: Table) -> list[str]:

@@ -22,6 +22,26 @@ def test_interactions_refer_to_tables_of_entities(tmp_path):
     }
 
 
+@pytest.mark.parametrize(
+    ("users", "items", "expected"),
+    [
+        ("users", "items", {"user": "users.csv", "item": "items.csv"}),
+        ("Kunden", "articles", {"user": "Kunden.csv", "item": "articles.csv"}),
+        ("a_users", "", {"user": "a_users.csv"}),
+        ("", "some_items", {"item": "some_items.csv"}),
+        ("", "things", {"item": "things.csv"}),
+        ("a", "b", {"user": "a.csv", "item": "b.csv"}),
+    ],
+)
+def test_tables_whose_numbers_are_those_of_both(tmp_path, users, items, expected):
+    """Users and items are numbers from 0 on, as if a table of either had the ids of the other."""
+    (tmp_path / "log.csv").write_text("user,item\n" + "".join(f"{i % 40},{i % 50}\n" for i in range(900)))
+    for name, rows in ((users, 40), (items, 50)):
+        if name:
+            (tmp_path / f"{name}.csv").write_text("id,color\n" + "".join(f"{i},c{i % 3}\n" for i in range(rows)))
+    assert {entity: found.table.name for entity, found in of(tmp_path).entities.items()} == expected
+
+
 def test_a_table_that_lacks_many_ids_is_not_used(tmp_path):
     file = shop(tmp_path) / "customers.csv"
     file.write_text("\n".join(file.read_text().splitlines()[:20]) + "\n")
