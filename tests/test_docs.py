@@ -15,6 +15,7 @@ import re
 import shlex
 import subprocess
 import sys
+import time
 import tomllib
 from datetime import date, timedelta
 from importlib import metadata
@@ -346,6 +347,23 @@ def test_the_hook_of_the_guide():
     names = {}
     exec(block.text, names)
     assert hasattr(names["Bell"].run_end, f"{hookimpl.project_name}_impl")
+
+
+@pytest.mark.slow
+def test_the_tutorial_leads_from_files_to_a_model_in_a_quarter_of_an_hour(tmp_path):
+    """The commands of its section, as they stand there."""
+    text = (ROOT / "docs/tutorial.md").read_text(encoding="utf-8")
+    section = text[text.index("## From files of your own") : text.index("## Look before")]
+    commands = [line[2:].split() for line in section.splitlines() if line.startswith("$ mtkit")]
+    assert [words[1] for words in commands] == ["init", "profile", "check", "run", "recommend", "similar"]
+    write_shop(tmp_path)
+    code = "import sys; from mtkit.cli.program import main; main(sys.argv[1:])"
+    begin = time.monotonic()
+    for _, *words in commands:
+        said = subprocess.run([sys.executable, "-c", code, *words], cwd=tmp_path, check=True, capture_output=True)
+    assert time.monotonic() - begin < 15 * 60
+    assert len(said.stdout.splitlines()) >= 5
+    assert (tmp_path / "runs/shop/export/1/saved_model.pb").is_file()
 
 
 @pytest.mark.slow
