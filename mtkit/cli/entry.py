@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 from mtkit.training.interrupt import Interrupted, Signals
@@ -9,6 +10,9 @@ from mtkit.training.interrupt import Interrupted, Signals
 
 def main() -> None:
     """Runs the command line; a signal is one line and the shell's code for it, 130 or 143."""
+    # OpenMP, under scikit-learn's trees, reads it when it is loaded. Its threads spin while they wait for one another: beside
+    # other work on the same cores a small fit took 25 s so, and 1.2 s with threads that sleep.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         with Signals():
             from mtkit.cli.program import main as program
