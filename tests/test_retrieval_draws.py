@@ -54,7 +54,11 @@ QUEUE = 'negatives = "batch", queue = 50, bias = true'
 GATED = 'windows, use = "gated_retrieval", negatives = "uniform", number = 10'
 
 
-@pytest.mark.parametrize("options", [*CHOICES, GATED, QUEUE])
+def slowly(options):
+    return pytest.param(options, marks=pytest.mark.slow)
+
+
+@pytest.mark.parametrize("options", [CHOICES[0], GATED, *map(slowly, [*CHOICES[1:], QUEUE])])
 def test_two_replicas_train_as_one_does(tiny_recipe, tmp_path, two_replicas, options):
     found = []
     for strategy in ("one_device", "mirrored"):
@@ -76,7 +80,7 @@ def _trained(path, tmp_path, options, *sets, checkpoints=None, epochs=2):
     return _weights(training.pipeline)
 
 
-@pytest.mark.parametrize("options", [CHOICES[2], GATED, QUEUE])
+@pytest.mark.parametrize("options", [slowly(CHOICES[2]), GATED, slowly(QUEUE)])
 def test_draws_follow_from_the_seed_and_a_run_that_is_taken_up_again_is_the_same_to_the_bit(
     tiny_recipe, tmp_path, options
 ):

@@ -115,6 +115,16 @@ baselines = ["popularity", "own_frequency", "majority"]
 main = "next/ndcg@3"
 """
 
+#: Options that leave one task of few parts, and no split: for tests that ask how a run goes, and not how tasks share.
+ONE = (
+    "task.next", "task.gift", "task.department", "rows.items", "rows.windows", "correlation.experts", "data.split",
+    "encoder.visit", "encoder.past", "encoder.product", "evaluate.slices", "evaluate.main",
+)  # fmt: skip
+ONE_SETS = (
+    'task.discounted.inputs=["customer", "look"]', "train.epochs=1", 'evaluate.baselines=["majority"]',
+    "export.unseen=false",
+)  # fmt: skip
+
 
 class TinyShop(DataSource):
     """Lines of baskets. To be learned: `discounted` goes with the color, `gift` with the channel, and a department

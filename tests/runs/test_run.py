@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from interrupting import PROGRAM, SETS, STOP, UNSETS, assert_same, install
+from tiny_shop import ONE, ONE_SETS
 
 from mtkit import compose
 from mtkit.backend import tf
@@ -284,17 +285,6 @@ def test_a_process_may_be_killed_at_any_moment(start, tmp_path):
         code, _, errors = start(run, *(["--resume"] if run.exists() else []))
         assert (code, errors) == (0, ""), f"killed after {moment:.1f} of {total:.1f} s"
         assert_same(run, tmp_path / "whole")
-
-
-#: Leave one task of few parts, and no split.
-ONE = (
-    "task.next", "task.gift", "task.department", "rows.items", "rows.windows", "correlation.experts", "data.split",
-    "encoder.visit", "encoder.past", "encoder.product", "evaluate.slices", "evaluate.main",
-)  # fmt: skip
-ONE_SETS = (
-    'task.discounted.inputs=["customer", "look"]', "train.epochs=1", 'evaluate.baselines=["majority"]',
-    "export.unseen=false",
-)  # fmt: skip
 
 
 def test_without_refit_the_model_of_validation_is_tested(tiny_recipe, tmp_path):

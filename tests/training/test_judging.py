@@ -158,6 +158,7 @@ class _StopAt(keras.callbacks.Callback):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
+@pytest.mark.slow
 def test_another_training_repeats_the_schedule(make):
     training = make("train.stop=task")
     training.fit()

@@ -117,7 +117,14 @@ def test_a_training_is_taken_up_to_the_bit(make_training, tmp_path):
     assert not all(np.array_equal(*pair) for pair in zip(before, everything(whole), strict=True))
 
 
-@pytest.mark.parametrize("options", [{"mode": "full"}, {"mode": "full", "components": 4}, {"delta": True}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"mode": "full"},
+        *(pytest.param(o, marks=pytest.mark.slow) for o in ({"mode": "full", "components": 4}, {"delta": True})),
+    ],
+    ids=str,
+)
 def test_exports_hold_the_trained_encoder(make_training, tmp_path, options):
     pipeline, rng = make_training(**options).pipeline, np.random.default_rng(0)
     for variable in pipeline.model.trainable_variables:

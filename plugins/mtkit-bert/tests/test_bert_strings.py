@@ -93,7 +93,10 @@ def assert_same(tokenizer, texts):
     "options",
     [
         {"lowercase": True},
-        {"lowercase": False, "strip_accents": False, "clean_text": False, "handle_chinese_chars": False},
+        pytest.param(
+            {"lowercase": False, "strip_accents": False, "clean_text": False, "handle_chinese_chars": False},
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=str,
 )

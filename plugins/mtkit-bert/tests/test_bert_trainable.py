@@ -209,7 +209,7 @@ def test_recomputed_blocks_give_the_same_step(make_checkpoint, make_context, fam
     assert len({round(loss, 5) for loss in losses[0]}) == 3
 
 
-@pytest.mark.parametrize("precision", ["mixed_bfloat16", "mixed_float16"])
+@pytest.mark.parametrize("precision", ["mixed_bfloat16", pytest.param("mixed_float16", marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("family", "options"),
     [

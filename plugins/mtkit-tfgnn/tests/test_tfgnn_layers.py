@@ -209,5 +209,6 @@ def test_refuses_states_that_do_not_fit(dim, tasks, message):
         TaskGraph(3, COMPLETE, conv="gat_v2", name="graph")(_states(tasks=tasks, dim=dim))
 
 
+@pytest.mark.slow
 def test_import_alone_finds_keras_2():
     check_import_is_light("mtkit_tfgnn.layers", heavy=["keras"])
