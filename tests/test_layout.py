@@ -168,6 +168,10 @@ UNTESTED = {
     "recipe.condition_checks": "test_named_events",
     "serving.request_past": "test_past_events",
     "serving.request_statistics": "test_target_statistics",
+    **dict.fromkeys(
+        ("recipe.drafts", "recipe.column_checks", "recipe.name_checks"),
+        "recipe/test_static_checks, which asks them all",
+    ),
     "recipe.hide_checks": "model/test_hiding",
     "recipe.settings": "recipe/test_loader",
     "recipe.source_text": "recipe/test_loader",

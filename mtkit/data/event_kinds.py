@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import pyarrow.compute as pc
 
 from mtkit.data.columns import plain
+from mtkit.recipe.drafts import conditions
 from mtkit.recipe.loader import Recipe
-from mtkit.recipe.static_checks import conditions
 from mtkit.schema import HISTORY, Address
 from mtkit.types import Dataset
 

@@ -15,9 +15,9 @@ from mtkit.data.memory import check_memory
 from mtkit.data.queries import with_queries
 from mtkit.data.weights import masked, repeated, unfit, weighed
 from mtkit.errors import RecipeError
+from mtkit.recipe.drafts import embeddings, with_known
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
-from mtkit.recipe.static_checks import embeddings, with_known
 from mtkit.recipe.toml_positions import KeyPath
 from mtkit.spec import Cut, RetrievalTask, TaskHead
 from mtkit.spec.heads import mask_name

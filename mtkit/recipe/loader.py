@@ -19,13 +19,14 @@ from mtkit.recipe import plugin_files
 from mtkit.recipe.auto_baselines import BUDGET, auto_baselines
 from mtkit.recipe.blame import blaming
 from mtkit.recipe.cleaner_checks import check_cleaners, with_cleaners
+from mtkit.recipe.drafts import Draft
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.registry import Registry
 from mtkit.recipe.search_settings import Search
 from mtkit.recipe.sections import MEASURES, NAMED, REQUIRED, SECTIONS, SINGLE
 from mtkit.recipe.settings import Catalog, Data, Evaluate, Expect, Header, NamedEvents, Recommend, Silence, Train
 from mtkit.recipe.source_text import Document, Mistake, read_document
-from mtkit.recipe.static_checks import Draft, check_wiring
+from mtkit.recipe.static_checks import check_wiring
 from mtkit.recipe.toml_positions import KeyPath, dotted
 from mtkit.recipe.validation import validate
 from mtkit.schema import Address

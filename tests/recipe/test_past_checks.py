@@ -2,8 +2,8 @@ from datetime import timedelta
 
 import pytest
 
+from mtkit.recipe.column_checks import not_a_feature
 from mtkit.recipe.past_checks import unfit_pasts
-from mtkit.recipe.static_checks import _not_a_feature
 from mtkit.schema import Address, Column, Schema
 from mtkit.spec import Encoder, Neighborhood, Where
 from mtkit.standard.past_encoders import History
@@ -104,7 +104,7 @@ def test_conditions_ask_for_what_is_known_of_a_past(column, message):
     ],
 )
 def test_why_a_column_cannot_be_read_of_past_events(address, message):
-    found = _not_a_feature(Address(address), SCHEMA)
+    found = not_a_feature(Address(address), SCHEMA)
     assert found.startswith(message)
     assert bool(found) == bool(message)
 

@@ -2,9 +2,9 @@ import dataclasses
 import inspect
 
 from mtkit.recipe.compose import compose
+from mtkit.recipe.drafts import Draft
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.sections import SECTIONS
-from mtkit.recipe.static_checks import Draft
 from mtkit.spec import BASES
 
 

@@ -3,8 +3,9 @@ import pytest
 from toy_components import RECIPE, toy_registry
 
 from mtkit.errors import RecipeError
+from mtkit.recipe.drafts import embeddings
 from mtkit.recipe.loader import load_recipe
-from mtkit.recipe.static_checks import check_wiring, embeddings
+from mtkit.recipe.static_checks import check_wiring
 from mtkit.standard.baselines import Popularity
 from mtkit.standard.neighbor_baselines import ContentKnn
 from mtkit.standard.ranking_metrics import Diversity
