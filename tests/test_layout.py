@@ -172,6 +172,7 @@ UNTESTED = {
         ("recipe.drafts", "recipe.column_checks", "recipe.name_checks"),
         "recipe/test_static_checks, which asks them all",
     ),
+    **dict.fromkeys(("recipe.component_reader", "recipe.reader"), "recipe/test_loader"),
     "recipe.hide_checks": "model/test_hiding",
     "recipe.settings": "recipe/test_loader",
     "recipe.source_text": "recipe/test_loader",

@@ -15,7 +15,8 @@ from pydantic import BaseModel, TypeAdapter
 from mtkit.declared import Declared, at, brief
 from mtkit.errors import Problem, RecipeError, nearest
 from mtkit.recipe.auto_baselines import BUDGET, auto_baselines
-from mtkit.recipe.loader import AUTO, Recipe, resolve
+from mtkit.recipe.loader import Recipe, resolve
+from mtkit.recipe.reader import AUTO
 from mtkit.recipe.registry import Registry
 from mtkit.recipe.sections import MEASURES, NAMED
 from mtkit.recipe.settings import Catalog, Evaluate, Recommend, Train

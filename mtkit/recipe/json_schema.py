@@ -9,8 +9,10 @@ from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, models_json_schema
 
 from mtkit.errors import PluginError
+from mtkit.recipe.component_reader import NAME
 from mtkit.recipe.inheritance import EXTENDS
-from mtkit.recipe.loader import AUTO, NAME, Recipe
+from mtkit.recipe.loader import Recipe
+from mtkit.recipe.reader import AUTO
 from mtkit.recipe.registry import Registry
 from mtkit.recipe.sections import MEASURES, REQUIRED, SECTIONS, Section
 from mtkit.recipe.settings import Catalog, Evaluate, Header, Silence
