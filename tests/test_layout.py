@@ -153,6 +153,7 @@ UNTESTED = {
     "layers.axes": "model/test_named_weights and training/test_warm_start",
     "data.feature_scopes": "data/test_fit_features and evaluation/test_baseline_tuning",
     **dict.fromkeys(("profile.findings", "profile.view"), "profile/test_survey, and the tests of all checks"),
+    **dict.fromkeys(("runs.claim", "runs.kept_files"), "runs/test_directory"),
     "runs.procedure": "runs/test_run and runs/test_baselines_alone",
     "runs.results": "runs/test_run: what is written is read again",
     "runs.trainer": "runs/test_run",
