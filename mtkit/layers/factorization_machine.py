@@ -37,6 +37,7 @@ class FactorizationMachine(PredictionHead):
         dropout: dropout rate of these layers.
         bias: where b begins.
         loss: options of the `ClassLoss`.
+        rising: names in the view that are no fields: Σ_j |w_j| x_j of their entries is added, which never falls with any.
 
     Raises:
         WiringError: when it is called: inputs are no fields of this width, or a single one.
@@ -51,9 +52,11 @@ class FactorizationMachine(PredictionHead):
         dropout: float = 0.0,
         bias: float = 0.0,
         loss: Mapping[str, Any] | None = None,
+        rising: Sequence[str] = (),
         **options: Any,
     ) -> None:
         super().__init__(**options)
+        self.rising = tuple(rising)
         self.inputs, self.field, self.hidden, self.dropout = tuple(inputs), field, tuple(hidden), dropout
         self.activation, self.begin = activation, bias
         self.binary = ClassLoss(**(loss or {}))
@@ -67,6 +70,9 @@ class FactorizationMachine(PredictionHead):
         self.bias = self._weight("bias", np.array(self.begin, np.float32))
         self.linear = self._weight("linear", np.tile(first, fields))
         self.pairs = self._weight("pairs", 1 - first)
+        if self.rising:
+            width = sum(shapes[name][-1] for name in self.rising)
+            self.raising = self._weight("raising", np.full(width, 1 / width, np.float32))
         super().build(shapes)
 
     def _weight(self, name: str, begin: np.ndarray) -> tf.Variable:
@@ -81,6 +87,9 @@ class FactorizationMachine(PredictionHead):
         fields = tf.reshape(whole, [-1, x.shape[-1] // self.field, self.field])
         pairs = tf.square(tf.reduce_sum(fields, 1)) - tf.reduce_sum(tf.square(fields), 1)
         logits = self.bias + tf.linalg.matvec(whole, self.linear) + tf.linalg.matvec(pairs, self.pairs) / 2
+        if self.rising:
+            risen = tf.cast(joined(view, self.rising), tf.float32)
+            logits += tf.linalg.matvec(risen, tf.abs(self.raising))
         return logits if self.deep is None else logits + tf.cast(self.deep(x, training=training)[:, 0], tf.float32)
 
     def _require_fields(self, widths: Mapping[str, int]) -> None:
@@ -107,7 +116,8 @@ class FactorizationMachine(PredictionHead):
     def axes(self) -> list[Axis]:
         """The inputs side by side."""
         deep = [Axis(self.deep.first_kernel, 0, self.inputs)] if self.deep else []
-        return [Axis(self.linear, 0, self.inputs), *deep]
+        rising = [Axis(self.raising, 0, self.rising)] if self.rising else []
+        return [Axis(self.linear, 0, self.inputs), *deep, *rising]
 
     def get_config(self) -> dict[str, Any]:
         """The constructor's arguments."""
@@ -120,4 +130,5 @@ class FactorizationMachine(PredictionHead):
             "dropout": self.dropout,
             "bias": self.begin,
             "loss": self.binary.options(),
+            "rising": list(self.rising),
         }

@@ -60,7 +60,7 @@ def _correlations(draft: Draft) -> Iterator[Mistake]:
 
 
 def _tasks(draft: Draft, schema: Schema | None) -> Iterator[Mistake]:
-    wiring = _Wiring(draft, schema)
+    wiring = DraftWiring(draft, schema)
     for name, head in draft.task.items():
         if head is None:
             continue
@@ -73,7 +73,7 @@ def _tasks(draft: Draft, schema: Schema | None) -> Iterator[Mistake]:
 
 
 @dataclass(frozen=True)
-class _Wiring:
+class DraftWiring:
     """What heads may ask of a draft."""
 
     draft: Draft
@@ -128,7 +128,7 @@ def _rows_of(head: TaskHead, rows: Mapping[str, Rows | None]) -> Iterator[TaskMi
             yield (key_of(head, name, "rows"),), f"no row table is called {name!r}; {nearest(name, rows)}"
 
 
-def _names_of(head: TaskHead, wiring: _Wiring) -> Iterator[TaskMistake]:
+def _names_of(head: TaskHead, wiring: DraftWiring) -> Iterator[TaskMistake]:
     """Names that a head reads and that nothing has."""
     embeddings = [*wiring.embeddings, *(wiring.predictions if head.reads_predictions else ())]
     for key, name, embedded in dict.fromkeys((read.key, read.name, read.embedded) for read in head.reads()):

@@ -10,7 +10,8 @@ from mtkit.recipe.column_checks import unfit_columns
 from mtkit.recipe.condition_checks import unfit
 from mtkit.recipe.drafts import Draft, conditions, key_of, with_known
 from mtkit.recipe.hide_checks import unfit_hiding
-from mtkit.recipe.name_checks import unfit_names
+from mtkit.recipe.monotone_checks import unfit_directions
+from mtkit.recipe.name_checks import DraftWiring, unfit_names
 from mtkit.recipe.past_checks import unfit_pasts
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.recommend_checks import unfit_lists
@@ -42,7 +43,18 @@ def check_wiring(draft: Draft) -> list[Mistake]:
         ]
         hiding = unfit_hiding(draft.train.hide if draft.train else (), draft.encoder, draft.rows, draft.task, schema)
         mistakes += [Mistake(("train", "hide", what), message) for what, message in hiding]
-    return mistakes or [*unfit_widths(draft.encoder, draft.correlation, draft.task), *_lists(draft, schema)]
+    return mistakes or [
+        *unfit_widths(draft.encoder, draft.correlation, draft.task),
+        *_directions(draft, schema),
+        *_lists(draft, schema),
+    ]
+
+
+def _directions(draft: Draft, schema: Schema | None) -> Iterator[Mistake]:
+    """What would undo that predictions are held to a direction."""
+    if schema:
+        depends = DraftWiring(draft, schema).depends
+        yield from unfit_directions(draft.encoder, draft.correlation, draft.task, depends, schema)
 
 
 def _pasts(draft: Draft, schema: Schema) -> Iterator[Mistake]:

@@ -234,6 +234,11 @@ class TaskHead(Spec):
         """Embeddings that it reads and that have to be equally wide, as they are added up or multiplied; empty = any widths."""
         return ()
 
+    @property
+    def raised_by(self) -> tuple[Name, ...]:
+        """Embeddings with whose entries what it predicts never falls, whatever it learns; empty = none."""
+        return ()
+
     def candidates_of_step(self, rows: int, items: int) -> int:
         """Of a head that `ranks`: against how many candidates a step has each of its rows, of a catalog of so many items."""
         return items if any(read.whole for read in self.reads()) else rows

@@ -111,6 +111,11 @@ class Encoder(Spec):
         return ()
 
     @property
+    def monotone_in(self) -> tuple[Address, ...]:
+        """Numbers among `reads` with each of which no entry of its output ever falls, or none ever rises; empty = none."""
+        return ()
+
+    @property
     def whole_limit(self) -> int | None:
         """The largest number of rows of its entity that a training step can encode; None = any number.
 

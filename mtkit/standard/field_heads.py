@@ -23,6 +23,7 @@ class Fm(OnEmbeddings, ClassTask):
     Logits are b + Σ_i w_i + Σ_{i<j} v_i · v_j (+ a network of all fields side by side; Guo et al., 2017). A `features` encoder
     with `combine = "concat"` has a field for each feature; any other embedding as wide as a field is one more. The first entry
     of field i is w_i, the others are v_i, and each head learns weights of its own for these entries, for tasks read the same.
+    Inputs that are `rising` are no fields: Σ_j |u_j| x_j of their entries is added to the logits, beside all pairs.
     """
 
     field: Annotated[int, Field(ge=2)] | None = Field(
@@ -31,11 +32,33 @@ class Fm(OnEmbeddings, ClassTask):
     hidden: tuple[PositiveInt, ...] = Field((), description="widths of the layers of a deep network beside the pairs")
     activation: Activation = Field("relu", description="of these layers")
     dropout: Fraction = Field(0.0, description="dropout rate of these layers")
+    rising: tuple[str, ...] = Field(
+        (),
+        description="inputs with which the prediction never falls: encoders that are held to a direction (`monotone`)",
+    )
+
+    @model_validator(mode="after")
+    def _rising_beside_fields(self) -> Self:
+        for name in self.rising:
+            if name not in self.inputs:
+                raise ValueError(f"{name!r} is rising, and has to be one of inputs, {', '.join(self.inputs)}")
+        if not self._fields:
+            raise ValueError("all inputs are rising; expected others beside them, whose fields meet")
+        return self
+
+    @property
+    def _fields(self) -> tuple[str, ...]:
+        return tuple(name for name in self.inputs if name not in self.rising)
+
+    @property
+    def raised_by(self) -> tuple[str, ...]:
+        """`rising`."""
+        return self.rising
 
     def mistakes(self, name: str, wiring: Wiring) -> Iterator[TaskMistake]:
         """What all predictions need, and a width of fields that encoders do not tell."""
         yield from super().mistakes(name, wiring)
-        if self.field or None in map(wiring.encoder.get, {*self.inputs} & wiring.encoder.keys()):
+        if self.field or None in map(wiring.encoder.get, {*self._fields} & wiring.encoder.keys()):
             return
         widths = self._widths(wiring.encoder)
         if not widths:
@@ -50,7 +73,7 @@ class Fm(OnEmbeddings, ClassTask):
             yield ("inputs",), "fields of one entry have no vector; expected encoders with a `dim` of 2 or more"
 
     def _widths(self, encoders: Mapping[str, Encoder | None]) -> dict[str, int]:
-        return {name: encoder.dim for name in self.inputs if (encoder := encoders.get(name))}
+        return {name: encoder.dim for name in self._fields if (encoder := encoders.get(name))}
 
     def unfit(self, tables: Mapping[str, Mapping[Part, RowTable]]) -> Iterator[TaskMistake]:
         """What all classes need of a label, and more than two of them."""
@@ -66,7 +89,8 @@ class Fm(OnEmbeddings, ClassTask):
         from mtkit.layers.factorization_machine import FactorizationMachine
 
         return FactorizationMachine(
-            inputs=self.inputs,
+            inputs=self._fields,
+            rising=self.rising,
             field=self.field or next(iter(self._widths(context.encoders).values())),
             hidden=self.hidden,
             activation=self.activation,
