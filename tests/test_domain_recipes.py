@@ -1,14 +1,20 @@
 """The recipes of the domains on small data that are made: every task trains, is measured and is told what could be had."""
 
 import json
+from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from click.testing import CliRunner
+from pyarrow import csv
 
 from mtkit.cli.program import main
 from mtkit.recipe.loader import load_recipe
 from mtkit.runs.run import run_recipe
 from mtkit.standard.sources import Synthetic
+from mtkit.synthetic.domains import domain_of
 from mtkit.synthetic.settings import Settings
 from mtkit.synthetic.writing import make, recipe_texts
 
@@ -55,3 +61,54 @@ def test_nothing_above_the_band_is_recommended_by_the_command(tmp_path):
         listed = [risk[int(one["item"])] for one in found["recommendations"]]
         assert listed
         assert max(listed) <= limits[user]
+
+
+RETAIL = Path(__file__).parents[1] / "recipes" / "retail_files.toml"
+SHOP = Settings(rows=12_000, users=60, items=80, missing=0.0)
+#: From the start of what is made to the months of the recipe's split.
+SHIFT = pa.scalar(-2_312 * 86_400, pa.duration("s"))
+FEW = [
+    "data.catalog.item.min_count=5",
+    "train.epochs=1",
+    "evaluate.baselines=['popularity','own_frequency','majority']",
+]
+
+
+@pytest.fixture
+def retail_files(tmp_path):
+    """A recipe beside its tables, which are those of the made shop under the names of Complete Journey."""
+    domain = domain_of("shop")(SHOP)
+    folder = tmp_path / "complete-journey"
+    folder.mkdir()
+    csv.write_csv(_transactions(domain.part(0).table), folder / "transactions.csv")
+    csv.write_csv(_products(domain.tables["item"]), folder / "products.csv")
+    recipe = tmp_path / "retail_files.toml"
+    recipe.write_text(RETAIL.read_text(encoding="utf-8"), encoding="utf-8")
+    return recipe
+
+
+def _transactions(lines):
+    times = pc.add(lines["time"], SHIFT)
+    return pa.table({
+        "household_id": lines["user"], "store_id": lines["channel"], "basket_id": lines["basket"],
+        "product_id": lines["item"], "quantity": pc.subtract(1, lines["returned"]),
+        "sales_value": pc.multiply(1.5, pc.cast(pc.subtract(1, lines["returned"]), pa.float64())),
+        "transaction_timestamp": pc.strftime(times, "%Y-%m-%d %H:%M:%S"),
+    })  # fmt: skip
+
+
+def _products(items):
+    return pa.table({
+        "product_id": items["id"], "manufacturer_id": items["maker"], "department": items["department"],
+        "brand": pa.array(["National", "Private"] * (len(items) // 2)), "product_category": items["department"],
+        "product_type": items["title"], "package_size": pa.array(["1 LB"] * len(items)),
+    })  # fmt: skip
+
+
+@pytest.mark.slow
+def test_plain_retail_files_train_end_to_end(retail_files, tmp_path):
+    found = run_recipe(load_recipe(retail_files, FEW), tmp_path / "run").test
+    assert {key.split("/")[0] for key in found} == {"next", "bought_again", "nothing_taken"}
+    assert {"next/ndcg@10", "next/new/ndcg@10", "bought_again/auc", "nothing_taken/auc"} <= found.keys()
+    assert found["next/ndcg@10"] > 0.2
+    assert np.isfinite([*found.values()]).all()
