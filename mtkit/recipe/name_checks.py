@@ -81,14 +81,17 @@ class DraftWiring:
 
     @property
     def encoder(self) -> Mapping[str, Encoder | None]:
+        """Encoders by name; None = not valid."""
         return self.draft.encoder
 
     @property
     def task(self) -> Mapping[str, TaskHead | None]:
+        """Heads by name; None = not valid."""
         return self.draft.task
 
     @cached_property
     def embeddings(self) -> Mapping[str, frozenset[Address]]:
+        """Every named embedding -> addresses of the row that it depends on."""
         return embeddings(self.draft.encoder, self.draft.correlation)
 
     @property
@@ -102,6 +105,7 @@ class DraftWiring:
         return found
 
     def depends(self, embedding: str, *, content: bool = False) -> frozenset[Address]:
+        """Addresses of the row that an embedding depends on, and with `content` those of whose catalogs it needs."""
         names = _with_content(embedding, self.draft) if content else {embedding}
         read = frozenset().union(*(self.embeddings.get(name, frozenset()) for name in names))
         statistics = [self.draft.preprocess.get(address.column) for address in read if address.scope == KNOWN]
