@@ -13,6 +13,7 @@ import resource
 import sys
 import tempfile
 from collections.abc import Iterator
+from typing import Any
 
 from mtkit.errors import KerasVersionError, StrategyError
 
@@ -93,4 +94,12 @@ if tf.keras.layers.Layer is not keras.layers.Layer:
 # layers of others, called from it, are rewritten as Keras has it.
 autograph.CONVERSION_RULES = (autograph.DoNotConvert("mtkit"), *autograph.CONVERSION_RULES)
 
-__all__ = ["keras", "quiet_native", "tf"]
+
+def read_trace(content: bytes) -> Any:
+    """What the profiler of TensorFlow wrote (`*.xplane.pb`), as an `XSpace`."""
+    from tensorflow.tsl.profiler.protobuf import xplane_pb2
+
+    return xplane_pb2.XSpace.FromString(content)
+
+
+__all__ = ["keras", "quiet_native", "read_trace", "tf"]

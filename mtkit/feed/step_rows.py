@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from mtkit.backend import tf
+from mtkit.runtime.part_scopes import DATA, computing
 
 PREFETCH = 16
 """Steps whose rows are drawn ahead, where nothing else is said."""
@@ -229,9 +230,10 @@ def _shared(
         """For each step the rows of replica `local[0]`, then those of `local[1]`, and so on."""
 
         def part(number: tf.Tensor) -> dict[str, tf.Tensor]:
-            step, replica = number // len(local), local.start + number % len(local)
-            shares = rows(step, replicas)
-            return {name: tf.reshape(share, [replicas, -1])[replica] for name, share in shares.items()}
+            with computing(DATA):
+                step, replica = number // len(local), local.start + number % len(local)
+                shares = rows(step, replicas)
+                return {name: tf.reshape(share, [replicas, -1])[replica] for name, share in shares.items()}
 
         return numbers(len(local)).map(part).prefetch(ahead).with_options(_options())
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 from mtkit.backend import tf
@@ -18,6 +19,7 @@ from mtkit.model.hiding import Hiding, Parts, replaced
 from mtkit.model.lanes import Lane, beginning, by_task, last_in_common
 from mtkit.recipe.plan import Plan
 from mtkit.runtime.collectives import global_sum
+from mtkit.runtime.part_scopes import DATA, computing
 from mtkit.schema import KNOWN, Address
 from mtkit.spec import TaskHead, output_of, prediction_of
 
@@ -99,6 +101,16 @@ class Forward:
         self._apart: dict[Any, list[tf.Tensor]] = {}
         self._parts = Parts(model.hide if training else Hiding(), self.drawing("hide part"))
 
+    @contextlib.contextmanager
+    def _calling(self, place: tuple[str, str], spec: Any, given: Tensors | None = None) -> Iterator[None]:
+        """A call into the layer of a component."""
+        with self._computing(".".join(place)), calling(place, spec, given):
+            yield
+
+    def _computing(self, part: str) -> contextlib.AbstractContextManager[Any]:
+        """Operations of a part of a training step."""
+        return computing(part) if self.training else contextlib.nullcontext()
+
     def task(self, name: str, batch: Batch) -> RowsOfTask:
         """The pass as one task sees it on a batch's rows."""
         return RowsOfTask(self, name, batch)
@@ -106,7 +118,7 @@ class Forward:
     def losses(self, task: str, batch: Batch) -> tuple[tf.Tensor, tf.Tensor]:
         """Losses and weights of a task on the batch's rows, float32 `[rows]` each; 0 where the weight is 0."""
         place, spec, head = ("task", task), self.plan.tasks[task], self.model.heads[task]
-        with calling(place, spec):
+        with self._calling(place, spec):
             losses, weights = head.losses(self.task(task, batch))
         for what, values in (("losses", losses), ("weights", weights)):
             require(place, what, values, (rows_of(batch),), head)
@@ -137,7 +149,7 @@ class Forward:
         penalties = getattr(self.model.encoders[encoder], "penalties", None)
         if penalties is None:
             return
-        with calling(("encoder", encoder), self.plan.encoders[encoder], inputs):
+        with self._calling(("encoder", encoder), self.plan.encoders[encoder], inputs):
             values = penalties(inputs)
         if values is None:
             return
@@ -201,6 +213,10 @@ class Forward:
 
     def inputs(self, encoder: str, batch: Batch) -> dict[str, tf.Tensor]:
         """What an encoder reads of the batch's rows."""
+        with self._computing(DATA):
+            return self._read(encoder, batch)
+
+    def _read(self, encoder: str, batch: Batch) -> dict[str, tf.Tensor]:
         inputs: dict[str, tf.Tensor] = {}
         spec = self.plan.encoders[encoder]
         draw = self.drawing(encoder) if self.training else None
@@ -262,7 +278,7 @@ class Forward:
         """What the layer of a correlation makes of its inputs."""
         layer, parts = self.model.correlations[correlation][embedding], self.training and self.model.step.parts
         place, spec = ("correlation", correlation), self.plan.correlations[correlation]
-        with calling(place, spec, beside.get("features")):
+        with self._calling(place, spec, beside.get("features")):
             states = states_of(layer, inputs, parts, training=self.training, **beside)
         self._require_states(place, states, inputs, layer, len(self.plan.tasks_of(correlation, embedding)))
         if self.watch:
@@ -335,7 +351,7 @@ class Forward:
         inputs = self.inputs(embedding, batch)
         inputs |= self.content(embedding)
         layer, spec = self.model.encoders[embedding], self.plan.encoders[embedding]
-        with calling(("encoder", embedding), spec, inputs):
+        with self._calling(("encoder", embedding), spec, inputs):
             encoded = layer(inputs, training=self.training)
         require(("encoder", embedding), "embeddings", encoded, (rows_of(batch), spec.width), layer)
         if self.watch:
@@ -354,7 +370,7 @@ class Forward:
         place = tf.clip_by_value(length - 1 - later, 0, length - 1)
         assert batch.sequences is not None
         layer, spec = self.model.encoders[embedding], self.plan.encoders[embedding]
-        with calling(("encoder", embedding), spec, inputs):
+        with self._calling(("encoder", embedding), spec, inputs):
             encoded = layer.at(inputs, batch.sequences.number, place, training=self.training)
         require(("encoder", embedding), "embeddings (`at`)", encoded, (rows_of(batch), spec.width), layer)
         return encoded

@@ -23,6 +23,7 @@ from mtkit.model.train_loop import train_function
 from mtkit.recipe.plan import Plan
 from mtkit.runtime.collectives import global_sum, replicas
 from mtkit.runtime.optimizers import learning_rate_factors
+from mtkit.runtime.part_scopes import BALANCE, BETWEEN, DATA, OPTIMIZER, computing
 from mtkit.schema import Address
 
 _METRICS = "metrics belong to the recipe: set them there, and measure them with mtkit.callbacks.EpochMetric"
@@ -251,16 +252,26 @@ class MultiTaskModel(keras.Model):
 
     def train_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """One step on the rows of each table."""
-        return self.train_on(self.gather(data))
+        with computing(DATA):
+            batches = self.gather(data)
+        return self.train_on(batches)
 
     def train_on(self, batches: Mapping[str, Batch]) -> dict[str, tf.Tensor]:
         """One step on gathered batches."""
-        run = partial(self.run, batches, training=True)
-        found, gradients = self.step.gradients(run, self)
+        run = partial(self._run_in_step, batches)
+        with computing(BALANCE):
+            found, gradients = self.step.gradients(run, self)
         pairs = zip(gradients, self.trainable_variables, strict=True)
-        self.optimizer.apply_gradients([(g, variable) for g, variable in pairs if g is not None])
-        self.step.updated(found, run, self)
-        return self._track(found)
+        with computing(OPTIMIZER):
+            self.optimizer.apply_gradients([(g, variable) for g, variable in pairs if g is not None])
+        with computing(BALANCE):
+            self.step.updated(found, run, self)
+        with computing(BETWEEN):
+            return self._track(found)
+
+    def _run_in_step(self, batches: Mapping[str, Batch]) -> Pass:
+        with computing(BETWEEN):
+            return self.run(batches, training=True)
 
     def test_step(self, data: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Losses on the rows of each table."""

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mtkit.runs.costs import tables
 from mtkit.runs.last_screen import LastScreen
 from mtkit.runs.text_report import TextReport
 from mtkit.runs.work import Advance, Screen, at_work, indented
@@ -215,6 +216,15 @@ class Reporter:
         if self.verbosity > 0:
             TextReport(self.console, self._recipe).all(results)
         LastScreen(self.console, self._recipe, self._directory, self._last).show(results, sections, self._alarms)
+
+    def costs(self, record: Mapping[str, Any], trace: Path | None) -> None:
+        """Prints what phases and components cost, and where the trace is; None = no step was traced."""
+        for table in tables(record):
+            self.console.print("", table)
+        if trace is None:
+            self.warn("no training step was traced: training was done already, or is shorter than two calls")
+        else:
+            self.console.print(Text(shown_line(f"A trace of {counted(record['step']['steps'], 'step')} is in {trace}")))
 
     def baselines(self, results: RunResults) -> None:
         """Prints what baselines reach on the test, a table per task and slice."""

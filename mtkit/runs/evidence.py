@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -38,11 +38,15 @@ class LookedOver:
         dataset: the raw tables.
         leaks: what training could know of what is evaluated.
         findings: warnings of the quick checks of data.
+        timing: seconds that it took, by name.
+        memory: MiB that the process had taken at most at its end, by name.
     """
 
     dataset: Dataset
     leaks: Sequence[Leak] = ()
     findings: Sequence[Finding] = ()
+    timing: Mapping[str, float] = field(default_factory=dict)
+    memory: Mapping[str, float] = field(default_factory=dict)
 
     def write(self, directory: RunDirectory, valid: Cut, test: Cut) -> None:
         """Keeps what was found, and how many interactions there are at what time."""

@@ -45,6 +45,7 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     "warning": ("message",),
     "verdict": ("task", "metric", "model", "interval", "baseline", "value", "difference", "verdict"),
     "section": ("text",),
+    "costs": ("phases", "step", "trace"),
     "end": ("directory", "seconds", "warnings"),
 }
 
@@ -179,6 +180,10 @@ class JsonReporter(Reporter):
         for section in sections:
             self._say("section", section)
         self._end(results)
+
+    def costs(self, record: Mapping[str, Any], trace: Path | None) -> None:
+        """`costs`."""
+        self._say("costs", record["phases"], record["step"], trace)
 
     def baselines(self, results: RunResults) -> None:
         """`end`."""

@@ -59,6 +59,8 @@ class KeptFiles:
         self.evidence = path / "evidence"
         self.found = self.evidence / "data.json"
         self.report = path / "report.html"
+        self.costs = path / "costs.json"
+        self.trace = path / "trace"
         self.claim = path / ".lock"
         try:
             self.lock.exists()

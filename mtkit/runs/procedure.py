@@ -193,6 +193,7 @@ class Run:
         tuned = self._phase(valid, None)
         final = self._phase(test, tuned)
         total = {"total_seconds": time.perf_counter() - begin, "console_seconds": self.report.seconds}
+        looked = self.looked or LookedOver(self.dataset)
         phases = {"valid": tuned, "test": final}
         told = [f"{name}: {text}" for name, of in phases.items() for text in of.warnings or ()]
         below = [f"{name}: {text}" for name, of in phases.items() for text in self._below_chance(of)]
@@ -206,8 +207,14 @@ class Run:
             verdicts=final.verdicts,
             constants={name: of.constants for name, of in phases.items() if of.constants} or None,
             valid=PhaseResults(tuned.model, tuned.baselines, tuned.tuned, edges=tuned.edges),
-            timing={**(tuned.timing or {}), **(final.timing or {}), **total, **self.directory.read_counters()},
-            memory={**(tuned.memory or {}), **(final.memory or {})} or None,
+            timing={
+                **looked.timing,
+                **(tuned.timing or {}),
+                **(final.timing or {}),
+                **total,
+                **self.directory.read_counters(),
+            },
+            memory={**looked.memory, **(tuned.memory or {}), **(final.memory or {})} or None,
             warnings=[*told, *below] or None,
             init={name: of.init for name, of in phases.items() if of.init} or None,
             calibration={name: of.calibration for name, of in phases.items() if of.calibration} or None,

@@ -5,9 +5,11 @@ Both are one procedure, `mtkit.runs.procedure`; what needs TensorFlow is in `mtk
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mtkit.data.build_context import make_context
 from mtkit.data.catalogs import make_cuts
@@ -27,7 +29,8 @@ from mtkit.profile.survey import glance
 from mtkit.recipe.blame import of_recipe
 from mtkit.recipe.loader import Recipe
 from mtkit.runs.console import Reporter
-from mtkit.runs.directory import RunDirectory
+from mtkit.runs.costs import costs
+from mtkit.runs.directory import RunDirectory, write_json
 from mtkit.runs.evidence import LookedOver
 from mtkit.runs.hooks import forgiving, hook_relay
 from mtkit.runs.procedure import Clock, Contest, Contestant, Run
@@ -36,6 +39,10 @@ from mtkit.runs.results import RunResults
 from mtkit.spec import Cut
 from mtkit.training.interrupt import Signals
 from mtkit.types import Dataset
+
+if TYPE_CHECKING:
+    from mtkit.runs.trainer import Trainer
+    from mtkit.training.step_trace import StepTrace
 
 
 class Nobody:
@@ -98,6 +105,8 @@ def run_recipe(
     resume: bool = False,
     signals: Signals | None = None,
     report: Reporter | None = None,
+    *,
+    profile: bool = False,
 ) -> RunResults:
     """Runs a recipe, once, with several seeds from its own on, or on all folds of its split, and prints the results.
 
@@ -109,6 +118,7 @@ def run_recipe(
         resume: whether to continue what is there.
         signals: where a wish to stop comes from.
         report: what the user sees; default: a course in words on standard output.
+        profile: whether to trace some training steps, and to tell what phases and components cost, in `costs.json`.
 
     Returns:
         What `metrics.json` holds; with several runs every value is `{"mean", "std", "values"}`.
@@ -128,11 +138,30 @@ def run_recipe(
         runs = runs_of(recipe, seeds)
         RunDirectory(directory).check_replicates([name for name in runs if name])
         report.start(recipe, trainer.strategy, directory, len(runs))
-        results = _each(runs, directory, report, trainer, resume)
+        with _traced(trainer, RunDirectory(directory)) if profile else nullcontext() as trace:
+            results = _each(runs, directory, report, trainer, resume)
         told = {"directory": directory, "metrics": results.plain()}
         forgiving(hooks.run_end, report.warn, **told)
         report.results(results, forgiving(hooks.report_section, report.warn, **told))
+        if trace:
+            _tell_costs(results, trace, RunDirectory(directory), report)
     return results
+
+
+@contextmanager
+def _traced(trainer: Trainer, directory: RunDirectory) -> Iterator[StepTrace]:
+    """Traces some steps of the first training."""
+    from mtkit.training.step_trace import StepTrace
+
+    with StepTrace(directory.trace) as trace:
+        trainer.watching = lambda _training, _directory: [trace]
+        yield trace
+
+
+def _tell_costs(results: RunResults, trace: StepTrace, directory: RunDirectory, report: Reporter) -> None:
+    record = costs(results, trace.costs)
+    write_json(directory.costs, record)
+    report.costs(record, directory.trace if trace.costs else None)
 
 
 @of_recipe
@@ -168,7 +197,8 @@ def checked_data(recipe: Recipe, report: Reporter) -> Dataset:
 
 
 def looked_over(recipe: Recipe, report: Reporter) -> LookedOver:
-    """As `checked_data`, with what was found."""
+    """As `checked_data`, with what was found, and what that took."""
+    clock = Clock("data")
     with report.working("reading the data"):
         dataset = load(recipe.data.source)
         cuts = make_cuts(dataset, recipe.data.split)
@@ -182,7 +212,8 @@ def looked_over(recipe: Recipe, report: Reporter) -> LookedOver:
     with report.working("looking at the data"):
         suspicious = glance(recipe, dataset, *cuts)
     report.profile(recipe, suspicious)
-    return LookedOver(dataset, findings, suspicious)
+    clock.lap("load")
+    return LookedOver(dataset, findings, suspicious, clock.laps, clock.peaks)
 
 
 def _each(

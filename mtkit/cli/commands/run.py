@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Where results go. [default: runs/NAME]")
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Number of seeds.")
 @click.option("--resume", is_flag=True, help="Continue the run in --run-dir where it was interrupted.")
+@click.option("--profile", is_flag=True, help="Trace some training steps, and say what phases and components cost.")
 @screen_options
 @click.pass_context
 def command(
@@ -41,6 +42,7 @@ def command(
     *,
     seeds: int,
     resume: bool,
+    profile: bool,
     quiet: bool,
     verbose: bool,
     log: str,
@@ -58,7 +60,7 @@ def command(
                 _collect_seldom()
             from mtkit.runs.run import run_recipe
 
-            run_recipe(loaded, directory, seeds, resume, signals, report)
+            run_recipe(loaded, directory, seeds, resume, signals, report, profile=profile)
             _page(loaded, directory, report)
     except Interrupted as stop:
         again = _again(recipe, sets, unsets, alone, run_dir, seeds)
