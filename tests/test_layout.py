@@ -89,6 +89,7 @@ ACROSS = {
     "test_sharing": "what holds of all layers that share between tasks",
     "test_target_statistics": "statistics of earlier events, through a run and an export",
     "test_weights": "what rows count, in losses, metrics, baselines and a run",
+    "test_weights_of_files": "weights as columns of files, from the recipe to the results",
 }
 #: Modules without a test of their name, and what tests them.
 UNTESTED = {
