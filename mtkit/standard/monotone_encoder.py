@@ -62,7 +62,7 @@ class Monotone(Encoder):
                     "scales it (`standardize`, `quantile`)"
                 )
         return MonotoneFeatures(
-            directions=dict.fromkeys(self.rising, 1) | dict.fromkeys(self.falling, -1),
+            directions={address: 1 if address in self.rising else -1 for address in map(str, self.monotone_in)},
             sizes={address: info.size for address, info in known.items() if info.size},
             widths={address: info.width for address, info in known.items() if info.width},
             dim=self.dim,
