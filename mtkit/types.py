@@ -200,6 +200,8 @@ class Fold:
         dropped: why interactions are not among the events -> how many; where that depends on the catalogs, by part
             (`eval: item not in the catalog`): `train` before `fit`, `eval` from the cut on, `past` between.
         schema: the declared columns.
+        earlier: entity -> how many ids of its catalog, the first ones, are those of the run that this one goes on with; empty
+            where it goes on with none.
     """
 
     name: str
@@ -210,6 +212,7 @@ class Fold:
     events: Events
     schema: Schema
     dropped: Mapping[str, int] = field(default_factory=dict)
+    earlier: Mapping[str, int] = field(default_factory=dict)
 
     def catalog(self, scope: str) -> Entity:
         """The catalog of an entity, by its own name or that of a role."""
@@ -289,6 +292,7 @@ class RowTable:
             A row counts for as many as it stands for, but for tasks of the label, for which it counts 1: it is their heads that
             correct what they predict.
         copies: label of 0 and 1 -> how often each of its positives is among the rows, where that is more than once.
+        ends: int64 `[rows]`, what a row teaches happened strictly before it, of rows that are of a span; None = at `time`.
     """
 
     name: str
@@ -311,6 +315,7 @@ class RowTable:
     sequence: np.ndarray | None = None
     kept: Mapping[str, float] = field(default_factory=dict)
     copies: Mapping[str, int] = field(default_factory=dict)
+    ends: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(next(iter(self.ids.values()), self.time))
@@ -348,6 +353,7 @@ class RowTable:
             lists={name: values.take(rows) for name, values in self.lists.items()},
             shared={name: Shared(values.index[rows], values.values) for name, values in self.shared.items()},
             event=None if self.event is None else self.event[rows],
+            ends=None if self.ends is None else self.ends[rows],
             sequence=None,
         )
 

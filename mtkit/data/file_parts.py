@@ -30,7 +30,7 @@ def files_of(path: Path, known: Callable[[Path], object]) -> list[Path]:
         return [path]
     if path.is_dir():
         return _within(path, known)
-    pattern, root = _is_pattern(str(path)), root_of(path)
+    pattern, root = is_pattern(str(path)), root_of(path)
     matching = sorted(root.glob(str(path.relative_to(root)))) if pattern else []
     if matching:
         return [file for found in matching for file in (_within(found, known) if found.is_dir() else [found])]
@@ -48,7 +48,8 @@ def _hidden(path: Path) -> bool:
     return any(part.startswith(".") or (part.startswith("_") and "=" not in part) for part in path.parts)
 
 
-def _is_pattern(text: str) -> bool:
+def is_pattern(text: str) -> bool:
+    """Whether a path names files by a pattern."""
     return any(character in text for character in "*?[")
 
 
@@ -58,7 +59,7 @@ def root_of(path: Path) -> Path:
         return path if path.is_dir() else path.parent
     for above in reversed(path.parents):
         part = path.relative_to(above).parts[0]
-        if _is_pattern(part) and not (above / part).exists():
+        if is_pattern(part) and not (above / part).exists():
             return above
     return path.parent
 

@@ -88,6 +88,7 @@ def fit_features(
     preprocessors: Mapping[str, Preprocessor],
     fold: Fold,
     tables: Mapping[str, Mapping[Part, RowTable]],
+    earlier: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> FeatureTables:
     """Learns the preprocessing of every categorical, numeric or list address that an encoder reads.
 
@@ -97,6 +98,7 @@ def fit_features(
         fold: entity columns are learned on its catalogs, which are as of the cut.
         tables: context columns are learned on the training rows of the first table that has them; columns of past events
             on the events of the fold that the model is trained on.
+        earlier: address -> what the run has learned that this one goes on with; it stays, and is extended at most.
 
     Raises:
         DataError: no row table has a column that is read.
@@ -114,7 +116,8 @@ def fit_features(
         spec = chosen.get(address) or defaults.get("preprocessor", defaults.own("preprocessor", DEFAULTS[column.kind]))(
             columns=()
         )
-        states[address] = spec.fit(_of_training(address, fold, tables))
+        column_values, known = _of_training(address, fold, tables), (earlier or {}).get(address)
+        states[address] = spec.fit(column_values) if known is None else spec.extended(known, column_values)
         infos[address] = spec.info(states[address])
         values[address] = spec.values(states[address])
         layers[address] = spec.build(states[address])

@@ -85,6 +85,7 @@ class Beginning:
         unused: components that are not here.
         changed: component -> options that are set otherwise.
         timeless: as of `KeptWeights`.
+        sizes: entity -> how many ids the earlier run has, where this one goes on with it (`train.replay`).
     """
 
     phase: str
@@ -95,6 +96,7 @@ class Beginning:
     unused: Sequence[str]
     changed: Mapping[str, Sequence[str]]
     timeless: Sequence[Mapping[str, Any]]
+    sizes: Mapping[str, int] | None = None
 
     def plain(self) -> dict[str, Any]:
         """As JSON has it."""

@@ -123,9 +123,11 @@ def window_table(
         DataError: there are no rows.
     """
     acts, past = (events_where(fold.events, where, fold.schema.interactions) for where in (targets_of, past_of))
+    windows = list(windows)
     parts = [_window(acts, *window) for window in windows]
     user, time, counts, targets = (np.concatenate(values) for values in zip(*parts, strict=True))
-    table = _target_table(fold, user, time, counts, targets, note)
+    ends = np.repeat([stop for _, stop in windows], [len(part[0]) for part in parts])
+    table = replace(_target_table(fold, user, time, counts, targets, note), ends=ends)
     return table if without_past else _with_past(table, past, fold)
 
 
@@ -143,7 +145,11 @@ def profile_table(fold: Fold, note: str, targets_of: Where | None = None, past_o
     """
     acts, past = (events_where(fold.events, where, fold.schema.interactions) for where in (targets_of, past_of))
     user, time, counts, targets = _window(acts, np.iinfo(np.int64).min, fold.fit)
-    return _with_past(_target_table(fold, user, np.full_like(time, fold.fit), counts, targets, note), past, fold)
+    table = _target_table(fold, user, np.full_like(time, fold.fit), counts, targets, note)
+    # Users stand in the order of their numbers, and each one's events in that of time.
+    inside = np.flatnonzero(acts.time < fold.fit)
+    last = inside[np.searchsorted(acts.ids[next(iter(acts.ids))][inside], user, side="right") - 1]
+    return _with_past(replace(table, ends=acts.time[last] + 1), past, fold)
 
 
 def _target_table(

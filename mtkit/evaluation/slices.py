@@ -24,6 +24,7 @@ from mtkit.types import Fold, RowTable
 
 NEW = "new"
 UNKNOWN = ("unknown_user", "unknown_item", "unknown_both")
+EARLIER = ("kept_user", "added_user", "kept_item", "added_item")
 _ESCAPES = str.maketrans({"/": "%2F", "@": "%40", "%": "%25"})
 
 
@@ -99,6 +100,8 @@ def make_slices(settings: Evaluate, fold: Fold) -> tuple[Slice, ...]:
             slices.append(new_pairs(fold))
         elif asked in UNKNOWN:
             slices.append(OfUnknown(asked, "", np.zeros_like, fold))
+        elif asked in EARLIER:
+            slices.append(_earlier(asked, fold))
         else:
             entity, counts = _counts(fold, asked)
             members = _tail(counts, settings.tail) if asked == "tail" else counts < settings.cold
@@ -137,6 +140,21 @@ def _counts(fold: Fold, asked: str) -> tuple[str, np.ndarray]:
     entity = _pair(fold, asked)[asked != "cold_user"]
     known = fold.events.ids[entity][fold.events.time < fold.fit]
     return entity, np.bincount(known, minlength=len(fold.catalog(entity)))
+
+
+def _earlier(asked: str, fold: Fold) -> Slice:
+    """The rows, or items, whose ids the run has, or has not, that this one goes on with."""
+    role = _pair(fold, asked)[asked.endswith("_item")]
+    if (known := fold.earlier.get(fold.schema.scopes[role])) is None:
+        raise DataError(
+            f"evaluate.slices: {asked!r} is about the run that another one goes on with, and this goes on with none "
+            "(`train.replay`); leave it out"
+        )
+    members = np.arange(len(fold.catalog(role))) > known
+    if asked.startswith("kept"):
+        members = ~members
+    members[0] = False
+    return Slice(asked, role, members.__getitem__)
 
 
 def _pair(fold: Fold, asked: str) -> list[str]:

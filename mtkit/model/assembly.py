@@ -12,6 +12,7 @@ import numpy as np
 from mtkit.backend import keras, tf
 from mtkit.data.build_context import class_names, make_context, of_encoder
 from mtkit.data.conditions import holding
+from mtkit.data.earlier import Earlier
 from mtkit.data.fit_features import FeatureTables, fit_features
 from mtkit.data.known_as_of import KNOWN
 from mtkit.data.row_tables import fold_of, tables_of
@@ -132,6 +133,7 @@ def assemble(
     cache_dir: Path | None = None,
     counters: dict[str, int] | None = None,
     numbered: Mapping[str, np.ndarray] | None = None,
+    earlier: Earlier | None = None,
     watch: Watch = unwatched,
 ) -> Pipeline:
     """Assembles everything for one cut.
@@ -144,6 +146,7 @@ def assemble(
         cache_dir: where frozen encoders keep their vectors; default: the user's.
         counters: receives counts such as `texts_encoded`.
         numbered: entity -> ids that have their numbers, as of `make_fold`.
+        earlier: the run that this one goes on with (`train.replay`); its numbers hold where `numbered` has none.
         watch: shows what is at work.
 
     Raises:
@@ -155,12 +158,14 @@ def assemble(
     strategy = make_strategy(recipe) if strategy is None else strategy
     plan = recipe.plan
     with watch("catalogs and rows", 0):
-        fold = fold_of(recipe, dataset, cut, numbered)
+        fold = fold_of(recipe, dataset, cut, numbered or (earlier.numbered if earlier else None))
         tables = tables_of(recipe, fold, model=not tf.config.list_physical_devices("GPU"))
+        if earlier is not None:
+            fold, tables = earlier.fold(fold), earlier.tables(plan, fold, tables)
         check_slices(recipe, fold, tables)
     classes = class_names(plan, tables)
     with watch("features", 0):
-        features = fit_features(plan.addresses(), recipe.preprocess, fold, tables)
+        features = fit_features(plan.addresses(), recipe.preprocess, fold, tables, earlier.states if earlier else None)
     cache_dir = cache_dir or cache_directory()
     context = make_context(recipe, plan, fold, tables, features.infos, cache_dir, {} if counters is None else counters)
     _check_export(recipe, context)

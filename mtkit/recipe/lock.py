@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import tomllib
 from collections.abc import Mapping
@@ -63,6 +64,16 @@ def model_tables(recipe: Recipe, directory: Path) -> dict[str, Any]:
     return tomllib.loads(toml_document(values))
 
 
+def plain_section(recipe: Recipe, name: str, directory: Path) -> dict[str, Any]:
+    """A section as a lock in a directory has it."""
+    values = {name: _section(recipe, _BY_NAME[name], _Paths(recipe.document, directory))}
+    for path in {**recipe.document.references, **recipe.document.placed}:
+        if path[0] == name:
+            _restore(values, path, recipe.document, _Paths(recipe.document, directory))
+    written: dict[str, Any] = tomllib.loads(toml_document(values)).get(name, {})
+    return written
+
+
 class _Paths:
     """How the paths of a recipe are written in a lock.
 
@@ -88,7 +99,8 @@ class _Paths:
 
     def moved(self, relative: str | Path, path: KeyPath = ()) -> str:
         """A path that begins at the file that says it, at some keys, as it begins at the lock."""
-        return str(self._base(self._document.directory_of(path)) / relative)
+        directory, rest = _climbed(self._document.directory_of(path), Path(relative))
+        return str(self._base(directory) / rest)
 
     def rewritten(self, value: Any, path: KeyPath) -> Any:
         """What the recipe says at a path, with references to its directory as the lock has them."""
@@ -113,6 +125,13 @@ class _Paths:
 
     def _written_name(self, name: str) -> str:
         return self._written(Path(name)) if Path(name).is_absolute() else name
+
+
+def _climbed(directory: Path, relative: Path) -> tuple[Path, Path]:
+    """The directory above, as far as a path leads there at first, and the rest: `run/../data` would end where `run` goes."""
+    ups = len(list(itertools.takewhile(lambda part: part == "..", relative.parts)))
+    real = Path(os.path.realpath(directory)) if ups else directory
+    return (real.parents[ups - 1] if 0 < ups <= len(real.parents) else real), Path(*relative.parts[ups:])
 
 
 def _plain(model: BaseModel, paths: _Paths) -> dict[str, Any]:

@@ -79,7 +79,10 @@ def _shape(given: Any) -> str:
     return "name" if isinstance(given, str) else "of column"
 
 
-SliceName = Literal["new", "cold_user", "cold_item", "tail", "unknown_user", "unknown_item", "unknown_both"]
+SliceName = Literal[
+    "new", "cold_user", "cold_item", "tail", "unknown_user", "unknown_item", "unknown_both",
+    "kept_user", "added_user", "kept_item", "added_item",
+]  # fmt: skip
 Slice = Annotated[
     Annotated[SliceName, Tag("name")] | Annotated[By, Tag("of column")],
     Discriminator(_shape),
@@ -170,6 +173,17 @@ class Train(Declared):
         None,
         description="directory of an earlier run: training begins with the weights that it ended with, where they fit",
     )
+    replay: Fraction | None = Field(
+        None,
+        description="goes on with the run of `init_from`, instead of taking its weights alone: its ids keep their numbers, and "
+        "preprocessors what they have learned; training sees the rows that this run has not learned from, and this share of "
+        "the others, drawn. Default: all rows, all learned anew. `mtkit update` sets it",
+    )
+    new_ids: Literal["content", "initial"] = Field(
+        "initial",
+        description="what ids begin with that the run of `init_from` has not: `content`, the mean of the ten ids that are most "
+        "alike by the columns that encoders read; or what any id begins with",
+    )
     stop: Stop | None = Field(
         None,
         description="what ends training before `epochs`. `main`: no progress of `evaluate.main` on validation, whose best "
@@ -239,6 +253,12 @@ class Train(Declared):
         return self.stop or ("never" if self.epochs else "task")
 
     @model_validator(mode="after")
+    def _goes_on_with_something(self) -> Self:
+        if self.init_from is None and (self.replay is not None or self.new_ids != "initial"):
+            raise ValueError("replay and new_ids are of runs that go on with another one; name it by init_from")
+        return self
+
+    @model_validator(mode="after")
     def _validates(self) -> Self:
         looks = [f'stop = "{self.stops}"'] * (self.stops != "never") + ['rates = "learned"'] * (self.rates == "learned")
         if looks and not self.validation_rows:
@@ -268,7 +288,8 @@ class Evaluate(Declared):
     slices: tuple[Slice, ...] = Field(
         (),
         description="parts measured beside the whole: `new`, `cold_user`, `cold_item`, `tail`, `unknown_user`, `unknown_item`, "
-        "`unknown_both`, a column (`user.town`), or an inline table `{by, edges, values}`",
+        "`unknown_both`, a column (`user.town`), or an inline table `{by, edges, values}`; in a run that goes on with another "
+        "one (`train.replay`) also `kept_user`, `kept_item`, whose ids that run has, and `added_user`, `added_item`",
     )
     cold: PositiveInt = Field(5, description="users and items with fewer interactions before the cut are cold")
     tail: Fraction = Field(

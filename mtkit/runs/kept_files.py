@@ -51,6 +51,7 @@ class KeptFiles:
         self.features = path / "features"
         self.weights = path / "weights"
         self.init = path / "init"
+        self.before = self.init / "before.json"
         self.scores = path / "scores.json"
         self.data = path / "data.json"
         self.counters = path / "counters.json"

@@ -15,6 +15,7 @@ from mtkit.data.columns import load as load_data
 from mtkit.model.assembly import Pipeline, assemble
 from mtkit.recipe.loader import Recipe, load_recipe
 from mtkit.runs.answers import Answering, Signatures, TrainablePipeline, of_saved
+from mtkit.runs.continuing import earlier_of
 from mtkit.runs.directory import RunDirectory
 from mtkit.runs.origins import origin_of
 from mtkit.runs.recommend import open_export
@@ -59,7 +60,8 @@ def _built(recipe: Recipe, fold: Literal["valid", "test"]) -> TrainablePipeline:
     dataset = load_data(recipe.data.source)
     cuts = {cut.name: cut for cut in make_cuts(dataset, recipe.data.split)}
     origin = origin_of(recipe, dataset, cuts[fold])
-    pipeline = _trainable(assemble(recipe, dataset, cuts[fold]))
+    earlier = earlier_of(recipe, dataset, cuts[fold])
+    pipeline = _trainable(assemble(recipe, dataset, cuts[fold], earlier=earlier))
     if anew := begin_with(pipeline, origin).warnings() if origin else []:
         warnings.warn("\n".join(anew), stacklevel=3)
     return pipeline

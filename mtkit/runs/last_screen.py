@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from mtkit.evaluation.slices import EARLIER
 from mtkit.recipe.loader import Recipe
 from mtkit.runs.result_tables import STYLES, cell, column_name, interval
 from mtkit.runs.results import RunResults
@@ -59,6 +60,8 @@ class LastScreen:
         self._console.print(self._tasks(results))
         for line in self._legend(results):
             self._console.print(Text(shown_line(line), "dim"))
+        if before := (results.init or {}).get("test", {}).get("before"):
+            self._console.print(self._since(before, results))
         for section in sections:
             self._console.print(Text(shown(f"\n{section}")))
         self._next()
@@ -107,6 +110,33 @@ class LastScreen:
             *[apart] * wide,
             Text(_WORDS.get(word, word), STYLES.get(word, "")),
         ]
+
+    def _since(self, before: Mapping[str, float | None], results: RunResults) -> Table:
+        """What the earlier run's model reaches on the rows of the test, and this one: in all, for ids of old, for new ones."""
+        title = "Before, by the model of the earlier run, and after the update"
+        table = Table(
+            title=Text(f"\n{title}", "bold"), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False
+        )
+        for name in ("task", "metric", "of"):
+            table.add_column(name, overflow="fold")
+        for name in ("before", "after", "change"):
+            table.add_column(name, justify="right", no_wrap=True)
+        after = results.test or {}
+        for line in _mains(results.verdicts or ()):
+            for part in ("", *EARLIER):
+                key = "/".join(filter(None, (line["task"], part, line["metric"])))
+                was, now = before.get(key), after.get(key)
+                if was is not None and now is not None:
+                    of = part.replace("_", " ") or "all"
+                    table.add_row(
+                        shown_line(line["task"]),
+                        shown_line(line["metric"]),
+                        of,
+                        cell(was),
+                        cell(now),
+                        f"{now - was:+.4f}",
+                    )
+        return table
 
     def _legend(self, results: RunResults) -> Iterator[str]:
         """What words of the table mean, those alone that are there."""

@@ -29,6 +29,10 @@ _OTHER_PARTS = (
     "is evaluated here"
 )
 
+_NO_TIME = (
+    "its split is not by time, or this one is not, so there is no telling which rows are new; leave train.replay out"
+)
+
 
 @dataclass(frozen=True)
 class _Version:
@@ -59,9 +63,14 @@ def origin_of(recipe: Recipe, dataset: Dataset, cut: Cut) -> Origin | None:
     clocked = cut.clock is not None or any(one.clocked for one in kept)
     if clocked and not _same_parts(recipe, dataset, directory, tables):
         raise _refusal(recipe, f"{path}: {_OTHER_PARTS}")
+    if clocked and recipe.train.replay is not None:
+        raise _refusal(recipe, f"{path}: {_NO_TIME}")
     may = [one for one in kept if _precedes(one, cut)]
     if not may:
         raise _refusal(recipe, f"{path}: {_seen(kept, cut)}")
+    if recipe.train.replay is not None:
+        # Who goes on needs rows that are new.
+        may = [one for one in may if one.fit < _fit(cut)] or may
     newest = max(may, key=lambda one: FOLDS.index(one.fold))
     checkpoint = directory_of(directory.checkpoints / newest.fold, newest.step)
     if not checkpoint.is_dir():

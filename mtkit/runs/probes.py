@@ -22,6 +22,7 @@ from mtkit.profile.survey import glance
 from mtkit.recipe.blame import of_recipe
 from mtkit.recipe.loader import Recipe
 from mtkit.runs.console import suspicions
+from mtkit.runs.continuing import earlier_of
 from mtkit.runs.origins import origin_of
 from mtkit.runtime.unused_gpu import unseen_gpu
 from mtkit.training.warm_start import begin_with
@@ -44,7 +45,7 @@ def check_full(recipe: Recipe) -> list[str]:
     check_labels(recipe, dataset, valid, test)
     origins = [origin_of(recipe, dataset, cut) for cut in (valid, test)]
     of_test = label_counts(recipe.plan, make_tables(recipe, dataset, test)[1])
-    pipeline = assemble(recipe, dataset, valid)
+    pipeline = assemble(recipe, dataset, valid, earlier=earlier_of(recipe, dataset, valid))
     check_components(pipeline)
     check_factorized(pipeline)
     begins = begin_with(pipeline, origins[0]) if origins[0] else None

@@ -21,6 +21,13 @@ class DataRecord:
 
 
 @dataclass(frozen=True)
+class Before:
+    """What `init/before.json` holds: what the model of the earlier run reaches on the rows of the test."""
+
+    metrics: Mapping[str, float | None]
+
+
+@dataclass(frozen=True)
 class Scores:
     """What `scores.json` holds: task -> its figure after each epoch, more being better; None = undefined."""
 

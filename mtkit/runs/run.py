@@ -105,6 +105,7 @@ def run_recipe(
     resume: bool = False,
     signals: Signals | None = None,
     report: Reporter | None = None,
+    dataset: Dataset | None = None,
     *,
     profile: bool = False,
 ) -> RunResults:
@@ -118,6 +119,7 @@ def run_recipe(
         resume: whether to continue what is there.
         signals: where a wish to stop comes from.
         report: what the user sees; default: a course in words on standard output.
+        dataset: its data, where they have been read; default: they are read.
         profile: whether to trace some training steps, and to tell what phases and components cost, in `costs.json`.
 
     Returns:
@@ -139,7 +141,7 @@ def run_recipe(
         RunDirectory(directory).check_replicates([name for name in runs if name])
         report.start(recipe, trainer.strategy, directory, len(runs))
         with _traced(trainer, RunDirectory(directory)) if profile else nullcontext() as trace:
-            results = _each(runs, directory, report, trainer, resume)
+            results = _each(runs, directory, report, trainer, resume, dataset)
         told = {"directory": directory, "metrics": results.plain()}
         forgiving(hooks.run_end, report.warn, **told)
         report.results(results, forgiving(hooks.report_section, report.warn, **told))
@@ -196,11 +198,11 @@ def checked_data(recipe: Recipe, report: Reporter) -> Dataset:
     return looked_over(recipe, report).dataset
 
 
-def looked_over(recipe: Recipe, report: Reporter) -> LookedOver:
-    """As `checked_data`, with what was found, and what that took."""
+def looked_over(recipe: Recipe, report: Reporter, dataset: Dataset | None = None) -> LookedOver:
+    """As `checked_data`, with what was found, and what that took; of data that have been read, if they are given."""
     clock = Clock("data")
     with report.working("reading the data"):
-        dataset = load(recipe.data.source)
+        dataset = load(recipe.data.source) if dataset is None else dataset
         cuts = make_cuts(dataset, recipe.data.split)
     notes = weight_notes(recipe.plan, recipe.evaluate.baselines, dataset.schema)
     dataset = replace(dataset, notes=(*dataset.notes, *late(recipe.clean, cuts[0]), *notes))
@@ -217,11 +219,16 @@ def looked_over(recipe: Recipe, report: Reporter) -> LookedOver:
 
 
 def _each(
-    runs: Mapping[str, Recipe], directory: Path, report: Reporter, contestant: Contestant, resume: bool
+    runs: Mapping[str, Recipe],
+    directory: Path,
+    report: Reporter,
+    contestant: Contestant,
+    resume: bool,
+    dataset: Dataset | None = None,
 ) -> RunResults:
     """The results of one run, or of several together."""
     recipe = next(iter(runs.values()))
-    data = looked_over(recipe, report)
+    data = looked_over(recipe, report, dataset)
     _, too_dear = within_budget(recipe, data.dataset)
     for line in too_dear:
         report.note(line)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from mtkit.backend import keras, tf
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.columns import load
 from mtkit.data.fingerprint import checksums, fingerprint
-from mtkit.data.kept_weights import Origin
+from mtkit.data.kept_weights import Beginning, Origin
 from mtkit.errors import Problem, RecipeError, RunError
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.unknown_rows import unknown_results, warnings_of
@@ -32,6 +32,7 @@ from mtkit.recipe.lock import model_tables
 from mtkit.recipe.toml_positions import split_key
 from mtkit.runs.calibrating import calibration_results, take_calibration
 from mtkit.runs.console import Reporter
+from mtkit.runs.continuing import check_beginning, earlier_of, measure_before, read_before
 from mtkit.runs.directory import INIT_FROM, RunDirectory, write_json, write_table
 from mtkit.runs.evidence import Said
 from mtkit.runs.hooks import forgiving
@@ -129,7 +130,7 @@ class Trainer:
             model,
             model.beside,
             lambda: self._export(run, pipeline),
-            init.plain() if init else None,
+            _began(run.directory, init, cut),
             calibration or None,
             training.course.schedule(training.epoch).told(training.passes()) | _beside_tasks(pipeline),
             unknown or None,
@@ -146,6 +147,7 @@ class Trainer:
             cache_dir=self.cache_dir,
             counters=counters,
             numbered=run.directory.read_numbers(cut.trained),
+            earlier=earlier_of(run.recipe, run.dataset, cut, run.directory),
             watch=run.report.working,
         )
         check_components(pipeline)
@@ -156,6 +158,8 @@ class Trainer:
         return pipeline
 
     def _fit(self, run: Run, pipeline: Pipeline, cut: Cut) -> Training:
+        if cut.name == "test" and run.recipe.train.replay is not None:
+            self._measure_before(run, pipeline, cut)
         training = _training(pipeline, run.directory, cut, run.warn)
         if training.restore() == 0 and (origin := origin_of(run.recipe, run.dataset, cut)):
             self._begin(run, pipeline, origin)
@@ -167,8 +171,19 @@ class Trainer:
             run.directory.write_scores(training.course.schedule(training.epoch).plain())
         return training
 
+    def _measure_before(self, run: Run, pipeline: Pipeline, cut: Cut) -> None:
+        if run.directory.before.is_file():
+            return
+        origin = origin_of(run.recipe, run.dataset, cut)
+        assert origin is not None, "settings refuse a replay without a run to go on with"
+        with run.report.working("evaluation of the earlier run"):
+            measure_before(run.directory, pipeline, origin)
+
     def _begin(self, run: Run, pipeline: Pipeline, origin: Origin) -> None:
         beginning = begin_with(pipeline, origin)
+        if run.recipe.train.replay is not None:
+            check_beginning(run.recipe, origin, beginning)
+            beginning = replace(beginning, sizes=pipeline.fold.earlier)
         write_json(run.directory.init / f"{pipeline.fold.trained}.json", beginning.plain())
         run.report.begins(origin.directory, beginning.lines())
         for message in beginning.warnings():
@@ -197,6 +212,14 @@ class Trainer:
             path = run.recipe.export.export(pipeline, run.directory.export)
         run.report.exported(path)
         self.agreed(False)  # a worker that ends takes the others down
+
+
+def _began(directory: RunDirectory, init: Beginning | None, cut: Cut) -> Mapping[str, Any] | None:
+    """What a phase has to say of what its model began with, and of the test what that reached before."""
+    if init is None:
+        return None
+    before = read_before(directory) if cut.name == "test" else {}
+    return {**init.plain(), **({"before": before} if before else {})}
 
 
 def said(pipeline: Pipeline, protocol: RankingProtocol, measured: Measured, answers: Mapping[str, np.ndarray]) -> Said:
@@ -310,7 +333,8 @@ def _trained(recipe: Recipe, directory: RunDirectory) -> Pipeline:
     dataset = load(recipe.data.source)
     directory.check_data(fingerprint(dataset), checksums(recipe.encoder, recipe.correlation))
     _, test = make_cuts(dataset, recipe.data.split)
-    pipeline = assemble(recipe, dataset, test, strategy=prepare(recipe), numbered=directory.read_numbers(test.trained))
+    numbered, earlier = directory.read_numbers(test.trained), earlier_of(recipe, dataset, test, directory)
+    pipeline = assemble(recipe, dataset, test, strategy=prepare(recipe), numbered=numbered, earlier=earlier)
     damages: list[str] = []
     training = _training(pipeline, directory, test, damages.append)
     if training.restore() < training.steps:

@@ -236,6 +236,15 @@ class Preprocessor(Spec):
         """What is learned from raw training values of one column: JSON-able state."""
         raise NotImplementedError
 
+    def extended(self, state: Mapping[str, Any], values: np.ndarray) -> Mapping[str, Any]:
+        """What a run goes on with that goes on with another one, so that weights keep their meaning: what that had learned.
+
+        Args:
+            state: of the earlier run.
+            values: as of `fit`; what is new among them may get numbers behind those that are there.
+        """
+        return state
+
     def info(self, state: Mapping[str, Any]) -> FeatureInfo:
         """How the column arrives at encoders once preprocessed."""
         raise NotImplementedError

@@ -44,6 +44,13 @@ class Vocabulary(Preprocessor):
         known = sorted(v for _, v in frequent[: self.max_size])
         return {"values": known, "weighted": weighted} if listed else {"values": known}
 
+    def extended(self, state: Mapping[str, Any], values: np.ndarray) -> Mapping[str, Any]:
+        """The values that are there, and behind them, sorted, those that are new and frequent, as far as there is room."""
+        known = state["values"]
+        more = sorted(set(self.fit(values)["values"]) - set(known))
+        room = None if self.max_size is None else max(self.max_size - len(known), 0)
+        return {**state, "values": [*known, *more[:room]]}
+
     def info(self, state: Mapping[str, Any]) -> FeatureInfo:
         """An integer feature, or several of a row."""
         return FeatureInfo(size=len(state["values"]) + 1 + (self.rare == "own"), listed="weighted" in state)

@@ -125,6 +125,12 @@ class Files(_Tables):
         "default: nothing, they are doubled",
     )
 
+    newer: tuple[Path, ...] = Field(
+        (),
+        description="folders with newer rows, in files that are called as the older ones: rows that are added; of entities they "
+        "take the place of older ones of the same id. `mtkit update --data` adds one",
+    )
+
     @model_validator(mode="after")
     def _of_tables(self) -> Self:
         tables = (INTERACTIONS, *self.schema().entities)
@@ -145,10 +151,20 @@ class Files(_Tables):
         Raises:
             DataError: what is wrong with each of the files.
         """
+        from mtkit.data.newer_files import newer_paths
+
+        paths = {INTERACTIONS: self.interactions, **self.entities}
+        tables = self._read(paths)
+        for folder in self.newer:
+            found = newer_paths(folder, paths)
+            tables |= self._with(tables, self._read(found), found)
+        return self._dataset(tables.pop(INTERACTIONS), tables, {name: path.name for name, path in paths.items()})
+
+    def _read(self, paths: Mapping[str, Path]) -> dict[str, pa.Table]:
+        """Table -> its declared columns, of the files of some tables."""
         from mtkit.data.table_files import read_table
         from mtkit.data.text_files import Reading
 
-        paths = {INTERACTIONS: self.interactions, **self.entities}
         tables, mistakes = {}, []
         for name, path in paths.items():
             columns = tuple(self.columns) if name == INTERACTIONS else self._wanted(name)
@@ -161,7 +177,17 @@ class Files(_Tables):
                 mistakes.append(str(error))
         if mistakes:
             raise DataError("\n".join(mistakes))
-        return self._dataset(tables.pop(INTERACTIONS), tables, {name: path.name for name, path in paths.items()})
+        return tables
+
+    def _with(
+        self, older: Mapping[str, pa.Table], newer: Mapping[str, pa.Table], paths: Mapping[str, Path]
+    ) -> dict[str, pa.Table]:
+        """The tables that have newer rows, with these."""
+        from mtkit.data.newer_files import with_newer
+
+        moments = [name for name, column in self.columns.items() if column.kind in ("id", "time")]
+        keys = {name: moments if name == INTERACTIONS else [self._key(name)] for name in newer}
+        return {name: with_newer(older[name], table, name, keys[name], paths[name]) for name, table in newer.items()}
 
 
 class Frames(_Tables):

@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from mtkit.backend import tf
+from mtkit.data.alike import Alike, alike_of
 from mtkit.data.kept_weights import Beginning, Labels, Origin, Part
 from mtkit.errors import RunError
 from mtkit.model.assembly import Pipeline
 from mtkit.model.named_weights import checkpoint_key, named_weights, part_of, parts_of, timeless, weight_axes
 from mtkit.recipe.lock import model_tables
 from mtkit.recipe.toml_writer import toml_value
+from mtkit.schema import Address
 from mtkit.spec import prediction_of
 from mtkit.training.checkpoints import CHECKPOINT
 
@@ -30,7 +32,8 @@ def begin_with(pipeline: Pipeline, origin: Origin) -> Beginning:
     """
     tables = model_tables(pipeline.recipe, origin.directory)
     _refuse_seen(timeless(pipeline, tables), origin)
-    transfer = _Transfer(pipeline, tables, origin)
+    alike = _alike(pipeline, origin) if pipeline.recipe.train.new_ids == "content" else {}
+    transfer = _Transfer(pipeline, tables, origin, alike)
     old, left = _tensors(origin), dict[str, str]()
     weights = named_weights(pipeline.model)
     with pipeline.strategy.scope():
@@ -77,10 +80,13 @@ class _Transfer:
         pipeline: of the model that begins.
         tables: of its recipe, as the lock of the earlier run would have them.
         origin: of the weights.
+        alike: labels -> for their new positions those from which they begin.
     """
 
-    def __init__(self, pipeline: Pipeline, tables: Mapping[str, Any], origin: Origin) -> None:
-        self._tables, self._origin, self._kept = tables, origin, origin.kept
+    def __init__(
+        self, pipeline: Pipeline, tables: Mapping[str, Any], origin: Origin, alike: Mapping[str, Alike]
+    ) -> None:
+        self._tables, self._origin, self._kept, self._alike = tables, origin, origin.kept, alike
         self._parts = parts_of(pipeline)
         self._axes, self._labels = weight_axes(pipeline)
         self._places: dict[str, np.ndarray] = {}
@@ -138,7 +144,11 @@ class _Transfer:
                 place = self._place(of, new.shape[number])
                 old = np.take(old, np.maximum(place, 0), number)
                 known = known & np.expand_dims(place >= 0, [i for i in range(new.ndim) if i != number])
-        return np.where(known, old, new)
+        moved = np.where(known, old, new)
+        for axis, of in self._axes[name].items():
+            if isinstance(of, str) and of in self._alike and moved.shape[int(axis)] == len(self._labels[of]):
+                moved = np.moveaxis(self._alike[of].means(np.moveaxis(moved, int(axis), 0)), 0, int(axis))
+        return moved
 
     def _place(self, of: str, length: int) -> np.ndarray:
         """The old position of each new one, int64 `[length]`; -1 = it has none."""
@@ -184,6 +194,25 @@ class _Transfer:
         return {place: options for place, options in found.items() if options}
 
 
+def _alike(pipeline: Pipeline, origin: Origin) -> dict[str, Alike]:
+    """Labels of the ids of an entity -> what its new ids are like, where encoders read columns that tell it."""
+    found = {}
+    for entity, catalog in pipeline.fold.entities.items():
+        before = origin.labels.get(f"{entity}.id", ())
+        new = _positions(before, [None, *catalog.ids[1:].tolist()]) < 0
+        alike = alike_of(pipeline.fold, entity, _read_columns(pipeline, entity), new) if new.any() else None
+        if alike is not None:
+            found[f"{entity}.id"] = alike
+    return found
+
+
+def _read_columns(pipeline: Pipeline, entity: str) -> list[str]:
+    """Columns of an entity that encoders read, in whatever role."""
+    scopes, read = pipeline.fold.schema.scopes, [a for spec in pipeline.recipe.encoder.values() for a in spec.reads]
+    addresses = [part for address in map(Address, read) for part in pipeline.fold.schema.parts(address)]
+    return list(dict.fromkeys(a.column for a in addresses if scopes.get(a.scope) == entity and a.column != "id"))
+
+
 def _table(tables: Mapping[str, Any], place: str) -> Mapping[str, Any]:
     section, _, name = place.partition(".")
     found: Mapping[str, Any] = tables[section][name] if name else tables[section]
@@ -193,8 +222,9 @@ def _table(tables: Mapping[str, Any], place: str) -> Mapping[str, Any]:
 def _positions(before: Labels, now: Labels) -> np.ndarray:
     """Where labels stood; -1 for those that are new.
 
-    They keep their initial values, which are small, so that a sum with what is known of their content is nearly that
-    alone. On made-up shops this ranked as well as the row of the unknown, and better than the mean of the known rows.
+    Unless `train.new_ids` says otherwise, they keep their initial values, which are small, so that a sum with what is known of
+    their content is nearly that alone. On made-up shops this ranked as well as the row of the unknown, and better than the mean
+    of all known rows.
     """
     place = {label: position for position, label in enumerate(before)}
     return np.array([place.get(label, -1) for label in now], np.int64)

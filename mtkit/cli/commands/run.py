@@ -57,11 +57,11 @@ def command(
             loaded = given_recipe(recipe, sets, unsets, alone)
             directory = run_dir or Path("runs") / loaded.name
             with report.working("starting TensorFlow"):
-                _collect_seldom()
+                collect_seldom()
             from mtkit.runs.run import run_recipe
 
             run_recipe(loaded, directory, seeds, resume, signals, report, profile=profile)
-            _page(loaded, directory, report)
+            write_page(loaded, directory, report)
     except Interrupted as stop:
         again = _again(recipe, sets, unsets, alone, run_dir, seeds)
         line = "\n" if sys.stderr.isatty() else ""  # the terminal has written ^C
@@ -94,7 +94,7 @@ def _again(
     return shlex.join(words)
 
 
-def _page(recipe: Recipe, directory: Path, report: Reporter) -> None:
+def write_page(recipe: Recipe, directory: Path, report: Reporter) -> None:
     """Writes the page of a run, or of several and of each of them, and says where it is."""
     from mtkit.report.page import write_report
     from mtkit.runs.directory import RunDirectory
@@ -108,7 +108,7 @@ def _page(recipe: Recipe, directory: Path, report: Reporter) -> None:
     report.page(page)
 
 
-def _collect_seldom() -> None:
+def collect_seldom() -> None:
     """Spares the garbage collector what stays, TensorFlow and traced graphs: it took a tenth of a small run."""
     import mtkit.backend  # noqa: F401 - so that it is there
 
