@@ -13,6 +13,8 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import pyarrow as pa
 
@@ -98,6 +100,7 @@ class Dataset:
         origins: table (`interactions`, or an entity) -> where it comes from, if that is known.
         notes: what readers of the results should know of the data, a sentence each.
         left_out: why interactions are not among these (`without a time in 'when'`) -> how many.
+        prepared: the directory of prepared data whose tables these are; None = nothing was prepared of them.
     """
 
     interactions: pa.Table
@@ -106,6 +109,7 @@ class Dataset:
     origins: Mapping[str, Origin] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     left_out: Mapping[str, int] = field(default_factory=dict)
+    prepared: Path | None = None
 
     def place(self, table: str, column: str) -> str:
         """Where a column is, in words: in its file, or `table.column`."""

@@ -14,6 +14,7 @@ from mtkit.conditions import Where
 from mtkit.data.columns import UNKNOWN_NUMBER, UNKNOWN_TEXT, check, codes, plain, raw, seconds
 from mtkit.data.conditions import holding
 from mtkit.data.id_types import as_integers
+from mtkit.data.prepared import kept_cuts, kept_record
 from mtkit.data.weights import of_all_tasks
 from mtkit.errors import DataError
 from mtkit.schema import INTERACTIONS
@@ -28,7 +29,7 @@ def make_cuts(dataset: Dataset, split: Split) -> tuple[Cut, Cut]:
     Raises:
         DataError: a part would be empty, or the data lack what the split needs.
     """
-    return split.cuts(log_of(dataset, split.reads))
+    return kept_cuts(dataset, split) or split.cuts(log_of(dataset, split.reads))
 
 
 def log_of(dataset: Dataset, reads: Collection[str] = ()) -> Log:
@@ -53,6 +54,8 @@ def moments(dataset: Dataset, cut: Cut) -> np.ndarray:
 
 def part_sizes(dataset: Dataset, valid: Cut, test: Cut) -> dict[str, int]:
     """How many interactions train (for validation), validate and test; before anything is left out."""
+    if kept := kept_record(dataset):
+        return dict(kept.parts)
     parts = {"valid": valid, "test": test}
     sizes = {
         name: int(np.count_nonzero((time >= cut.cut) & (time < cut.end)))

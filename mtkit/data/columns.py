@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 from mtkit.data.cleaners import applied, unreadable
 from mtkit.data.cleaning import cleaned
 from mtkit.data.list_values import padded, written
+from mtkit.data.prepared import open_dataset
 from mtkit.errors import DataError
 from mtkit.schema import INTERACTIONS, Column
 from mtkit.shown import counted
-from mtkit.spec import Cleaner, DataSource
+from mtkit.spec import Cleaned, Cleaner, DataSource
 from mtkit.types import Dataset
 
 #: Rows of an entity table without an id of its own: the unknown.
@@ -28,6 +29,8 @@ def load(source: DataSource) -> Dataset:
     Raises:
         DataError: files are missing, or the tables do not fit the schema, or a cleaner.
     """
+    if isinstance(source, Cleaned) and source.prepared:
+        return open_dataset(source.prepared, source.schema())
     return prepared(source.load(), source.cleaners)
 
 

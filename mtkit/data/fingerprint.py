@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pyarrow as pa
 
+from mtkit.data.prepared import kept_record
 from mtkit.spec import Correlation, Encoder
 from mtkit.types import Dataset
 
@@ -29,6 +30,8 @@ def checksums(encoders: Mapping[str, Encoder], correlations: Mapping[str, Correl
 
 def fingerprint(dataset: Dataset) -> str:
     """A hash of all tables' names, types and values."""
+    if kept := kept_record(dataset):
+        return kept.fingerprint
     digest = hashlib.blake2b(digest_size=16)
     for name, table in {"interactions": dataset.interactions, **dataset.entities}.items():
         digest.update(f"{name}:{table.schema.to_string()}".encode())

@@ -89,6 +89,7 @@ def fit_features(
     fold: Fold,
     tables: Mapping[str, Mapping[Part, RowTable]],
     earlier: Mapping[str, Mapping[str, Any]] | None = None,
+    learned: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> FeatureTables:
     """Learns the preprocessing of every categorical, numeric or list address that an encoder reads.
 
@@ -99,6 +100,7 @@ def fit_features(
         tables: context columns are learned on the training rows of the first table that has them; columns of past events
             on the events of the fold that the model is trained on.
         earlier: address -> what the run has learned that this one goes on with; it stays, and is extended at most.
+        learned: address -> what was learned of the same data before; nothing is learned then.
 
     Raises:
         DataError: no row table has a column that is read.
@@ -116,8 +118,10 @@ def fit_features(
         spec = chosen.get(address) or defaults.get("preprocessor", defaults.own("preprocessor", DEFAULTS[column.kind]))(
             columns=()
         )
-        column_values, known = _of_training(address, fold, tables), (earlier or {}).get(address)
-        states[address] = spec.fit(column_values) if known is None else spec.extended(known, column_values)
+        if learned is not None:
+            states[address] = learned[address]
+        else:
+            states[address] = _learned(spec, (earlier or {}).get(address), _of_training(address, fold, tables))
         infos[address] = spec.info(states[address])
         values[address] = spec.values(states[address])
         layers[address] = spec.build(states[address])
@@ -149,6 +153,11 @@ def _made(name: str, spec: Preprocessor) -> tuple[Address, ...]:
     if isinstance(spec, RowStatistics):
         return (Address.of(KNOWN, name),)
     return (spec.made(name),) if isinstance(spec, GroupPreprocessor) else spec.columns
+
+
+def _learned(spec: Preprocessor, earlier: Mapping[str, Any] | None, values: np.ndarray) -> Mapping[str, Any]:
+    """What a preprocessor learns, from the beginning or beyond what an earlier run has."""
+    return spec.fit(values) if earlier is None else spec.extended(earlier, values)
 
 
 def _of_training(address: Address, fold: Fold, tables: Mapping[str, Mapping[Part, RowTable]]) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,8 @@ from mtkit.data.asked_rows import PARTS, asked_columns, make_rows
 from mtkit.data.catalogs import make_fold
 from mtkit.data.feature_scopes import scope_of
 from mtkit.data.memory import check_memory
+from mtkit.data.prepared import check_fits
+from mtkit.data.prepared_rows import read_fold, read_tables
 from mtkit.data.queries import with_queries
 from mtkit.data.weights import masked, repeated, unfit, weighed
 from mtkit.errors import RecipeError
@@ -42,8 +45,27 @@ def make_tables(
         DataError: the data do not fit the recipe, or the machine.
         RecipeError: a task asks for something that its row table does not have.
     """
-    fold = fold_of(recipe, dataset, cut, numbered)
-    return fold, tables_of(recipe, fold, model=False)
+    return rows_of(recipe, dataset, cut, numbered, model=False)
+
+
+def rows_of(
+    recipe: Recipe, dataset: Dataset, cut: Cut, numbered: Mapping[str, np.ndarray] | None = None, *, model: bool
+) -> tuple[Fold, dict[str, dict[Part, RowTable]]]:
+    """As `make_tables`; those of prepared data are read. `model` is that of `tables_of`."""
+    if dataset.prepared is None:
+        fold = fold_of(recipe, dataset, cut, numbered)
+        return fold, tables_of(recipe, fold, model=model)
+    check_fits(recipe, dataset.prepared)
+    directory = dataset.prepared / cut.name
+    fold = read_fold(directory, with_known(dataset.schema, recipe.preprocess))
+    tables = read_tables(directory, recipe.rows, fold)
+    _check_rows(recipe, fold, tables)
+    return fold, tables
+
+
+def features_of(directory: Path, cut: Cut) -> Path:
+    """Where the features of prepared data lie, as of a cut."""
+    return directory / cut.name / "features"
 
 
 def tables_of(recipe: Recipe, fold: Fold, *, model: bool) -> dict[str, dict[Part, RowTable]]:

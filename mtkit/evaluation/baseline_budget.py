@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import pyarrow.compute as pc
 
+from mtkit.data.prepared import kept_record
 from mtkit.recipe.loader import Recipe
 from mtkit.spec import Baseline
 from mtkit.types import Dataset, Sizes
@@ -38,6 +39,8 @@ def estimated(baseline: Baseline, size: Sizes) -> float:
 
 def sizes_of(recipe: Recipe, dataset: Dataset) -> Sizes:
     """How large the data are: users, items as often as the catalog asks for, and interactions."""
+    if kept := kept_record(dataset):
+        return Sizes(*kept.sizes)
     schema, log = dataset.schema, dataset.interactions
     counts = []
     for role, entity in [*schema.roles.items()][:2]:

@@ -16,6 +16,7 @@ from scipy.stats import rankdata
 
 from mtkit.data.catalogs import moments
 from mtkit.data.columns import seconds
+from mtkit.data.prepared import kept_record
 from mtkit.data.row_tables import Tables
 from mtkit.evaluation.baseline_tuning import labeled_rows
 from mtkit.evaluation.metrics import labeled
@@ -49,6 +50,8 @@ def time_line(dataset: Dataset, valid: Cut, test: Cut) -> dict[str, Any] | None:
     """
     if dataset.schema.time is None or not len(dataset.interactions):
         return None
+    if kept := kept_record(dataset):
+        return dict(kept.found["time_line"])
     times = seconds(dataset.interactions[dataset.schema.time])
     edges = np.linspace(times.min(), times.max() + 1, BINS + 1)
     parts = {"train": moments(dataset, valid) < valid.cut}

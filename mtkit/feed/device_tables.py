@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -19,6 +20,9 @@ from mtkit.feed.neighborhoods import Neighborhoods
 from mtkit.runtime.collectives import replicas
 from mtkit.schema import HISTORY, Address
 from mtkit.types import Ragged, RowTable, Shared
+
+_COUNTED = 1 << 20
+"""Ids that are counted at once, for which they are copied."""
 
 
 class RaggedColumns(tf.Module):
@@ -97,6 +101,8 @@ class RowStore(tf.Module):
         sizes: role -> rows of its catalog; default: up to the largest id that the rows have.
     """
 
+    streamed = False
+
     def __init__(self, table: RowTable, sizes: Mapping[str, int] | None = None) -> None:
         super().__init__(name=table.name)
         self.rows, self.units = len(table), table.units
@@ -113,10 +119,7 @@ class RowStore(tf.Module):
         self.sequences = None if table.sequence is None else Sequences(table.sequence)
         self.lists = {key: RaggedColumns(key, values) for key, values in table.lists.items()}
         self.shared = {key: SharedColumn(key, values) for key, values in table.shared.items()}
-        self.shares = {
-            role: variable(f"{name}.{role}.share", _shares(ids, (sizes or {}).get(role, 0)))
-            for role, ids in _ranked(table, sizes or {}).items()
-        }
+        self.shares = shares_of(table, sizes)
 
     def seen(self, table: RowTable) -> RowTable:
         """The table of which this was made, with the columns that lie here; those of the context are as they were."""
@@ -133,6 +136,10 @@ class RowStore(tf.Module):
             lists={key: self.lists[key].seen(values) for key, values in table.lists.items()},
             shared={key: self.shared[key].seen(values) for key, values in table.shared.items()},
         )
+
+    def read(self, numbers: tf.Tensor) -> tf.Tensor:
+        """The numbers themselves: their columns are here."""
+        return numbers
 
     def gather(self, numbers: tf.Tensor) -> Batch:
         """The batch of rows, or of sequences of them, int64 `[batch]`; where a number is -1, `present` and all weights are 0."""
@@ -163,8 +170,32 @@ class RowStore(tf.Module):
         )
 
 
+class HeldRows(Protocol):
+    """A row table that a feed has.
+
+    Attributes:
+        units: how many there are of what steps draw, rows or sequences.
+        lists: names of its lists.
+        sequences: which rows are drawn together, if rows are.
+        shares: role -> float32 `[ids]`, the share of the rows, or of their targets, that have each id.
+        streamed: whether `read` reads files.
+    """
+
+    units: int
+    lists: Any
+    sequences: Sequences | None
+    shares: Mapping[str, tf.Variable]
+    streamed: bool
+
+    def read(self, numbers: tf.Tensor) -> Any:
+        """What `gather` takes in the place of numbers, as `mtkit.feed.interface.Feed.read`."""
+
+    def gather(self, numbers: Any) -> Batch:
+        """The columns of rows, as `mtkit.feed.interface.Feed.batch`."""
+
+
 class DeviceTables:
-    """A `mtkit.feed.interface.Feed` that has everything on the device.
+    """A `mtkit.feed.interface.Feed` that has everything on the device, but for rows that are streamed.
 
     Args:
         entities: entity, or role -> its table.
@@ -177,7 +208,7 @@ class DeviceTables:
         self,
         entities: Mapping[str, EntityTable],
         events: EventLog | None,
-        rows: Mapping[str, RowStore],
+        rows: Mapping[str, HeldRows],
         graph: Neighborhoods | None = None,
     ) -> None:
         self.entities, self.events, self.rows, self.graph = dict(entities), events, dict(rows), graph
@@ -227,7 +258,18 @@ class DeviceTables:
 
     def as_of(self, moment: int) -> DeviceTables:
         """The same without rows, and with what the graph is at a moment."""
-        return DeviceTables(self.entities, self.events, {}, self.graph and self.graph.as_of(moment))
+        return DeviceTables(
+            self.entities, self.events and self.events.on_device(), {}, self.graph and self.graph.as_of(moment)
+        )
+
+    @property
+    def streamed(self) -> bool:
+        """Whether rows are read from files."""
+        return any(store.streamed for store in self.rows.values())
+
+    def read(self, rows: Mapping[str, tf.Tensor]) -> dict[str, Any]:
+        """What `batch` takes in the place of the numbers of a step's rows: their columns, where they are in files."""
+        return {name: self.rows[name].read(numbers) for name, numbers in rows.items()}
 
     def state(self) -> list[tf.Module]:
         """The tables of entities, the events, and the graph."""
@@ -241,6 +283,14 @@ def _variables(prefix: str, columns: Mapping[str, np.ndarray]) -> dict[str, tf.V
 
 def _seen(held: Mapping[str, tf.Variable], columns: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     return {key: seen(held[key], values) for key, values in columns.items()}
+
+
+def shares_of(table: RowTable, sizes: Mapping[str, int] | None) -> dict[str, tf.Variable]:
+    """Role -> the share of rows, or of their targets, that have each id, float32, up to the size of its catalog at least."""
+    return {
+        role: variable(f"{table.name}.{role}.share", _shares(ids, (sizes or {}).get(role, 0)))
+        for role, ids in _ranked(table, sizes or {}).items()
+    }
 
 
 def _ranked(table: RowTable, sizes: Mapping[str, int]) -> dict[str, np.ndarray]:
@@ -260,4 +310,9 @@ def _cumulative(shares: tf.Variable, power: float) -> tf.Tensor:
 
 def _shares(ids: np.ndarray, size: int) -> np.ndarray:
     """The share of rows that have each id, float32 `[size]`, or up to the largest id if that is more."""
-    return (np.bincount(ids, minlength=size) / max(len(ids), 1)).astype(np.float32)
+    counts = np.zeros(size, np.int64)
+    for begin in range(0, len(ids), _COUNTED):
+        found = np.bincount(ids[begin : begin + _COUNTED], minlength=len(counts))
+        found[: len(counts)] += counts
+        counts = found
+    return (counts / max(len(ids), 1)).astype(np.float32)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any, Protocol
 
@@ -28,17 +28,33 @@ def variable(name: str, values: np.ndarray) -> tf.Variable:
     return tf.Variable(values, trainable=False, name=name)
 
 
-def gathered(held: tf.Variable, rows: tf.Tensor) -> tf.Tensor:
+class Mapped:
+    """Data that stay in their file: of these, rows are read on the host, when they are asked for.
+
+    Args:
+        values: `[rows, ...]`, mapped.
+    """
+
+    def __init__(self, values: np.ndarray) -> None:
+        self.values = values
+
+    def gather(self, rows: tf.Tensor) -> tf.Tensor:
+        """Some rows, `[*rows.shape, ...]`."""
+        found = tf.numpy_function(self.values.__getitem__, [rows], self.values.dtype, stateful=False)
+        return tf.ensure_shape(found, [*rows.shape, *self.values.shape[1:]])
+
+
+def gathered(held: tf.Variable | Mapped, rows: tf.Tensor) -> tf.Tensor:
     """Rows of data on the device. To gather from the variable itself would copy it, where something else sees its values."""
-    return tf.gather(held.read_value(), rows)
+    return held.gather(rows) if isinstance(held, Mapped) else tf.gather(held.read_value(), rows)
 
 
-def seen(held: tf.Variable, values: np.ndarray) -> np.ndarray:
+def seen(held: tf.Variable | Mapped, values: np.ndarray) -> np.ndarray:
     """The values as they lie in a variable, so that the array that it was made of can go; elsewhere than on a CPU, that array.
 
     What is seen cannot be written to.
     """
-    if hasattr(held, "values") or "CPU" not in held.device or held.shape[0] != len(values):
+    if isinstance(held, Mapped) or hasattr(held, "values") or "CPU" not in held.device or held.shape[0] != len(values):
         return values  # of several replicas, on another device, or of something to gather from where there is nothing
     view = np.asarray(memoryview(held.read_value()))
     view.flags.writeable = False
@@ -138,6 +154,7 @@ class EventLog(tf.Module):
         role: of what they are about.
         columns: what else is read of them, preprocessed: column -> int32 `[events]`, or float32 `[events, width]`.
         chosen: condition of an encoder -> whether it holds, bool `[events]`.
+        mapped: whether ids, times and columns stay in the files that they are of.
     """
 
     def __init__(
@@ -146,13 +163,21 @@ class EventLog(tf.Module):
         role: str,
         columns: Mapping[str, np.ndarray] | None = None,
         chosen: Mapping[Where, np.ndarray] | None = None,
+        *,
+        mapped: bool = False,
     ) -> None:
         super().__init__(name="events")
         self.role = role
+
         # An empty log still needs a row to gather from; no bounds point to it.
-        self.ids = variable("events.ids", padded(events.ids[role]))
-        self.time = variable("events.time", padded(events.time))
-        self.columns = {key: variable(f"events.{key}", padded(values)) for key, values in (columns or {}).items()}
+        def held(name: str, values: np.ndarray) -> tf.Variable | Mapped:
+            return Mapped(padded(values)) if mapped else variable(f"events.{name}", padded(values))
+
+        self.ids, self.time = held("ids", events.ids[role]), held("time", events.time)
+        self.columns = {key: held(key, values) for key, values in (columns or {}).items()}
+        self.on_device: Callable[[], EventLog] = (
+            (lambda: EventLog(events, role, columns, chosen)) if mapped else (lambda: self)
+        )
         conditions = enumerate((chosen or {}).items())
         self.chosen = [ChosenEvents(where, holds, f"chosen{number}") for number, (where, holds) in conditions]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from mtkit.backend import tf
 from mtkit.conditions import Where
@@ -43,7 +43,14 @@ class Feed(Protocol):
     def size(self, table: str) -> int:
         """How many rows a table has; where they are drawn in sequences, how many of these."""
 
-    def batch(self, table: str, rows: tf.Tensor) -> Batch:
+    @property
+    def streamed(self) -> bool:
+        """Whether rows are read from files: steps should find theirs `read` on the host then, ahead of time."""
+
+    def read(self, rows: Mapping[str, tf.Tensor]) -> Mapping[str, Any]:
+        """Of tables that are streamed, the columns of the rows of a step, which `batch` takes in the place of their numbers."""
+
+    def batch(self, table: str, rows: Any) -> Batch:
         """The columns of rows, int64 `[batch]`; where a number is -1, `present` and all weights are 0.
 
         Where rows are drawn in sequences, numbers are of these, and a batch has the rows of each, one after another.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,14 @@ PREFETCH = 16
 
 #: From a step and the number of replicas to table -> rows, which divide evenly.
 StepRows = Callable[[tf.Tensor, int], dict[str, tf.Tensor]]
+#: From the rows of a step to what is read of them.
+Read = Callable[[dict[str, tf.Tensor]], Mapping[str, Any]]
+
+BLOCK = 4096
+"""Rows that stay together where rows are shuffled in windows."""
+
+WINDOW = 1 << 20
+"""Rows of a table in files that are shuffled together; a smaller table is shuffled as in memory."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +65,8 @@ class Rate:
         first_pass: number of the pass that begins with it.
         queries: whose rows come into a step together; a step then has about `batch_size` rows, and as many more as the largest
             query has at most. None = rows are drawn one by one.
+        window: rows are shuffled among so many at a time: those of blocks (`BLOCK`) that lie anywhere in the table. Rows in files
+            are read where their neighbors are, then. 0 = all rows are shuffled together.
     """
 
     rows: int
@@ -64,6 +74,7 @@ class Rate:
     first_step: int = 0
     first_pass: int = 0
     queries: Queries | None = field(default=None, compare=False)
+    window: int = 0
 
     @property
     def steps(self) -> int:
@@ -76,7 +87,7 @@ class Rate:
         if batch_size == self.batch_size:
             return self
         begun = math.ceil((step - self.first_step) / self.steps)
-        return Rate(self.rows, batch_size, step, self.first_pass + begun, self.queries)
+        return replace(self, batch_size=batch_size, first_step=step, first_pass=self.first_pass + begun)
 
 
 def step_rows(rate: Rate, seed: int, step: tf.Tensor, replicas: int = 1) -> tf.Tensor:
@@ -98,10 +109,29 @@ def step_rows(rate: Rate, seed: int, step: tf.Tensor, replicas: int = 1) -> tf.T
     position = (since % rate.steps) * rate.batch_size + tf.range(rate.batch_size, dtype=tf.int64)
     key = tf.stack([tf.constant(seed, tf.int64), rate.first_pass + since // rate.steps])
     inside = tf.minimum(position, rate.rows - 1)
-    shuffled = tf.random.experimental.index_shuffle(inside, key, tf.constant(rate.rows - 1, tf.int64))
+    if 0 < rate.window < rate.rows:
+        shuffled = _in_windows(inside, key, rate)
+    else:
+        shuffled = tf.random.experimental.index_shuffle(inside, key, tf.constant(rate.rows - 1, tf.int64))
     rows = tf.where(position < rate.rows, shuffled, tf.constant(-1, tf.int64))
     fill = -rate.batch_size % replicas
     return tf.pad(rows, [[0, fill]], constant_values=-1)
+
+
+def _in_windows(position: tf.Tensor, key: tf.Tensor, rate: Rate) -> tf.Tensor:
+    """The rows at some positions of a pass, int64: blocks of rows in an order of their own, and the rows of some shuffled.
+
+    What is left behind the last whole block is in the last window.
+    """
+    size = max(1, rate.window // BLOCK) * BLOCK
+    window, blocks = position // size, rate.rows // BLOCK
+    last = tf.minimum(tf.constant(size, tf.int64), rate.rows - window * size) - 1
+    keys = tf.stack([tf.fill(tf.shape(window), key[0]), tf.fill(tf.shape(window), key[1]), window + 1], axis=1)
+    # The public function takes one seed for all; to it, a seed's third number is 0.
+    place = window * size + tf.raw_ops.RandomIndexShuffle(index=position % size, seed=keys, max_index=last, rounds=4)
+    whole = tf.minimum(place // BLOCK, blocks - 1)
+    block = tf.random.experimental.index_shuffle(whole, key, tf.constant(blocks - 1, tf.int64))
+    return tf.where(place // BLOCK < blocks, block, blocks) * BLOCK + place % BLOCK
 
 
 def _whole_queries(rate: Rate, queries: Queries, seed: int, since: tf.Tensor) -> tf.Tensor:
@@ -131,6 +161,7 @@ def training_rows(
     strategy: tf.distribute.Strategy | None = None,
     tables: Collection[str] | None = None,
     ahead: int = PREFETCH,
+    read: Read | None = None,
 ) -> Any:
     """A dataset of `steps` steps table -> rows int64, from `first_step` on.
 
@@ -143,6 +174,7 @@ def training_rows(
             itself, because the batches of tables differ in size.
         tables: those that are needed; default: all. The orders of the others do not depend on it.
         ahead: of how many steps the rows are drawn ahead: those of a call find theirs ready.
+        read: what is made of the rows of a step on the host, ahead of it, in the place of their numbers.
 
     Returns:
         A `tf.data.Dataset`, or a distributed one where there are several replicas.
@@ -151,7 +183,7 @@ def training_rows(
     def numbers(replicas: int) -> tf.data.Dataset:
         return tf.data.Dataset.range(first_step * replicas, (first_step + steps) * replicas)
 
-    return _shared(numbers, _shuffled(rates, seed, tables), strategy, ahead)
+    return _shared(numbers, _shuffled(rates, seed, tables), strategy, ahead, read)
 
 
 def epoch_rows(rates: Mapping[str, Rate], seed: int, steps: int, strategy: tf.distribute.Strategy | None = None) -> Any:
@@ -215,6 +247,7 @@ def _shared(
     rows: StepRows,
     strategy: tf.distribute.Strategy | None,
     ahead: int = PREFETCH,
+    read: Read | None = None,
 ) -> Any:
     """The rows of steps, of which each replica has an equal part.
 
@@ -224,6 +257,7 @@ def _shared(
         rows: the rows of a step.
         strategy: whose replicas share a step.
         ahead: of how many steps the rows are drawn ahead.
+        read: what is made of them then.
     """
 
     def of(replicas: int, local: range) -> tf.data.Dataset:
@@ -235,7 +269,8 @@ def _shared(
                 shares = rows(step, replicas)
                 return {name: tf.reshape(share, [replicas, -1])[replica] for name, share in shares.items()}
 
-        return numbers(len(local)).map(part).prefetch(ahead).with_options(_options())
+        drawn = numbers(len(local)).map(part)
+        return (drawn if read is None else drawn.map(read)).prefetch(ahead).with_options(_options())
 
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
         count = context.num_replicas_in_sync // context.num_input_pipelines

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +16,18 @@ from mtkit.data.conditions import holding
 from mtkit.data.earlier import Earlier
 from mtkit.data.fit_features import FeatureTables, fit_features
 from mtkit.data.known_as_of import KNOWN
-from mtkit.data.row_tables import fold_of, tables_of
+from mtkit.data.prepared_features import Encoded, read_features
+from mtkit.data.row_tables import features_of, rows_of
 from mtkit.data.step_rules import batch_of, batch_sizes, learning_rate_of
 from mtkit.errors import RecipeError, WiringError
 from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.slices import check_slices, trained_ids
-from mtkit.feed.device_tables import DeviceTables, RowStore
+from mtkit.feed.device_tables import DeviceTables, HeldRows, RowStore
 from mtkit.feed.features import EntityTable, EventLog
 from mtkit.feed.interface import evaluation_of
 from mtkit.feed.neighborhoods import Neighborhoods
-from mtkit.feed.step_rows import Queries, Rate, epoch_rows, ordered_rows
+from mtkit.feed.step_rows import WINDOW, Queries, Rate, epoch_rows, ordered_rows
+from mtkit.feed.streamed_rows import StreamedRows
 from mtkit.files import cache_directory
 from mtkit.model.hiding import Hiding, without_unseen
 from mtkit.model.multi_task import Layers, MultiTaskModel
@@ -37,6 +40,26 @@ from mtkit.schema import HISTORY, Address
 from mtkit.spec import BuildContext, Cut, FeatureInfo, Spec, TaskHead
 from mtkit.spec.heads import query_column
 from mtkit.types import Dataset, Fold, Part, RowTable, Watch, unwatched
+
+LOG_ON_DEVICE = 1 << 28
+"""Bytes of the events of prepared data up to which they are read onto the device; more of them stay in their files."""
+
+
+@dataclass(frozen=True)
+class Streamed:
+    """What is read from prepared data as it is needed.
+
+    Attributes:
+        tables: row table -> part -> its rows, mapped, as a feed holds them.
+        of_events: column of past events that encoders read -> it, mapped.
+    """
+
+    tables: Encoded
+    of_events: Mapping[str, np.ndarray]
+
+    def stored(self, name: str, part: Part, sizes: Mapping[str, int] | None = None) -> StreamedRows:
+        """A row table in files."""
+        return StreamedRows(self.tables[name][part], sizes)
 
 
 @dataclass(frozen=True)
@@ -71,7 +94,8 @@ class Pipeline:
         rows = {name: spec for name, spec in self.recipe.rows.items() if name in used}
         sizes = {name: self.tables[name]["train"].units for name in rows}
         batches = batch_sizes(rows, sizes, self.recipe.train)
-        return {name: Rate(sizes[name], of, queries=self._queries(name)) for name, of in batches.items()}
+        window = WINDOW if self.model.feed.streamed else 0
+        return {name: Rate(sizes[name], of, queries=self._queries(name), window=window) for name, of in batches.items()}
 
     def _queries(self, table: str) -> Queries | None:
         """The queries whose training rows come into a step together; None where rows are drawn one by one."""
@@ -158,14 +182,20 @@ def assemble(
     strategy = make_strategy(recipe) if strategy is None else strategy
     plan = recipe.plan
     with watch("catalogs and rows", 0):
-        fold = fold_of(recipe, dataset, cut, numbered or (earlier.numbered if earlier else None))
-        tables = tables_of(recipe, fold, model=not tf.config.list_physical_devices("GPU"))
+        numbered = numbered or (earlier.numbered if earlier else None)
+        fold, tables = rows_of(recipe, dataset, cut, numbered, model=not tf.config.list_physical_devices("GPU"))
         if earlier is not None:
             fold, tables = earlier.fold(fold), earlier.tables(plan, fold, tables)
         check_slices(recipe, fold, tables)
     classes = class_names(plan, tables)
+    streamed: Streamed | None = None
     with watch("features", 0):
-        features = fit_features(plan.addresses(), recipe.preprocess, fold, tables, earlier.states if earlier else None)
+        if dataset.prepared is None:
+            states = earlier.states if earlier else None
+            features = fit_features(plan.addresses(), recipe.preprocess, fold, tables, states)
+        else:
+            features, *files = read_features(features_of(dataset.prepared, cut), recipe, fold, tables)
+            streamed = Streamed(*files)
     cache_dir = cache_dir or cache_directory()
     context = make_context(recipe, plan, fold, tables, features.infos, cache_dir, {} if counters is None else counters)
     _check_export(recipe, context)
@@ -174,15 +204,8 @@ def assemble(
         derived, inputs = _derived(recipe, context)
         context = replace(context, features=dict(context.features) | _infos(derived))
         with watch("the model and its tables", 0):
-            feed = _device_tables(
-                fold,
-                features,
-                tables,
-                derived,
-                _event_log(recipe, fold, features),
-                _graph(recipe, fold),
-                context.hidden,
-            )
+            log, graph = _event_log(recipe, fold, features, streamed), _graph(recipe, fold)
+            feed = _device_tables(fold, features, tables, derived, log, graph, context.hidden, streamed)
             if feed.events is not None:
                 fold = replace(fold, events=feed.events.seen(fold.events))
             keras.utils.set_random_seed(recipe.seed)
@@ -266,9 +289,11 @@ def _device_tables(
     events: EventLog | None,
     graph: Neighborhoods | None,
     hidden: Collection[str] = (),
+    streamed: Streamed | None = None,
 ) -> DeviceTables:
-    """Everything on the device; `tables` then see their columns there, so that none is held twice."""
-    rows = {evaluation_of(name): _stored(features, parts, "eval") for name, parts in tables.items()}
+    """Everything on the device but what is streamed; `tables` then see their columns there, so that none is held twice."""
+    held = streamed.stored if streamed else partial(_stored, features, tables)
+    rows: dict[str, HeldRows] = {evaluation_of(name): held(name, "eval") for name in tables}
     columns = {**features.of_catalogs(fold), **derived}
     entities = {}
     for scope in fold.schema.scopes:
@@ -278,7 +303,7 @@ def _device_tables(
             own = {name: without_unseen(values, trained) for name, values in own.items()}
         entities[scope] = EntityTable(scope, len(fold.catalog(scope)), own, fold.catalog(scope).guests, trained)
     sizes = {scope: len(fold.catalog(scope)) for scope in fold.schema.scopes}
-    rows |= {name: _stored(features, parts, "train", sizes) for name, parts in tables.items()}
+    rows |= {name: held(name, "train", sizes) for name in tables}
     return DeviceTables(entities, events, rows, graph)
 
 
@@ -288,22 +313,29 @@ def _graph(recipe: Recipe, fold: Fold) -> Neighborhoods | None:
     return Neighborhoods.of(fold, asked) if asked else None
 
 
-def _event_log(recipe: Recipe, fold: Fold, features: FeatureTables) -> EventLog | None:
+def _event_log(
+    recipe: Recipe, fold: Fold, features: FeatureTables, streamed: Streamed | None = None
+) -> EventLog | None:
     """The events with what encoders read of them, and the conditions by which these choose."""
     if (item := fold.events.item) is None:
         return None
     conditions = dict.fromkeys(where for spec in recipe.encoder.values() if (where := spec.history_where))
     columns, declared = fold.events.columns, fold.schema.interactions
-    return EventLog(
-        fold.events, item, features.of_events(fold), {where: holding(where, columns, declared) for where in conditions}
-    )
+    read = features.of_events(fold) if streamed is None else streamed.of_events
+    chosen = {where: holding(where, columns, declared) for where in conditions}
+    size = sum(values.nbytes for values in (fold.events.ids[item], fold.events.time, *read.values()))
+    return EventLog(fold.events, item, read, chosen, mapped=streamed is not None and size > LOG_ON_DEVICE)
 
 
 def _stored(
-    features: FeatureTables, parts: dict[Part, RowTable], part: Part, sizes: Mapping[str, int] | None = None
+    features: FeatureTables,
+    tables: Mapping[str, dict[Part, RowTable]],
+    name: str,
+    part: Part,
+    sizes: Mapping[str, int] | None = None,
 ) -> RowStore:
-    store = RowStore(features.apply(parts[part]), sizes)
-    parts[part] = store.seen(parts[part])
+    store = RowStore(features.apply(tables[name][part]), sizes)
+    tables[name][part] = store.seen(tables[name][part])
     return store
 
 

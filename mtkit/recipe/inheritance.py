@@ -19,7 +19,7 @@ EXTENDS = "extends"
 LARGEST, DEEPEST = 1 << 19, 32
 TOO_DEEP = f"is nested too deeply: expected at most {DEEPEST} tables and arrays within one another"
 #: Tables of a component that are no options of it, and stay where it is another.
-_BESIDE: Mapping[KeyPath, tuple[str, ...]] = {("data",): ("split", "catalog", "silence")}
+_BESIDE: Mapping[KeyPath, tuple[str, ...]] = {("data",): ("split", "catalog", "silence", "prepared")}
 
 Values = dict[str, Any]
 Places = dict[KeyPath, Place]

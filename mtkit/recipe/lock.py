@@ -17,6 +17,7 @@ from mtkit.recipe import plugin_files
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.references import joined, moved
 from mtkit.recipe.sections import MEASURES, SECTIONS, Section
+from mtkit.recipe.settings import Silence
 from mtkit.recipe.source_text import Document, strings
 from mtkit.recipe.toml_positions import KeyPath, dotted
 from mtkit.recipe.toml_writer import toml_document
@@ -173,9 +174,10 @@ def _data(recipe: Recipe, paths: _Paths) -> dict[str, Any]:
     tables: dict[str, Any] = {"split": _component(recipe, "data.split", data.split, paths)}
     if data.catalog:
         tables["catalog"] = {entity: _plain(catalog, paths) for entity, catalog in data.catalog.items()}
-    silence = {"silence": list(data.silence)} if data.silence else {}
+    beside = _plain(Silence(silence=data.silence, prepared=data.prepared), paths)
+    beside = {key: value for key, value in beside.items() if value}
     source = data.source.source if isinstance(data.source, Cleaned) else data.source
-    return _component(recipe, "data", source, paths) | silence | tables
+    return _component(recipe, "data", source, paths) | beside | tables
 
 
 def _evaluate(recipe: Recipe, paths: _Paths) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from mtkit.recipe.search_settings import Search
 from mtkit.recipe.sections import MEASURES, NAMED, REQUIRED, SECTIONS, SINGLE
 from mtkit.recipe.settings import Catalog, Data, Evaluate, Expect, Header, NamedEvents, Recommend, Silence, Train
 from mtkit.recipe.static_checks import check_wiring
-from mtkit.spec import Cleaner, DataSource, TaskHead
+from mtkit.spec import Cleaned, Cleaner, DataSource, TaskHead
 
 #: What `baselines` may be instead of a list.
 AUTO = "auto"
@@ -88,7 +88,7 @@ class Reader(ComponentReader):
         """The data as they are cleaned; None where a part is not valid, and of what follows nothing is known."""
         if "data" not in self._values:
             return None
-        source = self._component(("data",), "data_source", reserved=("split", "catalog", "silence"))
+        source = self._component(("data",), "data_source", reserved=("split", "catalog", "silence", "prepared"))
         source = self._cleaned(source, cleaners)
         self._check_names(source)
         split = self._component(("data", "split"), "split")
@@ -98,6 +98,9 @@ class Reader(ComponentReader):
         silence = self._valid(Silence, {key: given[key] for key in Silence.model_fields if key in given}, ("data",))
         if source is None or split is None or silence is None or None in catalog.values():
             return None
+        if silence.prepared:
+            known = source if isinstance(source, Cleaned) else Cleaned(source=source, by={})
+            source = known.model_copy(update={"prepared": silence.prepared})
         return Data(source=source, split=split, catalog=catalog, **vars(silence))
 
     def _cleaned(self, source: DataSource | None, cleaners: Mapping[str, Cleaner | None]) -> DataSource | None:

@@ -136,9 +136,14 @@ class NamedEvents(Declared):
 
 
 class Silence(Declared):
-    """Keys of `[data]` that are about checks of the data, and not of the source."""
+    """Keys of `[data]` that are about checks of the data, and where they are prepared, and not of the source."""
 
     silence: tuple[CheckCode, ...] = Field((), description="codes of checks of the data that are not made (`P012`)")
+    prepared: Path | None = Field(
+        None,
+        description="directory that `mtkit prepare` made of this recipe: rows are read from it, as they are needed, in the "
+        "place of the source",
+    )
 
 
 class Data(Silence):

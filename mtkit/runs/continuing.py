@@ -43,6 +43,9 @@ def earlier_of(recipe: Recipe, dataset: Dataset, cut: Cut, directory: RunDirecto
     replay = recipe.train.replay
     if replay is None:
         return None
+    if dataset.prepared is not None:
+        message = "rows of prepared data are not replayed; leave data.prepared out, or train anew without train.replay"
+        raise RecipeError([recipe.problem(("train", "replay"), message)])
     init = directory.read_init(cut.trained) if directory is not None else None
     if directory is not None and init is not None and init.sizes is not None:
         states = _states(directory, cut.trained)

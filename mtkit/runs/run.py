@@ -16,7 +16,9 @@ from mtkit.data.catalogs import make_cuts
 from mtkit.data.cleaners import late
 from mtkit.data.columns import load
 from mtkit.data.label_counts import check_labels
+from mtkit.data.leakage import Finding as Leak
 from mtkit.data.leakage import find_leaks, refuse
+from mtkit.data.prepared import check_fits, kept_record
 from mtkit.data.row_tables import left_out, make_tables, populations
 from mtkit.errors import RecipeError
 from mtkit.evaluation.baseline_budget import within_budget
@@ -25,6 +27,7 @@ from mtkit.evaluation.metrics import RankingProtocol
 from mtkit.evaluation.slices import check_slices
 from mtkit.evaluation.user_sums import Measured
 from mtkit.files import cache_directory
+from mtkit.profile.findings import Finding
 from mtkit.profile.survey import glance
 from mtkit.recipe.blame import of_recipe
 from mtkit.recipe.loader import Recipe
@@ -205,17 +208,33 @@ def looked_over(recipe: Recipe, report: Reporter, dataset: Dataset | None = None
         dataset = load(recipe.data.source) if dataset is None else dataset
         cuts = make_cuts(dataset, recipe.data.split)
     notes = weight_notes(recipe.plan, recipe.evaluate.baselines, dataset.schema)
-    dataset = replace(dataset, notes=(*dataset.notes, *late(recipe.clean, cuts[0]), *notes))
+    told = dict.fromkeys((*dataset.notes, *late(recipe.clean, cuts[0]), *notes))
+    dataset = replace(dataset, notes=tuple(told))
     report.data(dataset.notes)
-    with report.working("looking for leaks"):
-        findings = find_leaks(recipe, dataset, *cuts)
+    findings, suspicious = _found(recipe, dataset, cuts, report)
     refuse(findings)
     report.leaks(findings)
-    with report.working("looking at the data"):
-        suspicious = glance(recipe, dataset, *cuts)
     report.profile(recipe, suspicious)
     clock.lap("load")
     return LookedOver(dataset, findings, suspicious, clock.laps, clock.peaks)
+
+
+def _found(
+    recipe: Recipe, dataset: Dataset, cuts: tuple[Cut, Cut], report: Reporter
+) -> tuple[list[Leak], list[Finding]]:
+    """Leaks, and what is suspicious; of prepared data, what was found when they were prepared."""
+    if kept := kept_record(dataset):
+        assert dataset.prepared is not None
+        check_fits(recipe, dataset.prepared)
+        leaks, findings = (kept.found[name] for name in ("leaks", "findings"))
+        return [Leak(**one) for one in leaks], [
+            Finding(**{**one, "examples": tuple(one["examples"])}) for one in findings
+        ]
+    with report.working("looking for leaks"):
+        leaks = find_leaks(recipe, dataset, *cuts)
+    refuse(leaks)
+    with report.working("looking at the data"):
+        return leaks, list(glance(recipe, dataset, *cuts))
 
 
 def _each(
@@ -235,7 +254,7 @@ def _each(
     data = replace(data, dataset=replace(data.dataset, notes=(*data.dataset.notes, *too_dear)))
     runs = {name: within_budget(one, data.dataset)[0] for name, one in runs.items()}
     recipe = next(iter(runs.values()))
-    for one in runs.values():
+    for one in runs.values() if data.dataset.prepared is None else ():
         check_labels(one, data.dataset, *make_cuts(data.dataset, one.data.split))
     several = []
     for name, one in runs.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 from pydantic import Field, model_validator
@@ -55,6 +56,8 @@ class Cleaned(DataSource):
 
     source: DataSource
     by: Mapping[str, Cleaner]
+    #: Where the tables lie as they were prepared, which are read in the place of the source; None = nothing was prepared.
+    prepared: Path | None = None
 
     def schema(self) -> Schema:  # type: ignore[override]  # as in DataSource
         """The columns that the last cleaner declares."""

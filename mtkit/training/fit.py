@@ -29,6 +29,9 @@ SAVE_SECONDS = 60.0
 """A checkpoint is kept at the end of each epoch, and within an epoch when the last one is that old."""
 
 
+STREAMED_AHEAD = 16
+"""Steps whose rows are read from files ahead."""
+
 SEEN = 0.95
 """Of the rows of a table: if training sees less, that is said."""
 
@@ -222,7 +225,7 @@ class Training:
             epochs * steps,
             self.pipeline.strategy,
             self.rates,
-            self.steps_per_call,
+            *((STREAMED_AHEAD, feed.read) if (feed := self.pipeline.model.feed).streamed else (self.steps_per_call,)),
         )
         self.pipeline.model.fit(
             rows,

@@ -114,3 +114,22 @@ def test_replicas_share_the_rows_of_queries_equally(two_replicas):
         first, second = (part.numpy() for part in two_replicas.experimental_local_results(next(shared)["a"]))
         filled = np.append(alone["a"], [-1] * (len(alone["a"]) % 2))
         np.testing.assert_array_equal(np.concatenate([first, second]), filled)
+
+
+@pytest.mark.parametrize("rows", [7, 8, 9, 32, 33, 100, 103])
+def test_windows_of_blocks_visit_every_row_once(rows, monkeypatch):
+    monkeypatch.setattr("mtkit.feed.step_rows.BLOCK", 8)
+    rate = Rate(rows, 10, window=32)
+    orders = []
+    for number in range(3):
+        found = _pass(rate, 5, number)
+        found = found[found >= 0]
+        np.testing.assert_array_equal(np.sort(found), np.arange(rows))
+        for begin in range(0, rows // 32 * 32, 32):  # the rows of a window are of whole blocks
+            assert len(set(found[begin : begin + 32] // 8)) <= 5
+        orders.append(tuple(found))
+    assert len(set(orders)) == 3
+
+
+def test_a_table_within_a_window_is_shuffled_as_a_whole():
+    np.testing.assert_array_equal(_pass(Rate(50, 10, window=50), 1, 0), _pass(Rate(50, 10), 1, 0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import json
 import shlex
 import sys
 from pathlib import Path
@@ -27,6 +28,10 @@ if TYPE_CHECKING:
 @recipe_arguments
 @alone_option
 @click.option("--run-dir", type=click.Path(path_type=Path), help="Where results go. [default: runs/NAME]")
+@click.option(
+    "--data", type=click.Path(path_type=Path, file_okay=False),
+    help="Directory that mtkit prepare made of the recipe, whose rows are read as they are needed; sets data.prepared.",
+)  # fmt: skip
 @click.option("--seeds", type=click.IntRange(min=1), default=1, show_default=True, help="Number of seeds.")
 @click.option("--resume", is_flag=True, help="Continue the run in --run-dir where it was interrupted.")
 @click.option("--profile", is_flag=True, help="Trace some training steps, and say what phases and components cost.")
@@ -39,6 +44,7 @@ def command(
     unsets: tuple[str, ...],
     alone: str | None,
     run_dir: Path | None,
+    data: Path | None,
     *,
     seeds: int,
     resume: bool,
@@ -51,6 +57,8 @@ def command(
     from mtkit.training.interrupt import Interrupted, Signals
 
     directory = run_dir
+    if data is not None:
+        sets = (*sets, f"data.prepared={json.dumps(str(data.absolute()))}")
     try:
         with Signals() as signals:
             report = chosen_reporter(quiet=quiet, verbose=verbose, log=log)
