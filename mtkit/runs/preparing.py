@@ -35,8 +35,8 @@ from mtkit.errors import DataError
 from mtkit.evaluation.baseline_budget import sizes_of
 from mtkit.evaluation.evidence import time_line
 from mtkit.files import remove, sweep, write_text
+from mtkit.recipe.drafts import with_known
 from mtkit.recipe.loader import Recipe
-from mtkit.recipe.static_checks import with_known
 from mtkit.runs.console import Reporter
 from mtkit.runs.directory import RunDirectory
 from mtkit.runs.evidence import LookedOver
