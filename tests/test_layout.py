@@ -93,6 +93,7 @@ ACROSS = {
 }
 #: Modules without a test of their name, and what tests them.
 UNTESTED = {
+    "recipe.monotone_checks": "standard/test_monotone_encoder: mistakes of recipes whose predictions are held to a direction",
     "__main__": "recipe/test_plugin_files: `python -m mtkit`",
     "backend": "cli/test_program, test_memory_limits: what importing it after Keras 3, or with no room, says, by processes",
     **dict.fromkeys(

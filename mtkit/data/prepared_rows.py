@@ -72,6 +72,8 @@ def add_rows(writer: ColumnWriter, table: RowTable, event_base: int = 0) -> None
     for kind in _NAMED:
         for name, values in getattr(table, kind).items():
             writer.add(f"{kind}/{name}", values)
+    if table.ends is not None:
+        writer.add("ends", table.ends)
     if table.event is not None:
         writer.add("event", table.event + event_base)
     if table.sequence is not None:
@@ -118,6 +120,7 @@ def read_rows(directory: Path, fold: Fold) -> RowTable:
         classes={name: tuple(classes) for name, classes in about["classes"].items()},
         left_out=about["left_out"],
         note=about["note"],
+        ends=arrays.get("ends"),
         event=event,
         sequence=arrays.get("sequence"),
         kept=about["kept"],

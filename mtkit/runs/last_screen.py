@@ -61,7 +61,8 @@ class LastScreen:
         for line in self._legend(results):
             self._console.print(Text(shown_line(line), "dim"))
         if before := (results.init or {}).get("test", {}).get("before"):
-            self._console.print(self._since(before, results))
+            title = "Before, by the model of the earlier run, and after the update"
+            self._console.print(Text(f"\n{title}", "bold"), self._since(before, results), sep="\n")
         for section in sections:
             self._console.print(Text(shown(f"\n{section}")))
         self._next()
@@ -113,10 +114,7 @@ class LastScreen:
 
     def _since(self, before: Mapping[str, float | None], results: RunResults) -> Table:
         """What the earlier run's model reaches on the rows of the test, and this one: in all, for ids of old, for new ones."""
-        title = "Before, by the model of the earlier run, and after the update"
-        table = Table(
-            title=Text(f"\n{title}", "bold"), title_justify="left", box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False
-        )
+        table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
         for name in ("task", "metric", "of"):
             table.add_column(name, overflow="fold")
         for name in ("before", "after", "change"):

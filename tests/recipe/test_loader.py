@@ -160,7 +160,7 @@ def test_a_mistake_is_shown_in_its_line(load):
         (["evaluate.metrics=['recal']"], "--set: evaluate.metrics[0]: no ranking_metric is named 'recal'; did you mean"),
         (["evaluate.baselines=[{use='recency', half=3}]"], "--set: evaluate.baselines[0].half: unknown key; did you mean 'half_life'?"),
         (["evaluate.metrics=[]", "evaluate.prediction_metrics=[]"], ": evaluate: measures nothing; expected metrics"),
-        (["evaluate.slices=['tial']"], "--set: evaluate.slices[0]: expected 'new', 'cold_user', 'cold_item', 'tail', 'unknown_user', 'unknown_item' or 'unknown_both', or a table with some of the keys by, edges, values, got \"tial\"; did you mean 'tail'?"),
+        (["evaluate.slices=['tial']"], "--set: evaluate.slices[0]: expected 'new', 'cold_user', 'cold_item', 'tail', 'unknown_user', 'unknown_item', 'unknown_both', 'kept_user', 'added_user', 'kept_item' or 'added_item', or a table with some of the keys by, edges, values, got \"tial\"; did you mean 'tail'?"),
         (["evaluate.slices=[{by='user.age', edges=[3, 3]}]"], "--set: evaluate.slices[0].edges: edges must increase, got [3, 3]"),
         (["evaluate.slices=[{by='user.age', edge=[3]}]"], "--set: evaluate.slices[0].edge: unknown key; did you mean 'edges'?"),
         (["evaluate.slices=['user.']"], "--set: evaluate.slices[0]"),
