@@ -49,7 +49,8 @@ class Declared(BaseModel, metaclass=_Declaring):
         DeclarationError: options are missing, unknown or not what they have to be.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    # Validators are made when a class is first used: a recipe uses few of those that its modules have.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False, defer_build=True)
 
 
 def _problems(error: ValidationError, model: Any, options: Mapping[str, Any]) -> list[Problem]:

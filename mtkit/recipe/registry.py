@@ -195,6 +195,8 @@ def _misfit(component: type, base: type) -> str:
     """Which property of the base class is written as a method, or the other way; empty if none is."""
     for cls in component.__mro__[: component.__mro__.index(base)]:
         for name, own in vars(cls).items():
+            if name.startswith("__") or not (inspect.isfunction(own) or isinstance(own, property)):
+                continue
             expected = inspect.getattr_static(base, name, None)
             if isinstance(expected, property) and inspect.isfunction(own):
                 return f"{cls.__name__}.{name} is a method, and {base.__name__}.{name} a property; write @property before it"

@@ -1,13 +1,18 @@
-"""Public data sets as mtkit data sources."""
+"""Public data sets as mtkit data sources; each module is imported when its source is."""
 
-from mtkit_datasets.adult import Adult
-from mtkit_datasets.bank_marketing import BankMarketing
-from mtkit_datasets.complete_journey import CompleteJourney
-from mtkit_datasets.kuairand import KuairandPure
-from mtkit_datasets.movielens import Movielens100k
-from mtkit_datasets.movietweetings import Movietweetings
-from mtkit_datasets.s3rec import S3rec
-from mtkit_datasets.stackexchange import Stackexchange
+import importlib
+from typing import Any
+
+_MODULES = {
+    "Adult": "adult",
+    "BankMarketing": "bank_marketing",
+    "CompleteJourney": "complete_journey",
+    "KuairandPure": "kuairand",
+    "Movielens100k": "movielens",
+    "Movietweetings": "movietweetings",
+    "S3rec": "s3rec",
+    "Stackexchange": "stackexchange",
+}
 
 __all__ = [
     "Adult",
@@ -19,3 +24,9 @@ __all__ = [
     "S3rec",
     "Stackexchange",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
