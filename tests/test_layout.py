@@ -232,6 +232,7 @@ UNTESTED = {
         ),
         "report/test_checks, report/test_page, and runs/test_run, which writes a report",
     ),
+    "testing.made_up": "testing/test_suite, which is made of it",
     "testing.__main__": "testing/test_suite, whose checks it prints",
     "training.checkpoints": "training/test_fit, and runs/test_run: runs that are killed",
 }

@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
-import tempfile
 import traceback
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from pydantic import ValidationError
-
-from mtkit.errors import MtkitError, PluginError, nearest
+from mtkit.errors import PluginError, WiringError, nearest
 from mtkit.recipe.registry import Entry, Registry
 from mtkit.runs.plugin_checks import check_entries, hook_mistakes, unmet_requirements
-from mtkit.schema import Address
-from mtkit.spec import BuildContext, FeatureInfo, GroupPreprocessor, PredictionTask, RowStatistics, Spec
+from mtkit.spec import PredictionTask, RetrievalTask, RowStatistics, Spec
 from mtkit.testing import cleaning, data, layers, measures, specs, training_steps
+from mtkit.testing.made_up import (
+    ROWS,
+    SIZE,
+    TASKS,
+    classes_of,
+    column,
+    inputs_of,
+    layer_of,
+    made,
+    normal,
+    seen_in,
+    unknown_inputs,
+    values_of,
+    view_of,
+)
 from mtkit.testing.options import check_options
-
-#: What components of a kind are made with where they have no default: keys, as many of them as a class has.
-GIVEN: dict[str, dict[str, Any]] = {
-    "encoder": {"reads": ["history.item"], "dim": 4},
-    "task_head": {"rows": "lines", "inputs": ["who", "what"], "label": "liked"},
-    "preprocessor": {"columns": ["context.hour"]},
-    "rows": {"batch_size": 32},
-}
-#: Other features, for encoders that do not read a past.
-READS = (["history.item"], ["user.id", "user.age"], ["item.id"], ["item.text"])
-_ROWS, _LENGTH, _SIZE = 6, 5, 9
 
 
 @dataclass(frozen=True)
@@ -76,12 +75,12 @@ def _of_component(entry: Entry, loaded: Any) -> Iterator[Result]:
         yield Result(entry, "check_hooks", "; ".join(hook_mistakes(loaded)))
         if not issubclass(loaded, Spec):
             return
-    spec, why = _made(entry.kind, loaded)
+    spec, why = made(entry.kind, loaded)
     if spec is None:
         yield Result(
             entry,
             "check_spec",
-            skipped=f"it cannot be made of what is known of its kind: {why}; test it in its own tests",
+            skipped=f"it cannot be made of what is known here: {why}; test it in its own tests",
         )
         return
     yield _ran(entry, "check_spec", lambda: specs.check_spec(spec))
@@ -89,21 +88,11 @@ def _of_component(entry: Entry, loaded: Any) -> Iterator[Result]:
         yield _ran(entry, name, check)
 
 
-def _made(kind: str, cls: type[Spec]) -> tuple[Spec | None, str]:
-    """A component with its defaults, and with what those of its kind need."""
-    why = ""
-    for reads in READS if kind == "encoder" else ([],):
-        given = GIVEN.get(kind, {}) | ({"reads": reads} if reads else {})
-        try:
-            return cls.model_validate({key: value for key, value in given.items() if key in cls.model_fields}), ""
-        except (ValidationError, MtkitError) as error:
-            why = " ".join(str(error).split())[:200]
-    return None, why
-
-
 def _ran(entry: Entry, name: str, check: Callable[[], None]) -> Result:
     try:
         check()
+    except Unfit as reason:
+        return Result(entry, name, skipped=f"{reason}; test it in its own tests")
     except AssertionError as error:
         return Result(entry, name, " ".join(str(error).split()))
     except Exception as error:  # noqa: BLE001 - foreign code may fail with anything
@@ -112,100 +101,106 @@ def _ran(entry: Entry, name: str, check: Callable[[], None]) -> Result:
     return Result(entry, name)
 
 
+class Unfit(Exception):  # noqa: N818 - nothing is wrong
+    """A check that does not fit a component, and why."""
+
+
 def _checks(kind: str, spec: Any) -> Iterator[tuple[str, Callable[[], None]]]:
     """The checks that fit a component, by name."""
     whole: dict[str, Callable[[Any], None]] = {
         "data_source": data.check_data_source,
-        "cleaner": cleaning.check_cleaner,
-        "split": data.check_split,
+        "cleaner": _check_cleaner,
+        "split": _check_split,
         "rows": data.check_rows,
         "ranking_metric": measures.check_ranking_metric,
         "prediction_metric": measures.check_prediction_metric,
         "baseline": measures.check_baseline,
+        "encoder": _check_encoder,
+        "correlation": _check_correlation,
+        "balancer": _check_balancer,
     }
     if kind in whole:
-        yield whole[kind].__name__, lambda: whole[kind](spec)
-    elif kind == "preprocessor" and not isinstance(spec, GroupPreprocessor | RowStatistics):
-        yield "check_preprocessor", lambda: layers.check_preprocessor(spec, _values(spec))
-    elif kind == "encoder":
-        yield "check_encoder", lambda: layers.check_encoder(_layer(spec), _inputs(spec), spec.width)
-        yield "check_options", lambda: check_options(spec, _observed)
-    elif kind == "correlation":
-        yield "check_correlation", lambda: layers.check_correlation(_layer(spec), 2, 4 if spec.joined else [4, 4])
+        yield whole[kind].__name__.lstrip("_"), lambda: whole[kind](spec)
+    if kind == "encoder":
+        yield "check_options", lambda: _check_options(spec)
+    elif kind == "preprocessor" and isinstance(spec, RowStatistics):
+        yield "check_row_statistics", lambda: _unfit("its keys and labels are those of data of its own")
+    elif kind == "preprocessor":
+        yield "check_preprocessor", lambda: layers.check_preprocessor(spec, values_of(spec))
     elif kind == "task_head" and isinstance(spec, PredictionTask):
-        view = {name: _normal(_ROWS, 4) for name in spec.inputs}
-        yield (
-            "check_prediction_head",
-            lambda: layers.check_prediction_head(_layer(spec), view, 0 if spec.numeric else 2),
-        )
-    elif kind == "balancer":
-        yield from _of_balancer(spec)
+        yield "check_prediction_head", lambda: _check_prediction_head(spec)
+    elif kind == "task_head" and isinstance(spec, RetrievalTask):
+        yield "check_retrieval_head", lambda: _check_retrieval_head(spec)
 
 
-def _of_balancer(spec: Any) -> Iterator[tuple[str, Callable[[], None]]]:
+def _unfit(why: str) -> None:
+    raise Unfit(why)
+
+
+def _check_cleaner(spec: Any) -> None:
+    if wrong := [message for _, message in spec.mistakes(data.sample_data().schema)]:
+        raise Unfit("; ".join(wrong))
+    cleaning.check_cleaner(spec)
+
+
+def _check_split(spec: Any) -> None:
+    # A split that finds all parts named in the data draws nothing.
+    data.check_split(spec, seeded=False if isinstance(getattr(spec, "valid", None), str) else None)
+
+
+def _check_encoder(spec: Any) -> None:
+    if why := unknown_inputs(spec):
+        raise Unfit(why)
+    layers.check_encoder(layer_of(spec), inputs_of(spec), spec.width)
+
+
+def _check_options(spec: Any) -> None:
+    if why := unknown_inputs(spec):
+        raise Unfit(why)
+    check_options(spec, lambda other: list(seen_in(other)))
+
+
+def _check_correlation(spec: Any) -> None:
+    """With states of tasks as input, or with one for all where it takes no others."""
+    width = next((width for width in (12, 48) if not spec.misfit(width, len(TASKS))[1]), None)
+    if width is None:
+        raise Unfit("it takes no embeddings 12 or 48 wide")
+    features = {name: values for address in spec.features for name, values in column(address).items()}
+    pair = width if spec.joined else [width, width]
+    try:
+        layers.check_correlation(layer_of(spec), len(TASKS), pair, features=features)
+    except WiringError:
+        layers.check_correlation(layer_of(spec), len(TASKS), pair, features=features, shared=True)
+
+
+def _check_prediction_head(spec: Any) -> None:
+    from mtkit.heads.prediction import PredictionHead
+
+    if spec.query_by is not None:
+        raise Unfit("its loss is of all rows of a query")
+    if spec.multi_label:
+        raise Unfit("its label is any number of classes")
+    layer = layer_of(spec)
+    if type(layer).loss is PredictionHead.loss:
+        raise Unfit("its losses are not of single rows")
+    view = view_of(list(dict.fromkeys(read.name for read in spec.reads())))
+    layers.check_prediction_head(layer, view, classes_of(spec))
+
+
+def _check_retrieval_head(spec: Any) -> None:
+    if spec.candidates == "drawn":
+        raise Unfit("its candidates are drawn")
+    if columns := spec.columns("train"):
+        raise Unfit(f"its rows have {', '.join(columns)}")
+    candidate = {name: normal(SIZE if spec.candidates == "catalog" else ROWS, 4) for name in spec.candidate}
+    layers.check_retrieval_head(layer_of(spec), view_of(spec.query), candidate, candidates=spec.candidates)
+
+
+def _check_balancer(spec: Any) -> None:
     from mtkit.layers.training_step import TrainingStep
 
-    def check() -> None:
-        layer = _layer(spec, training_steps.TASKS)
-        if isinstance(layer, TrainingStep):
-            training_steps.check_training_step(layer)
-        else:
-            layers.check_balancer(layer, training_steps.TASKS)
-
-    yield "check_balancer", check
-
-
-def _layer(spec: Any, tasks: tuple[str, ...] = ("liked", "bought")) -> Any:
-    """The layer of a spec, with a context in which features are those of a small shop."""
-    from mtkit.backend import keras
-
-    keras.utils.set_random_seed(0)
-    numbers = {"user.age": FeatureInfo(width=1), "context.hour": FeatureInfo(width=1)}
-    ids = {address: FeatureInfo(size=_SIZE) for address in ("user.id", "item.id", "user.town", "item.category")}
-    context = BuildContext(
-        name="part",
-        tasks=tasks,
-        features={Address(name): info for name, info in {**numbers, **ids}.items()},
-        sizes={"user": _SIZE, "item": _SIZE},
-        classes=dict.fromkeys(tasks, 2),
-        candidates={},
-        cache_dir=Path(tempfile.gettempdir()),
-        column=lambda _entity, _name: np.array([None, *(f"thing {n}" for n in range(1, _SIZE))], object),
-        roles=("user", "item"),
-    )
-    return spec.build(context)
-
-
-def _inputs(spec: Any) -> dict[str, Any]:
-    rng, inputs = np.random.default_rng(0), dict[str, Any]()
-    for address in spec.reads:
-        if address.scope == "history":
-            inputs |= {
-                address: rng.integers(1, _SIZE, (_ROWS, _LENGTH)),
-                "history.age": rng.random((_ROWS, _LENGTH)).astype("float32"),
-            }
-        elif address in ("user.age", "context.hour"):
-            inputs[address] = _normal(_ROWS, 1)
-        else:
-            inputs[address] = rng.integers(1, _SIZE, _ROWS)
-    return inputs
-
-
-def _observed(spec: Any) -> Any:
-    """What can be seen of an encoder: what its layer gives, in training too, and what its properties say."""
-    layer, inputs = _layer(spec), _inputs(spec)
-    said = [spec.history_length, str(spec.history_where), spec.content, spec.whole_limit, spec.width]
-    plain = np.asarray(layer(inputs))
-    penalties = getattr(layer, "penalties", lambda _: None)(inputs)
-    return [said, plain, np.asarray(layer(inputs, training=True)), [] if penalties is None else np.asarray(penalties)]
-
-
-def _values(spec: Any) -> np.ndarray:
-    """Raw values of a column that a preprocessor applies to."""
-    if not spec.column_kinds or "numeric" in spec.column_kinds:
-        return np.array([4.0, -1.0, np.nan, 9.0, 2.5], np.float32)
-    return np.array(["a", "b", None, "a", "c"], object)
-
-
-def _normal(*shape: int) -> np.ndarray:
-    return np.random.default_rng(1).normal(size=shape).astype(np.float32)
+    layer = layer_of(spec)
+    if isinstance(layer, TrainingStep):
+        training_steps.check_training_step(layer)
+    else:
+        layers.check_balancer(layer, TASKS)

@@ -51,3 +51,23 @@ def test_a_fault_is_named(results, kind, old, new, check, message):
 def test_a_distribution_that_is_not_there_is_said():
     with pytest.raises(PluginError, match="no distribution 'mtkit-berd' offers components"):
         list(run_checks("mtkit-berd", Registry([Entry("encoder", "bert", "m:B", "mtkit-bert", "1")])))
+
+
+def test_own_components_hold(monkeypatch):
+    """Those without a layer, and a head; what cannot be made here says why."""
+    monkeypatch.setattr("mtkit.testing.suite.check_entries", lambda _: {})
+    chosen = {
+        ("cleaner", "keep"),
+        ("split", "rolling"),
+        ("split", "column"),
+        ("preprocessor", "pca"),
+        ("task_head", "fm"),
+    }
+    skipped = {("cleaner", "join"): "it needs file", ("task_head", "listwise"): "all rows of a query"}
+    entries = [e for e in Registry.installed().entries() if (e.kind, e.name) in {*chosen, *skipped}]
+    found = list(run_checks("mtkit", Registry(entries)))
+    assert {(r.entry.kind, r.entry.name): r.failure for r in found if r.failure} == {}
+    ran = {(r.entry.kind, r.entry.name) for r in found if r.check not in ("import", "check_spec") and not r.skipped}
+    assert ran == chosen
+    for component, why in skipped.items():
+        assert any(why in r.skipped for r in found if (r.entry.kind, r.entry.name) == component)
