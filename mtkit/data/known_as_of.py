@@ -66,7 +66,7 @@ def known_columns(fold: Fold, table: RowTable, names: Collection[str], where: Wh
         where: the events that count; None = all.
 
     Raises:
-        DataError: popularity at so many distinct moments does not fit into memory.
+        DataError: popularity at all distinct moments does not fit into memory.
     """
     wanted = [name for name in KNOWN if name in names and name not in table.columns()]
     if not wanted or not len(table.known) or len(fold.events.ids) < 2:

@@ -171,7 +171,7 @@ def _step(recipe: Recipe, plan: Plan, fold: Fold) -> Iterator[Need]:
 
 
 def _rows_of_step(rows: Rows, fold: Fold) -> int:
-    """How many rows a step has; where it draws sequences, those of so many of average length."""
+    """How many rows a step has; where it draws sequences, those of as many sequences of average length."""
     if not rows.sequence_length:
         return rows.batch_size or MOST_BATCH
     events = np.diff(fold.events.offsets)

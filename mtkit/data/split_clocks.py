@@ -8,7 +8,7 @@ from mtkit.types import DAY
 
 TRAIN, VALID, TEST = range(3)
 
-#: Known interactions of a split that draws lie in so many days before the cut.
+#: Days before the cut over which a split that draws spreads known interactions.
 SHUFFLED_DAYS = 100
 
 

@@ -21,7 +21,7 @@ LEAST_RATE, MOST_RATE = 1e-3, 3e-3
 
 
 def batch_sizes(rows: Mapping[str, Rows], sizes: Mapping[str, int], train: Train) -> dict[str, int]:
-    """Rows of a step of each table: the batch that it states, or so many that an epoch passes over it `passes` times.
+    """Rows of a step of each table: the batch that it states, or as many as let an epoch pass over it `passes` times.
 
     Args:
         rows: row table -> how it is made, for those that a task trains on.
@@ -44,7 +44,7 @@ def batch_sizes(rows: Mapping[str, Rows], sizes: Mapping[str, int], train: Train
 
 
 def batch_of(rows: int) -> int:
-    """The batch of a table of so many rows."""
+    """The batch of a table, by its number of rows."""
     return min(max(rows // STEPS, LEAST_BATCH), MOST_BATCH)
 
 

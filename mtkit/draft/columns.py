@@ -28,7 +28,7 @@ from mtkit.shown import counted
 
 #: Whole numbers of so few values are categories.
 FEW = 50
-#: Categories of rows have so many values at most.
+#: The most values that a category of rows has.
 _MOST_OF_ROWS = 1_000
 #: A number that tells a label so well alone (AUC) is known only after it.
 _TELLS_ALL, _TELLS_MUCH = 0.95, 0.7

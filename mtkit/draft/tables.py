@@ -16,7 +16,7 @@ from mtkit.data.table_files import column_names, is_parquet, is_table, is_text, 
 from mtkit.data.text_files import Reading, csv_batches, first_lines, separator_of
 from mtkit.errors import DataError
 
-#: A sample has so many rows at least, if the table has, and less than twice as many.
+#: The fewest rows of a sample, if the table has as many; it has less than twice as many.
 SAMPLE = 20_000
 #: Rows of a batch of Parquet files, and row groups of large ones that are looked at, evenly spread.
 _BATCH, _GROUPS = 65_536, 8

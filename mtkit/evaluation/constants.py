@@ -93,7 +93,7 @@ def _below(
 
 
 def _constant(train: LabeledRows, rows: int) -> np.ndarray:
-    """The same prediction for so many rows: `[rows]`, or `[rows, classes]`."""
+    """The same prediction for each of a number of rows: `[rows]`, or `[rows, classes]`."""
     there = train.weights > 0
     labels, weights = train.labels[there], train.weights[there].astype(np.float64)
     if train.classes <= 2 or labels.ndim == 2:

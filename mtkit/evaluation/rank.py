@@ -32,7 +32,7 @@ Scorer = Callable[[np.ndarray], np.ndarray | SomeScores]
 
 _ITEM = 0xFFFFFFFF
 _CROWD = 4
-"""More groups or columns than so many times k are too many to sort."""
+"""Groups or columns are too many to sort if they are more than this multiple of k."""
 
 
 def rank(

@@ -36,7 +36,7 @@ def against_sample(score: Scorer | SomeScorer, targets: Ragged, excluded: Ragged
         score: from row numbers int64 `[b]` to scores `[b, items]`, or what scores the items that are asked for.
         targets: each row's relevant items (values `item`).
         excluded: each row's items that are no candidates anyway.
-        size: how many others; fewer where there are not so many.
+        size: how many others; fewer where there are fewer.
     """
 
     def candidates(rows: np.ndarray, items: int) -> np.ndarray:

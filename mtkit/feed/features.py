@@ -221,7 +221,7 @@ class EventLog(tf.Module):
         return gathered(self.ids if column == self.role else self.columns[column], position)
 
     def _positions(self, bounds: tf.Tensor, past: Past) -> tuple[tf.Tensor, tf.Tensor]:
-        """Whether there are so many events, bool `[rows, length]`, and where they are, int64."""
+        """Which of the `length` events there are, bool `[rows, length]`, and where they are, int64."""
         chosen = None if past.where is None else next(each for each in self.chosen if each.where == past.where)
         bounds = bounds if chosen is None else chosen.bounds(bounds)
         place = bounds[:, 1:] - past.length + tf.range(past.length, dtype=tf.int64)

@@ -47,7 +47,7 @@ class Neighbors(tf.Module):
     def sampled(
         self, node: tf.Tensor, moment: tf.Tensor, width: int, *, drawn: bool, noise: tf.Tensor | None
     ) -> Sampled:
-        """At most so many of the neighbors that nodes have strictly before moments.
+        """At most `width` of the neighbors that nodes have strictly before moments.
 
         Args:
             node: int32, of any shape.
@@ -89,7 +89,7 @@ class EdgeLog(Neighbors):
     def sampled(
         self, node: tf.Tensor, moment: tf.Tensor, width: int, *, drawn: bool, noise: tf.Tensor | None
     ) -> Sampled:
-        """At most so many of the neighbors that nodes have strictly before moments."""
+        """At most `width` of the neighbors that nodes have strictly before moments."""
         begin, end = self._before(node, moment)
         degree = tf.cast(end - begin, tf.int32)
         there, place = _places(degree, width, drawn=drawn, noise=noise)
@@ -140,7 +140,7 @@ class EdgesAsOf(Neighbors):
     def sampled(
         self, node: tf.Tensor, moment: tf.Tensor, width: int, *, drawn: bool, noise: tf.Tensor | None
     ) -> Sampled:
-        """At most so many of the neighbors of nodes."""
+        """At most `width` of the neighbors of nodes."""
         return Sampled(gathered(self._neighbors[f"{width}_{drawn}"], node), self.degree(node, moment))
 
 
@@ -176,7 +176,7 @@ class Neighborhoods:
         return cls(roles, edges, asked)
 
     def as_of(self, moment: int) -> Neighborhoods:
-        """The same as of a moment, in seconds, without the log: so many neighbors of each node as are asked for."""
+        """The same as of a moment, in seconds, without the log: as many neighbors of each node as are asked for."""
         asked: dict[Kind, dict[tuple[int, bool], None]] = {kind: {} for kind in self._edges}
         for neighborhood in self._asked:
             for kind, width in _steps(neighborhood):
@@ -220,7 +220,7 @@ class Neighborhoods:
 
 
 def _places(degree: tf.Tensor, width: int, *, drawn: bool, noise: tf.Tensor | None) -> tuple[tf.Tensor, tf.Tensor]:
-    """Whether there are so many neighbors, bool `[..., width]`, and the places of those that are taken, int32.
+    """Which of the `width` neighbors there are, bool `[..., width]`, and the places of those that are taken, int32.
 
     Args:
         degree: int32 `[...]`, how many there are.

@@ -50,7 +50,7 @@ class Queries:
         return len(self.offsets) - 1
 
     def most(self, steps: int) -> int:
-        """The most rows that a step has where a pass takes so many."""
+        """The most rows that a step has where a pass takes a number of steps."""
         return int(np.diff(self.offsets)[::steps].sum())
 
 

@@ -17,7 +17,7 @@ from mtkit.layers.retrieval_losses import LOSSES, Scores, hardest, squared_of_ca
 from mtkit.runtime.collectives import own_rows, replicas
 
 PAIRWISE = ("bpr", "hinge")
-#: Up to so many items the squared error of a catalog is that of all scores: to look up the embedding of each target costs more.
+#: Up to this many items the squared error of a catalog is that of all scores: to look up the embedding of each target costs more.
 SCORED = 32_768
 DRAWN = ("uniform", "popularity", "mixed")
 
@@ -40,7 +40,7 @@ class DotRetrieval(RetrievalHead):
         number: how many are drawn, with replacement.
         shared: whether all rows of a step have the same draws; else each has `number` of its own.
         power: of the shares of the items by which `popularity` draws.
-        hard: only so many of the others that a row is ranked against count, those with the highest scores; None = all.
+        hard: of the others that a row is ranked against, only this many count, those with the highest scores; None = all.
         dim: width of query and candidate; None = that of the embeddings, which are added up.
         hidden: widths of the hidden layers of each tower.
         bias: whether items have a bias.

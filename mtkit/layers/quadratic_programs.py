@@ -8,7 +8,7 @@ import numpy as np
 
 from mtkit.backend import tf
 
-#: What the inner products may be off by, in parts of the lengths: so many times what rounds in their type, and no less than...
+#: What the inner products may be off by, in parts of the lengths: this many times what rounds in their type, and no less than...
 ROUNDING, LEAST_ROUNDING = 10, 1e-12
 #: Signs of numbers that are nearer to 0 than this, in parts of the largest, are rounding.
 TOLERANCE = 1e-13

@@ -30,7 +30,7 @@ class Query(NamedTuple):
 
 
 def rows_of_queries(queries: tf.Tensor, others: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Where among `others`, int `[others]`, the rows of each query are, int32 `[rows, n]`, and whether they are so many.
+    """Where among `others`, int `[others]`, the rows of each query are, int32 `[rows, n]`, and which of these places are taken.
 
     n is the number of rows of the largest query.
     """

@@ -24,7 +24,7 @@ PROBE_ROWS = 8
 #: By how much outputs for the same rows may differ, of the largest: sums are added up in another order where batches differ.
 TOLERANCE = {"float32": 1e-3}
 _HALF = 5e-2
-#: Of so many rows of a table those are chosen that have most users and items.
+#: Rows of a table from which those are chosen that have most users and items.
 _CHOICE = 4096
 
 Seen = list[tuple[Place, str, tf.Tensor]]

@@ -17,7 +17,7 @@ from mtkit.model.forward import Forward
 from mtkit.model.multi_task import MultiTaskModel
 
 STEPS = 4
-"""Training steps whose rows are looked at, the first of a run: always the same, at the cost of so many steps."""
+"""Training steps whose rows are looked at, the first of a run: always the same, at the cost of one step each."""
 
 CUT, PARAMETERS = "cut", "parameters"
 
@@ -102,7 +102,7 @@ class TaskProbe:
         return cls(pipeline.model, list(training_rows(pipeline.rates(), pipeline.recipe.seed, 0, steps)))
 
     def look(self, epoch: int) -> Probe:
-        """The model as it is now, after so many epochs."""
+        """The model as it is now, after `epoch` epochs."""
         found = [tf.nest.map_structure(lambda tensor: tensor.numpy(), self._looked(rows)) for rows in self._rows]
         cut, parameters = (np.stack([one[key] for one in found]) for key in (CUT, PARAMETERS))
         given = getattr(self.model.balancer, "task_weights", None)

@@ -30,7 +30,7 @@ def train_function(model: keras.Model) -> Any:
 
 
 def _operations(model: keras.Model, iterator: Any, count: tf.Tensor) -> Logs:
-    """So many steps, each with the next rows of an iterator."""
+    """A number of steps, each with the next rows of an iterator."""
     return _loop(model, count, lambda _: _on_replicas(model, partial(_step, model), next(iterator)))
 
 

@@ -11,13 +11,13 @@ from mtkit.profile.findings import Found, finds, graded
 from mtkit.profile.view import View
 from mtkit.types import DAY
 
-#: A count is extreme that is so many times that of the id above which a hundredth lies, and that has such a share of all rows.
+#: A count is extreme if it is this multiple of the count of the id above which a hundredth lies, and has this share of all rows.
 TIMES_HIGH, SHARE = 20, 0.001
 #: Ids of an entity from which on that can be said.
 _IDS = 200
-#: A user acts at fixed intervals with so many of them, of which so many are the same to the second.
+#: A user acts at fixed intervals if at least this many are known, of which this share is the same to the second.
 INTERVALS, SAME = 20, 0.8
-#: Popularity is concentrated where the top hundredth of so many items has this share of the interactions.
+#: Popularity is concentrated where the top hundredth of at least this many items has this share of the interactions.
 CONCENTRATED, ITEMS = 0.5, 1000
 
 

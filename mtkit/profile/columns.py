@@ -22,9 +22,9 @@ ENOUGH = 100
 EMPTY = 0.95
 #: Categories are nearly unique from this share of distinct ones among the rows on; from the second on, that is a warning.
 UNIQUE, SURELY_UNIQUE = 0.5, 0.98
-#: Numbers are far from others that are so many interquartile ranges beyond the quartiles.
+#: Numbers are far from others if they are this many interquartile ranges beyond the quartiles.
 FAR = 10
-#: No number is what all nines, or -1, say that is so many times farther out than the next one.
+#: No number is what all nines, or -1, say that is this many times farther out than the next one.
 APART = 2
 #: The share of numbers from which on words among them are odd, and how many rows of words there are at least.
 MOSTLY_NUMBERS = 0.9

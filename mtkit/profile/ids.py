@@ -13,13 +13,13 @@ from mtkit.profile.spelling import DOUBTFUL, NOBODY, NOTHING, alike, forms, lost
 from mtkit.profile.view import Place, Values, View
 from mtkit.schema import INTERACTIONS
 
-#: An id of 0 is taken for no id from this share of the rows on, if it has so many times the rows of the next one.
+#: An id of 0 is taken for no id from this share of the rows on, if it has this multiple of the rows of the next one.
 ZERO_SHARE, ZERO_TIMES = 0.01, 5
 #: A column describes ids if its most common value for each makes so much less mistakes than the most common one of all.
 DESCRIBES = 0.9
 #: Up to this share of rows with a text that others have, texts name things.
 SAME_TEXT = 0.2
-#: Ids have one form if so many have it, of so many ids.
+#: Ids have one form if this share of them has it, of at least this many ids.
 ONE_FORM, _IDS = 0.9, 50
 #: Fewer values describe no ids.
 _FEW_DESCRIPTIONS = 20

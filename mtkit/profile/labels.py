@@ -15,9 +15,9 @@ SOME_MISSING, HALF_MISSING = 0.01, 0.5
 RARE, RARE_ROWS = 0.001, 20
 #: Rows from which on shares say something.
 _ENOUGH = 100
-#: Parts of the time, of as many rows each, among which rates are compared, so many on each side.
+#: Parts of the time, of as many rows each, among which rates are compared, this many on each side.
 _PARTS, _SIDE = 20, 3
-#: A jump is so many standard errors, so many times what rates usually change by, and one rate this many times the other.
+#: A jump is this many standard errors, this many times what rates usually change by, and one rate this many times the other.
 ERRORS, USUAL, TIMES = 8, 4, 1.5
 
 

@@ -16,7 +16,7 @@ from mtkit.schema import INTERACTIONS
 
 #: Missing texts are a note from this share on, and a warning from the second.
 SOME_MISSING, HALF_MISSING = 0.05, 0.5
-#: A text is a standard one from this share of the rows, and so many rows, on.
+#: A text is a standard one from this share and this number of rows on.
 STANDARD, STANDARD_ROWS = 0.05, 20
 #: Characters, of which no encoder reads the end.
 LONG = 5000

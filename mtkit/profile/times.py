@@ -19,9 +19,9 @@ IN_ORDER = 0.95
 #: Seconds that stand for no time where nothing else is near: the first of 1970, of 1900, of spreadsheets, and of year 1.
 NO_TIMES = (0, -2_208_988_800, -2_209_161_600, -62_135_596_800)
 _NEAR, YEAR_2200 = 365 * DAY, 7_258_118_400
-#: A gap is a note from this share of the whole time on, and a warning from the second; so many rows would be expected in it.
+#: A gap is a note from this share of the whole time on, and a warning from the second; this many rows would be expected in it.
 GAP, LONG_GAP, EXPECTED = 0.02, 0.05, 100
-#: The share of rows in one second, and on one day that has so many times the rows of the median day.
+#: The share of rows in one second, and on one day that has this multiple of the rows of the median day.
 IN_ONE_SECOND, ON_ONE_DAY, TIMES_MEDIAN = 0.05, 0.02, 10
 #: Times at midnight are dates from this share on, up to the second, from which on all are.
 DATES, ALL_DATES = 0.005, 0.95

@@ -379,7 +379,7 @@ CHECKS = {
             "P049",
             "warning",
             "users or items of the test that training never saw",
-            "So many tested rows are of new ids that figures are about newcomers, or that few rows are measured at all.",
+            "A large share of the tested rows is of new ids: figures describe newcomers, or few rows are measured at all.",
             "Read columns that say something of new ids; see `unlisted` and `min_count` of the catalog.",
         ),
         DataCheck(

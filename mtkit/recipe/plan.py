@@ -203,7 +203,7 @@ class Plan:
         return tuple(name for name in self.encoders if name in members)
 
     def limited(self, encoder: str) -> bool:
-        """Whether a training step can encode only so many rows by this encoder of an entity."""
+        """Whether a training step can encode only a limited number of rows by this encoder of an entity."""
         return self.encoders[encoder].whole_limit is not None and self.entity(encoder) is not None
 
     def predictions(self) -> dict[str, TaskHead]:

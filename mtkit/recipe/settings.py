@@ -45,7 +45,7 @@ LARGEST_SEED = 2**32 - 1
 
 
 MOST_EPOCHS = 10
-"""Of a recipe that leaves their number to validation; over so many a cosine falls far enough for the last ones to be quiet."""
+"""Of a recipe that leaves their number to validation; over this many a cosine falls far enough for the last ones to be quiet."""
 
 Stop = Literal["never", "main", "task"]
 

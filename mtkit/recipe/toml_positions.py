@@ -61,7 +61,7 @@ def locate(text: str) -> dict[KeyPath, Found]:
 
 
 def nested_beyond(text: str, levels: int) -> int:
-    """The first line with a key or value below more than so many others; 0 where there is none. In linear time.
+    """The first line with a key or value nested deeper than a limit; 0 where there is none. In linear time.
 
     Args:
         text: what may be TOML; `tomllib` takes minutes, and gigabytes, for a key of a hundred thousand parts.

@@ -55,7 +55,7 @@ class TensorBoardLog:
         noted.note(phase, epoch)
 
     def end(self, directory: Path, embeddings: int) -> None:
-        """The figures of the test, the recipe, and the embeddings of at most so many rows of what is recommended."""
+        """The figures of the test, the recipe, and the embeddings of some rows of what is recommended."""
         for run in runs_in(directory):
             folder = run.path / FOLDER / "result"
             with self._writer(folder).as_default(step=0) as writer:

@@ -21,7 +21,7 @@ WIDE = 8
 """Numbers of a row from which on rows of a gradient are added up by `scatter_nd`."""
 
 DENSE_ROWS = 32_768
-"""Tables of at most so many rows are updated whole: by rows would take as long (a batch of 4,096, one CPU)."""
+"""Largest number of rows of a table that is updated whole: row by row would take as long (a batch of 4,096, one CPU)."""
 
 FINAL_RATE = 0.02
 """Where a cosine schedule ends, as a share of the learning rate."""
@@ -185,7 +185,7 @@ class Adam(_RowSparse, keras.optimizers.Adam):
 
     The dense rule goes on moving a row after its gradient, by β₁ of the move before in each step, while its moments decay.
     By rows, all of that is done when the row is touched: moments decay by the steps since the last time, moves that were
-    missed are made up for, and so many moves are made ahead as steps lay between. So a row that is looked up finds
+    missed are made up for, and as many moves are made ahead as steps lay between. So a row that is looked up finds
     about what the dense rule would have made of it, and rows that are touched in each step find just that.
 
     Source: Kingma and Ba, Adam: A Method for Stochastic Optimization, ICLR 2015. Deviations: moves that are made ahead, or

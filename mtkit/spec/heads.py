@@ -240,7 +240,7 @@ class TaskHead(Spec):
         return ()
 
     def candidates_of_step(self, rows: int, items: int) -> int:
-        """Of a head that `ranks`: against how many candidates a step has each of its rows, of a catalog of so many items."""
+        """Of a head that `ranks`: how many candidates each row of a step is ranked against, of a catalog of `items`."""
         return items if any(read.whole for read in self.reads()) else rows
 
     def columns(self, part: Part) -> tuple[str, ...]:

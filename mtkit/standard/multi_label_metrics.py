@@ -41,7 +41,7 @@ class _OfRows(PredictionMetric):
         return hits / self._most(labels.sum(axis=1, dtype=np.float64).clip(min=1), k), counted
 
     def _most(self, size: np.ndarray, k: int) -> np.ndarray:
-        """By what the hits of rows with so many classes, float64 `[rows]`, are divided."""
+        """By what the hits of rows, by how many classes they have, float64 `[rows]`, are divided."""
         raise NotImplementedError
 
 

@@ -208,7 +208,7 @@ def _discounts(groups: np.ndarray, predictions: np.ndarray, weights: np.ndarray)
 
 
 def _summed_discounts(places: np.ndarray) -> np.ndarray:
-    """The sum of 1 / log2(1 + position) over positions up to so many, float64."""
+    """The sum of 1 / log2(1 + position) over the first positions, up to a number of them, float64."""
     import numpy as np
 
     whole = np.floor(places).astype(int)

@@ -23,7 +23,7 @@ class TensorBoard(Spec):
     """
 
     embeddings: Annotated[int, Field(ge=0)] = Field(
-        10_000, description="at most so many candidates of the main task are shown in the projector; 0 = none"
+        10_000, description="how many candidates of the main task the projector shows at most; 0 = none"
     )
 
     _log: Any = PrivateAttr(None)

@@ -126,7 +126,7 @@ class Training:
         return {name: rate for name, rate in self._all_rates(self.epoch).items() if name in used}
 
     def _all_rates(self, epoch: int) -> dict[str, Rate]:
-        """How all row tables are consumed after so many epochs: as stated, or as validation has it, step by step."""
+        """How all row tables are consumed after a number of epochs: as stated, or as validation has it, step by step."""
         stated = self.pipeline.rates()
         rates, schedule = stated, self.course.schedule(epoch)
         for number in range(2, epoch + 1) if schedule.rules.learned else ():

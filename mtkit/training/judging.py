@@ -81,7 +81,7 @@ class Course(tf.Module):
         self.chosen = [*map(_copy, self._model.weights)] if decides else []
 
     def schedule(self, epoch: int) -> Schedule:
-        """The schedule, as it is known after so many epochs."""
+        """The schedule, as it is known after a number of epochs."""
         if self._repeats is not None:
             return self._repeats
         values = [] if self.scores is None else self.scores.numpy()[:epoch].T.tolist()

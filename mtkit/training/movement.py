@@ -38,7 +38,7 @@ class Movement:
         return max((_change(before, after) for before, after in pairs if before.any()), default=np.inf)
 
     def warning(self, epochs: int, to_come: float | None = None) -> str:
-        """What to say after the first of so many epochs; empty where the weights moved.
+        """What to say after the first epoch of several; empty where the weights moved.
 
         Args:
             epochs: how many there are.

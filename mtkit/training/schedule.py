@@ -16,7 +16,7 @@ LEAST_RANGE = 0.01
 """Of the size of a score: what its regret is a share of at least."""
 
 MOST_SHARE = 4.0
-"""The rate of a table that is learned is at most so many times that which is stated, and at least that part of it."""
+"""The rate of a table that is learned is at most this multiple of the stated rate, and at least the stated rate divided by it."""
 
 
 @dataclass(frozen=True)
@@ -130,11 +130,11 @@ class Schedule:
         return min((end for end in ends if end is not None), default=None)
 
     def resting(self, epoch: int) -> frozenset[str]:
-        """The tasks that do not train any more after so many epochs."""
+        """The tasks that no longer train after a number of epochs."""
         return frozenset(task for task in self.tasks if (end := self.leaves(task)) is not None and end <= epoch)
 
     def shares(self, epoch: int) -> dict[str, float]:
-        """Row table -> factor of its rows in a step after so many epochs, from 1 / `MOST_SHARE` to `MOST_SHARE`.
+        """Row table -> factor of its rows in a step after a number of epochs, from 1 / `MOST_SHARE` to `MOST_SHARE`.
 
         A table's progress is the mean relative gain of the scores of its tasks that train in an epoch. Its factor is
         multiplied by its progress as a share of the mean progress of all tables, between a half and two; by a half where

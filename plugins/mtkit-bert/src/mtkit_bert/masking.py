@@ -9,7 +9,7 @@ import numpy as np
 from mtkit.backend import tf
 from mtkit_bert.vocabulary import Vocabulary
 
-#: Of the tokens to be predicted, so many become the mask token, and up to here another token; the others stay.
+#: Of the tokens to be predicted, this share becomes the mask token, and up to here another token; the others stay.
 _MASKED, _REPLACED = 0.8, 0.9
 
 _GOLDEN = 0x9E3779B97F4A7C15

@@ -40,7 +40,7 @@ class RelativeBias(keras.layers.Layer):
         super().build(shape)
 
     def call(self, tokens: tf.Tensor) -> tf.Tensor:
-        """What is added to scores of texts of so many `tokens` (int32, a scalar): `[num_heads, tokens, tokens]`."""
+        """What is added to scores of texts of a number of `tokens` (int32, a scalar): `[num_heads, tokens, tokens]`."""
         place = tf.range(tokens)
         rows = tf.gather(self._rows, place[None, :] - place[:, None] + self.max_tokens - 1)
         return tf.transpose(tf.gather(self.embeddings, rows), [2, 0, 1])

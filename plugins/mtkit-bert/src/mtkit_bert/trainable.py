@@ -38,7 +38,7 @@ class TrainableText(keras.layers.Layer):
         pooling: one vector from the tokens, as `Pooling` has it.
         learning_rate_factor: of the network's last block; the projection has the learning rate of the model.
         layer_decay: each block's factor is this share of that of the block above; embeddings are below all blocks.
-        window: texts of more token ids are windows of so many, side by side; the vector of a text is then the mean of
+        window: texts of more token ids are split into windows of this many; the vector of a text is then the mean of
             theirs, weighted by their numbers of tokens. None = a text is one window.
         combine: of the vectors of a row's texts: the `mean` of those that are there, or `concat`.
         transform: of each text's vector before that, fixed; None = the vectors as they are.
