@@ -18,8 +18,8 @@ from mtkit.synthetic.domains import domain_of
 from mtkit.synthetic.settings import Settings
 from mtkit.synthetic.writing import make, recipe_texts
 
-SMALL = ("data.rows=4000", "data.users=80", "data.items=60", "train.epochs=1", "evaluate.baselines=['majority']")
-SIZES = Settings(rows=4000, users=80, items=60)
+SMALL = ("data.rows=4000", "data.users=160", "data.items=60", "train.epochs=1", "evaluate.baselines=['majority']")
+SIZES = Settings(rows=4000, users=160, items=60)
 
 
 @pytest.fixture(params=recipe_texts().items(), ids=lambda found: found[0])

@@ -49,7 +49,8 @@ class Account:
         self.domain = domain
         items = len(domain.world.kind)
         self._popular, self._past = np.zeros(items), np.zeros(len(domain.world.before), bool)
-        self._doers = np.zeros(len(self._past))
+        asked = ("", domain.asked) if domain.asked else ()
+        self._doers = {behavior: np.zeros(len(self._past)) for behavior in asked}
         self._rows: list[dict[str, np.ndarray]] = []
         self._before: dict[str, list[float]] = {}
 
@@ -60,13 +61,13 @@ class Account:
         target = labels[self.domain.target] == 1 if self.domain.target else np.ones(len(test), bool)
         self._popular += np.bincount(part.items[~test & target], minlength=len(self._popular))
         self._past[part.users[~test]] = True
-        if self.domain.asked:
-            did = labels[self.domain.asked][~test] == 1
-            self._doers += np.bincount(part.users[~test][did], minlength=len(self._doers))
+        for behavior, total in self._doers.items():
+            did = ~test & (labels[behavior] == 1) if behavior else ~test
+            total += np.bincount(part.users[did], minlength=len(total))
         for name, label in labels.items():
             there = label[~test & ~np.isnan(label)]
-            total = self._before.setdefault(name, [0.0, 0.0])
-            total[0], total[1] = total[0] + there.sum(), total[1] + len(there)
+            seen = self._before.setdefault(name, [0.0, 0.0])
+            seen[0], seen[1] = seen[0] + there.sum(), seen[1] + len(there)
         if test.any():
             kept = {"users": part.users, "items": part.items, "target": target} | labels
             kept |= {f"{name} planted": chance for name, chance in part.chances.items()}
@@ -80,8 +81,9 @@ class Account:
         found = dict(self._predictions(rows)) | dict(_of_texts(self.domain)) | dict(_of_users(self.domain))
         if rows and (ranking := self._ranking(rows)):
             found["next"] = ranking
-        if rows and self.domain.asked and (ranking := self._askers(rows)):
-            found["who"] = ranking
+        for behavior in self._doers if rows else ():
+            if ranking := self._askers(rows, behavior):
+                found["who" if behavior else "reader"] = ranking
         return found
 
     def _predictions(self, rows: Mapping[str, np.ndarray]) -> Iterator[tuple[str, Best]]:
@@ -108,16 +110,16 @@ class Account:
         scores = functools.partial(self._chances, self.domain.target)
         return _ranked(rows["users"][target], rows["items"][target], scores, self._popular)
 
-    def _askers(self, rows: Mapping[str, np.ndarray]) -> Best | None:
-        """Users for items: who does what is asked, popularity being how often they did."""
-        target = rows[self.domain.asked] == 1
+    def _askers(self, rows: Mapping[str, np.ndarray], behavior: str) -> Best | None:
+        """Users for items: who chooses them, and with a behavior who does that, too; popularity is how often they did."""
+        target = rows[behavior] == 1 if behavior else np.ones(len(rows["users"]), bool)
 
         def scores(items: np.ndarray) -> np.ndarray:
             users = np.arange(len(self._past))
             activity = np.diff(self.domain.world.activity, prepend=0)
-            return np.asarray(activity * self._chances(self.domain.asked, users)[:, items].T)
+            return np.asarray(activity * self._chances(behavior, users)[:, items].T)
 
-        return _ranked(rows["items"][target], rows["users"][target], scores, self._doers)
+        return _ranked(rows["items"][target], rows["users"][target], scores, self._doers[behavior])
 
     def _chances(self, behavior: str, users: np.ndarray) -> np.ndarray:
         """float64 `[users, items]`: how often each item is chosen in the test, and a behavior follows."""
