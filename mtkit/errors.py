@@ -30,6 +30,10 @@ class DataError(MtkitError):
     """Data that do not fit what was declared."""
 
 
+class NoRowsError(DataError):
+    """A part of a row table would be empty."""
+
+
 class PluginError(MtkitError):
     """A plugin that is missing, broken, or offers a name that another one offers too."""
 

@@ -206,6 +206,7 @@ class Fold:
         schema: the declared columns.
         earlier: entity -> how many ids of its catalog, the first ones, are those of the run that this one goes on with; empty
             where it goes on with none.
+        classes: label -> its classes, where the events are some of those that tell them; else these tell.
     """
 
     name: str
@@ -217,6 +218,7 @@ class Fold:
     schema: Schema
     dropped: Mapping[str, int] = field(default_factory=dict)
     earlier: Mapping[str, int] = field(default_factory=dict)
+    classes: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
     def catalog(self, scope: str) -> Entity:
         """The catalog of an entity, by its own name or that of a role."""

@@ -152,7 +152,16 @@ UNTESTED = {
     "scaffold.templates": "scaffold/test_new, which makes every kind",
     **dict.fromkeys(("draft.words", "draft.facts"), "draft/test_columns and draft/test_roles, on files"),
     **dict.fromkeys(("draft.declarations", "draft.outline", "draft.toml_text"), "draft/test_recipe_text"),
-    **dict.fromkeys(("data.prepared", "data.prepared_features", "data.prepared_rows"), "runs/test_preparing"),
+    **dict.fromkeys(
+        (
+            "data.out_of_core",
+            "data.out_of_core_rows",
+            "data.prepared",
+            "data.prepared_features",
+            "data.prepared_rows",
+        ),
+        "runs/test_preparing",
+    ),
     "data.kept_weights": "training/test_warm_start and runs/test_origins",
     "layers.axes": "model/test_named_weights and training/test_warm_start",
     "data.feature_scopes": "data/test_fit_features and evaluation/test_baseline_tuning",

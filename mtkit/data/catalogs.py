@@ -101,7 +101,7 @@ def make_fold(
         raise DataError(f"min_count: {sorted(unknown)} are no entities; the data have {sorted(schema.entities)}")
     time = moments(dataset, cut)
     fit = cut.cut if cut.fit is None else cut.fit
-    keys = {entity: _Keys.of(dataset, entity) for entity in schema.entities}
+    keys = {entity: Keys.of(dataset, entity) for entity in schema.entities}
     places = {
         role: keys[entity].places(dataset, role, unlisted=entity in drop_unlisted)
         for role, entity in schema.roles.items()
@@ -132,7 +132,7 @@ def make_fold(
             entities[entity], ids[role] = _with_guests(entities[entity], keys[entity], dataset, ids[role], acts)
         else:
             kept_unknown[role] = parts["eval"]
-    kept, turned_away = _keep(time < cut.end, ids, parts, kept_unknown)
+    kept, turned_away = kept_interactions(time < cut.end, ids, parts, kept_unknown)
     dropped = {**dataset.left_out, **turned_away}
     if not kept[time >= cut.cut].any():
         reasons = ", ".join(
@@ -142,12 +142,12 @@ def make_fold(
             f"fold {cut.name!r} has nothing to evaluate; left out: {reasons}; see min_count in data.catalog"
         )
     users = len(entities[next(iter(schema.roles.values()))]) if schema.roles else 1
-    events = _events(dataset, ids, time, kept, users)
+    events = events_of(dataset, ids, time, kept, users)
     return Fold(cut.name, fit, cut.cut, cut.end, entities, events, schema, dropped)
 
 
 @dataclass(frozen=True)
-class _Catalog:
+class Catalog:
     """A catalog, and its row of each place among the sorted keys, int32; 0, also at place -1 = not there."""
 
     entity: Entity
@@ -155,7 +155,7 @@ class _Catalog:
 
 
 @dataclass(frozen=True)
-class _Keys:
+class Keys:
     """The ids of an entity's table: `order` sorts them, and their `places` are positions among the `sorted`."""
 
     entity: str
@@ -163,7 +163,8 @@ class _Keys:
     sorted: pa.ChunkedArray
 
     @classmethod
-    def of(cls, dataset: Dataset, entity: str) -> _Keys:
+    def of(cls, dataset: Dataset, entity: str) -> Keys:
+        """The ids of an entity's table."""
         keys = plain(dataset.entities[entity]["id"])
         order = pc.sort_indices(as_integers(keys))
         return cls(entity, order, keys.take(order))
@@ -192,7 +193,12 @@ class _Keys:
 
     def frequent(self, places: Sequence[np.ndarray], minimum: int) -> np.ndarray:
         """Places that occur often enough, in all roles together."""
-        counts = sum(np.bincount(found[found >= 0], minlength=len(self.sorted)) for found in places)
+        return self.frequent_of(
+            sum(np.bincount(found[found >= 0], minlength=len(self.sorted)) for found in places), minimum
+        )
+
+    def frequent_of(self, counts: np.ndarray, minimum: int) -> np.ndarray:
+        """Places whose ids occur often enough, by how often each does."""
         chosen = np.flatnonzero(counts >= minimum)
         if not len(chosen):
             raise DataError(
@@ -200,7 +206,7 @@ class _Keys:
             )
         return chosen
 
-    def catalog(self, dataset: Dataset, chosen: np.ndarray, numbered: np.ndarray | None) -> _Catalog:
+    def catalog(self, dataset: Dataset, chosen: np.ndarray, numbered: np.ndarray | None) -> Catalog:
         """The catalog of the chosen places; those that were numbered come first, also if they are not chosen.
 
         An id that was numbered and is not in the table any more has its row, with nulls.
@@ -213,7 +219,7 @@ class _Keys:
         rows[places] = np.arange(1, len(places) + 1)
         rows[-1] = 0
         table = self.order.take(pa.array(places, mask=places < 0))
-        return _Catalog(_entity(self.entity, dataset, ids, table), rows)
+        return Catalog(_entity(self.entity, dataset, ids, table), rows)
 
 
 def _entity(name: str, dataset: Dataset, key: pa.ChunkedArray, rows: pa.Array) -> Entity:
@@ -228,7 +234,7 @@ def _entity(name: str, dataset: Dataset, key: pa.ChunkedArray, rows: pa.Array) -
 
 
 def _with_guests(
-    known: Entity, keys: _Keys, dataset: Dataset, rows: np.ndarray, acts: np.ndarray
+    known: Entity, keys: Keys, dataset: Dataset, rows: np.ndarray, acts: np.ndarray
 ) -> tuple[Entity, np.ndarray]:
     """The catalog with a row for each id that is not in it and `acts` in some interactions, and the rows of all of them."""
     role = next(iter(dataset.schema.roles))
@@ -246,7 +252,7 @@ def _with_guests(
     return entity, np.where(acts & (number >= 0), len(known) + number, rows).astype(np.int32)
 
 
-def _keep(
+def kept_interactions(
     there: np.ndarray,
     ids: Mapping[str, np.ndarray],
     parts: Mapping[str, np.ndarray],
@@ -274,7 +280,9 @@ def _some_of(roles: Sequence[str]) -> Iterator[tuple[str, ...]]:
         yield from combinations(roles, number)
 
 
-def _events(dataset: Dataset, ids: Mapping[str, np.ndarray], time: np.ndarray, kept: np.ndarray, users: int) -> Events:
+def events_of(
+    dataset: Dataset, ids: Mapping[str, np.ndarray], time: np.ndarray, kept: np.ndarray, users: int
+) -> Events:
     """The kept interactions; those of data without users lie as those of one."""
     schema = dataset.schema
     user = next(iter(ids.values()), np.zeros(len(time), np.int32))

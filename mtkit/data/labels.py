@@ -101,12 +101,24 @@ def event_labels(fold: Fold, positions: np.ndarray, names: Sequence[str], part: 
     for name in names:
         declared, column = fold.schema.interactions[name], fold.events.columns[name]
         ahead = declared.horizon.total_seconds() if declared.horizon else 0
-        # Of a label that looks ahead, training knows what is over by its end; the rest is of time before it.
-        learned = time + ahead <= fold.fit if ahead else time < fold.fit
-        labels.add(name, column.take(pa.array(positions)), declared, column.filter(pa.array(learned)))
+        known = column.filter(pa.array(learned_of(fold, declared))) if name not in fold.classes else None
+        known = _as_known(fold.classes[name], declared) if known is None else known
+        labels.add(name, column.take(pa.array(positions)), declared, known)
         if ahead:
             labels.weights[name][time[positions] + ahead > end] = 0
     return labels
+
+
+def _as_known(classes: Sequence[str], declared: Column) -> pa.ChunkedArray:
+    """A column that has these classes."""
+    return pa.chunked_array([pa.array([list(classes)]) if declared.multi_label else pa.array(classes, pa.string())])
+
+
+def learned_of(fold: Fold, declared: Column) -> np.ndarray:
+    """Which events training knows a label of, bool `[events]`: of one that looks ahead, what is over by its end."""
+    ahead = declared.horizon.total_seconds() if declared.horizon else 0
+    learned: np.ndarray = fold.events.time + ahead <= fold.fit if ahead else fold.events.time < fold.fit
+    return learned
 
 
 def entity_labels(fold: Fold, entity: str, rows: np.ndarray) -> Labels:

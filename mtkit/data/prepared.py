@@ -10,13 +10,14 @@ import functools
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from pydantic import ValidationError
 
-from mtkit.data.column_files import AGAIN, ColumnWriter, read_columns
+from mtkit.data.column_files import AGAIN, Columns, ColumnWriter, read_columns
 from mtkit.declared import Declared
 from mtkit.errors import DataError
 from mtkit.files import write_text
@@ -131,16 +132,21 @@ def open_dataset(directory: Path, schema: Schema) -> Dataset:
         DataError: it is not complete, or damaged.
     """
     record = read_record(directory)
-    tables = read_columns(directory / TABLES).tables
-    entities = {name.removeprefix("entity/"): table for name, table in tables.items() if name.startswith("entity/")}
-    if set(entities) != set(schema.entities) or not set(schema.interactions) <= set(
-        tables["interactions"].column_names
-    ):
+    found = tables_of_directory(read_columns(directory / TABLES), schema)
+    there = found.interactions.column_names
+    if set(found.entities) != set(schema.entities) or not set(schema.interactions) <= set(there):
         raise DataError(
             f"{directory}: was prepared of other columns than the recipe declares; prepare another directory"
         )
     origins = {name: Origin(*of) for name, of in record.origins.items()}
-    return Dataset(tables["interactions"], entities, schema, origins, record.notes, record.left_out, directory)
+    return replace(found, origins=origins, notes=record.notes, left_out=record.left_out, prepared=directory)
+
+
+def tables_of_directory(columns: Columns, schema: Schema) -> Dataset:
+    """The tables alone."""
+    tables = columns.tables
+    entities = {name.removeprefix("entity/"): table for name, table in tables.items() if name.startswith("entity/")}
+    return Dataset(tables["interactions"], entities, schema)
 
 
 def kept_record(dataset: Dataset) -> Record | None:

@@ -14,7 +14,7 @@ from mtkit.data.columns import raw
 from mtkit.data.conditions import events_where, holding
 from mtkit.data.known_as_of import before_group, history_bounds
 from mtkit.data.labels import Labels, entity_labels
-from mtkit.errors import DataError
+from mtkit.errors import NoRowsError
 from mtkit.schema import CONTEXT
 from mtkit.types import Events, Fold, Part, Ragged, RowTable
 
@@ -88,7 +88,7 @@ def in_sequences(table: RowTable, length: int) -> RowTable:
     begin, end = table.history.T
     there = np.flatnonzero(end > begin)
     if not len(there):
-        raise DataError(f"no row has a past here, so there are no sequences: {table.note}")
+        raise NoRowsError(f"no row has a past here, so there are no sequences: {table.note}")
     # Events are in the order of users and time, so ends of pasts are, too.
     rows = there[np.argsort(end[there], kind="stable")]
     begin, end = begin[rows], end[rows]
@@ -179,8 +179,8 @@ def _with_past(table: RowTable, past: Events, fold: Fold) -> RowTable:
     return replace(table.take(kept), left_out={f"{acting} without a past": len(table) - len(kept)})
 
 
-def _no_rows(fold: Fold, note: str) -> DataError:
-    return DataError(f"fold {fold.name!r} has no rows here: {note}")
+def _no_rows(fold: Fold, note: str) -> NoRowsError:
+    return NoRowsError(f"fold {fold.name!r} has no rows here: {note}")
 
 
 def entity_table(fold: Fold, entity: str, rows: np.ndarray, note: str) -> RowTable:

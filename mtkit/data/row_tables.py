@@ -22,7 +22,7 @@ from mtkit.recipe.drafts import embeddings, with_known
 from mtkit.recipe.loader import Recipe
 from mtkit.recipe.plan import Plan
 from mtkit.recipe.toml_positions import KeyPath
-from mtkit.spec import Cut, RetrievalTask, TaskHead
+from mtkit.spec import Cut, RetrievalTask, Rows, TaskHead
 from mtkit.spec.heads import mask_name
 from mtkit.types import Dataset, Fold, Part, RowTable
 
@@ -59,7 +59,7 @@ def rows_of(
     directory = dataset.prepared / cut.name
     fold = read_fold(directory, with_known(dataset.schema, recipe.preprocess))
     tables = read_tables(directory, recipe.rows, fold)
-    _check_rows(recipe, fold, tables)
+    check_rows(recipe, fold, tables)
     return fold, tables
 
 
@@ -88,23 +88,50 @@ def tables_of(recipe: Recipe, fold: Fold, *, model: bool) -> dict[str, dict[Part
     }
     for name, parts in tables.items():
         tables[name] = {part: _with_statistics(recipe, fold, table) for part, table in parts.items()}
-    for spec in recipe.plan.predictions().values():
-        for part in PARTS:
-            table = tables[spec.rows][part]
-            if len(spec.labels) > 1:
-                table = _with_joined(table, spec.predicts, spec.labels)
-            names = table.classes.get(spec.predicts, ())
-            tables[spec.rows][part] = _renumbered(table, spec.predicts, tuple(spec.in_order(names)))
     for name, parts in tables.items():
-        wheres = [head.of_rows for head in recipe.plan.tasks.values() if head.of_rows and head.rows == name]
-        tables[name] = {part: masked(fold, table, wheres) for part, table in parts.items()}
+        tables[name] = {part: _of_tasks(recipe, fold, table) for part, table in parts.items()}
         heads = [head for head in recipe.plan.tasks.values() if isinstance(head, RetrievalTask) and head.rows == name]
         tables[name]["train"] = repeated(tables[name]["train"], {head.repeats for head in heads if head.repeats < 1})
     for name, parts in tables.items():
         asked_queries = recipe.plan.queries(name)
         tables[name] = {part: with_queries(fold, table, asked_queries) for part, table in parts.items()}
-    _check_rows(recipe, fold, tables)
+    check_rows(recipe, fold, tables)
     return _weighed(recipe, fold, tables)
+
+
+def some_rows(recipe: Recipe, fold: Fold, name: str, rows: Rows, part: Part) -> RowTable:
+    """The rows of a part of a table that a part of all events makes; without what only all of them tell.
+
+    Args:
+        recipe: the resolved recipe.
+        fold: has those events.
+        name: of the table.
+        rows: what makes it.
+        part: the part.
+
+    Raises:
+        NoRowsError: these events make none.
+    """
+    table = _of_tasks(recipe, fold, make_rows(name, rows, fold, part, asked_columns(recipe)[name, part]))
+    return weighed(fold, table, _weights_asked(recipe, name))
+
+
+def _of_tasks(recipe: Recipe, fold: Fold, table: RowTable) -> RowTable:
+    """The table with labels as its tasks have them, and with which of its rows there are for them."""
+    for spec in recipe.plan.predictions().values():
+        if spec.rows == table.name:
+            if len(spec.labels) > 1:
+                table = _with_joined(table, spec.predicts, spec.labels)
+            names = table.classes.get(spec.predicts, ())
+            table = _renumbered(table, spec.predicts, tuple(spec.in_order(names)))
+    wheres = [head.of_rows for head in recipe.plan.tasks.values() if head.of_rows and head.rows == table.name]
+    return masked(fold, table, wheres)
+
+
+def _weights_asked(recipe: Recipe, name: str) -> set[str]:
+    """The columns by which tasks weigh the rows of a table."""
+    heads = recipe.plan.tasks.values()
+    return {head.weight_by for head in heads if head.weight_by and name in (head.rows, head.evaluated_on)}
 
 
 def _with_statistics(recipe: Recipe, fold: Fold, table: RowTable) -> RowTable:
@@ -176,8 +203,12 @@ def fold_of(recipe: Recipe, dataset: Dataset, cut: Cut, numbered: Mapping[str, n
     return replace(fold, schema=with_known(fold.schema, recipe.preprocess))
 
 
-def _check_rows(recipe: Recipe, fold: Fold, tables: Tables) -> None:
-    """Refuses tasks whose row tables do not have what they need."""
+def check_rows(recipe: Recipe, fold: Fold, tables: Tables) -> None:
+    """Refuses tasks whose row tables do not have what they need.
+
+    Raises:
+        RecipeError: there are such tasks.
+    """
     plan = recipe.plan
     found: list[tuple[KeyPath, str]] = [
         (("task", name, *path), message)
@@ -200,7 +231,7 @@ def _weighed(recipe: Recipe, fold: Fold, tables: Tables) -> dict[str, dict[Part,
     """The tables with what their rows count for the tasks that train or are evaluated on them."""
     heads, found = recipe.plan.tasks, dict[str, dict[Part, RowTable]]()
     for name, parts in tables.items():
-        asked = {head.weight_by for head in heads.values() if head.weight_by and name in (head.rows, head.evaluated_on)}
+        asked = _weights_asked(recipe, name)
         found[name] = {part: weighed(fold, parts[part], asked) for part in PARTS}
     wrong = [(("task", name, *path), text) for name, head in heads.items() for path, text in unfit(fold, head, found)]
     _refuse(recipe, wrong)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -42,6 +42,28 @@ def read_table(path: Path, columns: Collection[str], reading: Reading | None = N
         return pa.concat_tables(parts, promote_options="permissive")
     except (pa.ArrowInvalid, pa.ArrowTypeError) as error:
         raise DataError(f"{path}: its parts have columns of different types: {error}") from error
+
+
+def parquet_parts(path: Path, columns: Collection[str], rows: int) -> Iterator[pa.Table] | None:
+    """The wanted columns of Parquet files, some rows at a time; None where files are others, or folders have columns.
+
+    Raises:
+        DataError: there is no such file, or columns are missing; while they are read, that a file cannot be read.
+    """
+    files = [Wanted(file, root_of(path), columns, "") for file in files_of(path, _reader)]
+    if not files or any(not is_parquet(wanted.path) or wanted.of_folders for wanted in files):
+        return None
+    return (part for wanted in files for part in _parquet_parts(wanted, rows))
+
+
+def _parquet_parts(wanted: Wanted, rows: int) -> Iterator[pa.Table]:
+    try:
+        file = parquet.ParquetFile(wanted.path)
+        names = wanted.among(file.schema_arrow.names)
+        for batch in file.iter_batches(rows, columns=names):
+            yield pa.Table.from_batches([batch]).select(names)
+    except (OSError, pa.ArrowException) as error:
+        raise DataError(f"{wanted.path}: cannot be read: {str(error).splitlines()[0]}") from error
 
 
 def _part(wanted: Wanted, reading: Reading) -> pa.Table:

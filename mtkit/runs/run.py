@@ -211,7 +211,7 @@ def looked_over(recipe: Recipe, report: Reporter, dataset: Dataset | None = None
     told = dict.fromkeys((*dataset.notes, *late(recipe.clean, cuts[0]), *notes))
     dataset = replace(dataset, notes=tuple(told))
     report.data(dataset.notes)
-    findings, suspicious = _found(recipe, dataset, cuts, report)
+    findings, suspicious = found_in(recipe, dataset, cuts, report)
     refuse(findings)
     report.leaks(findings)
     report.profile(recipe, suspicious)
@@ -219,7 +219,7 @@ def looked_over(recipe: Recipe, report: Reporter, dataset: Dataset | None = None
     return LookedOver(dataset, findings, suspicious, clock.laps, clock.peaks)
 
 
-def _found(
+def found_in(
     recipe: Recipe, dataset: Dataset, cuts: tuple[Cut, Cut], report: Reporter
 ) -> tuple[list[Leak], list[Finding]]:
     """Leaks, and what is suspicious; of prepared data, what was found when they were prepared."""

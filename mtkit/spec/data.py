@@ -42,6 +42,10 @@ class DataSource(Spec):
         """
         raise NotImplementedError
 
+    def parts(self, rows: int) -> Iterator[Dataset] | None:
+        """The raw tables again and again, each time with the next interactions, `rows` or so; None = they come as a whole."""
+        return None
+
     @property
     def cleaners(self) -> Mapping[str, Cleaner]:
         """What is done to its tables once they are read, by name, in this order."""
@@ -68,6 +72,10 @@ class Cleaned(DataSource):
     def load(self) -> Dataset:
         """The raw tables of the source."""
         return self.source.load()
+
+    def parts(self, rows: int) -> Iterator[Dataset] | None:
+        """Those of the source."""
+        return self.source.parts(rows)
 
     @property
     def cleaners(self) -> Mapping[str, Cleaner]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -161,7 +161,11 @@ class Files(_Tables):
         return self._dataset(tables.pop(INTERACTIONS), tables, {name: path.name for name, path in paths.items()})
 
     def _read(self, paths: Mapping[str, Path]) -> dict[str, pa.Table]:
-        """Table -> its declared columns, of the files of some tables."""
+        """Table -> its declared columns, of the files of some tables.
+
+        Raises:
+            DataError: what is wrong with each of the files.
+        """
         from mtkit.data.table_files import read_table
         from mtkit.data.text_files import Reading
 
@@ -188,6 +192,20 @@ class Files(_Tables):
         moments = [name for name, column in self.columns.items() if column.kind in ("id", "time")]
         keys = {name: moments if name == INTERACTIONS else [self._key(name)] for name in newer}
         return {name: with_newer(older[name], table, name, keys[name], paths[name]) for name, table in newer.items()}
+
+    def parts(self, rows: int) -> Iterator[Dataset] | None:
+        """Row groups of Parquet files, whose columns are all in the files themselves; others, and newer rows, are read as a whole."""
+        from mtkit.data.table_files import parquet_parts
+
+        if self.newer:
+            return None
+        called = [self.headers.get(INTERACTIONS, {}).get(column, column) for column in self.columns]
+        parts = parquet_parts(self.interactions, called, rows)
+        if parts is None:
+            return None
+        names = {table: path.name for table, path in {INTERACTIONS: self.interactions, **self.entities}.items()}
+        entities = self._read(self.entities)
+        return (self._dataset(part.rename_columns(list(self.columns)), entities, names) for part in parts)
 
 
 class Frames(_Tables):
@@ -264,3 +282,8 @@ class Synthetic(Settings, DataSource):
         made = self._domain()(self)
         interactions = pa.concat_tables([part.table for part in made.parts()])
         return Dataset(interactions.select(list(self.schema().interactions)), made.tables, self.schema())
+
+    def parts(self, rows: int) -> Iterator[Dataset] | None:
+        """The parts in which it is made, each from a seed of its own."""
+        made, schema = self._domain()(self), self.schema()
+        return (Dataset(part.table.select(list(schema.interactions)), made.tables, schema) for part in made.parts())

@@ -7,7 +7,7 @@ import pytest
 from mtkit.data.catalogs import make_cuts
 from mtkit.data.columns import load
 from mtkit.data.row_tables import rows_of
-from mtkit.errors import DataError
+from mtkit.errors import DataError, RecipeError
 from mtkit.model.assembly import assemble
 from mtkit.recipe.alone import alone
 from mtkit.recipe.loader import load_recipe
@@ -47,7 +47,7 @@ def assert_same(found, expected, where=""):
         assert found == expected, where
 
 
-def assert_same_rows(found, expected):
+def assert_same_rows(found, expected, *, notes=True):
     """The same folds and row tables."""
     (fold, tables), (other, others) = found, expected
     assert (fold.name, fold.fit, fold.cut, fold.end, fold.dropped) == (
@@ -66,7 +66,9 @@ def assert_same_rows(found, expected):
     assert fold.events.columns.to_pylist() == other.events.columns.to_pylist()
     for name, parts in others.items():
         for part, table in parts.items():
-            for field in dataclasses.fields(table):
+            for field in (
+                dataclasses.fields(table) if notes else (f for f in dataclasses.fields(table) if f.name != "note")
+            ):
                 value = getattr(tables[name][part], field.name)
                 value = dict(value) if field.name == "context" else value
                 assert_same(value, getattr(table, field.name), f"{name}.{part}.{field.name}")
@@ -149,3 +151,35 @@ def test_other_recipes_are_told_what_differs(recipe_path, prepared, tmp_path):
         prepare(load_recipe(recipe_path), tmp_path, Reporter(verbosity=-1))
     with pytest.raises(DataError, match="no prepared data"):
         load(load_recipe(recipe_path, [f'data.prepared="{tmp_path / "none"}"']).data.source)
+
+
+@pytest.mark.parametrize(
+    "changed", [{}, {"rows.windows.eval_sample": 9, "rows.lines.sample": 100}], ids=["all", "some"]
+)
+def test_rows_made_by_parts_are_those_of_memory(recipe_path, tmp_path, monkeypatch, changed):
+    monkeypatch.setattr("mtkit.data.out_of_core.PIECE", 150)
+    monkeypatch.setattr("mtkit.runs.preparing.rows_within", lambda _: 200)
+    sets = [f"{key}={value}" for key, value in changed.items()]
+    recipe = load_recipe(recipe_path, sets)
+    prepare(recipe, tmp_path, Reporter(verbosity=-1), "arrow")
+    again = load_recipe(recipe_path, [*sets, f'data.prepared="{tmp_path}"'])
+    for number in (0, 1):
+        found, expected = _rows(again, number), _rows(recipe, number)
+        assert_same_rows(found, expected, notes=False)
+        for name, parts in expected[1].items():
+            for part, table in parts.items():
+                clauses = found[1][name][part].note.split("; ")
+                assert changed or set(clauses) <= set(table.note.split("; ")), (name, part)
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"prepared.json", "tables", "valid", "test"}
+
+
+def test_what_takes_all_interactions_is_refused_by_parts(recipe_path, tmp_path):
+    sets = ['data.catalog.user.unlisted="unknown"', 'task.next.use="gated_retrieval"', 'task.next.query=["past"]']
+    with pytest.raises(RecipeError) as refused:
+        prepare(load_recipe(recipe_path, sets), tmp_path / "a", Reporter(verbosity=-1), "arrow")
+    assert "data.catalog.user.unlisted: ids of no catalog get rows, which takes all" in str(refused.value)
+    assert "rows.windows: a task reads how popular items were" in str(refused.value)
+    with pytest.raises(DataError, match=r"--memory 1: expected 1.5 GB at least"):
+        prepare(load_recipe(recipe_path), tmp_path / "b", Reporter(verbosity=-1), "arrow", 1.0)
+    assert not list(tmp_path.iterdir())

@@ -14,12 +14,25 @@ from mtkit.cli.commands._options import chosen_reporter, recipe_arguments, scree
 @click.option(
     "--out", required=True, type=click.Path(path_type=Path, file_okay=False), help="Directory of the prepared data."
 )
+@click.option(
+    "--engine",
+    type=click.Choice(["memory", "arrow"]),
+    default="memory",
+    show_default=True,
+    help="How: with all data in memory, or a part of the users after another.",
+)
+@click.option(
+    "--memory", "gigabytes", type=float, default=4.0, show_default=True,
+    help="About how many GB --engine arrow takes.",
+)  # fmt: skip
 @screen_options
 def command(
     recipe: Path,
     sets: tuple[str, ...],
     unsets: tuple[str, ...],
     out: Path,
+    engine: str,
+    gigabytes: float,
     *,
     quiet: bool,
     verbose: bool,
@@ -34,7 +47,7 @@ def command(
     from mtkit.shown import shown
 
     report = chosen_reporter(quiet=quiet, verbose=verbose, log=log)
-    record = prepare(load_recipe(recipe, sets, unsets), out, report)
+    record = prepare(load_recipe(recipe, sets, unsets), out, report, engine, gigabytes)
     users, items, events = record.sizes
     click.echo(
         shown(f"{out}: {events:,} interactions of {users:,} users with {items:,} items, in {record.seconds:,.1f} s")
