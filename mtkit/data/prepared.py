@@ -21,8 +21,8 @@ from mtkit.data.column_files import AGAIN, Columns, ColumnWriter, read_columns
 from mtkit.declared import Declared
 from mtkit.errors import DataError
 from mtkit.files import write_text
+from mtkit.recipe.drafts import with_known
 from mtkit.recipe.loader import Recipe
-from mtkit.recipe.static_checks import with_known
 from mtkit.schema import Schema
 from mtkit.spec import Cut, Split
 from mtkit.types import Dataset, Origin

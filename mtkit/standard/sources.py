@@ -194,7 +194,7 @@ class Files(_Tables):
         return {name: with_newer(older[name], table, name, keys[name], paths[name]) for name, table in newer.items()}
 
     def parts(self, rows: int) -> Iterator[Dataset] | None:
-        """Row groups of Parquet files, whose columns are all in the files themselves; others, and newer rows, are read as a whole."""
+        """Row groups of Parquet files whose columns are all in the files; others, and newer rows, are read as a whole."""
         from mtkit.data.table_files import parquet_parts
 
         if self.newer:

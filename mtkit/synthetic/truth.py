@@ -63,7 +63,7 @@ class Account:
         self._past[part.users[~test]] = True
         for behavior, total in self._doers.items():
             did = ~test & (labels[behavior] == 1) if behavior else ~test
-            total += np.bincount(part.users[did], minlength=len(total))
+            self._doers[behavior] = total + np.bincount(part.users[did], minlength=len(total))
         for name, label in labels.items():
             there = label[~test & ~np.isnan(label)]
             seen = self._before.setdefault(name, [0.0, 0.0])
