@@ -158,11 +158,17 @@ def resolve(document: Document, found: Sequence[Mistake] = (), registry: Registr
     header = reader.header()
     if not mistakes and header:
         return Recipe(**vars(header), **vars(draft), **reader.used(), document=document)
-    ordered = sorted(dict.fromkeys(mistakes), key=lambda mistake: document.order(mistake.path))
+    ordered = sorted(_not_following(mistakes, found), key=lambda mistake: document.order(mistake.path))
     problems = [document.problem(mistake) for mistake in ordered[:MOST_SHOWN]]
     if (more := len(ordered) - MOST_SHOWN) > 0:
         problems.append(Problem(str(document.file), "", f"has {more:,} more mistakes"))
     raise RecipeError(problems)
+
+
+def _not_following(mistakes: Sequence[Mistake], found: Sequence[Mistake]) -> list[Mistake]:
+    """The mistakes, each once, without what else is wrong with values whose references are."""
+    told = {mistake.path for mistake in found}
+    return [mistake for mistake in dict.fromkeys(mistakes) if mistake in found or mistake.path not in told]
 
 
 def _components(sections: Draft) -> dict[KeyPath, Any]:

@@ -3,6 +3,8 @@ from pathlib import Path
 
 import pytest
 
+from mtkit.errors import RecipeError
+from mtkit.recipe.loader import load_recipe
 from mtkit.recipe.references import filled, moved, names, of_directory, of_environment, wrong
 
 
@@ -50,6 +52,15 @@ def test_defaults_are_no_secrets():
 def test_what_is_wrong_is_said(text, message):
     (said,) = wrong(text)
     assert message in said
+
+
+def test_what_follows_of_a_reference_is_not_said_beside_it(tiny_recipe):
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(tiny_recipe, ["data.split.valid=${env:MTKIT_TEST_UNSET}", "train.epochs=0"])
+    said = str(caught.value)
+    assert "MTKIT_TEST_UNSET is not set" in said
+    assert "expected a date" not in said
+    assert "train.epochs" in said
 
 
 @pytest.mark.parametrize(
