@@ -193,9 +193,10 @@ class Keys:
 
     def frequent(self, places: Sequence[np.ndarray], minimum: int) -> np.ndarray:
         """Places that occur often enough, in all roles together."""
-        return self.frequent_of(
-            sum(np.bincount(found[found >= 0], minlength=len(self.sorted)) for found in places), minimum
-        )
+        counts = np.zeros(len(self.sorted), np.int64)
+        for found in places:
+            counts += np.bincount(found[found >= 0], minlength=len(self.sorted))
+        return self.frequent_of(counts, minimum)
 
     def frequent_of(self, counts: np.ndarray, minimum: int) -> np.ndarray:
         """Places whose ids occur often enough, by how often each does."""

@@ -88,12 +88,14 @@ def _context(fold: Fold, table: RowTable, name: str, rows: slice) -> np.ndarray:
     if not declared.listed:
         return raw(column.take(pa.array(table.event[rows])), declared)
     longest = table.event[int(np.argmax(_lengths(column, table.event)))]
-    return raw(column.take(pa.array(np.append(table.event[rows], longest))), declared)[:-1]
+    values: np.ndarray = raw(column.take(pa.array(np.append(table.event[rows], longest))), declared)[:-1]
+    return values
 
 
 def _lengths(column: pa.ChunkedArray, event: np.ndarray) -> np.ndarray:
-    sizes = pc.list_value_length(column).fill_null(0).to_numpy()
-    return np.asarray(sizes)[event]
+    sizes: np.ndarray = pc.list_value_length(column).fill_null(0).to_numpy()
+    found: np.ndarray = sizes[event]
+    return found
 
 
 def _slice(events: Events, rows: slice) -> Events:

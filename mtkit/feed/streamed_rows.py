@@ -86,17 +86,19 @@ class StreamedRows(tf.Module):
     def _batch(self, read: Read) -> Batch:
         rows = read["rows"]
         present = tf.cast(rows >= 0, tf.float32)
-        kinds = {kind: _under(f"{kind}/", read) for kind in _KINDS}
-        kinds["weights"] = {name: values * present for name, values in kinds["weights"].items()}
         time = read.get("time")
         lists = {key: _under(f"lists/{key}/", read) for key in self.lists}
         at = tf.maximum(rows, 0)
         return Batch(
-            **kinds,
+            ids=_under("ids/", read),
             present=present,
             time=time,
             known=read.get("known", time),
             history=read.get("history"),
+            context=_under("context/", read),
+            labels=_under("labels/", read),
+            weights={name: values * present for name, values in _under("weights/", read).items()},
+            dense=_under("dense/", read),
             lists={key: Lists(values.pop("row"), values) for key, values in lists.items()},
             shared={key: values.gather(at) for key, values in self.shared.items()},
         )

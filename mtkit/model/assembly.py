@@ -194,8 +194,8 @@ def assemble(
             states = earlier.states if earlier else None
             features = fit_features(plan.addresses(), recipe.preprocess, fold, tables, states)
         else:
-            features, *files = read_features(features_of(dataset.prepared, cut), recipe, fold, tables)
-            streamed = Streamed(*files)
+            features, encoded, of_events = read_features(features_of(dataset.prepared, cut), recipe, fold, tables)
+            streamed = Streamed(encoded, of_events)
     cache_dir = cache_dir or cache_directory()
     context = make_context(recipe, plan, fold, tables, features.infos, cache_dir, {} if counters is None else counters)
     _check_export(recipe, context)

@@ -199,6 +199,7 @@ class MultiTaskModel(keras.Model):
         reasons = [f"this strategy has {count}"] * (count > 1)
         reasons += [f"rows of {', '.join(lists)} have lists, or lie in sequences"] * bool(lists)
         reasons += [f"shapes in {', '.join(layers)} depend on values"] * bool(layers)
+        reasons += ["rows are read from files"] * self.feed.streamed
         if reasons:
             raise StrategyError(
                 "train.jit_compile: XLA compiles the training step for one replica and for rows of one shape only, but "

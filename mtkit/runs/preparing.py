@@ -236,11 +236,7 @@ def _read_begun(path: Path) -> Begun:
 
 def _in_memory(recipe: Recipe, dataset: Dataset, cut: Cut, parts: Parts) -> None:
     """The rows of a cut, made in memory as for a run."""
-    names = {
-        (name, part): str(rows_directory(Path(cut.name), name, part))
-        for name in recipe.rows
-        for part in ("train", "eval")
-    }
+    names = {(name, part): str(rows_directory(Path(cut.name), name, part)) for name in recipe.rows for part in PARTS}
     catalogs, log = f"{cut.name}/catalogs", f"{cut.name}/log"
     if not parts.lacking(catalogs, log, *names.values()):
         return
