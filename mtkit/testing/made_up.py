@@ -97,7 +97,7 @@ def layer_of(spec: Any) -> Any:
     keras.utils.set_random_seed(0)
     numbers = ("user.age", "user.weight", "context.hour")
     ids = ("user.id", "item.id", "history.item", "user.town", "item.category", "context.channel")
-    features = {Address(name): FeatureInfo(width=1) for name in numbers}
+    features: dict[str, FeatureInfo] = {Address(name): FeatureInfo(width=1) for name in numbers}
     features |= {Address(name): FeatureInfo(size=SIZE) for name in ids}
     features[Address("user.tags")] = FeatureInfo(size=SIZE, listed=True)
     context = BuildContext(

@@ -145,7 +145,7 @@ def check(command, run, name):
         assert any(word in result.stderr for word in REMEDIES), result.stderr
 
 
-@pytest.mark.parametrize("damage", [gone, garbage, other])
+@pytest.mark.parametrize("damage", [gone, pytest.param(garbage, marks=pytest.mark.slow), other])
 @pytest.mark.parametrize("name", READ)
 def test_a_damaged_file_of_a_finished_run(copied, name, damage):
     run = copied("finished")

@@ -124,7 +124,7 @@ def test_an_adapter_adds_the_scaled_product(make):
         ("bert", {"mode": "full"}),
         ("bert", {"mode": "lora"}),
         ("bert", {"mode": "lora", "targets": ["key", "output"]}),
-        ("mpnet", {"mode": "full"}),
+        pytest.param("mpnet", {"mode": "full"}, marks=pytest.mark.slow),
     ],
 )
 def test_gradients_are_those_of_differences(make, options):
@@ -193,7 +193,7 @@ def test_blocks_are_cut_to_their_longest_text(make, monkeypatch):
     np.testing.assert_allclose(tf.function(model)(rows), expected, atol=1e-6)
 
 
-@FAMILIES
+@pytest.mark.parametrize("family", ["bert", pytest.param("mpnet", marks=pytest.mark.slow)])
 def test_recomputed_blocks_give_the_same_step(make_checkpoint, make_context, family):
     path, losses, weights = make_checkpoint(family), [], []
     for recompute in (False, True):
