@@ -61,8 +61,8 @@ class LastScreen:
         for line in self._legend(results):
             self._console.print(Text(shown_line(line), "dim"))
         if before := (results.init or {}).get("test", {}).get("before"):
-            title = "Before, by the model of the earlier run, and after the update"
-            self._console.print(Text(f"\n{title}", "bold"), self._since(before, results), sep="\n")
+            self._console.print(Text("\nBefore, by the model of the earlier run, and after the update", "bold"))
+            self._console.print(self._since(before, results))
         for section in sections:
             self._console.print(Text(shown(f"\n{section}")))
         self._next()
