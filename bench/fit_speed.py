@@ -30,7 +30,7 @@ def main() -> None:
     arguments.add_argument("--steps", type=int, default=200)
     arguments.add_argument("--pairs", type=int, default=3)
     options = arguments.parse_args()
-    training = _training(options.recipe, options.set)
+    training = training_of(options.recipe, options.set)
     rows = sum(rate.batch_size for rate in training.rates.values())
     through_fit, prebuilt = _fit(training, options.steps), _prebuilt(training, options.steps)
     pairs = [(_timed(prebuilt), _timed(through_fit)) for _ in range(options.pairs + 1)][1:]
@@ -48,7 +48,7 @@ def main() -> None:
     )
 
 
-def _training(path: Path, sets: Sequence[str]) -> Training:
+def training_of(path: Path, sets: Sequence[str]) -> Training:
     recipe = load_recipe(path, sets)
     dataset = load(recipe.data.source)
     _, test = make_cuts(dataset, recipe.data.split)

@@ -155,6 +155,10 @@ class Reader(ComponentReader):
 
     def _check_strategy(self, train: Train | None) -> None:
         """The name only: strategies import TensorFlow."""
+        if train and train.strategy == "parameter_server":
+            message = "there is no parameter server; expected multi_worker: workers train in step"
+            self._add(("train", "strategy"), message)
+            return
         try:
             if train:
                 self._registry.entry("strategy", train.strategy)

@@ -143,7 +143,7 @@ def run_recipe(
         runs = runs_of(recipe, seeds)
         RunDirectory(directory).check_replicates([name for name in runs if name])
         report.start(recipe, trainer.strategy, directory, len(runs))
-        with _traced(trainer, RunDirectory(directory)) if profile else nullcontext() as trace:
+        with trainer.together(), _traced(trainer, RunDirectory(directory)) if profile else nullcontext() as trace:
             results = _each(runs, directory, report, trainer, resume, dataset)
         told = {"directory": directory, "metrics": results.plain()}
         forgiving(hooks.run_end, report.warn, **told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -39,8 +40,9 @@ from mtkit.runs.hooks import forgiving
 from mtkit.runs.origins import checksum, origin_of
 from mtkit.runs.procedure import Clock, Contest, Run
 from mtkit.runtime.collectives import least
-from mtkit.runtime.strategies import prepare, worker_number
+from mtkit.runtime.strategies import prepare
 from mtkit.runtime.unused_gpu import unseen_gpu
+from mtkit.runtime.workers import together, worker_number
 from mtkit.serving.list_evaluation import evaluate_lists
 from mtkit.spec import Cut
 from mtkit.training.checkpoints import writing_tensors
@@ -88,6 +90,10 @@ class Trainer:
         """Says what is not as it should be, and does no harm."""
         if self.gpu_warning:
             report.warn(self.gpu_warning)
+
+    def together(self) -> AbstractContextManager[None]:
+        """While workers compute together, the end of one of them is one message in the others."""
+        return together(self.strategy)
 
     def agreed(self, done: bool) -> bool:
         """Whether all processes of the strategy have done something."""

@@ -165,6 +165,10 @@ def test_a_mistake_is_shown_in_its_line(load):
         (["evaluate.slices=[{by='user.age', edge=[3]}]"], "--set: evaluate.slices[0].edge: unknown key; did you mean 'edges'?"),
         (["evaluate.slices=['user.']"], "--set: evaluate.slices[0]"),
         (["train.strategy=atuo"], "--set: train.strategy: no strategy is named 'atuo'; did you mean 'auto'?"),
+        (
+            ["train.strategy=parameter_server"],
+            "--set: train.strategy: there is no parameter server; expected multi_worker: workers train in step",
+        ),
         (["train.learning_rate=inf"], "train.learning_rate: expected a finite number"),
         (["hook.trakcer={}"], "--set: hook.trakcer: no hooks is named 'trakcer'; did you mean 'tracker'?"),
         (["hook.guard.x=1"], "--set: hook.guard.x: unknown key; 'guard' has no options"),
