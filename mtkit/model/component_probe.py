@@ -1,12 +1,13 @@
 """Whether each component treats rows for themselves, found on a few rows of data: by encoder, correlation and head.
 
 Shapes and types are held in every pass (`mtkit.model.contracts`); what a pass alone cannot show is whether the output for a row
-would be another one with other rows beside it.
+would be another one with other rows beside it. That is asked of what they give in training, too, where they draw nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 
@@ -24,8 +25,13 @@ PROBE_ROWS = 8
 #: By how much outputs for the same rows may differ, of the largest: sums are added up in another order where batches differ.
 TOLERANCE = {"float32": 1e-3}
 _HALF = 5e-2
+#: How often an output in training is the same before it counts as not drawn: rows lose their id with a small probability.
+_REPEATS = 8
 #: Rows of a table from which those are chosen that have most users and items.
 _CHOICE = 4096
+
+#: What is said of outputs in training; those that draw are others each time, and not compared.
+IN_TRAINING = " in training"
 
 Seen = list[tuple[Place, str, tf.Tensor]]
 
@@ -48,12 +54,32 @@ def _check_rows(pipeline: Pipeline) -> None:
     prepared = _prepared(pipeline)
     for table in dict.fromkeys(spec.rows for spec in pipeline.plan.tasks.values()):
         rows = spread_rows(pipeline, table)
+        see = partial(_seen, pipeline, table, prepared=prepared)
         half = len(rows) // 2
         if half:
-            whole = _seen(pipeline, table, rows, prepared)
+            whole = see(rows)
             for first, part in ((True, rows[:half]), (False, rows[half:])):
-                for at in _differing(whole, _seen(pipeline, table, part, prepared), first=first):
-                    raise _refusal(whole[at], _seen(pipeline, table, rows, prepared)[at])
+                _compare(whole, see(part), partial(see, rows), partial(see, part), first=first)
+
+
+def _compare(
+    whole: Seen, part: Seen, see_whole: Callable[[], Seen], see_part: Callable[[], Seen], *, first: bool
+) -> None:
+    """Refuses an output that is another one where rows are alone; one in training only if it is never drawn anew."""
+    again: list[tuple[Seen, Seen]] = []
+    for at in _differing(whole, part, first=first):
+        training = IN_TRAINING in whole[at][1]
+        for number in range(_REPEATS if training else 1):
+            if number == len(again):
+                again.append((see_whole(), see_part()))
+            if training and not all(map(_alike_at(at), (whole, part), again[number])):
+                break
+        else:
+            raise _refusal(whole[at], again[0][0][at])
+
+
+def _alike_at(at: int) -> Callable[[Seen, Seen], bool]:
+    return lambda one, other: _alike(one[at][-1], other[at][-1])
 
 
 def _prepared(pipeline: Pipeline) -> dict[str, Tensors]:
@@ -82,22 +108,25 @@ def spread_rows(pipeline: Pipeline, table: str) -> np.ndarray:
 def _seen(pipeline: Pipeline, table: str, rows: np.ndarray, prepared: Mapping[str, Tensors]) -> Seen:
     """What components give for rows, one after another."""
     seen: Seen = []
+
+    def watch(place: Place, output: tf.Tensor, in_training: Callable[[], tf.Tensor]) -> None:
+        kind = pipeline.plan.encoders if place[0] == "encoder" else pipeline.plan.correlations
+        with calling(place, kind[place[1]]):
+            trained = in_training()
+        seen.extend([(place, "its output", output), (place, f"its output{IN_TRAINING}", trained)])
+
     batch = pipeline.model.feed.batch(table, tf.constant(rows))
-    forward = Forward(
-        pipeline.model,
-        whole=frozenset(),
-        prepared=prepared,
-        watch=lambda place, tensor: seen.append((place, "its output", tensor)),
-    )
+    forward = Forward(pipeline.model, whole=frozenset(), prepared=prepared, watch=watch)
     for task, spec in pipeline.plan.tasks.items():
         if spec.rows != table:
             continue
         for read in spec.reads():
             if read.rows == table and read.embedded and not read.name.startswith("task."):
                 forward.states(read.name, batch)
-        with calling(("task", task), spec):
-            outputs = list(_of_head(pipeline, task, forward, batch))
-        seen += [(("task", task), what, tensor) for what, tensor in outputs]
+        for said, of in (("", forward), (IN_TRAINING, forward.heads_in_training())):
+            with calling(("task", task), spec):
+                outputs = list(_of_head(pipeline, task, of, batch))
+            seen += [(("task", task), what + said, tensor) for what, tensor in outputs]
     return seen
 
 
@@ -141,8 +170,9 @@ def _refusal(seen: tuple[Place, str, tf.Tensor], again: tuple[Place, str, tf.Ten
             f"{name}: {what} is another one each time for the same rows, so no answer could be repeated; draw numbers in "
             "training alone (`if training`)"
         )
+    then = "in a batch of other rows" if IN_TRAINING in what else "when it is served"
     return WiringError(
-        f"{name}: {what} for a row depends on the other rows of its batch, so it would be another one when it is served; "
+        f"{name}: {what} for a row depends on the other rows of its batch, so it would be another one {then}; "
         "look for a sum, a mean, a maximum or a norm over the first axis"
     )
 

@@ -72,7 +72,8 @@ class Forward:
         encoded: outputs of `encoded_entity` that are known already, in which rows of batches are looked up.
         prepared: what `content` gave before.
         feed: where columns come from, if not from that of the model.
-        watch: is told what each encoder and each correlation gives: its table in the recipe, and the tensor.
+        watch: is told what each encoder and each correlation gives: its table in the recipe, the tensor, and a function that
+            gives what its layer makes in training of the same inputs.
     """
 
     def __init__(
@@ -83,7 +84,7 @@ class Forward:
         encoded: Mapping[str, tf.Tensor] | None = None,
         prepared: Mapping[str, Tensors] | None = None,
         feed: Feed | None = None,
-        watch: Callable[[tuple[str, str], tf.Tensor], None] | None = None,
+        watch: Callable[[tuple[str, str], tf.Tensor, Callable[[], tf.Tensor]], None] | None = None,
     ) -> None:
         self.model = model
         self.feed = model.feed if feed is None else feed
@@ -100,6 +101,13 @@ class Forward:
         self._entered: dict[str, tuple[str, tf.TensorShape]] = {}
         self._apart: dict[Any, list[tf.Tensor]] = {}
         self._parts = Parts(model.hide if training else Hiding(), self.drawing("hide part"))
+
+    def heads_in_training(self) -> Forward:
+        """A pass in which heads train, on the embeddings that this one has."""
+        heads = Forward(self.model, training=True, whole=self.whole, prepared=self._prepared, feed=self.feed)
+        heads._encoded, heads._whole_lanes, heads._of_batch = self._encoded, self._whole_lanes, self._of_batch
+        heads._of_rows = self._of_rows
+        return heads
 
     @contextlib.contextmanager
     def _calling(self, place: tuple[str, str], spec: Any, given: Tensors | None = None) -> Iterator[None]:
@@ -282,7 +290,7 @@ class Forward:
             states = states_of(layer, inputs, parts, training=self.training, **beside)
         self._require_states(place, states, inputs, layer, len(self.plan.tasks_of(correlation, embedding)))
         if self.watch:
-            self.watch(place, states.own)
+            self.watch(place, states.own, lambda: states_of(layer, inputs, False, training=True, **beside).own)
         if states.apart:
             self._apart[states.own.ref()] = list(states.apart)
         return states
@@ -355,7 +363,7 @@ class Forward:
             encoded = layer(inputs, training=self.training)
         require(("encoder", embedding), "embeddings", encoded, (rows_of(batch), spec.width), layer)
         if self.watch:
-            self.watch(("encoder", embedding), encoded)
+            self.watch(("encoder", embedding), encoded, lambda: layer(inputs, training=True))
         if self.training:
             self._penalize(embedding, inputs, batch)
         return encoded

@@ -17,6 +17,7 @@ from mtkit.testing.layers import (
 )
 from mtkit.testing.measures import check_baseline, check_prediction_metric, check_ranking_metric
 from mtkit.testing.options import check_derivation, check_options
+from mtkit.testing.replicas import check_replicas
 from mtkit.testing.self_supervised import check_self_supervised_head
 from mtkit.testing.specs import HEAVY, check_exporter, check_hooks, check_import_is_light, check_spec
 from mtkit.testing.statistics import check_row_statistics
@@ -41,6 +42,7 @@ __all__ = [
     "check_prediction_metric",
     "check_preprocessor",
     "check_ranking_metric",
+    "check_replicas",
     "check_retrieval_head",
     "check_row_statistics",
     "check_rows",

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 TOLERANCE = 1e-5
+#: How often an output in training is the same before it counts as not drawn: rows lose their id with a small probability.
+_REPEATS = 20
 _ROUNDING = float(np.finfo(np.float32).eps)
 
 
@@ -96,6 +99,23 @@ def assert_rows_apart(call: Any, inputs: Any) -> None:
     half = len(outputs) // 2
     assert_equal(some(None, half), outputs[:half], "outputs of the first rows alone and beside others")
     assert_equal(some(half, None), outputs[half:], "outputs of the last rows alone and beside others")
+
+
+def assert_rows_apart_in_training(layer: Any, inputs: Any, beside: Mapping[str, Any]) -> None:
+    """The same of what a layer gives in training, unless that is drawn; `beside` is of no rows, as whole catalogs are."""
+    if "training" not in inspect.signature(layer.call).parameters:
+        return
+
+    def call(some: Any) -> Any:
+        return layer(some | beside, training=True)
+
+    first = call(inputs)
+    if not all(np.array_equal(first, call(inputs)) for _ in range(_REPEATS)):
+        return
+    try:
+        assert_rows_apart(call, inputs)
+    except AssertionError as error:
+        raise AssertionError(f"in training: {error}") from error
 
 
 def _of_numpy() -> Any:

@@ -19,6 +19,7 @@ from mtkit.testing.assertions import (
     assert_gradients,
     assert_nonzero,
     assert_rows_apart,
+    assert_rows_apart_in_training,
 )
 
 if TYPE_CHECKING:
@@ -129,6 +130,7 @@ def check_encoder(layer: Any, inputs: Mapping[str, Any], dim: int, *, zero: Sequ
     shape = (len(next(iter(rows.values()))), dim)
     _assert_numbers(outputs, shape, "embeddings")
     assert_rows_apart(lambda some: layer(some | catalogs), rows)
+    assert_rows_apart_in_training(layer, rows, catalogs)
     assert_gradients(layer, tape, total, zero=zero)
     assert_axes(layer)
     if hasattr(layer, "penalties") and (penalties := layer.penalties(given)) is not None:

@@ -25,6 +25,8 @@ class Changed(keras.layers.Layer):
         if isinstance(inputs, dict):
             inputs = tf.concat([tf.cast(x, tf.float32) for x in inputs.values()], -1)
         outputs = self.dense(inputs)
+        if training:
+            outputs = FAULT.get(f"{self.kind} in training", same)(outputs)
         gated = FAULT.get(f"gated {self.kind}")
         return FAULT.get(self.kind, same)(outputs if gated is None else outputs + self.gate * gated(outputs))
 
@@ -35,7 +37,8 @@ class Head(PredictionHead):
         self.dense = keras.layers.Dense(1)
 
     def call(self, view, training=False):
-        return FAULT.get("head", same)(self.dense(tf.concat(list(view.values()), -1))[:, 0])
+        logits = self.dense(tf.concat(list(view.values()), -1))[:, 0]
+        return FAULT.get("head in training" if training else "head", same)(logits)
 
     def loss(self, outputs, labels):
         return FAULT.get("loss", same)(tf.nn.sigmoid_cross_entropy_with_logits(labels, outputs))
@@ -149,11 +152,20 @@ def test_what_is_right_passes_and_rows_are_spread(check, pipeline):
     assert len(chosen) == len(np.unique(rows.ids["user"][chosen])) == len(np.unique(rows.ids["item"][chosen])) == 8
 
 
+def test_what_draws_in_training_passes(check):
+    check(
+        **{"encoder in training": lambda x: tf.nn.dropout(x, 0.5), "head in training": lambda x: tf.nn.dropout(x, 0.5)}
+    )
+
+
 @pytest.mark.parametrize(
     ("fault", "message"),
     [
         ({"encoder": less_mean}, r"encoder\.customer: its output for a row depends on the other rows"),
         ({"correlation": less_mean}, r"correlation\.mix: its output for a row depends on the other rows"),
+        ({"encoder in training": less_mean}, r"encoder\.customer: its output in training for a row depends on the other"),
+        ({"correlation in training": less_mean}, r"correlation\.mix: its output in training for a row depends on"),
+        ({"head in training": lambda x: x - tf.reduce_max(x)}, r"task\.discounted: its output in training for a row"),
         ({"gated correlation": less_mean}, r"correlation\.mix: its output for a row depends on the other rows"),
         ({"head": lambda x: x - tf.reduce_max(x)}, r"task\.discounted: its output for a row depends on"),
         ({"loss": lambda x: x - 0.1 * tf.reduce_mean(x)}, r"task\.discounted: its loss for a row depends on"),

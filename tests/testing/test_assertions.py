@@ -43,6 +43,12 @@ class OverMaximum(Attending):
         return outputs - tf.reduce_max(outputs, axis=0, keepdims=True)
 
 
+class OverMeanInTraining(Attending):
+    def call(self, inputs, training=False):
+        outputs = super().call(inputs)
+        return outputs - tf.reduce_mean(outputs, axis=0, keepdims=True) if training else outputs
+
+
 class Noisy(Attending):
     def call(self, inputs, training=False):
         return super().call(inputs) + tf.random.normal([4])
@@ -67,6 +73,7 @@ def test_attention_of_keras_passes():
     ("layer", "message"),
     [
         (OverMaximum, "alone and beside others differ|when row 0 changes differ|with and without row 0"),
+        (OverMeanInTraining, r"in training: \s.*(.|\n)*rows .* differ"),
         (Noisy, "asked twice, differ"),
         (Wide, "expected embeddings in float32, got float64"),
         (Drawing, "the layer draws from NumPy's global random state"),
