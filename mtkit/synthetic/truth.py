@@ -61,9 +61,9 @@ class Account:
         target = labels[self.domain.target] == 1 if self.domain.target else np.ones(len(test), bool)
         self._popular += np.bincount(part.items[~test & target], minlength=len(self._popular))
         self._past[part.users[~test]] = True
-        for behavior, total in self._doers.items():
+        for behavior in self._doers:
             did = ~test & (labels[behavior] == 1) if behavior else ~test
-            self._doers[behavior] = total + np.bincount(part.users[did], minlength=len(total))
+            self._doers[behavior] += np.bincount(part.users[did], minlength=len(self._past))
         for name, label in labels.items():
             there = label[~test & ~np.isnan(label)]
             seen = self._before.setdefault(name, [0.0, 0.0])
