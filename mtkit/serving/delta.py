@@ -109,6 +109,8 @@ def read_delta(delta: Path) -> Delta:
         RunError: it is no delta, or damaged.
     """
     path = delta / DESCRIPTION
+    if not path.is_file():
+        raise RunError(f"{delta}: is no delta, for there is no {DESCRIPTION}; make one with `mtkit delta make`")
     try:
         told = TypeAdapter(Delta).validate_json(path.read_bytes())
     except (OSError, ValidationError) as error:

@@ -124,7 +124,7 @@ def test_one_that_is_damaged_leaves_nothing(delta, served, tmp_path, name, damag
     else:
         told = json.loads(path.read_text())
         path.write_text(json.dumps({**told, "result": "0" * 32}))
-    with pytest.raises(RunError, match=r"is damaged|cannot be read|is no description of a delta"):
+    with pytest.raises(RunError, match=r"is damaged|cannot be read|is no delta, for"):
         apply_delta(copy, served)
     assert [path.name for path in served.iterdir()] == ["7"]
 
@@ -138,7 +138,7 @@ def test_what_cannot_be_made_or_applied(exports, delta, tmp_path):
         apply_delta(delta, tmp_path)
     with pytest.raises(RunError, match="cannot be read: No such file"):
         export_hash(tmp_path)
-    with pytest.raises(RunError, match=r"delta.json: is no description of a delta"):
+    with pytest.raises(RunError, match="is no delta, for there is no delta.json; make one"):
         read_delta(tmp_path)
 
 

@@ -55,7 +55,10 @@ def command(
 ) -> None:
     """Go on with RUN on newer data: new users and items get rows, the others keep theirs, and training sees what is new."""
     from mtkit.cli.commands.run import collect_seldom, write_page
+    from mtkit.runs.directory import RunDirectory
     from mtkit.training.interrupt import Interrupted, Signals
+
+    RunDirectory(run).check_begun()
 
     try:
         with Signals() as signals:

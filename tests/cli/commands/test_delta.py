@@ -11,7 +11,7 @@ from mtkit.cli.program import main
     [
         (("make", "1", "2"), "Missing option '--out'"),
         (("make", "1", "2", "--out", "delta"), "1/saved_model.pb: cannot be read: No such file or directory"),
-        (("apply", "delta", "exports"), "delta/delta.json: is no description of a delta"),
+        (("apply", "delta", "exports"), "delta: is no delta, for there is no delta.json"),
     ],
 )
 def test_what_cannot_be_done_is_said(tmp_path, monkeypatch, words, message):
