@@ -138,7 +138,7 @@ def test_what_cannot_be_made_or_applied(exports, delta, tmp_path):
         apply_delta(delta, tmp_path)
     with pytest.raises(RunError, match="cannot be read: No such file"):
         export_hash(tmp_path)
-    with pytest.raises(RunError, match="is no delta, for there is no delta.json; make one"):
+    with pytest.raises(RunError, match=r"is no delta, for there is no delta\.json; make one"):
         read_delta(tmp_path)
 
 
