@@ -28,7 +28,7 @@ from mtkit.runs.keras_api import build
 from mtkit.spec import Baseline
 from mtkit.types import LabeledRows
 
-few = settings(deadline=None, max_examples=5, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(deadline=None, max_examples=3, suppress_health_check=[HealthCheck.function_scoped_fixture])
 ROWS = 12
 kept_rows = st.lists(st.booleans(), min_size=ROWS, max_size=ROWS).filter(any)
 seeds = st.integers(0, 1000)

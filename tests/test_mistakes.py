@@ -244,6 +244,7 @@ def test_batch_normalization(shop_files, tmp_path, monkeypatch):
     assert re.search("layer 'norm.*' normalizes over the batch", refused(tmp_path, command="check"))
 
 
+@pytest.mark.slow
 def test_the_same_files_train(shop_files, tmp_path):
     result = CliRunner().invoke(main, ["check", str(tmp_path / "shop.toml")])
     assert result.exit_code == 0, result.output

@@ -51,7 +51,7 @@ FORMS = {
 }  # fmt: skip
 #: Metrics of these labels are measured for what heads make of them, too.
 ALSO = {"count": "numeric", "ordinal": "classes"}
-few = settings(deadline=None, max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+few = settings(deadline=None, max_examples=4, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
 def offered(kind):

@@ -221,7 +221,7 @@ def test_what_comes_later_changes_nothing(block):
 
 
 @every_block
-@pytest.mark.parametrize("time", [False, True])
+@pytest.mark.parametrize("time", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_conforms(block, time):
     layer = Sequence("item", SIZE, DIM, LENGTH, block, heads=HEADS, content="text", time=time)
     check_layer_config(layer)

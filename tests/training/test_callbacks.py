@@ -14,6 +14,7 @@ def pipeline(tiny_recipe, tmp_path, monkeypatch):
     return pipeline
 
 
+@pytest.mark.slow
 def test_metrics_are_in_the_logs_and_stop_training(pipeline):
     keys = ("next/new/ndcg@3", "gift/auc")
     stopping = keras.callbacks.EarlyStopping("val_next/new/ndcg@3", mode="max", min_delta=9, patience=2)

@@ -106,6 +106,7 @@ def test_ids_are_those_of_the_tokenizer(options):
     assert_same(tokenizer, corpus(3000))
 
 
+@pytest.mark.slow
 def test_ids_of_added_tokens_as_mpnet_has_them():
     """One takes the spaces before it, one is found in the normalized text."""
     added = [

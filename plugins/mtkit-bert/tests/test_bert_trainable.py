@@ -123,7 +123,7 @@ def test_an_adapter_adds_the_scaled_product(make):
     [
         ("bert", {"mode": "full"}),
         ("bert", {"mode": "lora"}),
-        ("bert", {"mode": "lora", "targets": ["key", "output"]}),
+        pytest.param("bert", {"mode": "lora", "targets": ["key", "output"]}, marks=pytest.mark.slow),
         pytest.param("mpnet", {"mode": "full"}, marks=pytest.mark.slow),
     ],
 )

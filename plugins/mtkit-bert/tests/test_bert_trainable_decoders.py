@@ -74,7 +74,7 @@ def test_what_steps_change(random_decoder_checkpoint, make_context, family, opti
 
 
 @pytest.mark.parametrize(("mode", "pooling"), [("lora", "last"), ("last_n", "mean"), ("full", "last")])
-@pytest.mark.parametrize("family", ["mistral", "qwen3", "gpt2"])
+@pytest.mark.parametrize("family", ["qwen3", "gpt2", pytest.param("mistral", marks=pytest.mark.slow)])
 def test_before_training_texts_are_as_frozen_ones(random_decoder_checkpoint, make_context, mode, family, pooling):
     path = random_decoder_checkpoint(family)
     frozen = Model(make_context(TEXTS), path, pooling=pooling)
@@ -112,7 +112,7 @@ def test_an_adapter_adds_the_scaled_product(random_decoder_checkpoint, make_cont
 
 
 @pytest.mark.parametrize("options", [{"mode": "full"}, {"mode": "lora", "targets": TARGETS}], ids=str)
-@pytest.mark.parametrize("family", ["qwen3", "gpt2"])
+@pytest.mark.parametrize("family", ["qwen3", pytest.param("gpt2", marks=pytest.mark.slow)])
 def test_gradients_are_those_of_differences(random_decoder_checkpoint, make_context, family, options):
     model, rng = Model(make_context(TEXTS), random_decoder_checkpoint(family), **options), np.random.default_rng(0)
     rows = np.arange(ROWS)

@@ -69,6 +69,7 @@ def test_networks_that_train_see_the_same_windows(path, make_context, mode):
     assert step({address: tf.constant(values) for address, values in columns.items()}).shape == (len(TEXTS), 3)
 
 
+@pytest.mark.slow
 def test_strings_are_cut_into_the_same_windows(path, make_context):
     texts, tables = ["" if text is None else text for text in TEXTS], make_tables(load_tokenizer(path, 16))
     for cut in SIZES:
