@@ -41,8 +41,9 @@ def date_table(
         DataError: there are no rows.
     """
     acts = events_where(fold.events, where, fold.schema.interactions)
-    acting, role = acts.ids[next(iter(acts.ids))], next(iter(acts.ids))
-    inside = [(acts.time < date) & (acts.time >= (date - active if active else acts.time.min())) for date in dates]
+    role, acting = next(iter(acts.ids.items()))
+    since = [np.iinfo(np.int64).min if active is None else date - active for date in dates]
+    inside = [(acts.time < date) & (acts.time >= begin) for date, begin in zip(dates, since, strict=True)]
     users = [np.unique(acting[known & (acting > 0)]) for known in inside]
     user = np.concatenate(users).astype(np.int32)
     if not len(user):

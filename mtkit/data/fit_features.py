@@ -88,6 +88,7 @@ def fit_features(
     preprocessors: Mapping[str, Preprocessor],
     fold: Fold,
     tables: Mapping[str, Mapping[Part, RowTable]],
+    *,
     earlier: Mapping[str, Mapping[str, Any]] | None = None,
     learned: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> FeatureTables:

@@ -50,7 +50,7 @@ def read_features(
         DataError: a file is missing or damaged.
     """
     found = read_columns(directory)
-    features = fit_features(recipe.plan.addresses(), recipe.preprocess, fold, tables, found.about["states"])
+    features = fit_features(recipe.plan.addresses(), recipe.preprocess, fold, tables, learned=found.about["states"])
     encoded = {
         name: {part: _encoded(found.arrays, f"{name}/{part}/", table) for part, table in parts.items()}
         for name, parts in tables.items()

@@ -192,7 +192,7 @@ def assemble(
     with watch("features", 0):
         if dataset.prepared is None:
             states = earlier.states if earlier else None
-            features = fit_features(plan.addresses(), recipe.preprocess, fold, tables, states)
+            features = fit_features(plan.addresses(), recipe.preprocess, fold, tables, earlier=states)
         else:
             features, encoded, of_events = read_features(features_of(dataset.prepared, cut), recipe, fold, tables)
             streamed = Streamed(encoded, of_events)

@@ -17,7 +17,6 @@ from mtkit.data.catalogs import make_cuts, part_sizes
 from mtkit.data.column_files import ColumnWriter, intact, read_columns, writing_columns
 from mtkit.data.fingerprint import fingerprint
 from mtkit.data.label_counts import check_labels
-from mtkit.data.leakage import refuse
 from mtkit.data.out_of_core import (
     catalogs_of,
     check_recipe,
@@ -193,7 +192,6 @@ def _sample_looked_over(
         dataset = replace(dataset, notes=(*dataset.notes, note))
     report.data(dataset.notes)
     leaks, findings = found_in(recipe, some, cuts, report)
-    refuse(leaks)
     report.leaks(leaks)
     report.profile(recipe, findings)
     return LookedOver(dataset, leaks, findings)

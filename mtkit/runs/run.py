@@ -212,7 +212,6 @@ def looked_over(recipe: Recipe, report: Reporter, dataset: Dataset | None = None
     dataset = replace(dataset, notes=tuple(told))
     report.data(dataset.notes)
     findings, suspicious = found_in(recipe, dataset, cuts, report)
-    refuse(findings)
     report.leaks(findings)
     report.profile(recipe, suspicious)
     clock.lap("load")
@@ -222,7 +221,11 @@ def looked_over(recipe: Recipe, report: Reporter, dataset: Dataset | None = None
 def found_in(
     recipe: Recipe, dataset: Dataset, cuts: tuple[Cut, Cut], report: Reporter
 ) -> tuple[list[Leak], list[Finding]]:
-    """Leaks, and what is suspicious; of prepared data, what was found when they were prepared."""
+    """Leaks, none of which is to be refused, and what is suspicious; of prepared data, what was found when they were prepared.
+
+    Raises:
+        DataError: training would know what is evaluated, or data were prepared of another recipe.
+    """
     if kept := kept_record(dataset):
         assert dataset.prepared is not None
         check_fits(recipe, dataset.prepared)

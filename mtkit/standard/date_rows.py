@@ -10,10 +10,10 @@ from pydantic import Field, model_validator
 
 from mtkit.conditions import Where
 from mtkit.durations import in_words
-from mtkit.errors import DataError, nearest
+from mtkit.errors import nearest
 from mtkit.schema import HISTORY, Column
 from mtkit.spec import Duration, Holds, Name, PositiveInt, Rows
-from mtkit.types import DAY
+from mtkit.standard.rows import end_after, whole_seconds
 
 if TYPE_CHECKING:
     from mtkit.schema import Schema
@@ -72,9 +72,9 @@ class Dates(Rows):
         """Users at dates, with a past, and what follows."""
         from mtkit.data.date_rows import date_table
 
-        ahead, stride = _seconds(self.length), _seconds(self.stride or self.length)
+        ahead, stride = whole_seconds(self.length), whole_seconds(self.stride or self.length)
         if part == "eval":
-            self._check_end(fold, ahead)
+            end_after(fold, self.length, "length")
         dates = [fold.cut] if part == "eval" else [fold.fit - ahead - k * stride for k in range(self.count)]
         within = f" in the {in_words(self.active)} before" if self.active else " before"
         when = (
@@ -84,17 +84,5 @@ class Dates(Rows):
         )
         acts = f" ({self.where.in_words()})" if self.where else ""
         note = f"users who act{within}{acts}, {when}; labels see {in_words(self.length)} ahead"
-        active = _seconds(self.active) if self.active else None
+        active = whole_seconds(self.active) if self.active else None
         return date_table(fold, dates, ahead, note, active=active, where=self.where, sums=self.sums)
-
-    def _check_end(self, fold: Fold, ahead: int) -> None:
-        """Data end with their last interaction, so a day that has begun is a whole one."""
-        if fold.cut + ahead >= fold.end + DAY:
-            raise DataError(
-                f"length of a row table is {in_words(self.length)}, but {fold.name} ends {(fold.end - fold.cut) / DAY:.3g} days "
-                "after its cut; set a shorter one, or move the dates of data.split"
-            )
-
-
-def _seconds(duration: timedelta) -> int:
-    return int(duration.total_seconds())

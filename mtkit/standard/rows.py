@@ -56,19 +56,12 @@ class _OfEvents(Rows):
         return self.where
 
     def _end(self, fold: Fold) -> int:
-        """Where evaluation ends, seconds; data end with their last interaction, so a day that has begun is a whole one.
+        """Where evaluation ends, seconds.
 
         Raises:
             DataError: the part is shorter.
         """
-        if self.eval_length is None:
-            return fold.end
-        if (end := fold.cut + _seconds(self.eval_length)) >= fold.end + DAY:
-            raise DataError(
-                f"eval_length of a row table is {in_words(self.eval_length)}, but {fold.name} ends "
-                f"{(fold.end - fold.cut) / DAY:.3g} days after its cut; set a shorter one, or move the dates of data.split"
-            )
-        return min(end, fold.end)
+        return fold.end if self.eval_length is None else end_after(fold, self.eval_length, "eval_length")
 
 
 class _OfTargets(_OfEvents):
@@ -134,7 +127,7 @@ class Windows(_OfTargets):
 
         if part == "eval":
             return self._evaluated(fold, everyone=self.without_past != "leave_out")
-        length, stride = _seconds(self.length), _seconds(self.stride or self.length)
+        length, stride = whole_seconds(self.length), whole_seconds(self.stride or self.length)
         starts = [fold.fit - length - k * stride for k in range(self.count)]
         windows = "the window" if self.count == 1 else f"{self.count} windows"
         everyone = self.without_past == "train"
@@ -188,7 +181,7 @@ class _EventRows(_OfEvents):
         from mtkit.data.row_builders import event_positions
 
         length = self._end(fold) - fold.cut if part == "eval" else None
-        return event_positions(fold, part, _seconds(self.since) if self.since else None, self.where, length)
+        return event_positions(fold, part, whole_seconds(self.since) if self.since else None, self.where, length)
 
     def _sampled(self, positions: np.ndarray, part: Part) -> np.ndarray:
         from mtkit.data.row_builders import sample
@@ -418,7 +411,27 @@ def _no_labels(labels: Sequence[str], schema: Schema) -> Iterator[tuple[tuple[st
             yield ("labels", index), f"{name!r} is no label of the interactions; {nearest(name, known)}"
 
 
-def _seconds(duration: timedelta) -> int:
+def end_after(fold: Fold, length: timedelta, key: str) -> int:
+    """Where what is evaluated ends, seconds; data end with their last interaction, so a day that has begun is a whole one.
+
+    Args:
+        fold: whose cut it begins at.
+        length: how long it is.
+        key: of the row table that says so.
+
+    Raises:
+        DataError: the part is shorter.
+    """
+    if (end := fold.cut + whole_seconds(length)) >= fold.end + DAY:
+        raise DataError(
+            f"{key} of a row table is {in_words(length)}, but {fold.name} ends {(fold.end - fold.cut) / DAY:.3g} days after its "
+            "cut; set a shorter one, or move the dates of data.split"
+        )
+    return min(end, fold.end)
+
+
+def whole_seconds(duration: timedelta) -> int:
+    """A duration in seconds."""
     return int(duration.total_seconds())
 
 

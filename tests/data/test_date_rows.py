@@ -59,4 +59,7 @@ def test_labels_are_of_what_follows(fold, store):
 def test_nobody_is_an_error(fold):
     with pytest.raises(DataError, match="has no rows here: nobody"):
         date_table(fold, [-DAY], DAY, "nobody")
+    nothing = Where.model_validate({"store": "nowhere"})
+    with pytest.raises(DataError, match="has no rows here: nothing"):
+        date_table(fold, [50 * DAY], DAY, "nothing", where=nothing)
     assert np.isfinite(date_table(fold, [50 * DAY], DAY, "all").labels["acts"]).all()

@@ -29,6 +29,14 @@ def tables(fold):
     }
 
 
+def test_what_was_learned_of_the_same_data_before_is_taken_as_it_is(fold, tables):
+    """Without a look at rows, which may lie in files."""
+    addresses = ["item.family", "context.amount", "user.town"]
+    learned = fit_features(addresses, {}, fold, tables).states
+    again = fit_features(addresses, {}, replace(fold, entities={}), {}, learned=learned)
+    assert again.states == learned
+
+
 def test_entity_columns_are_learned_on_the_catalog(fold, tables):
     features = fit_features(["item.family", "item.weight", "user.id", "item.text"], {}, fold, tables)
     family = fold.entities["item"].columns["family"].to_pylist()

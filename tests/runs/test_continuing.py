@@ -1,5 +1,7 @@
 """Runs that go on with another one, as far as no training is needed to tell; whole updates are in `test_update`."""
 
+from dataclasses import replace
+
 import pytest
 
 from mtkit.data.catalogs import make_cuts
@@ -47,6 +49,14 @@ def test_a_replay_of_nothing_is_a_mistake(tiny_recipe):
         RecipeError, match="replay and new_ids are of runs that go on with another one; name it by init_from"
     ):
         load_recipe(tiny_recipe, ("train.replay=0.2",))
+
+
+def test_rows_of_prepared_data_are_not_replayed(phase, tmp_path):
+    recipe, dataset, cut = phase()
+    with pytest.raises(
+        RecipeError, match=r"train\.replay: rows of prepared data are not replayed; leave data\.prepared out"
+    ):
+        earlier_of(recipe, replace(dataset, prepared=tmp_path), cut)
 
 
 def test_preprocessors_that_are_set_otherwise_are_refused(phase):
