@@ -42,6 +42,14 @@ def test_tables_whose_numbers_are_those_of_both(tmp_path, users, items, expected
     assert {entity: found.table.name for entity, found in of(tmp_path).entities.items()} == expected
 
 
+def test_a_file_of_items_is_none_of_users(tmp_path):
+    """Films are numbers, too, and there is one for each user."""
+    (tmp_path / "log.csv").write_text("user,item\n" + "".join(f"{i % 40},{i % 50}\n" for i in range(900)))
+    for name, rows in (("films", 45), ("items", 50)):
+        (tmp_path / f"{name}.csv").write_text("id,color\n" + "".join(f"{i},c{i % 3}\n" for i in range(rows)))
+    assert {entity: found.table.name for entity, found in of(tmp_path).entities.items()} == {"item": "items.csv"}
+
+
 def test_a_table_that_lacks_many_ids_is_not_used(tmp_path):
     file = shop(tmp_path) / "customers.csv"
     file.write_text("\n".join(file.read_text().splitlines()[:20]) + "\n")
