@@ -10,9 +10,11 @@ from mtkit.training.interrupt import Interrupted, Signals
 
 def main() -> None:
     """Runs the command line; a signal is one line and the shell's code for it, 130 or 143."""
-    # OpenMP, under scikit-learn's trees, reads it when it is loaded. Its threads spin while they wait for one another: beside
-    # other work on the same cores a small fit took 25 s so, and 1.2 s with threads that sleep.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        # GNU's OpenMP, under scikit-learn's trees, reads it when it is loaded: how long threads spin that wait for one another
+        # until they sleep. By default that is so long that small fits stall beside other work on the same cores; not to spin
+        # at all takes twice the time of large fits on free ones (bench/waiting_threads.py).
+        os.environ.setdefault("GOMP_SPINCOUNT", "10000")
     try:
         with Signals():
             from mtkit.cli.program import main as program

@@ -105,15 +105,18 @@ def test_without_a_signal_it_is_the_command_line(tmp_path):
     assert (done.returncode, done.stderr) == (2, "no.toml: cannot be read: No such file or directory\n")
 
 
-@pytest.mark.parametrize(("own", "expected"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_threads_of_openmp_sleep_while_they_wait_unless_the_user_says_otherwise(own, expected):
+@pytest.mark.parametrize(
+    ("own", "expected"),
+    [({}, "10000"), ({"GOMP_SPINCOUNT": "5"}, "5"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "None")],
+    ids=str,
+)
+def test_threads_of_openmp_wait_shortly_unless_the_user_says_otherwise(own, expected):
     """Those of scikit-learn, which is loaded later."""
     code = (
         "import os, sys; from mtkit.cli.entry import main; sys.argv = ['mtkit', '--version']\n"
         "try: main()\n"
-        "except SystemExit: print(os.environ['OMP_WAIT_POLICY'], 'sklearn' in sys.modules)"
+        "except SystemExit: print(os.environ.get('GOMP_SPINCOUNT'), 'sklearn' in sys.modules)"
     )
-    rest = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"}
-    environment = rest | ({"OMP_WAIT_POLICY": own} if own else {})
-    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
+    rest = {name: value for name, value in os.environ.items() if name not in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")}
+    done = subprocess.run([sys.executable, "-c", code], env=rest | own, capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == f"{expected} False"
